@@ -1,0 +1,281 @@
+//! The layout of the maps that the kernel and the user side share. Any change to a type or a constant here, or to a map's meaning,
+//! needs another [`ABI_VERSION`].
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    protocol::PortProtocol,
+    reason::{Reason, Verdict},
+};
+
+/// The version that the pins' directory carries.
+pub const ABI_VERSION: u32 = 1;
+
+/// Names of the maps in the BPF object, which are also the names of their pins.
+pub mod map {
+    /// IPv4 flows, shared by all interfaces.
+    pub const FLOWS4: &str = "FLOWS4";
+    /// IPv6 flows, shared by all interfaces.
+    pub const FLOWS6: &str = "FLOWS6";
+    /// Local ports from which something ever left, shared by all interfaces.
+    pub const SENT: &str = "SENT";
+    /// Which of the two policy buffers is in force.
+    pub const ACTIVE: &str = "ACTIVE";
+    /// The policy's settings, one a buffer.
+    pub const SETTINGS: &str = "SETTINGS";
+    /// The class of every port, for both buffers.
+    pub const PORTS: &str = "PORTS";
+    /// IPv4 source networks by class, for both buffers.
+    pub const SOURCES4: &str = "SOURCES4";
+    /// IPv6 source networks by class, for both buffers.
+    pub const SOURCES6: &str = "SOURCES6";
+    /// Packets and bytes by reason, a slot a CPU.
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Passed and dropped packets by TCP and UDP port, a slice a CPU.
+    pub const PORT_COUNTERS: &str = "PORT_COUNTERS";
+    /// The same for the transports that are hardly used.
+    pub const RARE_PORT_COUNTERS: &str = "RARE_PORT_COUNTERS";
+    /// Where destination addresses lead, remembered for [`super::ROUTE_LIFETIME`].
+    pub const ROUTES: &str = "ROUTES";
+    /// Who attached what, and when.
+    pub const META: &str = "META";
+
+    /// The maps that all attached interfaces share.
+    pub const SHARED: [&str; 3] = [FLOWS4, FLOWS6, SENT];
+    /// The maps that each interface has for itself.
+    pub const PER_INTERFACE: [&str; 10] =
+        [ACTIVE, SETTINGS, PORTS, SOURCES4, SOURCES6, COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS, ROUTES, META];
+}
+
+/// How many policy buffers there are: one in force, one being written.
+pub const BUFFERS: u32 = 2;
+/// How many ports share a page, the value of the maps that are indexed by port.
+pub const PAGE: usize = 256;
+/// How many pages the ports of one protocol take.
+pub const PAGES: u32 = 65_536 / PAGE as u32;
+/// How many protocols have ports.
+pub const PORT_PROTOCOLS: u32 = PortProtocol::ALL.len() as u32;
+/// How many of them, from the first, have per-CPU counters for every port: TCP and UDP.
+pub const COUNTED_PROTOCOLS: u32 = 2;
+/// Ports of the other protocols that are counted at the same time, the least recently seen leaving first.
+pub const RARE_PORTS: u32 = 1024;
+/// Source networks that both buffers together can hold, a family.
+pub const MAX_SOURCES: u32 = 16_384;
+/// Flows a family, unless `--flows` says otherwise.
+pub const DEFAULT_FLOWS: u32 = 65_536;
+/// Destination addresses a CPU remembers; a power of two.
+pub const ROUTES_PER_CPU: u32 = 64;
+/// How long a remembered route is believed, in nanoseconds.
+pub const ROUTE_LIFETIME: u64 = crate::flow::SECOND;
+
+/// What a policy says of a port: closed.
+pub const CLASS_CLOSED: u16 = 0;
+/// Open to every source. The numbers between this and [`CLASS_CLOSED`] name a list of source networks.
+pub const CLASS_OPEN: u16 = u16::MAX;
+
+/// A page of port classes.
+pub type ClassPage = [u16; PAGE];
+/// A page of what was sent from local ports.
+pub type SentPage = [Sent; PAGE];
+/// A page of port counters.
+pub type CounterPage = [PortCounter; PAGE];
+
+/// Index of the page that holds a port, among the pages of all protocols.
+#[inline(always)]
+#[must_use]
+pub const fn page_of(protocol: PortProtocol, port: u16) -> u32 {
+    protocol as u32 * PAGES + (port / PAGE as u16) as u32
+}
+
+/// Index of a port inside its page.
+#[inline(always)]
+#[must_use]
+pub const fn slot_of(port: u16) -> usize {
+    port as usize % PAGE
+}
+
+/// Index into `PORTS` of the page that holds a port in one of the buffers.
+#[inline(always)]
+#[must_use]
+pub const fn class_page(buffer: u32, protocol: PortProtocol, port: u16) -> u32 {
+    buffer * PORT_PROTOCOLS * PAGES + page_of(protocol, port)
+}
+
+/// Index into `PORT_COUNTERS` of the page that holds a CPU's counters of a TCP or UDP port.
+#[inline(always)]
+#[must_use]
+pub const fn counter_page(cpu: u32, protocol: PortProtocol, port: u16) -> u32 {
+    cpu * COUNTED_PROTOCOLS * PAGES + page_of(protocol, port)
+}
+
+/// Key of `RARE_PORT_COUNTERS`.
+#[inline(always)]
+#[must_use]
+pub const fn rare_key(protocol: PortProtocol, port: u16) -> u32 {
+    ((protocol as u32) << 16) | port as u32
+}
+
+/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Active(pub u64);
+
+impl Active {
+    /// The buffer in force, 0 or 1.
+    #[inline(always)]
+    #[must_use]
+    pub const fn buffer(self) -> u32 {
+        (self.0 & 1) as u32
+    }
+
+    /// The other buffer in force.
+    #[must_use]
+    pub const fn flipped(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+}
+
+/// What a policy says besides ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Settings {
+    /// A bit for each IP protocol number that `--allow-proto` names, the lowest bit of the first word for 0.
+    pub protocols: [u64; 4],
+    /// 1 where packets to allowed ports may be routed on to other machines, else 0.
+    pub forward: u64,
+}
+
+impl Settings {
+    /// Whether `--allow-proto` names this IP protocol number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn allows(&self, protocol: u8) -> bool {
+        self.protocols[(protocol / 64) as usize] & (1 << (protocol % 64)) != 0
+    }
+}
+
+/// Key of `SOURCES4` after the prefix length; the prefix covers the first four bytes in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Source4 {
+    /// The policy buffer.
+    pub buffer: u8,
+    /// Always 0.
+    pub padding: u8,
+    /// The port's class, network byte order.
+    pub class: [u8; 2],
+    /// The network's or the packet's address.
+    pub address: [u8; 4],
+}
+
+/// Key of `SOURCES6` after the prefix length; the prefix covers the first four bytes in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Source6 {
+    /// The policy buffer.
+    pub buffer: u8,
+    /// Always 0.
+    pub padding: u8,
+    /// The port's class, network byte order.
+    pub class: [u8; 2],
+    /// The network's or the packet's address.
+    pub address: [u8; 16],
+}
+
+/// Bits of a source key before the address.
+pub const SOURCE_PREFIX: u32 = 32;
+
+/// What ever left from a local port. Bytes of their own, so that two CPUs never write the same one differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Sent {
+    /// 1 once something left for one address.
+    pub unicast: u8,
+    /// 1 once something left for a multicast or broadcast address.
+    pub multicast: u8,
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes, Ethernet headers included, checksums not.
+    pub bytes: u64,
+}
+
+/// A CPU's counters by [`Reason`] number.
+pub type ReasonCounters = [Counter; Reason::SLOTS];
+
+/// Packets by verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PortCounter {
+    /// Packets that passed because the port is allowed.
+    pub passed: u64,
+    /// Packets that dropped.
+    pub dropped: u64,
+}
+
+impl PortCounter {
+    /// Count one packet.
+    #[inline(always)]
+    pub const fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass => self.passed += 1,
+            Verdict::Drop => self.dropped += 1,
+        }
+    }
+}
+
+/// A destination address and where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Route {
+    /// The address in network byte order, IPv4 as an IPv4-mapped IPv6 address.
+    pub destination: [u32; 4],
+    /// When the routing table was asked, nanoseconds of `CLOCK_MONOTONIC`; 0 for an empty slot.
+    pub asked: u64,
+    /// 1 where the packet would be routed on to another machine or container.
+    pub forwarded: u64,
+}
+
+/// Who attached what, and when; the only value of `META`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Meta {
+    /// [`ABI_VERSION`] of the program that wrote it.
+    pub abi: u32,
+    /// The interface's index when it was attached.
+    pub ifindex: u32,
+    /// Seconds since 1970 of the first attach.
+    pub attached_at: u64,
+    /// Who attached: the user ID behind sudo, else the real one.
+    pub uid: u32,
+    /// The mode, see [`Meta::MODE_NATIVE`].
+    pub mode: u8,
+    /// What tracks replies, see [`Meta::EGRESS_TCX`].
+    pub egress: u8,
+    /// Priority of the clsact filter, 0 with TCX.
+    pub clsact_priority: u16,
+    /// Handle of the clsact filter, 0 with TCX.
+    pub clsact_handle: u32,
+    /// Always 0.
+    pub padding: u32,
+    /// The version of the `fw-user` that attached last, ASCII, filled up with zeros.
+    pub version: [u8; 24],
+}
+
+impl Meta {
+    /// XDP in the driver.
+    pub const MODE_NATIVE: u8 = 1;
+    /// XDP in the network stack's first step, for drivers that have none.
+    pub const MODE_GENERIC: u8 = 2;
+    /// No egress program: replies are not tracked.
+    pub const EGRESS_NONE: u8 = 0;
+    /// A TCX link (kernel 6.6).
+    pub const EGRESS_TCX: u8 = 1;
+    /// A filter of the clsact qdisc.
+    pub const EGRESS_CLSACT: u8 = 2;
+}

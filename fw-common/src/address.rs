@@ -1,0 +1,137 @@
+//! IPv4 and IPv6 addresses in network byte order, and where the two families differ.
+
+use crate::{
+    flow::{FlowKey4, FlowKey6, FlowKind},
+    frame::Frame,
+    protocol::{PortProtocol, number},
+    wire::{Addresses, transport::Ports},
+};
+
+/// An IPv4 address, network byte order.
+pub type V4 = [u8; 4];
+/// An IPv6 address, network byte order.
+pub type V6 = [u8; 16];
+
+const DHCP_SERVER: u16 = 67;
+const DHCP_CLIENT: u16 = 68;
+const DHCPV6_CLIENT: u16 = 546;
+const DHCPV6_SERVER: u16 = 547;
+
+/// An address of either family. The decision is written once over this trait, and compiled once a family.
+pub trait Address: Copy + Eq {
+    /// The flow table's key.
+    type Key;
+
+    /// Whether a later fragment passes whatever protocol it claims. In IPv6 the Next Header of the first one is used (RFC 8200, 4.5).
+    const LATER_FRAGMENT_IS_ANONYMOUS: bool;
+
+    /// The addresses of a packet, or `None` where the frame's readable part ends before them.
+    fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>>;
+
+    /// The key under which a request was recorded that a packet with these addresses and ports would answer.
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> Self::Key;
+
+    /// Whether the IP protocol is the family's ICMP or IGMP, without which a host falls off the network.
+    fn is_control(protocol: u8) -> bool;
+
+    /// A multicast address or the limited broadcast.
+    fn is_multicast(self) -> bool;
+
+    /// Whether a datagram from here with these ports is a DHCP client's request (RFC 2131, 4.1: from 0.0.0.0).
+    fn is_dhcp_request(self, ports: &Ports) -> bool;
+
+    /// Whether a datagram from here with these ports is a DHCP server's answer to a client (RFC 2131, 4.1; RFC 8415, 7.2). It never
+    /// matches the request's tuple, and raw-socket clients read only after XDP.
+    fn is_dhcp_answer(self, ports: &Ports) -> bool;
+}
+
+impl Address for V4 {
+    type Key = FlowKey4;
+
+    const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
+
+    #[inline(always)]
+    fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
+        let [source, destination] = bytemuck::cast::<[u8; 8], [Self; 2]>(frame.read(at)?);
+        Some(Addresses { source, destination })
+    }
+
+    #[inline(always)]
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey4 {
+        FlowKey4 {
+            remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
+            local: addresses.destination,
+            remote_port: ports.source.to_be_bytes(),
+            local_port: ports.destination.to_be_bytes(),
+            protocol: protocol.number(),
+            kind: kind as u8,
+            padding: [0; 2],
+        }
+    }
+
+    #[inline(always)]
+    fn is_control(protocol: u8) -> bool {
+        matches!(protocol, number::ICMP | number::IGMP)
+    }
+
+    #[inline(always)]
+    fn is_multicast(self) -> bool {
+        self[0] & 0xf0 == 0xe0 || self == [255; 4]
+    }
+
+    #[inline(always)]
+    fn is_dhcp_request(self, ports: &Ports) -> bool {
+        self == [0; 4] && ports.source == DHCP_CLIENT && ports.destination == DHCP_SERVER
+    }
+
+    #[inline(always)]
+    fn is_dhcp_answer(self, ports: &Ports) -> bool {
+        ports.source == DHCP_SERVER && ports.destination == DHCP_CLIENT
+    }
+}
+
+impl Address for V6 {
+    type Key = FlowKey6;
+
+    const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
+
+    #[inline(always)]
+    fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
+        let [source, destination] = bytemuck::cast::<[u8; 32], [Self; 2]>(frame.read(at)?);
+        Some(Addresses { source, destination })
+    }
+
+    #[inline(always)]
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey6 {
+        FlowKey6 {
+            remote: if matches!(kind, FlowKind::Multicast) { [0; 16] } else { addresses.source },
+            local: addresses.destination,
+            remote_port: ports.source.to_be_bytes(),
+            local_port: ports.destination.to_be_bytes(),
+            protocol: protocol.number(),
+            kind: kind as u8,
+            padding: [0; 2],
+        }
+    }
+
+    #[inline(always)]
+    fn is_control(protocol: u8) -> bool {
+        protocol == number::ICMPV6
+    }
+
+    #[inline(always)]
+    fn is_multicast(self) -> bool {
+        self[0] == 0xff
+    }
+
+    #[inline(always)]
+    fn is_dhcp_request(self, _ports: &Ports) -> bool {
+        false
+    }
+
+    /// Only from a link-local address, `fe80::/10` (RFC 4291, 2.5.6).
+    #[inline(always)]
+    fn is_dhcp_answer(self, ports: &Ports) -> bool {
+        ports.source == DHCPV6_SERVER && ports.destination == DHCPV6_CLIENT && self[0] == 0xfe && self[1] & 0xc0 == 0x80
+    }
+}

@@ -1,0 +1,218 @@
+//! The one decision about a packet that came in. The rule: a packet passes when its protocol and ports were positively
+//! read and allowed, or when it is on the short pass list; everything else drops, under a reason.
+
+use crate::{
+    abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
+    address::{Address, V4, V6},
+    flow::{FlowKind, timeout},
+    frame::Frame,
+    protocol::PortProtocol,
+    reason::{Reason, Verdict},
+    wire::{Addresses, Packet, Piece, ethernet, ipv4, ipv6, transport},
+};
+
+/// What becomes of a packet, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Why; the verdict follows from it.
+    pub reason: Reason,
+    /// The destination port to count the packet under, where the ports were read. Replies are not counted by port: theirs are
+    /// this host's ephemeral ones.
+    pub port: Option<(PortProtocol, u16)>,
+}
+
+impl Decision {
+    /// Pass or drop.
+    #[inline(always)]
+    #[must_use]
+    pub const fn verdict(&self) -> Verdict {
+        self.reason.verdict()
+    }
+
+    #[inline(always)]
+    const fn of(reason: Reason) -> Self {
+        Self { reason, port: None }
+    }
+}
+
+/// What the decision has to ask for: the policy in force, the flows, the routes and the clock. In the kernel these are maps and
+/// helpers, on the host plain collections.
+pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
+    /// The class of a port in the policy in force: [`CLASS_CLOSED`], [`CLASS_OPEN`], or a list of source networks.
+    fn class(&self, protocol: PortProtocol, port: u16) -> u16;
+
+    /// Whether `--allow-proto` names the IP protocol number.
+    fn allows_protocol(&self, protocol: u8) -> bool;
+
+    /// What ever left from a local port.
+    fn sent(&self, protocol: PortProtocol, port: u16) -> Sent;
+
+    /// Note that something left from a local port.
+    fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
+}
+
+/// The look-ups that an address family has tables of its own for.
+pub trait AddressLookups<A: Address> {
+    /// Whether a source is in the networks of a class that is neither closed nor open.
+    fn is_source_of(&self, class: u16, source: A) -> bool;
+
+    /// Whether the policy forbids routing on, and the routing table would route the packet on to another machine or container.
+    fn is_forwarded(&self, addresses: &Addresses<A>) -> bool;
+
+    /// Whether the flow is in the table and was used within `timeout` nanoseconds, as [`flow::judge`](crate::flow::judge) says. With
+    /// `refresh`, an entry that is worth it is brought to the present.
+    fn find_flow(&self, key: &A::Key, timeout: u64, refresh: bool) -> bool;
+
+    /// Put a flow into the table, used now.
+    fn insert_flow(&self, key: &A::Key);
+}
+
+/// Judge a frame that came in.
+#[inline(always)]
+pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
+    let link = match ethernet::parse(frame) {
+        Ok(link) => link,
+        Err(reason) => return Decision::of(reason),
+    };
+    let judged = match link.ether_type {
+        ethernet::ETHER_TYPE_IPV4 => ipv4::parse(frame, &link).and_then(|packet| judge(frame, &packet, lookups)),
+        ethernet::ETHER_TYPE_IPV6 => ipv6::parse(frame, &link).and_then(|packet| judge(frame, &packet, lookups)),
+        _ => Err(Reason::NotIp),
+    };
+    judged.unwrap_or_else(Decision::of)
+}
+
+/// `Err` is a verdict too: one that is not counted by port.
+#[inline(always)]
+fn judge<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Address,
+{
+    let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
+        return Err(without_ports(frame, packet, lookups));
+    };
+    if matches!(packet.piece, Piece::Later) {
+        return Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
+    }
+    let ports = transport::ports(frame, packet, protocol)?;
+    let reason = with_ports(frame, packet, protocol, &ports, lookups);
+    // Replies are not counted by port.
+    if matches!(reason, Reason::Reply) {
+        return Err(reason);
+    }
+    Ok(Decision { reason, port: Some((protocol, ports.destination)) })
+}
+
+/// Protocols without ports: ICMP and IGMP live, tunnels need a word.
+#[inline(always)]
+fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Address,
+{
+    let is_later = matches!(packet.piece, Piece::Later);
+    if packet.from_this_network {
+        Reason::Martian
+    } else if is_later && A::LATER_FRAGMENT_IS_ANONYMOUS {
+        Reason::Fragment
+    } else if A::is_control(packet.protocol) {
+        if is_later { Reason::Fragment } else { Reason::Protocol }
+    } else if !lookups.allows_protocol(packet.protocol) {
+        Reason::ClosedProtocol
+    } else if is_later {
+        Reason::Fragment
+    } else {
+        match A::read(frame, packet.addresses) {
+            Some(addresses) if !lookups.is_forwarded(&addresses) => Reason::Protocol,
+            Some(_) => Reason::Forwarded,
+            None => Reason::Truncated,
+        }
+    }
+}
+
+#[inline(always)]
+fn with_ports<F, L, A>(
+    frame: &F,
+    packet: &Packet<A>,
+    protocol: PortProtocol,
+    ports: &transport::Ports,
+    lookups: &L,
+) -> Reason
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Address,
+{
+    if ports.destination == 0 {
+        return if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort };
+    }
+    let class = lookups.class(protocol, ports.destination);
+    let sent = may_answer(lookups, protocol, ports);
+    let is_udp = matches!(protocol, PortProtocol::Udp);
+    // What most of a flood ends at: nothing below could let the packet pass, so its addresses need not be looked at.
+    if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !is_udp && !packet.from_this_network {
+        return Reason::ClosedPort;
+    }
+    let Some(addresses) = A::read(frame, packet.addresses) else { return Reason::Truncated };
+    if packet.from_this_network && !(is_udp && addresses.source.is_dhcp_request(ports)) {
+        return Reason::Martian;
+    }
+    let closed = if lets_in(lookups, class, addresses.source) {
+        if !lookups.is_forwarded(&addresses) {
+            return Reason::Allowed;
+        }
+        Reason::Forwarded
+    } else {
+        Reason::ClosedPort
+    };
+    if answers(lookups, &addresses, protocol, ports, sent) {
+        Reason::Reply
+    } else if is_udp && addresses.source.is_dhcp_answer(ports) {
+        Reason::Essential
+    } else {
+        closed
+    }
+}
+
+/// Whether a class lets a sender in.
+#[inline(always)]
+pub(crate) fn lets_in<L: AddressLookups<A>, A: Address>(lookups: &L, class: u16, sender: A) -> bool {
+    match class {
+        CLASS_CLOSED => false,
+        CLASS_OPEN => true,
+        class => lookups.is_source_of(class, sender),
+    }
+}
+
+/// Which kinds of request the packet might answer. A SYN answers none, so a flood of them costs no look-up, and where nothing ever
+/// left from a port nothing is answered there.
+#[inline(always)]
+fn may_answer<L: Lookups>(lookups: &L, protocol: PortProtocol, ports: &transport::Ports) -> Sent {
+    if matches!(protocol, PortProtocol::Tcp) && ports.opens_connection() {
+        return Sent { unicast: 0, multicast: 0 };
+    }
+    lookups.sent(protocol, ports.destination)
+}
+
+#[inline(always)]
+fn answers<L, A>(
+    lookups: &L,
+    addresses: &Addresses<A>,
+    protocol: PortProtocol,
+    ports: &transport::Ports,
+    sent: Sent,
+) -> bool
+where
+    L: AddressLookups<A>,
+    A: Address,
+{
+    let finds = |kind| {
+        let key = A::reply_key(addresses, protocol, ports, kind);
+        // Answers to a request that was sent to many do not prolong it.
+        AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), matches!(kind, FlowKind::Unicast))
+    };
+    (sent.unicast != 0 && finds(FlowKind::Unicast)) || (sent.multicast != 0 && finds(FlowKind::Multicast))
+}

@@ -1,0 +1,117 @@
+//! What left this host, and how long its answers are expected.
+//!
+//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are in
+//! network byte order, as they stand in the packet.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    address::{V4, V6},
+    protocol::PortProtocol,
+};
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// How a flow was opened, which decides who may answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FlowKind {
+    /// To one address: only the exact reverse tuple answers it.
+    Unicast = 0,
+    /// To a multicast or broadcast address: anyone may answer from the port that was asked. The key's remote address is 0.
+    Multicast = 1,
+}
+
+/// An IPv4 flow, 16 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub struct FlowKey4 {
+    /// The peer's address, 0 for [`FlowKind::Multicast`].
+    pub remote: V4,
+    /// This host's address on the wire.
+    pub local: V4,
+    /// The peer's port, network byte order.
+    pub remote_port: [u8; 2],
+    /// This host's port on the wire, network byte order.
+    pub local_port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// A [`FlowKind`].
+    pub kind: u8,
+    /// Always 0.
+    pub padding: [u8; 2],
+}
+
+/// An IPv6 flow, 40 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub struct FlowKey6 {
+    /// The peer's address, 0 for [`FlowKind::Multicast`].
+    pub remote: V6,
+    /// This host's address on the wire.
+    pub local: V6,
+    /// The peer's port, network byte order.
+    pub remote_port: [u8; 2],
+    /// This host's port on the wire, network byte order.
+    pub local_port: [u8; 2],
+    /// IP protocol number.
+    pub protocol: u8,
+    /// A [`FlowKind`].
+    pub kind: u8,
+    /// Always 0.
+    pub padding: [u8; 2],
+}
+
+/// When a flow was last used, 8 bytes: nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct FlowEntry {
+    /// Nanoseconds since boot, suspend not counted.
+    pub last_seen: u64,
+}
+
+/// TCP, SCTP and DCCP flows live this long without a packet (RFC 5382, REQ-5: not less than 2 hours 4 minutes).
+pub const TIMEOUT_CONNECTION: u64 = (2 * 60 + 4) * 60 * SECOND;
+/// UDP and UDP-Lite flows (RFC 4787, REQ-5: not less than two minutes; Linux keeps streams for three).
+pub const TIMEOUT_DATAGRAM: u64 = 180 * SECOND;
+/// Answers to a multicast or broadcast request come soon or never: SSDP asks for at most 5 s (`UPnP` 1.1, 1.3.2).
+pub const TIMEOUT_MULTICAST: u64 = 10 * SECOND;
+/// A flow's time is written again only when it is this old, so that a stream does not dirty its cache line per packet.
+pub const REFRESH_AFTER: u64 = SECOND;
+
+/// How long a flow lives without a packet, in nanoseconds.
+#[inline(always)]
+#[must_use]
+pub const fn timeout(protocol: PortProtocol, kind: FlowKind) -> u64 {
+    match (kind, protocol) {
+        (FlowKind::Multicast, _) => TIMEOUT_MULTICAST,
+        (_, PortProtocol::Udp | PortProtocol::UdpLite) => TIMEOUT_DATAGRAM,
+        (_, PortProtocol::Tcp | PortProtocol::Sctp | PortProtocol::Dccp) => TIMEOUT_CONNECTION,
+    }
+}
+
+impl FlowEntry {
+    /// Whether the flow is still within `timeout`. A clock that reads earlier than the entry (the coarse clock of
+    /// another CPU) counts as no time at all.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_alive(self, now: u64, timeout: u64) -> bool {
+        now.saturating_sub(self.last_seen) <= timeout
+    }
+
+    /// Whether [`REFRESH_AFTER`] has passed, so that the time is worth writing.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_stale(self, now: u64) -> bool {
+        now.saturating_sub(self.last_seen) >= REFRESH_AFTER
+    }
+}
+
+/// The rule of every flow table: whether the entry lives, and whether its time is to be written again.
+#[inline(always)]
+#[must_use]
+pub const fn judge(entry: FlowEntry, now: u64, timeout: u64, refresh: bool) -> (bool, bool) {
+    let alive = entry.is_alive(now, timeout);
+    (alive, alive && refresh && entry.is_stale(now))
+}

@@ -1,0 +1,36 @@
+//! The only way to look at a packet.
+
+/// A link-layer frame that can be asked for bytes it may not have.
+///
+/// In the kernel this is the XDP or TC context, on the host a byte slice.
+pub trait Frame {
+    /// The frame's length in bytes, from the first byte of the Ethernet header. It may be more than
+    /// [`read`](Self::read) can reach: the kernel keeps the tail of large packets elsewhere.
+    fn len(&self) -> usize;
+
+    /// The `N` bytes that start at the even offset `at`, or `None` where the frame (or its readable part) ends before them. Every
+    /// header starts at an even offset.
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// The two bytes that start at any offset.
+    fn pair(&self, at: usize) -> Option<[u8; 2]>;
+
+    /// Whether the frame holds no byte at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Frame for [u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        self.get(at..at.checked_add(N)?)?.try_into().ok()
+    }
+
+    fn pair(&self, at: usize) -> Option<[u8; 2]> {
+        self.read(at)
+    }
+}

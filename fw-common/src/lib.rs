@@ -1,0 +1,27 @@
+//! What the kernel and the user side of `fw` have in common: the wire parser, the policy and flow types, and
+//! [`decide()`], the one function that says what becomes of a packet.
+//!
+//! The crate is `no_std` and has no unsafe code. A frame is only ever asked for bytes that it may not have
+//! ([`Frame::read`]), and the maps of the kernel are a handful of look-ups ([`Lookups`]), so the same code runs in the
+//! XDP program and, over a byte slice and plain collections, in tests and fuzzers.
+#![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+pub mod abi;
+pub mod address;
+pub mod decide;
+pub mod flow;
+pub mod frame;
+pub mod protocol;
+pub mod reason;
+pub mod track;
+pub mod wire;
+
+pub use decide::{AddressLookups, Decision, Lookups, decide};
+pub use frame::Frame;
+pub use protocol::PortProtocol;
+pub use reason::{Reason, Verdict};
+pub use track::track;

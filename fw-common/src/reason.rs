@@ -1,0 +1,98 @@
+//! Why a packet passed or dropped: numbers and names that are the same in the kernel, in JSON and in the manual.
+
+use core::fmt;
+
+/// What becomes of a packet. `XDP_ABORTED` is never used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// `XDP_PASS`: the packet goes on into the network stack.
+    Pass,
+    /// `XDP_DROP`: the packet is gone before netfilter exists for it.
+    Drop,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+        })
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $text:literal;)*) => {
+        /// Why a packet passed or dropped. The numbers never change their meaning: 0 to 15 pass, 16 to 31 drop.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[$doc])* $name = $number,)*
+        }
+
+        impl Reason {
+            /// Every reason, in the order of the numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The name used in JSON, in reports and in the manual.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The `EtherType` is neither IP nor a VLAN tag: ARP, LLDP, EAPOL, STP.
+    NotIp = 0, "not-ip";
+    /// The destination port is in the allow list, and the source inside the rule's networks.
+    Allowed = 1, "allowed";
+    /// The exact reverse of something that left this host.
+    Reply = 2, "reply";
+    /// A `DHCPv4` or `DHCPv6` answer to this host's client.
+    Essential = 3, "essential";
+    /// ICMP, `ICMPv6`, IGMP, or an IP protocol named by `--allow-proto`.
+    Protocol = 4, "protocol";
+    /// A later fragment: without its first piece, which is judged, it is never reassembled.
+    Fragment = 5, "fragment";
+    /// The destination port is not in the allow list, and nothing that left asked for this packet.
+    ClosedPort = 16, "closed-port";
+    /// An IP protocol without ports that `--allow-proto` does not name.
+    ClosedProtocol = 17, "closed-protocol";
+    /// The port is allowed, but the packet would be routed on to somewhere that is not this host.
+    Forwarded = 18, "forwarded";
+    /// An address that cannot come from the wire: loopback on either side, a multicast source.
+    Martian = 19, "martian";
+    /// Lengths or versions that contradict each other.
+    Malformed = 20, "malformed";
+    /// The frame ends before its own headers do.
+    Truncated = 21, "truncated";
+    /// A first fragment without its ports, or a TCP piece at offset 1 (RFC 1858, RFC 3128, RFC 7112).
+    TinyFragment = 22, "tiny-fragment";
+    /// IPv4 source route option, or IPv6 routing header type 0 (RFC 5095).
+    SourceRoute = 23, "source-route";
+    /// An IPv6 header chain that is too deep, out of order, or ends in no transport.
+    HeaderChain = 24, "header-chain";
+    /// More VLAN tags than are parsed.
+    VlanDepth = 25, "vlan-depth";
+}
+
+impl Reason {
+    /// One more than the highest number a reason can ever have; the size of the counters' table.
+    pub const SLOTS: usize = 32;
+
+    /// The verdict that goes with the reason.
+    #[inline(always)]
+    #[must_use]
+    pub const fn verdict(self) -> Verdict {
+        if (self as u8) < 16 { Verdict::Pass } else { Verdict::Drop }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,53 @@
+//! From the first byte of a frame to the transport header: what can be said about a packet by its headers alone.
+//!
+//! Each header has a file. Nothing here knows the policy.
+
+pub mod ethernet;
+pub mod ipv4;
+pub mod ipv6;
+pub mod transport;
+
+use core::marker::PhantomData;
+
+/// Which piece of a datagram a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// All of it.
+    Whole,
+    /// The first fragment (or an atomic one, RFC 6946): it must hold the ports.
+    First,
+    /// A fragment with an offset other than 0.
+    Later,
+}
+
+/// An IP packet, read up to its transport header.
+///
+/// The addresses are left in the frame: most of what is dropped is dropped without them.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<A> {
+    /// Where the addresses start, the source first, in bytes from the start of the frame.
+    pub addresses: usize,
+    /// A source in 0/8, "this host on this network", which only a DHCP client may use (RFC 1122, 3.2.1.3).
+    pub from_this_network: bool,
+    /// The IP protocol number of the transport. For a later IPv6 fragment: what its fragment header claims.
+    pub protocol: u8,
+    /// Whole, first fragment or later fragment.
+    pub piece: Piece,
+    /// Where the transport header starts, in bytes from the start of the frame.
+    pub transport: usize,
+    /// Where the IP packet ends, in bytes from the start of the frame; padding may follow.
+    pub end: usize,
+    /// Whether the link-layer destination is a multicast or broadcast address.
+    pub link_multicast: bool,
+    /// The address family.
+    pub family: PhantomData<A>,
+}
+
+/// Who speaks to whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses<A> {
+    /// The sender.
+    pub source: A,
+    /// The receiver.
+    pub destination: A,
+}

@@ -1,0 +1,23 @@
+//! The XDP program: every packet that comes in.
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    macros::xdp,
+    programs::XdpContext,
+};
+use aya_log_ebpf::debug;
+use fw_common::{Frame, Verdict, decide};
+
+use crate::{count::count, frame::Packet, lookups::Maps};
+
+#[xdp]
+pub fn fw_ingress(ctx: XdpContext) -> u32 {
+    let packet = Packet::from_xdp(&ctx);
+    let decision = decide(&packet, &Maps::new(&ctx, ctx.ingress_ifindex() as u32));
+    count(&decision, packet.len());
+    debug!(&ctx, "{} {}", decision.reason.name(), packet.len());
+    match decision.verdict() {
+        Verdict::Pass => XDP_PASS,
+        Verdict::Drop => XDP_DROP,
+    }
+}

@@ -1,0 +1,52 @@
+//! The maps. Their names and shapes are `fw_common::abi`'s; what depends on the machine (CPUs, `--flows`) is set by the loader.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, LpmTrie, LruHashMap},
+};
+use fw_common::{
+    abi::{
+        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, MAX_SOURCES, Meta, PAGES,
+        PORT_PROTOCOLS, PortCounter, RARE_PORTS, ROUTES_PER_CPU, ReasonCounters, Route, SentPage, Settings, Source4,
+        Source6,
+    },
+    flow::{FlowEntry, FlowKey4, FlowKey6},
+};
+
+/// 1 where the kernel has `bpf_ktime_get_coarse_ns` (5.11). A constant to the verifier, which drops the other branch.
+#[unsafe(no_mangle)]
+pub(crate) static COARSE_CLOCK: Global<u8> = Global::new(1);
+
+#[map]
+pub(crate) static FLOWS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+#[map]
+pub(crate) static FLOWS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+#[map]
+pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(PORT_PROTOCOLS * PAGES, 0);
+
+#[map]
+pub(crate) static ACTIVE: Array<Active> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(BUFFERS, 0);
+#[map]
+pub(crate) static PORTS: Array<ClassPage> = Array::with_max_entries(BUFFERS * PORT_PROTOCOLS * PAGES, 0);
+#[map]
+pub(crate) static SOURCES4: LpmTrie<Source4, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
+#[map]
+pub(crate) static SOURCES6: LpmTrie<Source6, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
+
+// A slot, or a slice, a CPU; the loader multiplies. Plain arrays, because a per-CPU array of this size takes a system call and
+// an allocation for each of 131,072 slots.
+#[map]
+pub(crate) static COUNTERS: Array<ReasonCounters> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static PORT_COUNTERS: Array<CounterPage> = Array::with_max_entries(COUNTED_PROTOCOLS * PAGES, 0);
+#[map]
+pub(crate) static RARE_PORT_COUNTERS: LruHashMap<u32, PortCounter> = LruHashMap::with_max_entries(RARE_PORTS, 0);
+#[map]
+pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(ROUTES_PER_CPU, 0);
+
+/// Only the user side reads it: it makes a pinned folder tell what it is.
+#[map]
+pub(crate) static META: Array<Meta> = Array::with_max_entries(1, 0);

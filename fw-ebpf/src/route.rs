@@ -1,0 +1,102 @@
+//! Whether a packet would be routed on: `bpf_fib_lookup`, remembered for a second.
+
+use core::mem;
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
+        bpf_fib_lookup as FibLookup,
+    },
+    helpers::generated::{bpf_fib_lookup, bpf_get_smp_processor_id},
+};
+use fw_common::{
+    abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route},
+    address::{Address, V4, V6},
+    wire::Addresses,
+};
+
+use crate::{lookups::now, maps::ROUTES};
+
+/// Linux's number for IPv4 in a routing request.
+const AF_INET: u8 = 2;
+/// Linux's number for IPv6 in a routing request.
+const AF_INET6: u8 = 10;
+
+/// Whether the routing table would send an IPv4 packet that came in on `ifindex` on to another machine or container. Multicast and
+/// broadcast stay here.
+#[inline(always)]
+pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
+    let Addresses { source, destination } = *addresses;
+    let [a, b, c, d] = destination;
+    !destination.is_multicast()
+        && remembered([0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), u32::from_ne_bytes([a, b, c, d])], || {
+            let mut params = request(AF_INET, ifindex);
+            params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(source);
+            params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(destination);
+            ask(ctx, &mut params)
+        })
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
+    let Addresses { source, destination } = *addresses;
+    !destination.is_multicast()
+        && remembered(words(destination), || {
+            let mut params = request(AF_INET6, ifindex);
+            params.__bindgen_anon_3.ipv6_src = words(source);
+            params.__bindgen_anon_4.ipv6_dst = words(destination);
+            ask(ctx, &mut params)
+        })
+}
+
+/// The answer depends on the destination alone, since the table of local addresses comes before every other rule, and is believed
+/// for [`ROUTE_LIFETIME`]. Each CPU has slots of its own.
+#[inline(always)]
+fn remembered(destination: [u32; 4], ask: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the helper takes no argument.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let [.., last] = destination;
+    let hash = last ^ (last >> 16);
+    let slot = (hash ^ (hash >> 8)) % ROUTES_PER_CPU;
+    let Some(route) = ROUTES.get_ptr_mut(cpu * ROUTES_PER_CPU + slot) else { return ask() };
+    // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
+    let route = unsafe { &mut *route };
+    let now = now();
+    if route.destination != destination || now.saturating_sub(route.asked) >= ROUTE_LIFETIME || route.asked == 0 {
+        let forwarded = u64::from(ask());
+        *route = Route { destination, asked: now, forwarded };
+    }
+    route.forwarded != 0
+}
+
+#[inline(always)]
+fn request(family: u8, ifindex: u32) -> FibLookup {
+    // SAFETY: a structure of integers and unions of integers, for which zero is a value.
+    let mut params: FibLookup = unsafe { mem::zeroed() };
+    params.family = family;
+    params.ifindex = ifindex;
+    params
+}
+
+#[inline(always)]
+fn ask<C: EbpfContext>(ctx: &C, params: &mut FibLookup) -> bool {
+    // SAFETY: the context is this program's own, the parameters are writable and as long as said.
+    let answer = unsafe { bpf_fib_lookup(ctx.as_ptr(), params, mem::size_of::<FibLookup>() as i32, 0) };
+    // Found a way out, even where the neighbour's address or the tunnel's is not known yet, or the packet is too large for it. Not
+    // forwarded, forbidden, unreachable, or no forwarding at all: the packet ends here.
+    matches!(
+        answer as u32,
+        BPF_FIB_LKUP_RET_SUCCESS
+            | BPF_FIB_LKUP_RET_UNSUPP_LWT
+            | BPF_FIB_LKUP_RET_NO_NEIGH
+            | BPF_FIB_LKUP_RET_FRAG_NEEDED
+    )
+}
+
+#[inline(always)]
+fn words(address: V6) -> [u32; 4] {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
+    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
+}

@@ -1,0 +1,3 @@
+//! The `fw-user` command.
+
+fn main() {}

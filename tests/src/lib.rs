@@ -1,0 +1,1 @@
+//! Packet builders, the case table and the lab.
