@@ -15,6 +15,10 @@ pub mod address;
 pub mod decide;
 pub mod flow;
 pub mod frame;
+#[cfg(feature = "std")]
+pub mod grammar;
+#[cfg(feature = "std")]
+pub mod policy;
 pub mod protocol;
 pub mod reason;
 pub mod track;

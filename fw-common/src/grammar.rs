@@ -1,0 +1,244 @@
+//! The allow grammar: `PORT[-PORT][/PROTO][@CIDR]`.
+//!
+//! A [`Rule`] is one line of the policy, protocol and all, and what is printed. What people type is a little shorter and is read by
+//! [`parse`]: a bare port means TCP and UDP, and a service's name stands for its ports.
+
+use core::{fmt, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    string::{String, ToString},
+    vec::Vec,
+};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::protocol::PortProtocol;
+
+/// Consecutive ports, both ends included; never port 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// The ports from `first` to `last`, or `None` where that is no range: port 0, or the wrong way round.
+    #[must_use]
+    pub const fn new(first: u16, last: u16) -> Option<Self> {
+        if first == 0 || first > last { None } else { Some(Self { first, last }) }
+    }
+
+    /// The lowest port.
+    #[must_use]
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The highest port.
+    #[must_use]
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last { write!(f, "{}", self.first) } else { write!(f, "{}-{}", self.first, self.last) }
+    }
+}
+
+/// Ports of one protocol that are open, to everyone or to a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rule {
+    /// The transport.
+    pub protocol: PortProtocol,
+    /// The ports.
+    pub ports: PortRange,
+    /// Who may come in; everyone without.
+    pub source: Option<IpNet>,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ports, self.protocol)?;
+        match self.source {
+            None => Ok(()),
+            Some(IpNet::V4(net)) => write!(f, "@{net}"),
+            Some(IpNet::V6(net)) => write!(f, "@[{}]/{}", net.addr(), net.prefix_len()),
+        }
+    }
+}
+
+impl FromStr for Rule {
+    type Err = SpecError;
+
+    /// Read what [`Display`](fmt::Display) writes: numbers only, and the protocol is not left out.
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        match parse(text, |_| Vec::new())?.as_slice() {
+            [rule] => Ok(*rule),
+            _ => Err(SpecError::new(text, Fault::NoProtocol)),
+        }
+    }
+}
+
+/// What is wrong with a piece of an allow list, and what to write instead.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("`{spec}`: {fault}")]
+pub struct SpecError {
+    /// The piece as it was typed.
+    pub spec: String,
+    /// What is wrong with it.
+    pub fault: Fault,
+}
+
+impl SpecError {
+    fn new(spec: &str, fault: Fault) -> Self {
+        Self { spec: spec.to_string(), fault }
+    }
+}
+
+/// The ways in which a piece of an allow list can be wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    /// Nothing at all.
+    #[error("there is no port here; write for example 22/tcp")]
+    Empty,
+    /// A number that is no port.
+    #[error("{0} is not a port; ports are 1 to 65535")]
+    Port(String),
+    /// A range whose end lies before its start.
+    #[error("the range runs backwards; write {last}-{first}")]
+    Backwards {
+        /// What was written first.
+        first: u16,
+        /// What was written last.
+        last: u16,
+    },
+    /// A word that is no protocol with ports.
+    #[error("`{0}` is not a protocol with ports; use tcp, udp, sctp, dccp or udplite (others: --allow-proto)")]
+    Protocol(String),
+    /// A name that is no service.
+    #[error("no service is called `{0}` in /etc/services; write the port's number")]
+    Service(String),
+    /// A service that has no port for the protocol.
+    #[error("/etc/services knows no {protocol} port of `{service}`; write the port's number")]
+    ServiceProtocol {
+        /// The service's name.
+        service: String,
+        /// The protocol that was asked for.
+        protocol: PortProtocol,
+    },
+    /// Not a network.
+    #[error("`{0}` is not a network; write 192.168.1.0/24 or [2001:db8::]/32")]
+    Network(String),
+    /// An IPv6 network without brackets.
+    #[error("IPv6 addresses stand in brackets; write @[{address}]{prefix}")]
+    Brackets {
+        /// The address as it was typed.
+        address: String,
+        /// The slash and the prefix length, if there were any.
+        prefix: String,
+    },
+    /// An address inside a network where the network's own is wanted.
+    #[error("{given} is an address inside the network {network}; write that, or {address} alone")]
+    HostBits {
+        /// As it was typed.
+        given: String,
+        /// The network.
+        network: IpNet,
+        /// The one address.
+        address: IpAddr,
+    },
+    /// No protocol where one is needed.
+    #[error("the protocol is missing; add /tcp or /udp")]
+    NoProtocol,
+}
+
+/// Read one piece of an allow list. `services` gives the ports of a service's name, in the manner of `/etc/services`.
+///
+/// # Errors
+/// What is wrong with the piece; nothing of it is used then.
+pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) -> Result<Vec<Rule>, SpecError> {
+    let fail = |fault| SpecError::new(text, fault);
+    let (ports_and_protocol, source) = match text.split_once('@') {
+        Some((head, network)) => (head, Some(parse_network(network).map_err(fail)?)),
+        None => (text, None),
+    };
+    let (ports, protocol) = match ports_and_protocol.split_once('/') {
+        Some((ports, protocol)) => (ports, Some(parse_protocol(protocol).map_err(fail)?)),
+        None => (ports_and_protocol, None),
+    };
+    if ports.is_empty() {
+        return Err(fail(Fault::Empty));
+    }
+    let ranges = if ports.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && ports.chars().all(|c| c.is_ascii_digit() || c == '-')
+    {
+        let range = parse_range(ports).map_err(fail)?;
+        let both = [PortProtocol::Tcp, PortProtocol::Udp];
+        let protocols = protocol.as_ref().map_or(both.as_slice(), core::slice::from_ref);
+        protocols.iter().map(|&protocol| (protocol, range)).collect()
+    } else {
+        service_ports(ports, protocol, services(ports)).map_err(fail)?
+    };
+    Ok(ranges.into_iter().map(|(protocol, ports)| Rule { protocol, ports, source }).collect())
+}
+
+fn service_ports(
+    name: &str,
+    protocol: Option<PortProtocol>,
+    known: Vec<(PortProtocol, u16)>,
+) -> Result<Vec<(PortProtocol, PortRange)>, Fault> {
+    if known.is_empty() {
+        return Err(Fault::Service(name.to_string()));
+    }
+    let wanted: Vec<_> = known
+        .into_iter()
+        .filter(|&(of, _)| protocol.is_none_or(|wanted| of == wanted))
+        .filter_map(|(of, port)| Some((of, PortRange::new(port, port)?)))
+        .collect();
+    match protocol {
+        Some(protocol) if wanted.is_empty() => Err(Fault::ServiceProtocol { service: name.to_string(), protocol }),
+        _ => Ok(wanted),
+    }
+}
+
+fn parse_protocol(text: &str) -> Result<PortProtocol, Fault> {
+    PortProtocol::ALL
+        .into_iter()
+        .find(|protocol| protocol.name().eq_ignore_ascii_case(text))
+        .ok_or_else(|| Fault::Protocol(text.to_string()))
+}
+
+fn parse_range(text: &str) -> Result<PortRange, Fault> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (parse_port(first)?, parse_port(last)?);
+    PortRange::new(first, last).ok_or(Fault::Backwards { first, last })
+}
+
+fn parse_port(text: &str) -> Result<u16, Fault> {
+    text.parse().ok().filter(|&port| port != 0).ok_or_else(|| Fault::Port(text.to_string()))
+}
+
+fn parse_network(text: &str) -> Result<IpNet, Fault> {
+    let bad = || Fault::Network(text.to_string());
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let address: IpAddr = match address.strip_prefix('[') {
+        Some(rest) => IpAddr::V6(rest.strip_suffix(']').and_then(|inner| inner.parse().ok()).ok_or_else(bad)?),
+        None if address.parse::<std::net::Ipv6Addr>().is_ok() => {
+            let prefix = prefix.map_or_else(String::new, |prefix| std::format!("/{prefix}"));
+            return Err(Fault::Brackets { address: address.to_string(), prefix });
+        }
+        None => IpAddr::V4(address.parse::<Ipv4Addr>().map_err(|_| bad())?),
+    };
+    let Some(prefix) = prefix else { return Ok(IpNet::from(address)) };
+    let network = IpNet::new(address, prefix.parse().map_err(|_| bad())?).map_err(|_| bad())?;
+    if network.trunc() != network {
+        return Err(Fault::HostBits { given: text.to_string(), network: network.trunc(), address });
+    }
+    Ok(network)
+}
