@@ -257,12 +257,8 @@ pub struct Meta {
     pub mode: u8,
     /// What tracks replies, see [`Meta::EGRESS_TCX`].
     pub egress: u8,
-    /// Priority of the clsact filter, 0 with TCX.
-    pub clsact_priority: u16,
-    /// Handle of the clsact filter, 0 with TCX.
-    pub clsact_handle: u32,
     /// Always 0.
-    pub padding: u32,
+    pub padding: [u8; 2],
     /// The version of the `fw-user` that attached last, ASCII, filled up with zeros.
     pub version: [u8; 24],
 }
@@ -276,6 +272,8 @@ impl Meta {
     pub const EGRESS_NONE: u8 = 0;
     /// A TCX link (kernel 6.6).
     pub const EGRESS_TCX: u8 = 1;
-    /// A filter of the clsact qdisc.
+    /// A filter of a clsact qdisc that was there before.
     pub const EGRESS_CLSACT: u8 = 2;
+    /// A filter of a clsact qdisc that came with it.
+    pub const EGRESS_OWN_CLSACT: u8 = 3;
 }

@@ -108,10 +108,8 @@ impl Policy {
                 .and_then(|next| PortRange::new(other.ports.first().max(next), other.ports.last()));
             [below, above].into_iter().flatten().map(|ports| Rule { ports, ..*other }).collect::<Vec<_>>()
         };
-        self.rules = before
-            .iter()
-            .flat_map(|other| if concerned(&other) { rest(other) } else { vec![*other] })
-            .collect();
+        self.rules =
+            before.iter().flat_map(|other| if concerned(&other) { rest(other) } else { vec![*other] }).collect();
         self.normalize();
         self.rules != before
     }
@@ -177,7 +175,8 @@ impl Policy {
         if count > limit {
             return Err(TooManySources { count, limit });
         }
-        compiled.networks = lists.into_iter().flat_map(|(list, class)| list.into_iter().map(move |net| (class, net))).collect();
+        compiled.networks =
+            lists.into_iter().flat_map(|(list, class)| list.into_iter().map(move |net| (class, net))).collect();
         compiled.networks.sort_unstable();
         for &protocol in &self.protocols {
             compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
@@ -290,6 +289,11 @@ impl Compiled {
     #[must_use]
     pub fn all_classes(&self) -> &[u16] {
         &self.classes
+    }
+
+    /// The same, to be read into.
+    pub fn all_classes_mut(&mut self) -> &mut [u16] {
+        &mut self.classes
     }
 
     /// Put it back into rules. What [`Policy::compile`] made comes back as the same policy.

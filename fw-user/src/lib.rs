@@ -1,4 +1,16 @@
-//! The user side of `fw`.
+//! The user side of `fw`: it loads the programs, keeps their pins, writes policies and reads counters.
+//!
+//! The order of things is that of a command: [`cli`] is what was typed, [`spec`] and [`interface`] turn it into a plan
+//! without changing anything, [`bpf`] carries it out, [`report`] says what came of it.
 
-/// The BPF object: both programs and their maps, made by `cargo xtask build-ebpf` from `fw-ebpf`.
-pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../bpf/fw.bpf.o");
+pub mod bpf;
+pub mod cli;
+pub mod commands;
+pub mod error;
+pub mod interface;
+pub mod privilege;
+pub mod report;
+pub mod spec;
+
+pub use bpf::object::OBJECT;
+pub use error::{Error, Result};

@@ -1,3 +1,17 @@
 //! The `fw-user` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use fw_user::{cli::Cli, commands};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match commands::run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fw-user: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

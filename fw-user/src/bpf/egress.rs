@@ -1,0 +1,156 @@
+//! What leaves: a TCX link where the kernel has it (6.6), else a filter of the clsact qdisc.
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        links::{FdLink, PinnedLink},
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
+    },
+    util::KernelVersion,
+};
+use futures_util::TryStreamExt;
+use nix::errno::Errno;
+use rtnetlink::packet_route::tc::{TcAttribute, TcHandle as Handle};
+
+use super::{meta::Egress, object, pins::Pins};
+use crate::{Error, Result, interface::Interface};
+
+/// Our place among the clsact filters. A fixed one, so that it is found again.
+const PRIORITY: u16 = 0xf1e0;
+const HANDLE: TcHandle = TcHandle::new(0, 1);
+
+/// Which hook to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// TCX from kernel 6.6 on, clsact before.
+    #[default]
+    Auto,
+    /// clsact on any kernel.
+    Clsact,
+}
+
+/// The TC program of a loaded object, handed to the kernel.
+///
+/// # Errors
+/// [`Error::Kernel`] with the verifier's words.
+pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+    let program = ebpf.program_mut(object::EGRESS).map(<&mut SchedClassifier>::try_from);
+    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+    program.load().map_err(|error| Error::kernel("loading the egress program", error))?;
+    Ok(program)
+}
+
+/// Attach a loaded program where none of ours is.
+///
+/// # Errors
+/// [`Error::NoEgress`].
+pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, hook: Hook) -> Result<Egress> {
+    let name = &interface.name;
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
+    if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
+        let order = TcAttachOptions::TcxOrder(LinkOrder::last());
+        let link = program
+            .attach_with_options(name, TcAttachType::Egress, order)
+            .and_then(|id| program.take_link(id))
+            .map_err(|error| failed(error.into()))?;
+        let link = FdLink::try_from(link).map_err(|error| failed(error.into()))?;
+        link.pin(pins.egress_link(name)).map_err(|error| failed(error.into()))?;
+        return Ok(Egress::Tcx);
+    }
+    let own_qdisc = match tc::qdisc_add_clsact(name) {
+        Ok(()) => true,
+        Err(error) if already_there(&error) => false,
+        Err(error) => return Err(failed(error.into())),
+    };
+    let options = NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() };
+    let id = program
+        .attach_with_options(name, TcAttachType::Egress, TcAttachOptions::Netlink(options))
+        .map_err(|error| failed(error.into()))?;
+    keep(program.take_link(id).map_err(|error| failed(error.into()))?);
+    Ok(Egress::Clsact { own_qdisc })
+}
+
+/// A netlink attachment lives in the kernel; dropping aya's handle of it would end it.
+fn keep(link: SchedClassifierLink) {
+    std::mem::forget(link);
+}
+
+fn already_there(error: &TcError) -> bool {
+    matches!(error, TcError::NetlinkError(error) if error.raw_os_error() == Some(Errno::EEXIST as i32))
+}
+
+/// Put a loaded program in the place of the attached one, with no packet between them.
+///
+/// # Errors
+/// [`Error::BadPin`], [`Error::Kernel`].
+pub fn replace(program: &mut SchedClassifier, pins: &Pins, interface: &str, egress: Egress) -> Result<()> {
+    let failed = |error: ProgramError| Error::kernel(format!("replacing the egress program of {interface}"), error);
+    match egress {
+        Egress::None => Ok(()),
+        Egress::Tcx => {
+            let path = pins.egress_link(interface);
+            let bad =
+                |error: aya::programs::links::LinkError| Error::BadPin { path: path.clone(), source: error.into() };
+            let pinned = PinnedLink::from_pin(&path).map_err(bad)?;
+            let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(bad)?;
+            program.attach_to_link(link).map(|_| ()).map_err(failed)
+        }
+        Egress::Clsact { .. } => {
+            let id = program.attach_to_link(clsact_link(interface)?).map_err(failed)?;
+            keep(program.take_link(id).map_err(failed)?);
+            Ok(())
+        }
+    }
+}
+
+fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
+        .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
+}
+
+/// Take the egress program off. An interface that is gone has taken it along.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Kernel`].
+pub async fn detach(pins: &Pins, interface: &str, present: Option<&Interface>, egress: Egress) -> Result<()> {
+    super::pins::remove_file(&pins.egress_link(interface))?;
+    if let (Egress::Clsact { own_qdisc }, Some(present)) = (egress, present) {
+        let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {interface}"), error);
+        aya::programs::Link::detach(clsact_link(interface)?).map_err(failed)?;
+        if own_qdisc {
+            remove_empty_clsact(present).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Remove the clsact qdisc that came with us, unless somebody else has put a filter there since.
+async fn remove_empty_clsact(interface: &Interface) -> Result<()> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::kernel(format!("removing the clsact qdisc of {}", interface.name), error)
+    };
+    let index = i32::try_from(interface.index).map_err(|error| failed(error.into()))?;
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let result = async {
+        let ingress = handle.traffic_filter(index).get().ingress().execute();
+        let egress = handle.traffic_filter(index).get().egress().execute();
+        let is_filter = |filter: &rtnetlink::packet_route::tc::TcMessage| {
+            filter.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(_)))
+        };
+        let filters: Vec<_> =
+            ingress.try_collect::<Vec<_>>().await?.into_iter().chain(egress.try_collect::<Vec<_>>().await?).collect();
+        if filters.iter().any(is_filter) {
+            return Ok(());
+        }
+        let mut request = handle.qdisc().del(index);
+        request.message_mut().header.parent = Handle::CLSACT;
+        request.message_mut().header.handle = Handle::from(0xffff_0000);
+        request.execute().await
+    }
+    .await;
+    connection.abort();
+    result.map_err(|error: rtnetlink::Error| failed(error.into()))
+}

@@ -1,0 +1,128 @@
+//! The XDP link: what comes in.
+
+use std::io;
+
+use aya::{
+    Ebpf,
+    programs::{
+        ProgramError, Xdp, XdpMode,
+        links::{FdLink, LinkError, PinnedLink},
+        xdp::XdpLink,
+    },
+};
+use nix::errno::Errno;
+
+use super::{meta::Mode, object, pins::Pins};
+use crate::{Error, Result, interface::Interface};
+
+/// Which mode to attach in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ModeChoice {
+    /// Native where the driver has it, else generic.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+/// The XDP program of a loaded object, handed to the kernel.
+///
+/// # Errors
+/// [`Error::Kernel`] with the verifier's words.
+pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    let program = ebpf.program_mut(object::INGRESS).map(<&mut Xdp>::try_from);
+    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+    program.load().map_err(|error| Error::kernel("loading the ingress program", error))?;
+    Ok(program)
+}
+
+/// Attach a loaded program where none is, and pin the link. The filter is live when this returns.
+///
+/// # Errors
+/// [`Error::NoNativeMode`], [`Error::Taken`], [`Error::Kernel`].
+pub fn attach(program: &mut Xdp, pins: &Pins, interface: &Interface, choice: ModeChoice) -> Result<Mode> {
+    let failed = |error: ProgramError| Error::kernel(format!("attaching to {}", interface.name), error);
+    let (link, mode) = match choice {
+        ModeChoice::Generic => (try_mode(program, interface, XdpMode::Skb), Mode::Generic),
+        ModeChoice::Native => match try_mode(program, interface, XdpMode::Driver) {
+            Err(error) if lacks_native(&error) => {
+                let source = io_error(&error).unwrap_or_else(|| io::Error::other(error.to_string()));
+                return Err(Error::NoNativeMode { name: interface.name.clone(), source });
+            }
+            tried => (tried, Mode::Native),
+        },
+        ModeChoice::Auto => match try_mode(program, interface, XdpMode::Driver) {
+            Err(error) if lacks_native(&error) => (try_mode(program, interface, XdpMode::Skb), Mode::Generic),
+            tried => (tried, Mode::Native),
+        },
+    };
+    let link = link.map_err(failed)?;
+    link.pin(pins.ingress_link(&interface.name))
+        .map_err(|error| Error::kernel(format!("pinning the filter of {}", interface.name), error))?;
+    Ok(mode)
+}
+
+fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<FdLink, ProgramError> {
+    let id = program.attach_to_if_index(interface.index, mode)?;
+    let link = program.take_link(id)?;
+    // aya falls back to a netlink attachment on its own, which no file system can hold: dropping it detaches again.
+    FdLink::try_from(link).map_err(|_| {
+        ProgramError::SyscallError(aya::sys::SyscallError { call: "bpf_link_create", io_error: Errno::EINVAL.into() })
+    })
+}
+
+/// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (EINVAL and others of its own).
+/// Whatever would hinder generic mode as well shows there once more.
+fn lacks_native(error: &ProgramError) -> bool {
+    let errno = io_error(error).and_then(|error| error.raw_os_error()).map(Errno::from_raw);
+    matches!(errno, Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ERANGE | Errno::ENOMEM | Errno::ENOSPC))
+}
+
+fn io_error(error: &ProgramError) -> Option<io::Error> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(io::Error::from_raw_os_error),
+        _ => None,
+    }
+}
+
+/// Put a loaded program in the place of the one that a pinned link holds, with no packet between them.
+///
+/// # Errors
+/// [`Error::BadPin`], [`Error::Kernel`].
+pub fn replace(program: &mut Xdp, pins: &Pins, interface: &str) -> Result<()> {
+    let link = XdpLink::try_from(FdLink::from(open(pins, interface)?))
+        .map_err(|error| Error::BadPin { path: pins.ingress_link(interface), source: error.into() })?;
+    program
+        .attach_to_link(link)
+        .map(|_| ())
+        .map_err(|error| Error::kernel(format!("replacing the filter of {interface}"), error))
+}
+
+/// The ID of the program that the pinned link holds; nothing where no link is pinned.
+///
+/// # Errors
+/// [`Error::BadPin`].
+pub fn pinned_program(pins: &Pins, interface: &str) -> Result<Option<u32>> {
+    if !pins.ingress_link(interface).exists() {
+        return Ok(None);
+    }
+    let link = FdLink::from(open(pins, interface)?);
+    let info =
+        link.info().map_err(|error| Error::BadPin { path: pins.ingress_link(interface), source: error.into() })?;
+    Ok(Some(info.program_id()))
+}
+
+/// Take the filter off: the pin is the last reference to the link.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn detach(pins: &Pins, interface: &str) -> Result<()> {
+    super::pins::remove_file(&pins.ingress_link(interface))
+}
+
+fn open(pins: &Pins, interface: &str) -> Result<PinnedLink> {
+    let path = pins.ingress_link(interface);
+    PinnedLink::from_pin(&path).map_err(|error: LinkError| Error::BadPin { path, source: error.into() })
+}

@@ -1,0 +1,13 @@
+//! Everything that talks to the kernel's BPF side.
+
+pub mod attachment;
+pub mod counters;
+pub mod egress;
+pub mod flows;
+pub mod ingress;
+pub mod meta;
+pub mod object;
+pub mod pins;
+pub mod plain;
+pub mod policy_map;
+pub mod shape;

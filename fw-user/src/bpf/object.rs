@@ -1,0 +1,69 @@
+//! The BPF object, and how it is loaded.
+
+use std::path::{Path, PathBuf};
+
+use aya::{Ebpf, EbpfLoader, util::KernelVersion};
+use fw_common::abi::map;
+
+use super::{pins::Pins, shape::Shapes};
+use crate::{Error, Result};
+
+/// The BPF object: both programs and their maps, made by `cargo xtask build-ebpf` from `fw-ebpf`.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/fw.bpf.o");
+
+/// The XDP program's name in the object.
+pub const INGRESS: &str = "fw_ingress";
+/// The TC program's name in the object.
+pub const EGRESS: &str = "fw_egress";
+
+/// aya-log's levels: none, and everything the programs say.
+const LOG_OFF: u8 = 0;
+const LOG_DEBUG: u8 = 4;
+
+/// Load the programs around the maps pinned for an interface, which are made and pinned where they are missing. The programs are not
+/// handed to the kernel yet.
+///
+/// # Errors
+/// [`Error::KernelTooOld`], [`Error::OtherShape`], [`Error::Kernel`].
+pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result<Ebpf> {
+    let kernel = kernel_version()?;
+    let paths: Vec<(&str, PathBuf)> = map::SHARED
+        .iter()
+        .map(|&name| (name, pins.shared_map(name)))
+        .chain(map::PER_INTERFACE.iter().map(|&name| (name, pins.map(interface, name))))
+        .collect();
+    for (name, path) in &paths {
+        shapes.check(name, path, interface)?;
+    }
+    let coarse_clock = u8::from(kernel >= KernelVersion::new(5, 11, 0));
+    let level = if debug { LOG_DEBUG } else { LOG_OFF };
+    let mut loader = EbpfLoader::new();
+    // The object needs nothing of the kernel's own type information, which takes a second to read on a small machine and which
+    // Raspberry Pi OS does not have.
+    loader.btf(None).override_global("COARSE_CLOCK", &coarse_clock, true).override_global(
+        "AYA_LOG_LEVEL",
+        &level,
+        true,
+    );
+    for (name, path) in &paths {
+        loader.map_pin_path(name, path.as_path());
+        loader.map_max_entries(name, shapes.entries(name));
+    }
+    loader.load(OBJECT).map_err(|error| Error::kernel(format!("making the maps for {interface}"), error))
+}
+
+/// The running kernel's version.
+///
+/// # Errors
+/// [`Error::KernelTooOld`] below 5.10, the oldest that is supported: XDP links are of 5.9.
+pub fn kernel_version() -> Result<KernelVersion> {
+    let oldest = KernelVersion::new(5, 10, 0);
+    let kernel = KernelVersion::current().map_err(|error| Error::kernel("asking for the kernel's version", error))?;
+    if kernel < oldest {
+        let release = std::fs::read_to_string(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
+        let what = "XDP programs that stay attached when a command returns need BPF links (5.9), and 5.10 is the oldest kernel \
+                    that is supported";
+        return Err(Error::KernelTooOld { release: release.trim().to_owned(), what });
+    }
+    Ok(kernel)
+}

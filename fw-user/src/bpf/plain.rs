@@ -1,0 +1,16 @@
+//! aya's mark for types that may be copied to and from the kernel.
+
+use aya::Pod;
+use fw_common::abi::CounterPage;
+
+/// A value of the maps. bytemuck has checked that the type is plain; aya wants to be told so once more.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Plain<T>(pub T);
+
+// SAFETY: the wrapper has the layout of `T`, and `bytemuck::Pod` promises what aya's `Pod` asks for: every bit pattern is a value and no
+// byte is padding.
+unsafe impl<T: bytemuck::Pod> Pod for Plain<T> {}
+
+/// The largest value read at once, a page of counters, stays far below a thread's stack.
+const _: () = assert!(size_of::<CounterPage>() <= 4096);

@@ -1,0 +1,153 @@
+//! The policy in the kernel: two buffers, of which one is in force. A policy is written into the other one, and one 64-bit store puts it
+//! in force, so that no packet is judged by half of it.
+
+use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
+use fw_common::{
+    abi::{self, Active, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6, map},
+    policy::{Compiled, Policy},
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{pins::Pins, plain::Plain};
+use crate::{Error, Result};
+
+/// The maps that hold an interface's policy.
+pub struct PolicyMap {
+    active: Array<MapData, Plain<Active>>,
+    settings: Array<MapData, Plain<Settings>>,
+    ports: Array<MapData, Plain<ClassPage>>,
+    sources4: LpmTrie<MapData, Plain<Source4>, u8>,
+    sources6: LpmTrie<MapData, Plain<Source6>, u8>,
+}
+
+impl PolicyMap {
+    /// Open the pinned maps of an interface.
+    ///
+    /// # Errors
+    /// [`Error::BadPin`].
+    pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
+        let data = |name| MapData::from_pin(pins.map(interface, name));
+        let bad = |name| move |error: MapError| Error::BadPin { path: pins.map(interface, name), source: error.into() };
+        let array = |name| data(name).map(Map::Array).map_err(bad(name));
+        let trie = |name| data(name).map(Map::LpmTrie).map_err(bad(name));
+        Ok(Self {
+            active: array(map::ACTIVE)?.try_into().map_err(bad(map::ACTIVE))?,
+            settings: array(map::SETTINGS)?.try_into().map_err(bad(map::SETTINGS))?,
+            ports: array(map::PORTS)?.try_into().map_err(bad(map::PORTS))?,
+            sources4: trie(map::SOURCES4)?.try_into().map_err(bad(map::SOURCES4))?,
+            sources6: trie(map::SOURCES6)?.try_into().map_err(bad(map::SOURCES6))?,
+        })
+    }
+
+    /// The policy in force.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn read(&self) -> Result<Policy> {
+        self.read_compiled()
+            .map(|compiled| compiled.decompile())
+            .map_err(|error| Error::kernel("reading the policy", error))
+    }
+
+    fn read_compiled(&self) -> Result<Compiled, MapError> {
+        let buffer = self.active.get(&0, 0)?.0.buffer();
+        let mut compiled = Compiled::default();
+        compiled.settings = self.settings.get(&buffer, 0)?.0;
+        for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes_mut().chunks_exact_mut(PAGE)) {
+            classes.copy_from_slice(&self.ports.get(&page, 0)?.0);
+        }
+        for key in self.keys4(buffer)? {
+            let Plain(source) = key.data();
+            let net = Ipv4Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
+            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net))));
+        }
+        for key in self.keys6(buffer)? {
+            let Plain(source) = key.data();
+            let net = Ipv6Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
+            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net))));
+        }
+        compiled.networks.sort_unstable();
+        Ok(compiled)
+    }
+
+    /// Put a policy in force. When this returns, no packet is judged by the old one any more.
+    ///
+    /// # Errors
+    /// [`Error::TooManySources`] and [`Error::Kernel`]; the policy in force is the old one then.
+    pub fn write(&mut self, policy: &Policy) -> Result<()> {
+        let compiled = policy.compile()?;
+        self.write_compiled(&compiled).map_err(|error| Error::kernel("writing the policy", error))
+    }
+
+    fn write_compiled(&mut self, compiled: &Compiled) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let active = self.active.get(&0, 0)?.0;
+        let next = active.flipped();
+        let buffer = next.buffer();
+        for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes().chunks_exact(PAGE)) {
+            let classes: ClassPage = classes.try_into()?;
+            // Most pages are closed and stay so; reading is cheaper than dirtying them.
+            if self.ports.get(&page, 0)?.0 != classes {
+                self.ports.set(page, Plain(classes), 0)?;
+            }
+        }
+        for key in self.keys4(buffer)? {
+            self.sources4.remove(&key)?;
+        }
+        for key in self.keys6(buffer)? {
+            self.sources6.remove(&key)?;
+        }
+        let (buffer_byte, padding) = (buffer as u8, 0);
+        for &(class, network) in &compiled.networks {
+            let class = class.to_be_bytes();
+            let bits = SOURCE_PREFIX + u32::from(network.prefix_len());
+            match network {
+                IpNet::V4(net) => {
+                    let source = Source4 { buffer: buffer_byte, padding, class, address: net.network().octets() };
+                    self.sources4.insert(&Key::new(bits, Plain(source)), 1, 0)?;
+                }
+                IpNet::V6(net) => {
+                    let source = Source6 { buffer: buffer_byte, padding, class, address: net.network().octets() };
+                    self.sources6.insert(&Key::new(bits, Plain(source)), 1, 0)?;
+                }
+            }
+        }
+        self.settings.set(buffer, Plain(compiled.settings), 0)?;
+        self.active.set(0, Plain(next), 0)?;
+        await_packets_in_flight()?;
+        Ok(())
+    }
+
+    fn keys4(&self, buffer: u32) -> Result<Vec<Key<Plain<Source4>>>, MapError> {
+        let of_buffer = |key: &Result<Key<Plain<Source4>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
+        self.sources4.keys().filter(of_buffer).collect()
+    }
+
+    fn keys6(&self, buffer: u32) -> Result<Vec<Key<Plain<Source6>>>, MapError> {
+        let of_buffer = |key: &Result<Key<Plain<Source6>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
+        self.sources6.keys().filter(of_buffer).collect()
+    }
+}
+
+const fn first_page(buffer: u32) -> u32 {
+    buffer * PORT_PROTOCOLS * PAGES
+}
+
+/// Wait until every packet that began under the old policy is judged, so that its buffer can be written again: a global memory
+/// barrier waits for an RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
+fn await_packets_in_flight() -> Result<(), std::io::Error> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes three integers and touches no memory of this process.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::last_os_error();
+    // Kernels with full dynticks refuse it. A tick is 10 ms at most, and every CPU that handles packets ticks.
+    if error.raw_os_error() == Some(libc::EINVAL) {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        return Ok(());
+    }
+    Err(error)
+}
+
+const _: () = assert!(abi::BUFFERS == 2, "one buffer in force, one to write");

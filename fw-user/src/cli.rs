@@ -1,0 +1,146 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use fw_common::policy::Forward;
+
+use crate::bpf::{ingress::ModeChoice, pins::DEFAULT_BPFFS};
+
+/// A host firewall in front of netfilter: closes every port but the allowed ones, those that Docker publishes included.
+#[derive(Debug, Parser)]
+#[command(name = "fw-user", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = "\
+Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
+A bare port means TCP and UDP.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 interface taken by another program, 4 privilege missing.
+Locked out? From the console: fw-user detach --all")]
+pub struct Cli {
+    /// Folder of the BPF file system below which maps and links are pinned.
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    pub bpffs: PathBuf,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Close every port of an interface but the allowed ones, at once and until `detach` or a reboot.
+    Attach(AttachArgs),
+    /// Take the filter off and leave nothing behind.
+    Detach(DetachArgs),
+    /// Open more ports, at once.
+    Allow(ChangeArgs),
+    /// Take open ports back, at once.
+    Deny(ChangeArgs),
+    /// Show what is attached where, since when, and which ports are open.
+    Status(StatusArgs),
+    /// Show what passed and what was dropped: live on a terminal, once when piped.
+    Stats(StatsArgs),
+}
+
+/// Of `attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Interfaces to filter.
+    #[arg(required = true, value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Ports that stay open, separated by commas.
+    #[arg(long, required = true, value_name = "PORTS")]
+    pub allow: Vec<String>,
+    /// IP protocols without ports that may come in, separated by commas: gre, esp, 47.
+    #[arg(long, value_name = "PROTOCOLS")]
+    pub allow_proto: Vec<String>,
+    /// Packets to allowed ports that would be routed on to another machine or container: drop, or pass on a router.
+    #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
+    forward: String,
+    /// Where the filter runs: native is in the driver, generic in the network stack; auto takes native where the driver has it.
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: ModeChoice,
+    /// How many flows to remember, for each of IPv4 and IPv6 [default: 65536].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    pub flows: Option<u32>,
+    /// Do not let replies in: nothing outward will work but ping and DHCP. For kernels that have neither TCX nor clsact.
+    #[arg(long)]
+    pub no_replies: bool,
+    /// Stay and print what the filter says of each packet, until Ctrl-C; the filter stays.
+    #[arg(long, conflicts_with = "json")]
+    pub debug: bool,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl AttachArgs {
+    /// What becomes of packets that would be routed on.
+    #[must_use]
+    pub fn forward(&self) -> Forward {
+        self.forward.parse().unwrap_or_default()
+    }
+}
+
+/// Of `detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// Interfaces to take the filter off.
+    #[arg(required_unless_present = "all", value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Every interface that has our filter or remains of it.
+    #[arg(long, conflicts_with = "interfaces")]
+    pub all: bool,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `allow` and `deny`.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Ports, separated by spaces or commas.
+    #[arg(required = true, value_name = "PORTS")]
+    pub specs: Vec<String>,
+    /// The interface to change; every attached one without.
+    #[arg(long, short, value_name = "INTERFACE")]
+    pub interface: Vec<String>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    /// Interfaces to show; every attached one without.
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Print once and end, also on a terminal.
+    #[arg(long, conflicts_with = "interval")]
+    pub once: bool,
+    /// Print anew every so many seconds, also when piped.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_interval)]
+    pub interval: Option<Duration>,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write a number of seconds".to_owned())?;
+    if (0.1..=86_400.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err("write 0.1 to 86400 seconds".to_owned())
+    }
+}

@@ -1,0 +1,82 @@
+//! `fw-user allow` and `fw-user deny`: another policy, put in force with one write.
+
+use fw_common::{grammar::Rule, policy::Policy};
+use serde::Serialize;
+
+use super::{attached, json, print};
+use crate::{
+    Error, Result,
+    bpf::{pins::Pins, policy_map::PolicyMap},
+    cli::ChangeArgs,
+    privilege, report, spec,
+};
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Allow,
+    Deny,
+}
+
+#[derive(Serialize)]
+struct Outcomes {
+    interfaces: Vec<Outcome>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    changed: bool,
+    #[serde(flatten)]
+    policy: report::PolicyJson,
+}
+
+pub(super) fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Result<()> {
+    let rules = spec::rules(&args.specs)?;
+    privilege::check()?;
+    let names = attached(pins, &args.interface)?;
+    let _lock = pins.lock()?;
+    // Everything that can be refused is refused before the first write.
+    let mut planned = Vec::new();
+    for name in names {
+        let map = PolicyMap::open(pins, &name)?;
+        let before = map.read()?;
+        let after = changed(&name, &before, &rules, &args.specs, change)?;
+        after.compile()?;
+        planned.push((name, map, before, after));
+    }
+    let mut outcomes = Vec::new();
+    for (name, mut map, before, after) in planned {
+        let changed = after != before;
+        if changed {
+            map.write(&after)?;
+        }
+        if !args.json {
+            print(&report::change::text(&name, &after, changed))?;
+        }
+        outcomes.push(Outcome { name, changed, policy: report::PolicyJson::new(&after) });
+    }
+    if args.json { print(&json(&Outcomes { interfaces: outcomes })?) } else { Ok(()) }
+}
+
+fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {
+    let mut after = before.clone();
+    let mut any = false;
+    for rule in rules {
+        any |= match change {
+            Change::Allow => after.allow(*rule),
+            Change::Deny => after.deny(rule),
+        };
+    }
+    if change == Change::Allow || any {
+        return Ok(after);
+    }
+    // A bare port means two protocols of which one may never have been open; only when nothing at all was taken back is it a mistake.
+    match rules.iter().find(|rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first())) {
+        Some(rule) => {
+            let port = Rule { source: None, ..*rule }.to_string();
+            Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port })
+        }
+        None => Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() }),
+    }
+}

@@ -1,0 +1,36 @@
+//! `fw-user detach`.
+
+use serde::Serialize;
+
+use super::{attached, json, present, print};
+use crate::{
+    Result,
+    bpf::{attachment, pins::Pins},
+    cli::DetachArgs,
+    privilege,
+};
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    detached: &'a [String],
+}
+
+pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
+    privilege::check()?;
+    let names = if args.all { pins.interfaces()? } else { attached(pins, &args.interfaces)? };
+    let lock = if names.is_empty() { None } else { Some(pins.lock()?) };
+    for name in &names {
+        attachment::detach(pins, name, present(name).await?.as_ref()).await?;
+    }
+    drop(lock);
+    if args.json {
+        return print(&json(&Outcome { detached: &names })?);
+    }
+    if names.is_empty() {
+        return print("fw was not attached to any interface\n");
+    }
+    for name in &names {
+        print(&format!("{name}  detached; every port is as open as the rest of this machine leaves it\n"))?;
+    }
+    Ok(())
+}

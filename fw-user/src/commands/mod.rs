@@ -1,0 +1,66 @@
+//! One file a command: from its arguments to what it prints.
+
+mod attach;
+mod change;
+mod detach;
+mod stats;
+mod status;
+
+use std::io::Write;
+
+use crate::{
+    Error, Result,
+    bpf::pins::Pins,
+    cli::{Cli, Command},
+    interface::{self, Interface},
+};
+
+/// Carry out a command.
+///
+/// # Errors
+/// What [`Error`] lists; nothing is half done then.
+pub async fn run(cli: Cli) -> Result<()> {
+    let pins = Pins::new(&cli.bpffs);
+    match cli.command {
+        Command::Attach(args) => attach::run(&pins, &args).await,
+        Command::Detach(args) => detach::run(&pins, &args).await,
+        Command::Allow(args) => change::run(&pins, &args, change::Change::Allow),
+        Command::Deny(args) => change::run(&pins, &args, change::Change::Deny),
+        Command::Status(args) => status::run(&pins, &args).await,
+        Command::Stats(args) => stats::run(&pins, &args).await,
+    }
+}
+
+/// The interfaces that a command concerns: those named, which must have a filter, or all that have one.
+fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
+    let attached = pins.interfaces()?;
+    if attached.is_empty() {
+        return Err(Error::NothingAttached);
+    }
+    match named.iter().find(|name| !attached.contains(name)) {
+        Some(name) => Err(Error::NotAttached { name: name.clone() }),
+        None if named.is_empty() => Ok(attached),
+        None => Ok(named.to_vec()),
+    }
+}
+
+/// The interface of this name, if there is one (any more).
+async fn present(name: &str) -> Result<Option<Interface>> {
+    Ok(interface::all().await?.into_iter().find(|interface| interface.name == name))
+}
+
+/// Print what a command came to. A reader that has left is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
+}
+
+/// One JSON value on a line of its own.
+fn json<T: serde::Serialize>(value: &T) -> Result<String> {
+    let mut text = serde_json::to_string(value).map_err(|error| Error::kernel("writing JSON", error))?;
+    text.push('\n');
+    Ok(text)
+}

@@ -1,0 +1,251 @@
+//! What can go wrong, in words that name the thing and the cure, and the exit code for it.
+
+use std::{io, path::PathBuf};
+
+use fw_common::{grammar::SpecError, policy::TooManySources};
+use thiserror::Error;
+
+/// Short for a result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Exit codes of `fw-user`, for scripts.
+pub mod exit_code {
+    /// Done.
+    pub const DONE: u8 = 0;
+    /// Failed; nothing is half done.
+    pub const FAILED: u8 = 1;
+    /// The command line is not understood.
+    pub const USAGE: u8 = 2;
+    /// Another program holds the interface.
+    pub const TAKEN: u8 = 3;
+    /// A privilege is missing.
+    pub const PRIVILEGE: u8 = 4;
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// A piece of an allow list is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The allow list has no entry.
+    #[error("the allow list is empty, which would close every port; name what shall stay open: --allow 22")]
+    NothingAllowed,
+    /// A word that is no IP protocol.
+    #[error("no IP protocol is called `{0}` in /etc/protocols; write its number, 0 to 255")]
+    UnknownProtocol(String),
+    /// An IP protocol that `--allow-proto` is not for.
+    #[error("--allow-proto {name}: {why}")]
+    ProtocolNotHere {
+        /// As it was typed.
+        name: String,
+        /// Why not, and what instead.
+        why: &'static str,
+    },
+    /// More source networks than fit.
+    #[error("{0}; use larger networks")]
+    TooManySources(#[from] TooManySources),
+    /// `/etc/services` or `/etc/protocols` cannot be read.
+    #[error("{path} cannot be read ({source}); install the package netbase, or write numbers")]
+    Names {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// No such interface.
+    #[error("there is no interface `{name}` here; there is {there}")]
+    UnknownInterface {
+        /// As it was typed.
+        name: String,
+        /// The interfaces that there are.
+        there: String,
+    },
+    /// Not an Ethernet interface.
+    #[error(
+        "{name} is not an Ethernet interface ({kind}): its packets have no MAC header, and the filter would misread them; \
+         attach to the Ethernet or Wi-Fi interface that carries them"
+    )]
+    NotEthernet {
+        /// The interface.
+        name: String,
+        /// What it is instead.
+        kind: String,
+    },
+    /// Another XDP program is attached.
+    #[error(
+        "{name} is taken by another XDP program, `{program}` (id {id}); remove it with the tool that loaded it \
+         (`bpftool net` shows more), then attach again"
+    )]
+    Taken {
+        /// The interface.
+        name: String,
+        /// The program's name, or `?`.
+        program: String,
+        /// The program's ID.
+        id: u32,
+    },
+    /// Capabilities are missing.
+    #[error("this needs {missing}; run it with sudo")]
+    Privilege {
+        /// The capabilities, by name.
+        missing: String,
+    },
+    /// No BPF file system.
+    #[error("{path} is not on a BPF file system and none could be mounted ({source}); try: mount -t bpf bpf {path}")]
+    NoBpffs {
+        /// Where the pins go.
+        path: PathBuf,
+        /// Why it could not be mounted.
+        source: io::Error,
+    },
+    /// Nothing of ours is attached.
+    #[error("fw is not attached to {name}; `fw-user status` shows where it is")]
+    NotAttached {
+        /// The interface.
+        name: String,
+    },
+    /// Nothing of ours is attached anywhere.
+    #[error("fw is not attached to any interface; start with: fw-user attach eth0 --allow 22")]
+    NothingAttached,
+    /// Another command is at work.
+    #[error("another fw-user command is at work on {path}; try again when it is done")]
+    Locked {
+        /// The folder that is locked.
+        path: PathBuf,
+    },
+    /// `deny` of what is not open.
+    #[error("{rule} is not open on {name}, so there is nothing to take back; `fw-user status` shows what is open")]
+    NotOpen {
+        /// The rule.
+        rule: String,
+        /// The interface.
+        name: String,
+    },
+    /// A network was denied at a port that everyone may use.
+    #[error("{rule}: that port is open to every address on {name}; take that back first: fw-user deny {port}")]
+    OpenToAll {
+        /// The rule.
+        rule: String,
+        /// The interface.
+        name: String,
+        /// The rule without the network.
+        port: String,
+    },
+    /// Another mode was asked for than the attached one.
+    #[error("{name} is attached in {current} mode, which cannot change in place; detach first: fw-user detach {name}")]
+    OtherMode {
+        /// The interface.
+        name: String,
+        /// The mode it is in.
+        current: &'static str,
+    },
+    /// The driver has no native XDP.
+    #[error("{name}: its driver has no native XDP ({source}); leave out --mode, or use --mode generic")]
+    NoNativeMode {
+        /// The interface.
+        name: String,
+        /// The kernel's words.
+        source: io::Error,
+    },
+    /// No way to see what leaves.
+    #[error(
+        "{name}: neither TCX nor clsact can be attached ({source}), so replies could not be told from attacks and everything outward \
+         would fail; load the kernel modules sch_ingress and cls_bpf, or take that loss with --no-replies"
+    )]
+    NoEgress {
+        /// The interface.
+        name: String,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The kernel is too old.
+    #[error("this kernel ({release}) is too old: {what}")]
+    KernelTooOld {
+        /// The running kernel's release.
+        release: String,
+        /// What it lacks, and since when kernels have it.
+        what: &'static str,
+    },
+    /// A pinned map is not what this version expects.
+    #[error(
+        "the pinned map {path} is not what this version of fw-user expects ({difference}); it was left by another version or another \
+         --flows; {cure}"
+    )]
+    OtherShape {
+        /// The pin.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+        /// What to type.
+        cure: String,
+    },
+    /// Something in our folder of the BPF file system is not a pin of ours.
+    #[error("{path} cannot be used ({source}); `fw-user detach` takes the filter off and cleans up, then attach again")]
+    BadPin {
+        /// The pin.
+        path: PathBuf,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file system operation failed.
+    #[error("{what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The kernel refused something.
+    #[error("{what}: {source}")]
+    Kernel {
+        /// What was tried, on what.
+        what: String,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Output could not be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// A refusal by the kernel of `what`.
+    pub fn kernel(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Kernel { what: what.into(), source: source.into() }
+    }
+
+    /// The process' exit code.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Spec(_)
+            | Self::NothingAllowed
+            | Self::UnknownProtocol(_)
+            | Self::ProtocolNotHere { .. }
+            | Self::TooManySources(_)
+            | Self::Names { .. } => exit_code::USAGE,
+            Self::Taken { .. } => exit_code::TAKEN,
+            Self::Privilege { .. } => exit_code::PRIVILEGE,
+            Self::UnknownInterface { .. }
+            | Self::NotEthernet { .. }
+            | Self::NoBpffs { .. }
+            | Self::NotAttached { .. }
+            | Self::NothingAttached
+            | Self::Locked { .. }
+            | Self::NotOpen { .. }
+            | Self::OpenToAll { .. }
+            | Self::OtherMode { .. }
+            | Self::NoNativeMode { .. }
+            | Self::NoEgress { .. }
+            | Self::KernelTooOld { .. }
+            | Self::OtherShape { .. }
+            | Self::BadPin { .. }
+            | Self::File { .. }
+            | Self::Kernel { .. }
+            | Self::Output(_) => exit_code::FAILED,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
+
+use futures_util::TryStreamExt;
+use rtnetlink::packet_route::link::{
+    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+};
+
+use crate::{Error, Result};
+
+/// An interface, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// The name.
+    pub name: String,
+    /// The index, unique in the network namespace.
+    pub index: u32,
+    /// What its frames look like.
+    pub layer: LinkLayerType,
+    /// What kind of virtual interface it is: `veth`, `bridge`, `vlan`; nothing for hardware.
+    pub kind: Option<String>,
+    /// The attached XDP program's ID, whoever attached it.
+    pub xdp_program: Option<u32>,
+    /// Where the attached XDP program runs.
+    pub xdp_attached: XdpAttached,
+}
+
+impl Interface {
+    /// # Errors
+    /// [`Error::NotEthernet`].
+    pub fn check_is_ethernet(&self) -> Result<()> {
+        if self.layer == LinkLayerType::Ether {
+            return Ok(());
+        }
+        let kind = self.kind.clone().unwrap_or_else(|| format!("{:?}", self.layer).to_lowercase());
+        Err(Error::NotEthernet { name: self.name.clone(), kind })
+    }
+}
+
+impl From<LinkMessage> for Interface {
+    fn from(message: LinkMessage) -> Self {
+        let mut interface = Self {
+            name: String::new(),
+            index: message.header.index,
+            layer: message.header.link_layer_type,
+            kind: None,
+            xdp_program: None,
+            xdp_attached: XdpAttached::None,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::LinkInfo(infos) => {
+                    interface.kind = infos.into_iter().find_map(|info| match info {
+                        LinkInfo::Kind(InfoKind::Other(kind)) => Some(kind),
+                        LinkInfo::Kind(kind) => Some(format!("{kind:?}").to_lowercase()),
+                        _ => None,
+                    });
+                }
+                LinkAttribute::Xdp(facts) => {
+                    for fact in facts {
+                        match fact {
+                            LinkXdp::Attached(attached) => interface.xdp_attached = attached,
+                            LinkXdp::ProgId(id) => interface.xdp_program = Some(id),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        interface
+    }
+}
+
+/// Every interface of this network namespace.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub async fn all() -> Result<Vec<Interface>> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the interfaces", error);
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let links = handle.link().get().execute().map_ok(Interface::from).try_collect().await;
+    connection.abort();
+    links.map_err(|error| failed(error.into()))
+}
+
+/// The interfaces with these names, in that order.
+///
+/// # Errors
+/// [`Error::UnknownInterface`], [`Error::Kernel`].
+pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
+    let all = all().await?;
+    let find = |name: &String| {
+        all.iter().find(|interface| interface.name == *name).cloned().ok_or_else(|| Error::UnknownInterface {
+            name: name.clone(),
+            there: all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    };
+    names.iter().map(find).collect()
+}

@@ -1,0 +1,45 @@
+//! What `attach` came to, in the few lines that a person wants.
+
+use fw_common::policy::Forward;
+
+use super::{answers_mdns, open_ports};
+use crate::{
+    bpf::{
+        attachment::{Attached, Plan},
+        meta::{Egress, Mode},
+    },
+    spec,
+};
+
+/// For one interface.
+#[must_use]
+pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
+    let verb = if outcome.replaced { "replaced" } else { "attached" };
+    let mode = match outcome.record.mode {
+        Mode::Native => "native mode: packets are judged in the driver",
+        Mode::Generic => "generic mode: packets are judged in the network stack, since the driver has no native XDP",
+    };
+    let mut lines = vec![
+        format!("{name}  {verb}, {mode}"),
+        format!("  open    {}", open_ports(&plan.policy)),
+        "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, those that Docker publishes included".to_owned(),
+    ];
+    if !plan.policy.protocols.is_empty() {
+        let names: Vec<String> = plan.policy.protocols.iter().copied().map(spec::protocol_name).collect();
+        lines.push(format!("  also    {} may come in, and whatever is inside", names.join(", ")));
+    }
+    if plan.policy.forward == Forward::Pass {
+        lines.push("  router  packets to open ports are also routed on to other machines and containers".to_owned());
+    }
+    if outcome.record.egress == Egress::None {
+        lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
+    }
+    if !answers_mdns(&plan.policy) {
+        lines.push(
+            "  note    mDNS is closed: names like raspberrypi.local stop working; fw-user allow mdns opens it"
+                .to_owned(),
+        );
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

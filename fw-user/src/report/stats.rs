@@ -1,0 +1,186 @@
+//! What passed and what was dropped.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use fw_common::{
+    PortProtocol, Verdict,
+    abi::{Counter, PortCounter},
+    policy::Policy,
+};
+use serde::Serialize;
+
+use super::{bytes, indented, table};
+use crate::bpf::{counters::Counters, meta::Record};
+
+/// How many ports people are shown, the busiest first. JSON has them all.
+const PORTS_SHOWN: usize = 15;
+
+/// An interface's counters and what is needed to read them.
+pub struct InterfaceStats {
+    /// The name.
+    pub name: String,
+    /// How it is attached.
+    pub record: Record,
+    /// What may come in.
+    pub policy: Policy,
+    /// What was counted.
+    pub counters: Counters,
+    /// Flows in the tables that all interfaces share.
+    pub flows: usize,
+}
+
+/// Which ports some rule opens, to anybody.
+fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
+    policy
+        .rules()
+        .iter()
+        .flat_map(|rule| (rule.ports.first()..=rule.ports.last()).map(|port| (rule.protocol, port)))
+        .collect()
+}
+
+/// `stats --json`.
+#[derive(Serialize)]
+pub struct Json<'a> {
+    interfaces: Vec<InterfaceJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    name: &'a str,
+    mode: &'static str,
+    passed: CounterJson,
+    dropped: CounterJson,
+    reasons: BTreeMap<&'static str, CounterJson>,
+    ports: Vec<PortJson>,
+    flows: usize,
+}
+
+#[derive(Serialize)]
+struct CounterJson {
+    packets: u64,
+    bytes: u64,
+}
+
+impl From<Counter> for CounterJson {
+    fn from(Counter { packets, bytes }: Counter) -> Self {
+        Self { packets, bytes }
+    }
+}
+
+#[derive(Serialize)]
+struct PortJson {
+    proto: &'static str,
+    port: u16,
+    allowed: bool,
+    passed: u64,
+    dropped: u64,
+}
+
+impl<'a> Json<'a> {
+    /// As JSON has it.
+    #[must_use]
+    pub fn new(stats: &'a [InterfaceStats]) -> Self {
+        Self { interfaces: stats.iter().map(InterfaceJson::new).collect() }
+    }
+}
+
+impl<'a> InterfaceJson<'a> {
+    fn new(stats: &'a InterfaceStats) -> Self {
+        let allowed = allowed_ports(&stats.policy);
+        let seen = stats.counters.ports.keys().copied();
+        let ports = allowed.iter().copied().chain(seen).collect::<BTreeSet<_>>().into_iter().map(|(protocol, port)| {
+            let PortCounter { passed, dropped } =
+                stats.counters.ports.get(&(protocol, port)).copied().unwrap_or_default();
+            PortJson { proto: protocol.name(), port, allowed: allowed.contains(&(protocol, port)), passed, dropped }
+        });
+        Self {
+            name: &stats.name,
+            mode: stats.record.mode.name(),
+            passed: stats.counters.total(Verdict::Pass).into(),
+            dropped: stats.counters.total(Verdict::Drop).into(),
+            reasons: stats.counters.reasons.iter().map(|(reason, &counter)| (reason.name(), counter.into())).collect(),
+            ports: ports.collect(),
+            flows: stats.flows,
+        }
+    }
+}
+
+/// For people. With an earlier reading and the time since, rates stand beside the sums.
+#[must_use]
+pub fn text(now: &[InterfaceStats], before: Option<(&[InterfaceStats], Duration)>) -> String {
+    let mut text = String::new();
+    for stats in now {
+        let earlier = before.and_then(|(before, since)| {
+            let stats = before.iter().find(|earlier| earlier.name == stats.name)?;
+            Some((&stats.counters, since))
+        });
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &interface_text(stats, earlier);
+    }
+    text
+}
+
+fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>) -> String {
+    let counters = &stats.counters;
+    let rate = |verdict| match before {
+        Some((before, since)) => {
+            let packets = counters.total(verdict).packets.saturating_sub(before.total(verdict).packets);
+            // A rate is for the eye; a float's 52 bits are plenty.
+            #[expect(clippy::cast_precision_loss, reason = "shown without decimals")]
+            let per_second = packets as f64 / since.as_secs_f64();
+            format!(", {per_second:.0}/s")
+        }
+        None => String::new(),
+    };
+    let sum = |verdict| {
+        let Counter { packets, bytes: count } = counters.total(verdict);
+        format!("{packets} packets ({}{})", bytes(count), rate(verdict))
+    };
+    let mut text = format!(
+        "{}  {} mode  passed {}  dropped {}  flows {}\n",
+        stats.name,
+        stats.record.mode.name(),
+        sum(Verdict::Pass),
+        sum(Verdict::Drop),
+        stats.flows
+    );
+    if !counters.reasons.is_empty() {
+        let mut reasons = table(&["verdict", "reason", "packets", "bytes"], &[2, 3]);
+        for (reason, counter) in &counters.reasons {
+            reasons.add_row([
+                reason.verdict().to_string(),
+                reason.to_string(),
+                counter.packets.to_string(),
+                bytes(counter.bytes),
+            ]);
+        }
+        text.push('\n');
+        text += &indented(&reasons);
+    }
+    let allowed = allowed_ports(&stats.policy);
+    let mut ports: Vec<_> = counters.ports.iter().collect();
+    ports.sort_by_key(|(port, counter)| (std::cmp::Reverse(counter.passed + counter.dropped), **port));
+    if !ports.is_empty() {
+        let mut rows = table(&["port", "state", "passed", "dropped"], &[2, 3]);
+        for &(&(protocol, port), counter) in ports.iter().take(PORTS_SHOWN) {
+            let state = if allowed.contains(&(protocol, port)) { "open" } else { "closed" };
+            rows.add_row([
+                format!("{port}/{protocol}"),
+                state.to_owned(),
+                counter.passed.to_string(),
+                counter.dropped.to_string(),
+            ]);
+        }
+        text.push('\n');
+        text += &indented(&rows);
+        if let Some(more) = ports.len().checked_sub(PORTS_SHOWN).filter(|&more| more > 0) {
+            text += &format!("  and {more} more ports; --json has them all\n");
+        }
+    }
+    text
+}

@@ -1,0 +1,149 @@
+//! What is attached where.
+
+use std::time::{Duration, SystemTime};
+
+use fw_common::policy::{Forward, Policy};
+use nix::unistd::{Uid, User};
+use serde::Serialize;
+
+use super::{PolicyJson, bytes, open_ports};
+use crate::{
+    bpf::meta::{Egress, Record},
+    spec,
+};
+
+/// Everything that `status` knows.
+pub struct Status {
+    /// One an interface that has pins.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Bytes that the shared maps take.
+    pub shared_memory: u64,
+    /// How many flows each of the two tables holds at most.
+    pub flow_capacity: Option<u32>,
+}
+
+/// An interface that has pins.
+pub struct InterfaceStatus {
+    /// The name.
+    pub name: String,
+    /// `active`, or why not.
+    pub state: &'static str,
+    /// Who attached, when and how.
+    pub record: Record,
+    /// What may come in.
+    pub policy: Policy,
+    /// Bytes that its own maps take.
+    pub memory: u64,
+}
+
+impl Status {
+    /// Bytes that all maps take.
+    fn memory(&self) -> u64 {
+        self.shared_memory + self.interfaces.iter().map(|interface| interface.memory).sum::<u64>()
+    }
+}
+
+/// `status --json`.
+#[derive(Serialize)]
+pub struct Json<'a> {
+    interfaces: Vec<InterfaceJson<'a>>,
+    map_memory: u64,
+    flow_capacity: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    name: &'a str,
+    state: &'static str,
+    mode: &'static str,
+    egress: &'static str,
+    since: String,
+    uid: u32,
+    version: &'a str,
+    map_memory: u64,
+    #[serde(flatten)]
+    policy: PolicyJson,
+}
+
+impl<'a> Json<'a> {
+    /// As JSON has it.
+    #[must_use]
+    pub fn new(status: &'a Status) -> Self {
+        Self {
+            interfaces: status.interfaces.iter().map(InterfaceJson::new).collect(),
+            map_memory: status.memory(),
+            flow_capacity: status.flow_capacity,
+        }
+    }
+}
+
+impl<'a> InterfaceJson<'a> {
+    fn new(interface: &'a InterfaceStatus) -> Self {
+        Self {
+            name: &interface.name,
+            state: interface.state,
+            mode: interface.record.mode.name(),
+            egress: egress_name(interface.record.egress),
+            since: rfc3339(interface.record.since),
+            uid: interface.record.uid,
+            version: &interface.record.version,
+            map_memory: interface.memory,
+            policy: PolicyJson::new(&interface.policy),
+        }
+    }
+}
+
+const fn egress_name(egress: Egress) -> &'static str {
+    match egress {
+        Egress::None => "none",
+        Egress::Tcx => "tcx",
+        Egress::Clsact { .. } => "clsact",
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// For people.
+#[must_use]
+pub fn text(status: &Status) -> String {
+    if status.interfaces.is_empty() {
+        return "fw is not attached to any interface; start with: fw-user attach eth0 --allow 22\n".to_owned();
+    }
+    let mut text: String = status.interfaces.iter().map(interface_text).collect();
+    text += &format!(
+        "maps take {} in all; {} flows fit for each of IPv4 and IPv6\n",
+        bytes(status.memory()),
+        status.flow_capacity.unwrap_or_default()
+    );
+    text
+}
+
+fn interface_text(interface: &InterfaceStatus) -> String {
+    let InterfaceStatus { name, state, record, policy, memory: _ } = interface;
+    let user = User::from_uid(Uid::from_raw(record.uid))
+        .ok()
+        .flatten()
+        .map_or_else(|| record.uid.to_string(), |user| user.name);
+    let age = SystemTime::now().duration_since(record.since).unwrap_or_default();
+    // Seconds are noise in an age of hours.
+    let age = Duration::from_secs(if age.as_secs() < 3600 { age.as_secs() } else { age.as_secs() / 60 * 60 });
+    let mut text = format!(
+        "{name}  {state}, {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n  open    {}\n",
+        record.mode.name(),
+        egress_name(record.egress),
+        rfc3339(record.since),
+        humantime::format_duration(age),
+        record.version,
+        open_ports(policy)
+    );
+    if !policy.protocols.is_empty() {
+        let names: Vec<String> = policy.protocols.iter().copied().map(spec::protocol_name).collect();
+        text += &format!("  also    {}\n", names.join(", "));
+    }
+    if policy.forward == Forward::Pass {
+        text += "  router  packets to open ports are also routed on\n";
+    }
+    text
+}

@@ -1,0 +1,129 @@
+//! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
+
+use std::{cell::OnceCell, collections::BTreeSet, fs};
+
+use fw_common::{
+    PortProtocol,
+    grammar::{self, Rule},
+    protocol::number,
+};
+
+use crate::{Error, Result};
+
+const SERVICES: &str = "/etc/services";
+const PROTOCOLS: &str = "/etc/protocols";
+
+/// Read an allow list: pieces separated by commas or given one by one. The files are read only where a name is used.
+///
+/// # Errors
+/// [`Error::Spec`], [`Error::NothingAllowed`], [`Error::Names`].
+pub fn rules(specs: &[String]) -> Result<Vec<Rule>> {
+    let services = Names::new(SERVICES);
+    let mut rules = Vec::new();
+    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+        let known = |name: &str| {
+            services
+                .entries()
+                .filter(|(names, _)| names.contains(&name))
+                .filter_map(|(_, value)| {
+                    let (port, protocol) = value.split_once('/')?;
+                    let protocol = PortProtocol::ALL.into_iter().find(|of| of.name() == protocol)?;
+                    Some((protocol, port.parse().ok()?))
+                })
+                .collect()
+        };
+        let parsed = grammar::parse(spec, known);
+        services.check()?;
+        rules.extend(parsed?);
+    }
+    if rules.is_empty() { Err(Error::NothingAllowed) } else { Ok(rules) }
+}
+
+/// Read a list of IP protocols, by name or number.
+///
+/// # Errors
+/// [`Error::UnknownProtocol`], [`Error::ProtocolNotHere`], [`Error::Names`].
+pub fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
+    let names = Names::new(PROTOCOLS);
+    let mut protocols = BTreeSet::new();
+    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+        let found = spec.parse().ok().or_else(|| {
+            let lower = spec.to_ascii_lowercase();
+            names
+                .entries()
+                .find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(&lower)))
+                .and_then(|(_, value)| value.parse().ok())
+        });
+        names.check()?;
+        let protocol = found.ok_or_else(|| Error::UnknownProtocol(spec.to_owned()))?;
+        if let Some(why) = not_here(protocol) {
+            return Err(Error::ProtocolNotHere { name: spec.to_owned(), why });
+        }
+        protocols.insert(protocol);
+    }
+    Ok(protocols)
+}
+
+/// The name of an IP protocol in `/etc/protocols`, or its number.
+#[must_use]
+pub fn protocol_name(protocol: u8) -> String {
+    let names = Names::new(PROTOCOLS);
+    names
+        .entries()
+        .find(|(_, value)| value.parse() == Ok(protocol))
+        .and_then(|(names, _)| names.first().map(|&name| name.to_owned()))
+        .unwrap_or_else(|| protocol.to_string())
+}
+
+/// Why a protocol cannot be allowed as a whole.
+fn not_here(protocol: u8) -> Option<&'static str> {
+    match protocol {
+        _ if PortProtocol::from_number(protocol).is_some() => Some("it has ports; use --allow PORT/PROTO"),
+        number::ICMP | number::IGMP | number::ICMPV6 => Some("it always passes, nothing needs to be said"),
+        number::HOP_BY_HOP
+        | number::ROUTING
+        | number::FRAGMENT
+        | number::DESTINATION_OPTIONS
+        | number::MOBILITY
+        | number::NO_NEXT_HEADER
+        | number::HIP
+        | number::SHIM6
+        | number::EXPERIMENT_1
+        | number::EXPERIMENT_2 => Some("it is an IPv6 extension header, not a protocol; what follows it is judged"),
+        _ => None,
+    }
+}
+
+/// A file of names: `NAME VALUE ALIAS...` a line, `#` before comments (services(5), protocols(5)).
+struct Names {
+    path: &'static str,
+    text: OnceCell<std::io::Result<String>>,
+}
+
+impl Names {
+    const fn new(path: &'static str) -> Self {
+        Self { path, text: OnceCell::new() }
+    }
+
+    /// The names of each line and its value; the file is read at the first call.
+    fn entries(&self) -> impl Iterator<Item = (Vec<&str>, &str)> {
+        let text = self.text.get_or_init(|| fs::read_to_string(self.path));
+        text.as_deref().unwrap_or_default().lines().filter_map(|line| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            let name = words.next()?;
+            let value = words.next()?;
+            Some((std::iter::once(name).chain(words).collect(), value))
+        })
+    }
+
+    /// Whether the file, if it was needed, could be read.
+    fn check(&self) -> Result<()> {
+        match self.text.get() {
+            Some(Err(error)) => {
+                let source = std::io::Error::new(error.kind(), error.to_string());
+                Err(Error::Names { path: self.path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+}
