@@ -12,6 +12,11 @@ pub trait Frame {
     /// header starts at an even offset.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
+    /// The first `N` bytes.
+    fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        self.read(0)
+    }
+
     /// The two bytes that start at any offset.
     fn pair(&self, at: usize) -> Option<[u8; 2]>;
 

@@ -46,6 +46,17 @@ impl Frame for Packet {
         })
     }
 
+    /// Without what [`pointer`](Packet::pointer) does about offsets: this one is 0.
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<[u8; N]> {
+        if self.data + N > self.data_end {
+            return None;
+        }
+        let start = self.data as *const Even<N>;
+        // SAFETY: as above.
+        Some(unsafe { (*start).0 })
+    }
+
     #[inline(always)]
     fn pair(&self, at: usize) -> Option<[u8; 2]> {
         // SAFETY: as above; bytes need no alignment.

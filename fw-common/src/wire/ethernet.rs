@@ -35,7 +35,7 @@ pub struct Link {
 /// [`Reason::Truncated`], and [`Reason::VlanDepth`] where a tag is left over.
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Link, Reason> {
-    let header: [u8; HEADER] = frame.read(0).ok_or(Reason::Truncated)?;
+    let header: [u8; HEADER] = frame.head().ok_or(Reason::Truncated)?;
     let mut ether_type = u16::from_be_bytes([header[12], header[13]]);
     let mut network = HEADER;
     for _ in 0..MAX_TAGS {

@@ -7,13 +7,13 @@ use crate::{frame::Frame, protocol::PortProtocol, reason::Reason};
 /// FIN, SYN, RST and ACK in TCP's fourteenth byte.
 pub mod tcp_flag {
     /// No more data from the sender.
-    pub const FIN: u8 = 0x01;
+    pub const FIN: u64 = 0x01;
     /// Synchronize: the first packet of a connection, or with ACK its answer.
-    pub const SYN: u8 = 0x02;
+    pub const SYN: u64 = 0x02;
     /// Reset.
-    pub const RST: u8 = 0x04;
+    pub const RST: u64 = 0x04;
     /// The acknowledgement number is valid.
-    pub const ACK: u8 = 0x10;
+    pub const ACK: u64 = 0x10;
 }
 
 /// The ports of a packet, host byte order.
@@ -23,8 +23,8 @@ pub struct Ports {
     pub source: u16,
     /// Destination port.
     pub destination: u16,
-    /// TCP's flags, 0 for the others.
-    pub tcp_flags: u8,
+    /// TCP's flags, 0 for the others. Wider than they are: a result of eight bytes would be packed and unpacked on the packet path.
+    pub tcp_flags: u64,
 }
 
 impl Ports {
@@ -57,7 +57,7 @@ pub fn ports<F: Frame + ?Sized, A>(frame: &F, packet: &Packet<A>, protocol: Port
         return Ok(Ports {
             source: u16::from_be_bytes([s0, s1]),
             destination: u16::from_be_bytes([d0, d1]),
-            tcp_flags: header[13],
+            tcp_flags: u64::from(header[13]),
         });
     }
     if at + 4 > packet.end {
