@@ -1,0 +1,121 @@
+//! Policies: normal form, changes, and the way into the kernel's form and back.
+#![cfg(feature = "std")]
+
+use fw_common::{
+    PortProtocol::{Tcp, Udp},
+    abi::{CLASS_CLOSED, CLASS_OPEN},
+    grammar::Rule,
+    policy::{Forward, Policy},
+};
+
+fn rule(text: &str) -> Rule {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn policy(rules: &str) -> Policy {
+    Policy::new(rules.split_whitespace().map(rule))
+}
+
+fn text(policy: &Policy) -> String {
+    policy.rules().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn rules_that_say_the_same_become_one() {
+    for (written, normal) in [
+        ("22/tcp 22/tcp", "22/tcp"),
+        ("443/tcp 22/tcp", "22/tcp 443/tcp"),
+        ("20-25/tcp 24-30/tcp", "20-30/tcp"),
+        ("20-25/tcp 26/tcp", "20-26/tcp"),
+        ("20-25/tcp 27/tcp", "20-25/tcp 27/tcp"),
+        ("65534/udp 65535/udp", "65534-65535/udp"),
+        ("22/tcp 22/tcp@10.0.0.0/8", "22/tcp"),
+        ("20-30/tcp@10.0.0.0/8 24-26/tcp", "20-23/tcp@10.0.0.0/8 24-26/tcp 27-30/tcp@10.0.0.0/8"),
+        ("1-65535/tcp@10.0.0.0/8 1-65535/tcp", "1-65535/tcp"),
+        ("60000-65535/tcp@10.0.0.0/8 65000-65535/tcp", "60000-64999/tcp@10.0.0.0/8 65000-65535/tcp"),
+        ("22/udp@10.0.0.0/8 22/tcp", "22/tcp 22/udp@10.0.0.0/8"),
+    ] {
+        assert_eq!(text(&policy(written)), normal, "{written}");
+    }
+}
+
+#[test]
+fn deny_takes_back_what_allow_gave_and_nothing_else() {
+    for (before, denied, after) in [
+        ("22/tcp 80/tcp", "22/tcp", "80/tcp"),
+        ("20-30/tcp", "25/tcp", "20-24/tcp 26-30/tcp"),
+        ("20-30/tcp", "20-25/tcp", "26-30/tcp"),
+        ("20-30/tcp", "25-40/tcp", "20-24/tcp"),
+        ("1-65535/tcp", "1/tcp", "2-65535/tcp"),
+        ("1-65535/tcp", "65535/tcp", "1-65534/tcp"),
+        ("1-65535/tcp", "1-65535/tcp", ""),
+        ("22/tcp@10.0.0.0/8 22/tcp@192.0.2.0/24", "22/tcp@10.0.0.0/8", "22/tcp@192.0.2.0/24"),
+    ] {
+        let mut policy = policy(before);
+        assert!(policy.deny(&rule(denied)), "{before} - {denied}");
+        assert_eq!(text(&policy), after, "{before} - {denied}");
+    }
+    for (before, denied) in
+        [("22/tcp", "22/udp"), ("22/tcp", "23/tcp"), ("22/tcp", "22/tcp@10.0.0.0/8"), ("22/tcp@10.0.0.0/8", "22/tcp")]
+    {
+        let mut policy = policy(before);
+        assert!(!policy.deny(&rule(denied)), "{before} - {denied}");
+        assert_eq!(text(&policy), before);
+    }
+}
+
+#[test]
+fn allow_says_whether_anything_is_new() {
+    let mut policy = policy("20-30/tcp");
+    assert!(!policy.allow(rule("25/tcp")));
+    assert!(!policy.allow(rule("25/tcp@10.0.0.0/8")), "everyone may already");
+    assert!(policy.allow(rule("31/tcp")));
+    assert_eq!(text(&policy), "20-31/tcp");
+}
+
+#[test]
+fn a_compiled_policy_comes_back_the_same() {
+    for rules in [
+        "",
+        "22/tcp",
+        "1/udp 65535/udp",
+        "1-65535/tcp 1-65535/udp 1-65535/sctp 1-65535/dccp 1-65535/udplite",
+        "22/tcp@10.0.0.0/8 22/tcp@[2001:db8::]/32 80/tcp 100-200/udp@10.0.0.0/8 150-250/udp@192.0.2.0/24",
+        "20-23/tcp@10.0.0.0/8 24-26/tcp 27-30/tcp@10.0.0.0/8",
+        "1-65535/tcp@0.0.0.0/0",
+    ] {
+        let mut policy = policy(rules);
+        policy.protocols = [0, 47, 63, 64, 255].into();
+        policy.forward = Forward::Pass;
+        let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
+        assert_eq!(compiled.decompile(), policy, "{rules}");
+    }
+}
+
+#[test]
+fn ports_with_the_same_networks_share_a_class() {
+    let compiled =
+        policy("22/tcp@10.0.0.0/8 22/udp@10.0.0.0/8 80/tcp 90/tcp@192.0.2.0/24").compile().expect("few rules");
+    let class = |protocol, port: usize| compiled.classes(protocol)[port];
+    assert_eq!(class(Tcp, 22), class(Udp, 22));
+    assert_ne!(class(Tcp, 22), class(Tcp, 90));
+    assert!(![CLASS_CLOSED, CLASS_OPEN].contains(&class(Tcp, 22)));
+    assert_eq!((class(Tcp, 80), class(Tcp, 81), class(Udp, 80)), (CLASS_OPEN, CLASS_CLOSED, CLASS_CLOSED));
+    assert_eq!(compiled.networks.len(), 2);
+}
+
+#[test]
+fn port_0_is_never_open() {
+    let compiled = policy("1-65535/tcp 1-65535/udp@10.0.0.0/8").compile().expect("two rules");
+    assert_eq!((compiled.classes(Tcp)[0], compiled.classes(Udp)[0]), (CLASS_CLOSED, CLASS_CLOSED));
+}
+
+#[test]
+fn more_networks_than_the_maps_hold_are_refused() {
+    let networks = |count: u32| {
+        Policy::new((0..count).map(|n| rule(&format!("22/tcp@10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255))))
+    };
+    assert!(networks(8192).compile().is_ok());
+    let error = networks(8193).compile().expect_err("one too many");
+    assert_eq!((error.count, error.limit), (8193, 8192));
+}
