@@ -251,6 +251,8 @@ pub struct Meta {
     pub ifindex: u32,
     /// Seconds since 1970 of the first attach.
     pub attached_at: u64,
+    /// Inode of the network namespace, in which alone the index and the name mean anything.
+    pub netns: u64,
     /// Who attached: the user ID behind sudo, else the real one.
     pub uid: u32,
     /// The mode, see [`Meta::MODE_NATIVE`].

@@ -74,16 +74,23 @@ pub enum Error {
     },
     /// Another XDP program is attached.
     #[error(
-        "{name} is taken by another XDP program, `{program}` (id {id}); remove it with the tool that loaded it \
-         (`bpftool net` shows more), then attach again"
+        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it (`bpftool net` shows more), then \
+         attach again"
     )]
     Taken {
         /// The interface.
         name: String,
-        /// The program's name, or `?`.
+        /// The program's name and ID, as far as the kernel tells.
         program: String,
-        /// The program's ID.
-        id: u32,
+    },
+    /// The pins are those of an interface of the same name elsewhere.
+    #[error(
+        "the pins of {name} belong to an interface of that name in another network namespace; keep those of this one elsewhere: \
+         --bpffs /sys/fs/bpf/here (or, if that namespace is gone: fw-user detach {name})"
+    )]
+    OtherNamespace {
+        /// The interface.
+        name: String,
     },
     /// Capabilities are missing.
     #[error("this needs {missing}; run it with sudo")]
@@ -146,7 +153,7 @@ pub enum Error {
         /// The interface.
         name: String,
         /// The kernel's words.
-        source: io::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No way to see what leaves.
     #[error(
@@ -238,6 +245,7 @@ impl Error {
             | Self::NotOpen { .. }
             | Self::OpenToAll { .. }
             | Self::OtherMode { .. }
+            | Self::OtherNamespace { .. }
             | Self::NoNativeMode { .. }
             | Self::NoEgress { .. }
             | Self::KernelTooOld { .. }

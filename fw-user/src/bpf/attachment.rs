@@ -12,7 +12,7 @@ use super::{
     egress::{self, Hook},
     flows, ingress,
     ingress::ModeChoice,
-    meta::{Egress, Mode, Record},
+    meta::{Egress, Mode, Record, network_namespace},
     object,
     pins::Pins,
     policy_map::PolicyMap,
@@ -84,8 +84,14 @@ pub struct Attached {
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     interface.check_is_ethernet()?;
     let name = interface.name.clone();
+    // Pins without a readable record are remains, whoever left them.
+    if let Ok(record) = Record::read(pins, &name)
+        && record.netns != network_namespace()?
+    {
+        return Err(Error::OtherNamespace { name });
+    }
     match state(pins, &interface.name, Some(interface))? {
-        State::Foreign(id) => Err(Error::Taken { name, program: program_name(id), id }),
+        State::Foreign(id) => Err(Error::Taken { name, program: describe_program(id) }),
         State::Ours => {
             let current = Record::read(pins, &interface.name)?.mode;
             let wanted = match plan.mode {
@@ -99,12 +105,13 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     }
 }
 
-fn program_name(id: u32) -> String {
-    loaded_programs()
+/// A running program, in words.
+fn describe_program(id: u32) -> String {
+    let name = loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(ToOwned::to_owned))
-        .unwrap_or_else(|| "?".to_owned())
+        .and_then(|program| program.name_as_str().map(ToOwned::to_owned));
+    name.map_or_else(|| format!("id {id}"), |name| format!("`{name}` (id {id})"))
 }
 
 /// Attach to an interface, or replace program and policy of the filter that is on it. [`check`] has been passed. Where this fails, the
@@ -150,7 +157,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut ebpf = load(pins, name, plan)?;
     PolicyMap::open(pins, name)?.write(&plan.policy)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
-    let mut record = Record::now(interface.index, Mode::Native, Egress::None);
+    let mut record = Record::now(interface.index, Mode::Native, Egress::None)?;
     if plan.replies {
         record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook)?;
         write_record(&mut ebpf, &record)?;
@@ -165,7 +172,7 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     let before = Record::read(pins, name)?;
     let mut ebpf = load(pins, name, plan)?;
     let mut record =
-        Record { since: before.since, mode: before.mode, ..Record::now(interface.index, before.mode, before.egress) };
+        Record { since: before.since, mode: before.mode, ..Record::now(interface.index, before.mode, before.egress)? };
     match (before.egress, plan.replies) {
         (Egress::None, true) => {
             record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook)?;

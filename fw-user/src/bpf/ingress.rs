@@ -1,7 +1,5 @@
 //! The XDP link: what comes in.
 
-use std::io;
-
 use aya::{
     Ebpf,
     programs::{
@@ -43,13 +41,18 @@ pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
 /// # Errors
 /// [`Error::NoNativeMode`], [`Error::Taken`], [`Error::Kernel`].
 pub fn attach(program: &mut Xdp, pins: &Pins, interface: &Interface, choice: ModeChoice) -> Result<Mode> {
-    let failed = |error: ProgramError| Error::kernel(format!("attaching to {}", interface.name), error);
+    let failed = |error: ProgramError| match errno(&error) {
+        // Attached by somebody since it was looked at.
+        Some(Errno::EBUSY | Errno::EEXIST) => {
+            Error::Taken { name: interface.name.clone(), program: "attached this moment".to_owned() }
+        }
+        _ => Error::kernel(format!("attaching to {}", interface.name), error),
+    };
     let (link, mode) = match choice {
         ModeChoice::Generic => (try_mode(program, interface, XdpMode::Skb), Mode::Generic),
         ModeChoice::Native => match try_mode(program, interface, XdpMode::Driver) {
             Err(error) if lacks_native(&error) => {
-                let source = io_error(&error).unwrap_or_else(|| io::Error::other(error.to_string()));
-                return Err(Error::NoNativeMode { name: interface.name.clone(), source });
+                return Err(Error::NoNativeMode { name: interface.name.clone(), source: error.into() });
             }
             tried => (tried, Mode::Native),
         },
@@ -76,13 +79,12 @@ fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<F
 /// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (EINVAL and others of its own).
 /// Whatever would hinder generic mode as well shows there once more.
 fn lacks_native(error: &ProgramError) -> bool {
-    let errno = io_error(error).and_then(|error| error.raw_os_error()).map(Errno::from_raw);
-    matches!(errno, Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ERANGE | Errno::ENOMEM | Errno::ENOSPC))
+    matches!(errno(error), Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ERANGE | Errno::ENOMEM | Errno::ENOSPC))
 }
 
-fn io_error(error: &ProgramError) -> Option<io::Error> {
+fn errno(error: &ProgramError) -> Option<Errno> {
     match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(io::Error::from_raw_os_error),
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
         _ => None,
     }
 }

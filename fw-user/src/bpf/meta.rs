@@ -1,6 +1,11 @@
 //! The record beside the maps: who attached what, and when.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use aya::maps::{Array, Map, MapData};
 use fw_common::abi::{ABI_VERSION, Meta, map};
@@ -51,6 +56,8 @@ pub enum Egress {
 pub struct Record {
     /// The interface's index when it was attached.
     pub ifindex: u32,
+    /// Inode of the network namespace that the interface is in.
+    pub netns: u64,
     /// When it was first attached.
     pub since: SystemTime,
     /// The user behind it.
@@ -65,18 +72,21 @@ pub struct Record {
 
 impl Record {
     /// A record of an attachment that this process makes now.
-    #[must_use]
-    pub fn now(ifindex: u32, mode: Mode, egress: Egress) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn now(ifindex: u32, mode: Mode, egress: Egress) -> Result<Self> {
         // sudo says on whose behalf it acts.
         let uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
-        Self {
+        Ok(Self {
             ifindex,
+            netns: network_namespace()?,
             since: SystemTime::now(),
             uid: uid.unwrap_or_else(|| Uid::current().as_raw()),
             mode,
             egress,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        })
     }
 
     /// Write the record into its map.
@@ -90,6 +100,7 @@ impl Record {
         let value = Meta {
             abi: ABI_VERSION,
             ifindex: self.ifindex,
+            netns: self.netns,
             attached_at: self.since.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
             uid: self.uid,
             mode: match self.mode {
@@ -121,6 +132,7 @@ impl Record {
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
         Ok(Self {
             ifindex: meta.ifindex,
+            netns: meta.netns,
             since: UNIX_EPOCH + std::time::Duration::from_secs(meta.attached_at),
             uid: meta.uid,
             mode: if meta.mode == Meta::MODE_NATIVE { Mode::Native } else { Mode::Generic },
@@ -133,4 +145,17 @@ impl Record {
             version: String::from_utf8_lossy(&meta.version).trim_end_matches('\0').to_owned(),
         })
     }
+}
+
+/// The inode of this process' network namespace.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn network_namespace() -> Result<u64> {
+    let path = Path::new("/proc/self/ns/net");
+    fs::metadata(path).map(|facts| facts.ino()).map_err(|source| Error::File {
+        what: "asking for",
+        path: path.to_owned(),
+        source,
+    })
 }

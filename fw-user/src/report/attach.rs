@@ -6,6 +6,7 @@ use super::{answers_mdns, open_ports};
 use crate::{
     bpf::{
         attachment::{Attached, Plan},
+        ingress::ModeChoice,
         meta::{Egress, Mode},
     },
     spec,
@@ -15,9 +16,12 @@ use crate::{
 #[must_use]
 pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
     let verb = if outcome.replaced { "replaced" } else { "attached" };
-    let mode = match outcome.record.mode {
-        Mode::Native => "native mode: packets are judged in the driver",
-        Mode::Generic => "generic mode: packets are judged in the network stack, since the driver has no native XDP",
+    let mode = match (outcome.record.mode, plan.mode) {
+        (Mode::Native, _) => "native mode: packets are judged in the driver",
+        (Mode::Generic, ModeChoice::Auto) if !outcome.replaced => {
+            "generic mode: packets are judged in the network stack, since the driver has no native XDP"
+        }
+        (Mode::Generic, _) => "generic mode: packets are judged in the network stack",
     };
     let mut lines = vec![
         format!("{name}  {verb}, {mode}"),
