@@ -127,28 +127,18 @@ pub fn text(now: &[InterfaceStats], before: Option<(&[InterfaceStats], Duration)
 
 fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>) -> String {
     let counters = &stats.counters;
-    let rate = |verdict| match before {
-        Some((before, since)) => {
-            let packets = counters.total(verdict).packets.saturating_sub(before.total(verdict).packets);
-            // A rate is for the eye; a float's 52 bits are plenty.
-            #[expect(clippy::cast_precision_loss, reason = "shown without decimals")]
-            let per_second = packets as f64 / since.as_secs_f64();
-            format!(", {per_second:.0}/s")
-        }
-        None => String::new(),
+    let mut text = format!("{}  {} mode  {} flows\n\n", stats.name, stats.record.mode.name(), stats.flows);
+    let mut sums = match before {
+        Some(_) => table(&["", "packets", "bytes", "per second"], &[1, 2, 3]),
+        None => table(&["", "packets", "bytes"], &[1, 2]),
     };
-    let sum = |verdict| {
+    for (name, verdict) in [("passed", Verdict::Pass), ("dropped", Verdict::Drop)] {
         let Counter { packets, bytes: count } = counters.total(verdict);
-        format!("{packets} packets ({}{})", bytes(count), rate(verdict))
-    };
-    let mut text = format!(
-        "{}  {} mode  passed {}  dropped {}  flows {}\n",
-        stats.name,
-        stats.record.mode.name(),
-        sum(Verdict::Pass),
-        sum(Verdict::Drop),
-        stats.flows
-    );
+        let mut row = vec![name.to_owned(), packets.to_string(), bytes(count)];
+        row.extend(before.map(|(before, since)| rate(packets.saturating_sub(before.total(verdict).packets), since)));
+        sums.add_row(row);
+    }
+    text += &indented(&sums);
     if !counters.reasons.is_empty() {
         let mut reasons = table(&["verdict", "reason", "packets", "bytes"], &[2, 3]);
         for (reason, counter) in &counters.reasons {
@@ -183,4 +173,10 @@ fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>)
         }
     }
     text
+}
+
+/// Packets a second, for the eye.
+#[expect(clippy::cast_precision_loss, reason = "a float's 52 bits are plenty for what is shown without decimals")]
+fn rate(packets: u64, since: Duration) -> String {
+    format!("{:.0}", packets as f64 / since.as_secs_f64())
 }
