@@ -1,1 +1,9 @@
 //! Packet builders, the case table and the lab.
+
+pub mod cases;
+
+pub mod model;
+pub mod packet;
+pub mod report;
+pub mod row;
+pub mod world;

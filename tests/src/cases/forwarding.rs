@@ -1,0 +1,93 @@
+//! Direct routing: a neighbour uses this host as its gateway to something that was never published.
+
+use fw_common::{
+    PortProtocol::{Tcp, Udp},
+    Reason::{Allowed, ClosedPort, Forwarded, VlanDepth},
+};
+
+use super::{both, every_transport, rule};
+use crate::{
+    packet::eth,
+    row::Row,
+    world::{BRIDGE, CONTAINER, HOST, HOST_LINK_LOCAL, NOWHERE, OTHER, PEER, SERVER, Station},
+};
+
+pub(super) fn rows() -> Vec<Row> {
+    [to_containers(), to_others(), to_this_host(), combined()].concat()
+}
+
+fn to_containers() -> Vec<Row> {
+    let mut rows = every_transport("an allowed port of a container is forwarded", |it, ip, protocol| {
+        let frame = ip.between(PEER, CONTAINER).ports(protocol, 40_000, 80);
+        it.allow(&rule("80", protocol)).receives(frame, Forwarded).under(protocol, 80)
+    });
+    rows.extend(every_transport("an allowed port of a container is allowed on a router", |it, ip, protocol| {
+        let frame = ip.between(PEER, CONTAINER).ports(protocol, 40_000, 80);
+        it.allow(&rule("80", protocol)).forward_pass().receives(frame, Allowed).under(protocol, 80)
+    }));
+    rows.extend(both("a closed port of a container is closed", |it, ip| {
+        it.allow("80").receives(ip.between(PEER, CONTAINER).tcp(40_000, 81).syn(), ClosedPort).under(Tcp, 81)
+    }));
+    rows.extend(both("a closed port of a container is closed on a router too", |it, ip| {
+        let frame = ip.between(PEER, CONTAINER).tcp(40_000, 81).syn();
+        it.allow("80").forward_pass().receives(frame, ClosedPort).under(Tcp, 81)
+    }));
+    rows
+}
+
+fn to_others() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (name, to) in [("a server behind the router", SERVER), ("a neighbour on the same link", OTHER)] {
+        rows.extend(both(format!("an allowed port of {name} is forwarded"), |it, ip| {
+            let frame = ip.between(PEER, Station { mac: HOST.mac, ..to }).tcp(40_000, 80).syn();
+            it.allow("80").receives(frame, Forwarded).under(Tcp, 80)
+        }));
+    }
+    rows.extend(both("where this host forwards nothing, nothing is forwarded", |it, ip| {
+        let frame = ip.between(PEER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow("80").not_a_router().receives(frame, Allowed).under(Tcp, 80)
+    }));
+    rows.extend(both("what cannot be routed is not forwarded", |it, ip| {
+        let frame = ip.between(PEER, NOWHERE).tcp(40_000, 80).syn();
+        it.allow("80").receives(frame, Allowed).under(Tcp, 80)
+    }));
+    rows
+}
+
+fn to_this_host() -> Vec<Row> {
+    let mut rows = both("this host's address on another interface is this host", |it, ip| {
+        let frame = ip.between(PEER, BRIDGE).tcp(40_000, 80).syn();
+        it.allow("80").receives(frame, Allowed).under(Tcp, 80)
+    });
+    rows.push(
+        crate::row::row("this host's link-local address is this host")
+            .allow("80")
+            .receives(eth().ipv6().from("fe80::77").to(HOST_LINK_LOCAL).tcp(40_000, 80).syn(), Allowed)
+            .under(Tcp, 80),
+    );
+    rows.extend(both("a group is not forwarded", |it, ip| {
+        let frame = ip.between(PEER, crate::world::ALL_NODES).udp(40_000, 80);
+        it.allow("80").receives(frame, Allowed).under(Udp, 80)
+    }));
+    rows
+}
+
+fn combined() -> Vec<Row> {
+    let mut rows = both("from inside a rule's network a container's port is forwarded", |it, ip| {
+        let frame = ip.between(PEER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow(ip.pick("80/tcp@192.0.2.0/24", "80/tcp@[2001:db8::]/64")).receives(frame, Forwarded).under(Tcp, 80)
+    });
+    rows.extend(both("from outside a rule's network a container's port is closed", |it, ip| {
+        let frame = ip.between(SERVER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow(ip.pick("80/tcp@192.0.2.0/24", "80/tcp@[2001:db8::]/64")).receives(frame, ClosedPort).under(Tcp, 80)
+    }));
+    rows.extend(both("behind a tag a container's port is forwarded", |it, ip| {
+        let frame = ip.on(eth().vlan(5), PEER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow("80").receives(frame, Forwarded).under(Tcp, 80)
+    }));
+    rows.extend(both("behind three tags a container's port is too deep", |it, ip| {
+        let frame = ip.on(eth().vlan(5).vlan(5).vlan(5), PEER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow("80").forward_pass().receives(frame, VlanDepth)
+    }));
+    rows
+}

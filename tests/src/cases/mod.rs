@@ -1,0 +1,70 @@
+//! The case table: what becomes of which packet, derived from the protocols' own documents and from what this firewall promises.
+//!
+//! One file a section. Every kind of packet has a hit, a near miss and, where it makes sense, a guard that another protocol with the
+//! same numbers is not meant; over IPv4 and IPv6.
+
+mod essential;
+mod forwarding;
+mod ipv4;
+mod ipv4_fragments;
+mod ipv4_martians;
+mod ipv6;
+mod ipv6_chain;
+mod ipv6_fragments;
+mod link;
+mod multicast;
+mod ports;
+mod protocols;
+mod replies;
+mod sources;
+mod timeouts;
+mod transport;
+
+use fw_common::PortProtocol;
+
+use crate::{
+    row::{Row, Scene, row},
+    world::Family,
+};
+
+/// Every row.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    [
+        link::rows(),
+        ipv4::rows(),
+        ipv4_martians::rows(),
+        ipv4_fragments::rows(),
+        ipv6::rows(),
+        ipv6_chain::rows(),
+        ipv6_fragments::rows(),
+        ports::rows(),
+        sources::rows(),
+        transport::rows(),
+        protocols::rows(),
+        replies::rows(),
+        timeouts::rows(),
+        multicast::rows(),
+        essential::rows(),
+        forwarding::rows(),
+    ]
+    .concat()
+}
+
+/// The same row over IPv4 and over IPv6.
+fn both(name: impl AsRef<str>, fill: impl Fn(Scene, Family) -> Row) -> Vec<Row> {
+    Family::BOTH.map(|family| fill(row(format!("{} ({family})", name.as_ref())), family)).into()
+}
+
+/// The same row for every transport with ports, over IPv4 and over IPv6.
+fn every_transport(name: &str, fill: impl Fn(Scene, Family, PortProtocol) -> Row) -> Vec<Row> {
+    PortProtocol::ALL
+        .into_iter()
+        .flat_map(|protocol| both(format!("{name} ({protocol})"), |scene, family| fill(scene, family, protocol)))
+        .collect()
+}
+
+/// The rule that opens a port of one transport.
+fn rule(port: &str, protocol: PortProtocol) -> String {
+    format!("{port}/{protocol}")
+}

@@ -1,0 +1,202 @@
+//! fw-common's look-ups over plain collections, with a clock that is set by hand.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    net::IpAddr,
+    time::Duration,
+};
+
+use fw_common::{
+    AddressLookups, Decision, Lookups, PortProtocol,
+    abi::Sent,
+    address::{V4, V6},
+    decide,
+    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
+    policy::{Compiled, Policy, TooManySources},
+    track,
+    wire::Addresses,
+};
+
+use crate::{
+    row::{Direction, Row},
+    world,
+};
+
+/// How long ago each flow was last used, and what ever left from each port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flows {
+    /// Ages of IPv4 flows.
+    pub v4: BTreeMap<FlowKey4, Duration>,
+    /// Ages of IPv6 flows.
+    pub v6: BTreeMap<FlowKey6, Duration>,
+    /// What left from local ports, as (to one, to many).
+    pub sent: BTreeMap<(PortProtocol, u16), (u8, u8)>,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The decision about the frame that came in.
+    pub decision: Decision,
+    /// The flow tables afterwards.
+    pub flows: Flows,
+}
+
+/// A host as fw-common sees it.
+pub struct Model {
+    policy: Compiled,
+    is_router: bool,
+    now: Cell<u64>,
+    flows4: RefCell<BTreeMap<FlowKey4, FlowEntry>>,
+    flows6: RefCell<BTreeMap<FlowKey6, FlowEntry>>,
+    sent: RefCell<BTreeMap<(PortProtocol, u16), Sent>>,
+}
+
+impl Flows {
+    /// How many flows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.v4.len() + self.v6.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Model {
+    /// A host that has just attached a policy, in [`world`].
+    ///
+    /// # Errors
+    /// When the policy is larger than the kernel's maps.
+    pub fn new(policy: &Policy, is_router: bool) -> Result<Self, TooManySources> {
+        Ok(Self {
+            policy: policy.compile()?,
+            is_router,
+            // Any time that is later than the longest timeout.
+            now: Cell::new(1_000_000_000_000_000),
+            flows4: RefCell::default(),
+            flows6: RefCell::default(),
+            sent: RefCell::default(),
+        })
+    }
+
+    /// Let time pass.
+    pub fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time.as_nanos() as u64);
+    }
+
+    /// Play a row through `track` and `decide`.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn play(row: &Row) -> Result<Outcome, TooManySources> {
+        let model = Self::new(&row.policy, row.is_router)?;
+        let mut ago = row.age();
+        for earlier in &row.earlier {
+            model.pass(ago - earlier.ago);
+            ago = earlier.ago;
+            match earlier.direction {
+                // What cannot be read leaves no trace; whether it does is seen by what comes in.
+                Direction::Egress => drop(track(&earlier.frame[..], &model)),
+                Direction::Ingress => {
+                    decide(&earlier.frame[..], &model);
+                }
+            }
+        }
+        model.pass(ago);
+        let decision = decide(&row.frame[..], &model);
+        Ok(Outcome { decision, flows: model.flows() })
+    }
+
+    /// The flow tables.
+    fn flows(&self) -> Flows {
+        let age = |entry: &FlowEntry| Duration::from_nanos(self.now.get() - entry.last_seen);
+        Flows {
+            v4: self.flows4.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
+            v6: self.flows6.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
+            sent: self.sent.borrow().iter().map(|(port, sent)| (*port, (sent.unicast, sent.multicast))).collect(),
+        }
+    }
+
+    fn is_forwarded(&self, destination: IpAddr) -> bool {
+        self.policy.settings.forward == 0 && self.is_router && world::leads_elsewhere(destination)
+    }
+
+    fn is_in_class(&self, class: u16, source: IpAddr) -> bool {
+        self.policy.networks.iter().any(|&(of, network)| of == class && network.contains(&source))
+    }
+
+    fn find<K: Ord>(&self, flows: &RefCell<BTreeMap<K, FlowEntry>>, key: &K, timeout: u64, refresh: bool) -> bool {
+        let mut flows = flows.borrow_mut();
+        let Some(entry) = flows.get_mut(key) else { return false };
+        let now = self.now.get();
+        let (alive, write) = judge(*entry, now, timeout, refresh);
+        if write {
+            entry.last_seen = now;
+        }
+        alive
+    }
+}
+
+impl Lookups for Model {
+    fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
+        self.policy.classes(protocol)[usize::from(port)]
+    }
+
+    fn allows_protocol(&self, protocol: u8) -> bool {
+        self.policy.settings.allows(protocol)
+    }
+
+    fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
+        self.sent.borrow().get(&(protocol, port)).copied().unwrap_or(Sent { unicast: 0, multicast: 0 })
+    }
+
+    fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind) {
+        let mut sent = self.sent.borrow_mut();
+        let sent = sent.entry((protocol, port)).or_insert(Sent { unicast: 0, multicast: 0 });
+        match kind {
+            FlowKind::Unicast => sent.unicast = 1,
+            FlowKind::Multicast => sent.multicast = 1,
+        }
+    }
+}
+
+impl AddressLookups<V4> for Model {
+    fn is_source_of(&self, class: u16, source: V4) -> bool {
+        self.is_in_class(class, source.into())
+    }
+
+    fn is_forwarded(&self, addresses: &Addresses<V4>) -> bool {
+        self.is_forwarded(addresses.destination.into())
+    }
+
+    fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
+        self.find(&self.flows4, key, timeout, refresh)
+    }
+
+    fn insert_flow(&self, key: &FlowKey4) {
+        self.flows4.borrow_mut().insert(*key, FlowEntry { last_seen: self.now.get() });
+    }
+}
+
+impl AddressLookups<V6> for Model {
+    fn is_source_of(&self, class: u16, source: V6) -> bool {
+        self.is_in_class(class, source.into())
+    }
+
+    fn is_forwarded(&self, addresses: &Addresses<V6>) -> bool {
+        self.is_forwarded(addresses.destination.into())
+    }
+
+    fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {
+        self.find(&self.flows6, key, timeout, refresh)
+    }
+
+    fn insert_flow(&self, key: &FlowKey6) {
+        self.flows6.borrow_mut().insert(*key, FlowEntry { last_seen: self.now.get() });
+    }
+}

@@ -1,0 +1,155 @@
+//! One row of the case table.
+
+use std::time::Duration;
+
+use fw_common::{
+    PortProtocol, Reason,
+    grammar::parse,
+    policy::{Forward, Policy},
+};
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// It comes in.
+    Ingress,
+    /// It leaves.
+    Egress,
+}
+
+/// A frame before the one in question.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// How long before.
+    pub ago: Duration,
+    /// Which way.
+    pub direction: Direction,
+    /// The frame.
+    pub frame: Vec<u8>,
+}
+
+/// A case up to the frame that comes in.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    name: String,
+    policy: Policy,
+    is_router: bool,
+    earlier: Vec<Earlier>,
+}
+
+/// A case: a situation, a frame that comes in, and what must become of it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// A sentence.
+    pub name: String,
+    /// The policy.
+    pub policy: Policy,
+    /// Whether the host forwards packets, as Docker makes every host do.
+    pub is_router: bool,
+    /// What happened earlier, the oldest first.
+    pub earlier: Vec<Earlier>,
+    /// The frame that comes in.
+    pub frame: Vec<u8>,
+    /// Why it passes or drops.
+    pub reason: Reason,
+    /// The destination port under which it is counted.
+    pub port: Option<(PortProtocol, u16)>,
+    /// How many flows are remembered afterwards, where the row says so.
+    pub flows: Option<usize>,
+}
+
+/// Start a row: its name is a sentence.
+#[must_use]
+pub fn row(name: impl Into<String>) -> Scene {
+    Scene { name: name.into(), policy: Policy::default(), is_router: true, earlier: Vec::new() }
+}
+
+impl Scene {
+    /// Allow a port: `PORT[-PORT][/PROTO][@CIDR]`, without names.
+    ///
+    /// # Panics
+    /// On anything else.
+    #[must_use]
+    pub fn allow(mut self, spec: &str) -> Self {
+        let rules = parse(spec, |_| Vec::new()).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        for rule in rules {
+            self.policy.allow(rule);
+        }
+        self
+    }
+
+    /// Allow an IP protocol by number.
+    #[must_use]
+    pub fn allow_proto(mut self, protocol: u8) -> Self {
+        self.policy.protocols.insert(protocol);
+        self
+    }
+
+    /// Let packets to allowed ports be routed on.
+    #[must_use]
+    pub fn forward_pass(mut self) -> Self {
+        self.policy.forward = Forward::Pass;
+        self
+    }
+
+    /// Make the host one that does not forward.
+    #[must_use]
+    pub fn not_a_router(mut self) -> Self {
+        self.is_router = false;
+        self
+    }
+
+    /// A frame just left.
+    #[must_use]
+    pub fn sent(self, frame: impl Into<Vec<u8>>) -> Self {
+        self.sent_ago(0, frame)
+    }
+
+    /// A frame left some seconds ago. The oldest comes first.
+    #[must_use]
+    pub fn sent_ago(self, seconds: u64, frame: impl Into<Vec<u8>>) -> Self {
+        self.happened(seconds, Direction::Egress, frame.into())
+    }
+
+    /// A frame came in some seconds ago. The oldest comes first.
+    #[must_use]
+    pub fn received_ago(self, seconds: u64, frame: impl Into<Vec<u8>>) -> Self {
+        self.happened(seconds, Direction::Ingress, frame.into())
+    }
+
+    fn happened(mut self, seconds: u64, direction: Direction, frame: Vec<u8>) -> Self {
+        let ago = Duration::from_secs(seconds);
+        assert!(self.earlier.last().is_none_or(|last| last.ago >= ago), "{}: the oldest frame comes first", self.name);
+        self.earlier.push(Earlier { ago, direction, frame });
+        self
+    }
+
+    /// A frame comes in, and this becomes of it; not counted by port.
+    #[must_use]
+    pub fn receives(self, frame: impl Into<Vec<u8>>, reason: Reason) -> Row {
+        let Self { name, policy, is_router, earlier } = self;
+        Row { name, policy, is_router, earlier, frame: frame.into(), reason, port: None, flows: None }
+    }
+}
+
+impl Row {
+    /// The packet is counted under this port.
+    #[must_use]
+    pub fn under(mut self, protocol: PortProtocol, port: u16) -> Self {
+        self.port = Some((protocol, port));
+        self
+    }
+
+    /// This many flows are remembered afterwards.
+    #[must_use]
+    pub fn remembering(mut self, flows: usize) -> Self {
+        self.flows = Some(flows);
+        self
+    }
+
+    /// How long ago the first frame was seen.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.earlier.first().map_or(Duration::ZERO, |first| first.ago)
+    }
+}

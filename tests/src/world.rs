@@ -1,0 +1,158 @@
+//! The little network in which every case plays: who is where, and what this host's routing table says.
+//!
+//! Addresses are those for documentation (RFC 5737, RFC 3849). The host model answers from [`leads_elsewhere`]; the loaded program
+//! asks a real routing table, made of [`IP_COMMANDS`].
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use crate::packet::{Layer, Stack, eth};
+
+/// Somebody who sends or receives.
+#[derive(Clone, Copy, Debug)]
+pub struct Station {
+    /// IPv4 address.
+    pub v4: &'static str,
+    /// IPv6 address.
+    pub v6: &'static str,
+    /// Where frames to it go on the host's link.
+    pub mac: [u8; 6],
+}
+
+/// This host, on its link.
+pub const HOST: Station = Station { v4: "192.0.2.2", v6: "2001:db8::2", mac: [2, 0, 0, 0, 0, 2] };
+/// A neighbour.
+pub const PEER: Station = Station { v4: "192.0.2.77", v6: "2001:db8::77", mac: [2, 0, 0, 0, 0, 0x77] };
+/// Another neighbour.
+pub const OTHER: Station = Station { v4: "192.0.2.88", v6: "2001:db8::88", mac: [2, 0, 0, 0, 0, 0x88] };
+/// A server behind the router.
+pub const SERVER: Station = Station { v4: "203.0.113.9", v6: "2001:db8:f::9", mac: [2, 0, 0, 0, 0, 1] };
+/// A container behind this host's bridge; a neighbour that has a route to it sends it frames by way of the host.
+pub const CONTAINER: Station = Station { v4: "198.51.100.9", v6: "2001:db8:c::9", mac: HOST.mac };
+/// This host's own address on that bridge.
+pub const BRIDGE: Station = Station { v4: "198.51.100.1", v6: "2001:db8:c::1", mac: HOST.mac };
+/// An address that the routing table calls unreachable.
+pub const NOWHERE: Station = Station { v4: "198.51.100.250", v6: "2001:db8:c::250", mac: HOST.mac };
+/// The group of mDNS (RFC 6762), the port of which is 5353.
+pub const MDNS: Station = Station { v4: "224.0.0.251", v6: "ff02::fb", mac: [0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb] };
+/// All nodes on the link (RFC 1112, RFC 4291).
+pub const ALL_NODES: Station = Station { v4: "224.0.0.1", v6: "ff02::1", mac: [0x33, 0x33, 0, 0, 0, 1] };
+/// This host's link-local IPv6 address.
+pub const HOST_LINK_LOCAL: &str = "fe80::2";
+/// The broadcast address of the host's link.
+pub const SUBNET_BROADCAST: &str = "192.0.2.255";
+/// The Ethernet broadcast address.
+pub const BROADCAST_MAC: [u8; 6] = [0xff; 6];
+/// The name of the interface on the host's link.
+pub const INTERFACE: &str = "lan";
+
+/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on, by [`SYSCTLS`].
+pub const IP_COMMANDS: &str = "\
+link set lo up
+link add lan type veth peer name lan-peer
+link add ctr type veth peer name ctr-peer
+link set lan up
+link set lan-peer up
+link set ctr up
+link set ctr-peer up
+address add 192.0.2.2/24 broadcast 192.0.2.255 dev lan
+address add 2001:db8::2/64 dev lan nodad
+address add fe80::2/64 dev lan nodad
+address add 198.51.100.1/24 broadcast 198.51.100.255 dev ctr
+address add 2001:db8:c::1/64 dev ctr nodad
+route add default via 192.0.2.1
+route add default via 2001:db8::1
+route add unreachable 198.51.100.250
+route add unreachable 2001:db8:c::250
+";
+
+/// Forwarding of IPv4 and of IPv6 on the host's link.
+pub const SYSCTLS: [&str; 2] = ["/proc/sys/net/ipv4/conf/lan/forwarding", "/proc/sys/net/ipv6/conf/all/forwarding"];
+
+/// Whether the routing table sends packets to an address on to another machine or container, when this host forwards at all.
+#[must_use]
+pub fn leads_elsewhere(address: IpAddr) -> bool {
+    let here = [HOST, BRIDGE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
+    let [link_local, broadcast] = [HOST_LINK_LOCAL, SUBNET_BROADCAST].map(|text| text.parse().expect("an address"));
+    let nowhere = [IpAddr::V4(NOWHERE.v4()), IpAddr::V6(NOWHERE.v6())];
+    let limited_broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
+    !(here.as_flattened().contains(&address)
+        || nowhere.contains(&address)
+        || [link_local, broadcast, limited_broadcast].contains(&address)
+        || address.is_multicast())
+}
+
+impl Station {
+    /// The IPv4 address.
+    ///
+    /// # Panics
+    /// Never: the stations are constants.
+    #[must_use]
+    pub fn v4(&self) -> Ipv4Addr {
+        self.v4.parse().expect("an IPv4 address")
+    }
+
+    /// The IPv6 address.
+    ///
+    /// # Panics
+    /// Never: the stations are constants.
+    #[must_use]
+    pub fn v6(&self) -> Ipv6Addr {
+        self.v6.parse().expect("an IPv6 address")
+    }
+}
+
+/// IPv4 or IPv6, for cases that are the same in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// A frame from one station to another, as far as its IP header.
+    #[must_use]
+    pub fn between(self, from: Station, to: Station) -> Stack<Box<dyn Layer>> {
+        self.on(eth().from(from.mac).to(to.mac), from, to)
+    }
+
+    /// The IP header of a packet from one station to another, behind other headers.
+    #[must_use]
+    pub fn on<L: Layer>(self, stack: Stack<L>, from: Station, to: Station) -> Stack<Box<dyn Layer>> {
+        match self {
+            Self::V4 => stack.ipv4().from(from.v4).to(to.v4).erased(),
+            Self::V6 => stack.ipv6().from(from.v6).to(to.v6).erased(),
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    /// One of two values.
+    #[must_use]
+    pub fn pick<T>(self, v4: T, v6: T) -> T {
+        match self {
+            Self::V4 => v4,
+            Self::V6 => v6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pick("IPv4", "IPv6"))
+    }
+}
