@@ -96,8 +96,8 @@ fn check_options<F: Frame + ?Sized>(frame: &F, start: usize, len: usize) -> Resu
         if at >= len {
             break;
         }
-        // Two bytes also for the options that have one: behind the list there is a transport header, or the packet is worthless.
-        let [kind, option_len] = frame.pair(start + at).ok_or(Reason::Malformed)?;
+        // Two bytes also for the options that have one: behind the list there is a transport header, or it is missing.
+        let [kind, option_len] = frame.pair(start + at).ok_or(Reason::Truncated)?;
         match kind {
             OPTION_END => break,
             OPTION_NOP => at += 1,
