@@ -92,19 +92,26 @@ pub const fn timeout(protocol: PortProtocol, kind: FlowKind) -> u64 {
 }
 
 impl FlowEntry {
-    /// Whether the flow is still within `timeout`. A clock that reads earlier than the entry (the coarse clock of
-    /// another CPU) counts as no time at all.
+    /// How long ago the flow was used, in nanoseconds: below 0 for a clock that reads earlier than the entry (the coarse clock of
+    /// another CPU). A time before the boot, which wraps around, is as good as any other.
+    #[inline(always)]
+    #[must_use]
+    pub const fn age(self, now: u64) -> i64 {
+        now.wrapping_sub(self.last_seen).cast_signed()
+    }
+
+    /// Whether the flow is still within `timeout`.
     #[inline(always)]
     #[must_use]
     pub const fn is_alive(self, now: u64, timeout: u64) -> bool {
-        now.saturating_sub(self.last_seen) <= timeout
+        self.age(now) <= timeout.cast_signed()
     }
 
     /// Whether [`REFRESH_AFTER`] has passed, so that the time is worth writing.
     #[inline(always)]
     #[must_use]
     pub const fn is_stale(self, now: u64) -> bool {
-        now.saturating_sub(self.last_seen) >= REFRESH_AFTER
+        self.age(now) >= REFRESH_AFTER.cast_signed()
     }
 }
 
