@@ -2,6 +2,7 @@
 
 pub mod cases;
 
+pub mod kernel;
 pub mod model;
 pub mod packet;
 pub mod report;

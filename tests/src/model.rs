@@ -43,6 +43,24 @@ pub struct Outcome {
     pub flows: Flows,
 }
 
+impl Outcome {
+    /// What differs in another outcome of the same row, the flows of which may be up to `slack` older.
+    #[must_use]
+    pub fn difference(&self, other: &Self, slack: Duration) -> Option<String> {
+        if self.decision != other.decision {
+            return Some(format!("{:?} and {:?}", self.decision, other.decision));
+        }
+        let same = self.flows.sent == other.flows.sent
+            && same_ages(&self.flows.v4, &other.flows.v4, slack)
+            && same_ages(&self.flows.v6, &other.flows.v6, slack);
+        (!same).then(|| format!("{:?} and {:?}", self.flows, other.flows))
+    }
+}
+
+fn same_ages<K: Ord>(ours: &BTreeMap<K, Duration>, theirs: &BTreeMap<K, Duration>, slack: Duration) -> bool {
+    ours.keys().eq(theirs.keys()) && ours.iter().all(|(key, &age)| (age..=age + slack).contains(&theirs[key]))
+}
+
 /// A host as fw-common sees it.
 pub struct Model {
     policy: Compiled,

@@ -1,0 +1,111 @@
+//! The programs' counters, and what one packet changes in them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData},
+};
+use fw_common::{
+    Decision, PortProtocol, Reason, Verdict,
+    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, ReasonCounters, map},
+};
+use fw_user::bpf::plain::Plain;
+
+use super::maps::take;
+
+/// The maps, and the CPU on which the programs run.
+pub(super) struct Counters {
+    cpu: u32,
+    reasons: Array<MapData, Plain<ReasonCounters>>,
+    ports: Array<MapData, Plain<CounterPage>>,
+    rare_ports: HashMap<MapData, u32, Plain<PortCounter>>,
+}
+
+/// What is in them at one time.
+pub(super) struct Snapshot {
+    reasons: ReasonCounters,
+    ports: BTreeMap<(PortProtocol, u16), PortCounter>,
+}
+
+impl Counters {
+    pub(super) fn take(ebpf: &mut Ebpf, cpu: u32) -> Result<Self> {
+        Ok(Self {
+            cpu,
+            reasons: take(ebpf, map::COUNTERS)?.try_into()?,
+            ports: take(ebpf, map::PORT_COUNTERS)?.try_into()?,
+            rare_ports: take(ebpf, map::RARE_PORT_COUNTERS)?.try_into()?,
+        })
+    }
+
+    pub(super) fn read(&self) -> Result<Snapshot> {
+        let mut ports = BTreeMap::new();
+        let mut add = |port, counter: PortCounter| {
+            if counter != PortCounter::default() {
+                ports.insert(port, counter);
+            }
+        };
+        for page in 0..COUNTED_PROTOCOLS * PAGES {
+            let protocol = PortProtocol::ALL[(page / PAGES) as usize];
+            let first = page % PAGES * PAGE as u32;
+            for (port, counter) in (first..).zip(self.ports.get(&(self.cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?.0) {
+                add((protocol, u16::try_from(port)?), counter);
+            }
+        }
+        for entry in self.rare_ports.iter() {
+            let (key, Plain(counter)) = entry?;
+            let protocol = PortProtocol::ALL.get((key >> 16) as usize).context("a key names no protocol")?;
+            add((*protocol, (key & 0xffff) as u16), counter);
+        }
+        Ok(Snapshot { reasons: self.reasons.get(&self.cpu, 0)?.0, ports })
+    }
+
+    pub(super) fn check_other_cpus(&self) -> Result<()> {
+        for cpu in (0..self.reasons.len()).filter(|&cpu| cpu != self.cpu) {
+            let Plain(counters) = self.reasons.get(&cpu, 0)?;
+            ensure!(counters == [Counter::default(); Reason::SLOTS], "something was counted for CPU {cpu}");
+            for page in 0..COUNTED_PROTOCOLS * PAGES {
+                let Plain(counters) = self.ports.get(&(cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?;
+                ensure!(counters == [PortCounter::default(); PAGE], "a port was counted for CPU {cpu}");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// The decision about the one packet that was counted between two snapshots.
+    ///
+    /// # Errors
+    /// When it was not exactly one packet of `bytes` bytes, under one reason and at most one port.
+    pub(super) fn one_packet_since(&self, before: &Self, bytes: usize) -> Result<Decision> {
+        let moved: Vec<usize> = (0..Reason::SLOTS).filter(|&slot| self.reasons[slot] != before.reasons[slot]).collect();
+        let [slot] = moved[..] else { bail!("the packet was counted under reasons {moved:?}") };
+        let (now, then) = (self.reasons[slot], before.reasons[slot]);
+        let (packets, counted) = (now.packets - then.packets, now.bytes - then.bytes);
+        ensure!((packets, counted) == (1, bytes as u64), "{packets} packets and {counted} bytes were counted");
+        let reason = Reason::ALL.iter().find(|&&reason| reason as usize == slot);
+        let reason = *reason.with_context(|| format!("slot {slot} has no reason"))?;
+        Ok(Decision { reason, port: self.one_port_since(before, reason.verdict())? })
+    }
+
+    fn one_port_since(&self, before: &Self, verdict: Verdict) -> Result<Option<(PortProtocol, u16)>> {
+        ensure!(before.ports.keys().all(|port| self.ports.contains_key(port)), "a port's counter is gone");
+        let moved: Vec<_> = self
+            .ports
+            .iter()
+            .map(|(&port, &now)| (port, before.ports.get(&port).copied().unwrap_or_default(), now))
+            .filter(|(_, then, now)| then != now)
+            .collect();
+        match moved[..] {
+            [] => Ok(None),
+            [(port, mut then, now)] => {
+                then.count(verdict);
+                ensure!(then == now, "the packet was to {verdict}, and {port:?} now counts {now:?}");
+                Ok(Some(port))
+            }
+            _ => bail!("the packet was counted under ports {moved:?}"),
+        }
+    }
+}

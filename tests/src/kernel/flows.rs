@@ -1,0 +1,107 @@
+//! The programs' flow tables.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Result;
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData},
+};
+use fw_common::{
+    PortProtocol,
+    abi::{PAGE, PAGES, PORT_PROTOCOLS, Sent, SentPage, map},
+    flow::{FlowEntry, FlowKey4, FlowKey6},
+};
+use fw_user::bpf::plain::Plain;
+use nix::time::{ClockId, clock_gettime};
+
+use super::maps::take;
+use crate::model::Flows;
+
+type Table<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
+
+/// The maps.
+pub(super) struct FlowMaps {
+    v4: Table<FlowKey4>,
+    v6: Table<FlowKey6>,
+    sent: Array<MapData, Plain<SentPage>>,
+}
+
+const NOTHING_SENT: SentPage = [Sent { unicast: 0, multicast: 0 }; PAGE];
+
+impl FlowMaps {
+    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        Ok(Self {
+            v4: take(ebpf, map::FLOWS4)?.try_into()?,
+            v6: take(ebpf, map::FLOWS6)?.try_into()?,
+            sent: take(ebpf, map::SENT)?.try_into()?,
+        })
+    }
+
+    pub(super) fn clear(&mut self) -> Result<()> {
+        clear(&mut self.v4)?;
+        clear(&mut self.v6)?;
+        for page in 0..PORT_PROTOCOLS * PAGES {
+            if self.sent.get(&page, 0)?.0 != NOTHING_SENT {
+                self.sent.set(page, Plain(NOTHING_SENT), 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Let time pass: every flow was last used so much longer ago.
+    pub(super) fn pass(&mut self, time: Duration) -> Result<()> {
+        if time.is_zero() {
+            return Ok(());
+        }
+        age(&mut self.v4, time)?;
+        age(&mut self.v6, time)
+    }
+
+    pub(super) fn read(&self) -> Result<Flows> {
+        let mut sent = BTreeMap::new();
+        for page in 0..PORT_PROTOCOLS * PAGES {
+            let protocol = PortProtocol::ALL[(page / PAGES) as usize];
+            for (port, flags) in (page % PAGES * PAGE as u32..).zip(self.sent.get(&page, 0)?.0) {
+                if flags != NOTHING_SENT[0] {
+                    sent.insert((protocol, u16::try_from(port)?), (flags.unicast, flags.multicast));
+                }
+            }
+        }
+        Ok(Flows { v4: ages(&self.v4)?, v6: ages(&self.v6)?, sent })
+    }
+}
+
+fn entries<K: bytemuck::Pod>(table: &Table<K>) -> Result<Vec<(Plain<K>, FlowEntry)>> {
+    table
+        .iter()
+        .map(|entry| {
+            let (key, Plain(entry)) = entry?;
+            Ok((key, entry))
+        })
+        .collect()
+}
+
+fn clear<K: bytemuck::Pod>(table: &mut Table<K>) -> Result<()> {
+    for (key, _) in entries(table)? {
+        table.remove(&key)?;
+    }
+    Ok(())
+}
+
+fn age<K: bytemuck::Pod>(table: &mut Table<K>, by: Duration) -> Result<()> {
+    for (key, FlowEntry { last_seen }) in entries(table)? {
+        // On a machine that was just started this is a time before the boot.
+        let last_seen = last_seen.wrapping_sub(u64::try_from(by.as_nanos())?);
+        table.insert(key, Plain(FlowEntry { last_seen }), 0)?;
+    }
+    Ok(())
+}
+
+fn ages<K: bytemuck::Pod + Ord>(table: &Table<K>) -> Result<BTreeMap<K, Duration>> {
+    let now = u64::try_from(Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?).as_nanos())?;
+    entries(table)?
+        .into_iter()
+        .map(|(Plain(key), entry)| Ok((key, Duration::from_nanos(u64::try_from(entry.age(now))?))))
+        .collect()
+}

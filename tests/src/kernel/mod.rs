@@ -1,0 +1,152 @@
+//! The case table through the loaded programs, by `BPF_PROG_TEST_RUN`.
+//!
+//! Nothing is attached: the kernel runs the programs on frames that it is given, in a network namespace with real routes.
+
+mod counters;
+mod flows;
+mod maps;
+mod namespace;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    Ebpf, TestRun as _, TestRunOptions,
+    maps::{Array, MapData},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
+    util::nr_cpus,
+};
+use fw_common::{
+    Verdict,
+    abi::{DEFAULT_FLOWS, Route, map},
+    policy::Policy,
+};
+use fw_user::bpf::{egress, ingress, object, pins::Pins, plain::Plain, policy_map::PolicyMap, shape::Shapes};
+
+use self::{counters::Counters, flows::FlowMaps, maps::take};
+use crate::{
+    model::Outcome,
+    row::{Direction, Row},
+};
+
+pub use self::namespace::Namespace;
+
+/// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
+pub const LEAST_FRAME: usize = 14;
+
+/// What the TC program answers: whatever comes next decides.
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
+
+/// Both programs, loaded, and their maps.
+pub struct Kernel {
+    ebpf: Ebpf,
+    namespace: Namespace,
+    policy: PolicyMap,
+    written: Policy,
+    counters: Counters,
+    flows: FlowMaps,
+    routes: Array<MapData, Plain<Route>>,
+}
+
+impl Kernel {
+    /// Load the programs as `attach` does. Whoever plays rows must stay on this thread.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn load(namespace: Namespace) -> Result<Self> {
+        let pins = Pins::new(&namespace.bpffs());
+        let name = crate::world::INTERFACE;
+        pins.ensure_bpffs()?;
+        pins.prepare(name)?;
+        let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, DEFAULT_FLOWS);
+        let mut ebpf = object::load(&pins, name, shapes, false)?;
+        egress::load(&mut ebpf)?;
+        ingress::load(&mut ebpf)?;
+        let mut policy = PolicyMap::open(&pins, name)?;
+        let written = Policy::default();
+        policy.write(&written)?;
+        let counters = Counters::take(&mut ebpf, namespace.cpu())?;
+        let flows = FlowMaps::take(&mut ebpf)?;
+        let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
+        Ok(Self { ebpf, namespace, policy, written, counters, flows, routes })
+    }
+
+    /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
+    /// returned too.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses; a verdict or a count that contradicts the reason.
+    pub fn play(&mut self, row: &Row) -> Result<(Outcome, Duration)> {
+        let begin = Instant::now();
+        self.prepare(row)?;
+        let mut ago = row.age();
+        for earlier in &row.earlier {
+            self.flows.pass(ago - earlier.ago)?;
+            ago = earlier.ago;
+            match earlier.direction {
+                Direction::Egress => self.send(&earlier.frame)?,
+                Direction::Ingress => drop(self.receive(&earlier.frame)?),
+            }
+        }
+        self.flows.pass(ago)?;
+        let before = self.counters.read()?;
+        let verdict = self.receive(&row.frame)?;
+        let decision = self.counters.read()?.one_packet_since(&before, row.frame.len())?;
+        ensure!(decision.verdict() == verdict, "it says {verdict}, but counts {}", decision.reason);
+        let flows = self.flows.read()?;
+        Ok((Outcome { decision, flows }, begin.elapsed()))
+    }
+
+    /// Fail if anything was counted for another CPU than the one on which the programs ran.
+    ///
+    /// # Errors
+    /// When something was.
+    pub fn check_other_cpus(&self) -> Result<()> {
+        self.counters.check_other_cpus()
+    }
+
+    fn prepare(&mut self, row: &Row) -> Result<()> {
+        self.flows.clear()?;
+        for slot in 0..self.routes.len() {
+            self.routes.set(slot, Plain(bytemuck::Zeroable::zeroed()), 0)?;
+        }
+        if self.written != row.policy {
+            self.policy.write(&row.policy)?;
+            self.written = row.policy.clone();
+        }
+        self.namespace.set_forwarding(row.is_router)
+    }
+
+    fn send(&mut self, frame: &[u8]) -> Result<()> {
+        let program = program::<SchedClassifier>(&mut self.ebpf, object::EGRESS)?;
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        let answer = program.test_run(options).context("running the egress program")?.return_value;
+        ensure!(answer == TC_ACT_UNSPEC, "the egress program answers {answer}");
+        Ok(())
+    }
+
+    fn receive(&mut self, frame: &[u8]) -> Result<Verdict> {
+        let program = program::<Xdp>(&mut self.ebpf, object::INGRESS)?;
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let context: [u32; 6] = [0, u32::try_from(frame.len())?, 0, self.namespace.ifindex(), 0, 0];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(bytemuck::bytes_of(&context)),
+            ..TestRunOptions::default()
+        };
+        match program.test_run(options).context("running the ingress program")?.return_value {
+            XDP_PASS => Ok(Verdict::Pass),
+            XDP_DROP => Ok(Verdict::Drop),
+            other => bail!("the ingress program answers {other}"),
+        }
+    }
+}
+
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
+}

@@ -1,0 +1,93 @@
+//! A network namespace for one thread: the world of [`crate::world`] as the kernel knows it.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::{
+    mount::{MsFlags, mount},
+    net::if_::if_nametoindex,
+    sched::{CloneFlags, CpuSet, sched_getaffinity, sched_setaffinity, unshare},
+    unistd::Pid,
+};
+
+use crate::world::{INTERFACE, IP_COMMANDS, SYSCTLS};
+
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// The namespaces of the thread that entered them; they go when it ends.
+pub struct Namespace {
+    cpu: u32,
+    ifindex: u32,
+    is_forwarding: bool,
+}
+
+impl Namespace {
+    /// Move this thread into network and mount namespaces of its own, with the world's interfaces, addresses and routes and a BPF file
+    /// system, and keep it on one CPU.
+    ///
+    /// # Errors
+    /// Whatever the kernel or `ip` refuses. Root is needed.
+    pub fn enter() -> Result<Self> {
+        unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("new namespaces (root is needed)")?;
+        let none: Option<&str> = None;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("keeping mounts private")?;
+        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), none).context("mounting a BPF file system")?;
+        let mut ip = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().context("starting ip")?;
+        ip.stdin.take().context("ip's input")?.write_all(IP_COMMANDS.as_bytes())?;
+        ensure!(ip.wait()?.success(), "ip refused a command");
+        let mut namespace = Self {
+            cpu: stay_on_one_cpu()?,
+            ifindex: if_nametoindex(INTERFACE).context("finding the interface")?,
+            is_forwarding: false,
+        };
+        namespace.set_forwarding(true)?;
+        Ok(namespace)
+    }
+
+    /// Where the BPF file system is.
+    #[must_use]
+    pub fn bpffs(&self) -> PathBuf {
+        BPFFS.into()
+    }
+
+    /// The CPU on which the thread stays.
+    #[must_use]
+    pub const fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// The index of the interface on which frames come in.
+    #[must_use]
+    pub const fn ifindex(&self) -> u32 {
+        self.ifindex
+    }
+
+    /// Make the host a router, or not.
+    ///
+    /// # Errors
+    /// When a sysctl cannot be written.
+    pub fn set_forwarding(&mut self, is_forwarding: bool) -> Result<()> {
+        if self.is_forwarding != is_forwarding {
+            for path in SYSCTLS {
+                fs::write(path, if is_forwarding { "1" } else { "0" }).with_context(|| format!("writing {path}"))?;
+            }
+            self.is_forwarding = is_forwarding;
+        }
+        Ok(())
+    }
+}
+
+fn stay_on_one_cpu() -> Result<u32> {
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread)?;
+    let cpu = (0..CpuSet::count()).find(|&cpu| allowed.is_set(cpu) == Ok(true)).context("no CPU to run on")?;
+    let mut one = CpuSet::new();
+    one.set(cpu)?;
+    sched_setaffinity(this_thread, &one)?;
+    Ok(u32::try_from(cpu)?)
+}

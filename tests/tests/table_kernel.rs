@@ -1,0 +1,56 @@
+//! The case table through the loaded programs, on real maps and with real routes.
+
+use std::{thread, time::Duration};
+
+use anyhow::Result;
+use fw_tests::{
+    cases,
+    kernel::{Kernel, LEAST_FRAME, Namespace},
+    model::Model,
+    report::Failures,
+    row::Row,
+};
+
+/// How far the coarse clock may lag behind the fine one: a tick of 100 Hz.
+const TICK: Duration = Duration::from_millis(10);
+
+/// Rows that only the host can play.
+const TOO_SHORT_FOR_THE_KERNEL: [&str; 3] = [
+    "an empty frame is truncated",
+    "a frame of one byte is truncated",
+    "an Ethernet header without its last byte is truncated",
+];
+
+#[test]
+fn every_row_is_judged_as_the_table_and_the_host_say() {
+    // A thread of its own, because it moves into namespaces of its own.
+    thread::spawn(play_all).join().expect("the thread ends").expect("the kernel plays along");
+}
+
+fn play_all() -> Result<()> {
+    let (rows, too_short): (Vec<Row>, Vec<Row>) =
+        cases::all().into_iter().partition(|row| row.frame.len() >= LEAST_FRAME);
+    let too_short: Vec<_> = too_short.into_iter().map(|row| row.name).collect();
+    assert_eq!(too_short, TOO_SHORT_FOR_THE_KERNEL);
+
+    let mut kernel = Kernel::load(Namespace::enter()?)?;
+    let mut failures = Failures::default();
+    for row in &rows {
+        let (outcome, took) = match kernel.play(row) {
+            Ok(played) => played,
+            Err(error) => {
+                failures.add(row, &format!("the kernel fails: {error:#}"));
+                continue;
+            }
+        };
+        failures.compare(row, "the kernel", &outcome);
+        let host = Model::play(row)?;
+        if let Some(difference) = host.difference(&outcome, took + TICK) {
+            failures.add(row, &format!("the kernel and the host differ: {difference}"));
+        }
+    }
+    failures.panic_if_any();
+    kernel.check_other_cpus()?;
+    println!("{} rows", rows.len());
+    Ok(())
+}
