@@ -1,3 +1,46 @@
 //! What a person types to build, test, measure and show `fw`. One file a verb.
 
-fn main() {}
+mod build_ebpf;
+mod command;
+mod debian;
+mod ebpf;
+mod lint;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Build, test, measure and show fw.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the BPF object from source, or check that the committed one is what the source says.
+    BuildEbpf(build_ebpf::Options),
+    /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
+    Lint(lint::Options),
+}
+
+fn main() -> ExitCode {
+    // Cargo calls this very program in front of each rustc while it builds the BPF object.
+    if let Some(code) = ebpf::wrapper::take_over() {
+        return code;
+    }
+    let result = match Cli::parse().verb {
+        Verb::BuildEbpf(options) => build_ebpf::run(&options),
+        Verb::Lint(options) => lint::run(&options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

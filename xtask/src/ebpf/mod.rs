@@ -1,0 +1,101 @@
+//! The BPF programs from source: the tools, the build, and what makes its result the same everywhere.
+
+mod leaks;
+mod linker;
+pub(crate) mod object;
+mod remap;
+mod rust_src;
+pub(crate) mod wrapper;
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{command, workspace};
+
+/// The compiler that the committed object was made with. Another one makes other bytes.
+const RUSTC: &str = "1.95.0";
+const TARGET: &str = "bpfel-unknown-none";
+/// aya-ebpf's bindings differ by machine only in what we do not use (registers, for probes), but would be named after the builder's.
+const BINDINGS: &str = "--cfg=bpf_target_arch=\"x86_64\"";
+
+/// What can be built.
+#[derive(Clone, Copy)]
+pub(crate) enum Program {
+    /// What `fw-user` embeds.
+    Filter,
+}
+
+impl Program {
+    fn bin(self) -> &'static str {
+        match self {
+            Self::Filter => "fw-ebpf",
+        }
+    }
+}
+
+/// Clippy over every program, for the target that they are built for.
+pub(crate) fn clippy() -> Result<()> {
+    let folders = remap::Folders::find(rust_src::provide(&rustc_version()?)?)?;
+    command::run(cargo("clippy", &folders).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args(["--", "-Dwarnings"]))
+}
+
+/// Build a program, and return the object without debug information and without a trace of this machine.
+pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
+    let version = rustc_version()?;
+    if version != RUSTC {
+        bail!(
+            "the BPF object is made with rustc {RUSTC}, this is {version}, and another compiler makes other bytes.\n\
+             Type `rustup toolchain install {RUSTC}`, then `cargo +{RUSTC} xtask ...`."
+        );
+    }
+    let folders = remap::Folders::find(rust_src::provide(RUSTC)?)?;
+    let mut cargo = cargo("build", &folders);
+    let linked_by = format!("-Clinker={}", linker::provide()?.display());
+    let mut flags = vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into()];
+    flags.extend(folders.flags());
+    cargo.args(["--bin", program.bin()]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    wrapper::put_before_rustc(&mut cargo)?;
+    command::run(&mut cargo)?;
+
+    let path = target_dir().join(TARGET).join("release").join(program.bin());
+    let whole = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let object = object::without_dwarf(&whole).with_context(|| format!("cannot strip {}", path.display()))?;
+    leaks::refuse(&object, &folders)?;
+    Ok(object)
+}
+
+/// `cargo VERB` for fw-ebpf and its target.
+fn cargo(verb: &str, folders: &remap::Folders) -> Command {
+    let manifest = workspace::root().join("fw-ebpf");
+    let mut cargo = command::cargo();
+    // What a user has set for builds of the host must not change these bytes.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
+        cargo.env_remove(name);
+    }
+    cargo
+        .current_dir(manifest)
+        .args([verb, "--quiet", "--release", "--locked", "-Zbuild-std=core", "--target", TARGET, "--target-dir"])
+        .arg(target_dir())
+        // Stable it is; what `-Z build-std` and the BPF assembly ask for are the only unstable features.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("__CARGO_TESTS_ONLY_SRC_ROOT", folders.rust_src())
+        // BTF is made from debug information.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "full");
+    cargo
+}
+
+fn target_dir() -> PathBuf {
+    workspace::target().join("ebpf")
+}
+
+fn rustc_version() -> Result<String> {
+    let answer = command::output(Command::new("rustc").arg("--version"))?;
+    let version = answer.split_whitespace().nth(1).with_context(|| format!("rustc calls itself {answer:?}"))?;
+    Ok(version.into())
+}
+
+/// The active toolchain's folder.
+fn sysroot() -> Result<PathBuf> {
+    Ok(command::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim_end().into())
+}

@@ -1,0 +1,51 @@
+//! `cargo xtask lint`: format, clippy for the host and for BPF, documentation; every warning is an error.
+
+use std::{path::Path, process::Command};
+
+use anyhow::Result;
+
+use crate::{command, ebpf, workspace};
+
+/// Options of `lint`.
+#[derive(clap::Args)]
+pub(crate) struct Options {}
+
+pub(crate) fn run(Options {}: &Options) -> Result<()> {
+    provide("rustfmt", "fmt")?;
+    provide("clippy", "clippy")?;
+    let root = workspace::root();
+    step("format");
+    command::run(&mut in_folder(&root, &["fmt", "--all", "--check"]))?;
+    command::run(&mut in_folder(&root.join("fw-ebpf"), &["fmt", "--check"]))?;
+    step("clippy, host");
+    command::run(&mut in_folder(
+        &root,
+        &["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-Dwarnings"],
+    ))?;
+    step("clippy, BPF");
+    ebpf::clippy()?;
+    step("documentation");
+    let mut doc = in_folder(&root, &["doc", "--quiet", "--workspace", "--no-deps", "--locked"]);
+    command::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    println!("lint: nothing to complain about");
+    Ok(())
+}
+
+fn step(name: &str) {
+    println!("lint: {name}");
+}
+
+fn in_folder(folder: &Path, arguments: &[&str]) -> Command {
+    let mut cargo = command::cargo();
+    cargo.current_dir(folder).args(arguments);
+    cargo
+}
+
+/// Install a part of the toolchain if it is not there.
+fn provide(component: &str, verb: &str) -> Result<()> {
+    if command::output(command::cargo().args([verb, "--version"])).is_ok() {
+        return Ok(());
+    }
+    println!("installing {component}: rustup component add {component}");
+    command::run(Command::new("rustup").args(["component", "add", component]))
+}

@@ -1,0 +1,37 @@
+//! Where things are.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
+
+/// The top folder of the source tree.
+pub(crate) fn root() -> PathBuf {
+    // At run time where cargo says so: the tree may have been moved after it was built.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    manifest.parent().map_or_else(|| manifest.clone(), Path::to_path_buf)
+}
+
+/// Cargo's output folder.
+pub(crate) fn target() -> PathBuf {
+    // Cargo takes a relative path from where it was started.
+    env::var_os("CARGO_TARGET_DIR").map_or_else(
+        || root().join("target"),
+        |set| env::current_dir().map_or_else(|_| PathBuf::from(&set), |here| here.join(&set)),
+    )
+}
+
+/// Where tools that are needed to build are kept, out of the way of the system's.
+pub(crate) fn tools() -> PathBuf {
+    target().join("tools")
+}
+
+/// The BPF object that is committed and embedded into `fw-user`.
+pub(crate) fn committed_object() -> PathBuf {
+    root().join("fw-user/bpf/fw.bpf.o")
+}
+
+/// The path as a person in the source tree would write it.
+pub(crate) fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap_or(path).display().to_string()
+}
