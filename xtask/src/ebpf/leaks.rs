@@ -3,13 +3,16 @@
 use anyhow::{Result, bail};
 
 use super::remap::Folders;
+use crate::workspace;
 
 /// Where people's and machines' own files are, wherever it was built.
 const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
 
 /// Refuse an object that contains a path of a machine or the name of a registry's host.
 pub(super) fn refuse(object: &[u8], folders: &Folders) -> Result<()> {
-    let found = find(object, MACHINE_PATHS.into_iter().map(String::from).chain(folders.traces()));
+    // Named here once more, so that a folder which the compiler was not told about is found too.
+    let tree = workspace::root().display().to_string();
+    let found = find(object, MACHINE_PATHS.into_iter().map(String::from).chain([tree]).chain(folders.traces()));
     if let Some((trace, around)) = found {
         bail!(
             "the object contains {trace:?} (in {around:?}): a path or host of this machine, which must not be published"
