@@ -1,14 +1,55 @@
 //! Debian's packages.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::command;
+use crate::{command, root};
+
+/// A program that is needed, and Debian's package that has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
+    pub(crate) package: &'static str,
+}
+
+/// Interfaces, addresses, namespaces.
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+
+/// Install the packages of those programs that are not there, or say what to type.
+pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
+    let missing: Vec<&str> =
+        tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut install = Command::new("apt-get");
+    install
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    if !is_debian() {
+        bail!("programs are missing; on Debian they are installed by `{}`", command::line(&install));
+    }
+    if !root::is_root() {
+        bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
+    }
+    println!("installing what is missing: {}", command::line(&install));
+    command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
+    command::output(&mut install)?;
+    Ok(())
+}
+
+/// Where a program is; also where only root's shell would look.
+fn find(program: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
 
 /// Debian signs its archive with these keys.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";

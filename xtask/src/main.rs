@@ -1,10 +1,12 @@
 //! What a person types to build, test, measure and show `fw`. One file a verb.
 
+mod bench;
 mod build_ebpf;
 mod command;
 mod debian;
 mod ebpf;
 mod lint;
+mod root;
 mod workspace;
 
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ struct Cli {
 enum Verb {
     /// Build the BPF object from source, or check that the committed one is what the source says.
     BuildEbpf(build_ebpf::Options),
+    /// Measure what a packet and a command cost, beside xdp-filter.
+    Bench(bench::Options),
     /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
     Lint(lint::Options),
 }
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
     }
     let result = match Cli::parse().verb {
         Verb::BuildEbpf(options) => build_ebpf::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Lint(options) => lint::run(&options),
     };
     match result {

@@ -24,12 +24,15 @@ const BINDINGS: &str = "--cfg=bpf_target_arch=\"x86_64\"";
 pub(crate) enum Program {
     /// What `fw-user` embeds.
     Filter,
+    /// A program that does nothing, against which the benchmarks measure.
+    Floor,
 }
 
 impl Program {
     fn bin(self) -> &'static str {
         match self {
             Self::Filter => "fw-ebpf",
+            Self::Floor => "floor",
         }
     }
 }

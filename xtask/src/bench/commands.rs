@@ -1,0 +1,83 @@
+//! What commands cost the person who types them.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    maps::{Array, Map, MapData},
+    util::nr_cpus,
+};
+use fw_common::abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map};
+use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
+use serde::Serialize;
+
+use super::{INTERFACE, measure::median};
+use crate::{command, root};
+
+const ROUNDS: usize = 11;
+
+/// What a command took, in milliseconds.
+#[derive(Serialize)]
+pub(super) struct Timing {
+    pub(super) command: String,
+    pub(super) ms: f64,
+    /// What issue 2 allows.
+    pub(super) goal_ms: f64,
+}
+
+impl Timing {
+    /// Whether the goal is met.
+    pub(super) fn met(&self) -> bool {
+        self.ms < self.goal_ms
+    }
+}
+
+/// Attach and detach some times, and ask for the statistics of a filter that has counted packets for every port.
+pub(super) fn measure() -> Result<Vec<Timing>> {
+    let (attach, detach) = (format!("attach {INTERFACE} --allow 22,80,443"), format!("detach {INTERFACE}"));
+    let mut attach_ms = Vec::new();
+    let mut detach_ms = Vec::new();
+    let mut stats_ms = Vec::new();
+    for _ in 0..ROUNDS {
+        attach_ms.push(milliseconds(fw_user(&attach)?));
+        count_every_port()?;
+        stats_ms.push(milliseconds(fw_user("stats --once")?));
+        detach_ms.push(milliseconds(fw_user(&detach)?));
+    }
+    let timing =
+        |line: &str, samples, goal_ms| Timing { command: format!("fw-user {line}"), ms: median(samples), goal_ms };
+    Ok(vec![
+        timing(&attach, attach_ms, 1000.0),
+        timing("stats --once", stats_ms, 100.0),
+        timing(&detach, detach_ms, 1000.0),
+    ])
+}
+
+fn fw_user(line: &str) -> Result<Duration> {
+    let start = Instant::now();
+    command::output(Command::new(root::fw_user()).args(line.split(' ')))?;
+    Ok(start.elapsed())
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// A port's counters: passed and dropped.
+const COUNTERS: usize = 2;
+
+/// As if somebody had scanned every port, on every CPU.
+fn count_every_port() -> Result<()> {
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(INTERFACE, map::PORT_COUNTERS);
+    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
+    let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
+    let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
+    for page in 0..u32::try_from(cpus)? * COUNTED_PROTOCOLS * PAGES {
+        pages.set(page, [1; PAGE * COUNTERS], 0)?;
+    }
+    Ok(())
+}

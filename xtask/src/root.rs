@@ -1,0 +1,60 @@
+//! What only root may do.
+
+use std::{
+    env,
+    path::PathBuf,
+    process::{Command, ExitStatus},
+};
+
+use anyhow::{Context as _, Result};
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+    unistd::Uid,
+};
+
+use crate::{command, workspace};
+
+const BUILT: &str = "FW_XTASK_BUILT";
+
+/// Whether this process is root's.
+pub(crate) fn is_root() -> bool {
+    Uid::effective().is_root()
+}
+
+/// Whether this is the second start, as root, after everything was built as the person who typed the command.
+pub(crate) fn is_built() -> bool {
+    env::var_os(BUILT).is_some()
+}
+
+/// Start this very command line again as root.
+pub(crate) fn again() -> Result<ExitStatus> {
+    let this = env::current_exe().context("cannot find this very program")?;
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--preserve-env", "--"]).arg(this).args(env::args_os().skip(1)).env(BUILT, "1");
+    println!("network namespaces and BPF need root: {}", command::line(&sudo));
+    sudo.status().context("cannot start sudo; type the command as root")
+}
+
+/// Leave for a network and a BPF file system of our own. Nothing that is done there is seen outside, and everything is gone when the
+/// last process in it ends, however it ends.
+pub(crate) fn hide() -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("cannot make namespaces")?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("cannot make the mounts private")?;
+    let mode = Some("mode=700");
+    mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), mode).context("cannot mount a BPF file system")
+}
+
+/// The product, built for release as a user would.
+pub(crate) fn fw_user() -> PathBuf {
+    workspace::target().join("release/fw-user")
+}
+
+/// Build what [`fw_user`] names.
+pub(crate) fn build_fw_user() -> Result<()> {
+    println!("building fw-user");
+    let mut cargo = command::cargo();
+    cargo.current_dir(workspace::root()).args(["build", "--quiet", "--release", "--locked", "--package", "fw-user"]);
+    command::run(&mut cargo)
+}
