@@ -38,7 +38,7 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     if !root::is_root() {
         bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
     }
-    println!("installing what is missing: {}", command::line(&install));
+    eprintln!("installing what is missing: {}", command::line(&install));
     command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
     command::output(&mut install)?;
     Ok(())

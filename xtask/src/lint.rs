@@ -46,6 +46,6 @@ fn provide(component: &str, verb: &str) -> Result<()> {
     if command::output(command::cargo().args([verb, "--version"])).is_ok() {
         return Ok(());
     }
-    println!("installing {component}: rustup component add {component}");
+    eprintln!("installing {component}: rustup component add {component}");
     command::run(Command::new("rustup").args(["component", "add", component]))
 }

@@ -32,7 +32,7 @@ pub(crate) fn again() -> Result<ExitStatus> {
     let this = env::current_exe().context("cannot find this very program")?;
     let mut sudo = Command::new("sudo");
     sudo.args(["--preserve-env", "--"]).arg(this).args(env::args_os().skip(1)).env(BUILT, "1");
-    println!("network namespaces and BPF need root: {}", command::line(&sudo));
+    eprintln!("network namespaces and BPF need root: {}", command::line(&sudo));
     sudo.status().context("cannot start sudo; type the command as root")
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn fw_user() -> PathBuf {
 
 /// Build what [`fw_user`] names.
 pub(crate) fn build_fw_user() -> Result<()> {
-    println!("building fw-user");
+    eprintln!("building fw-user");
     let mut cargo = command::cargo();
     cargo.current_dir(workspace::root()).args(["build", "--quiet", "--release", "--locked", "--package", "fw-user"]);
     command::run(&mut cargo)

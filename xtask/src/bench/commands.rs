@@ -15,7 +15,7 @@ use fw_common::abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map};
 use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
 use serde::Serialize;
 
-use super::{INTERFACE, measure::median};
+use super::{COMMANDS, measure::median};
 use crate::{command, root};
 
 const ROUNDS: usize = 11;
@@ -38,7 +38,7 @@ impl Timing {
 
 /// Attach and detach some times, and ask for the statistics of a filter that has counted packets for every port.
 pub(super) fn measure() -> Result<Vec<Timing>> {
-    let (attach, detach) = (format!("attach {INTERFACE} --allow 22,80,443"), format!("detach {INTERFACE}"));
+    let (attach, detach) = (format!("attach {COMMANDS} --allow 22,80,443"), format!("detach {COMMANDS}"));
     let mut attach_ms = Vec::new();
     let mut detach_ms = Vec::new();
     let mut stats_ms = Vec::new();
@@ -72,7 +72,7 @@ const COUNTERS: usize = 2;
 
 /// As if somebody had scanned every port, on every CPU.
 fn count_every_port() -> Result<()> {
-    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(INTERFACE, map::PORT_COUNTERS);
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(COMMANDS, map::PORT_COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;

@@ -17,10 +17,10 @@ use super::{
 };
 
 /// Rounds, in each of which every program judges every packet.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 101;
 /// How often a packet is judged for one sample: long enough that the system call does not count, short enough that most samples see no
 /// interruption.
-const REPEAT: u32 = 100_000;
+const REPEAT: u32 = 20_000;
 
 /// What a decision costs, in nanoseconds: the empty program's whole call, the others above it.
 #[derive(Serialize)]

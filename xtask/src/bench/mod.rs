@@ -50,16 +50,21 @@ fn floor() -> PathBuf {
     workspace::target().join("ebpf/floor.bpf.o")
 }
 
-/// The interface that the filters are attached to.
-const INTERFACE: &str = "bench0";
+/// An interface for each program that is measured, and one for the commands.
+const FLOOR: &str = "floor0";
+const FW: &str = "fw0";
+const XDP_FILTER: &str = "filter0";
+const COMMANDS: &str = "bench0";
 
-/// An interface that can native XDP, and the addresses that packets are sent to.
+/// Interfaces that can native XDP, and the addresses that packets are sent to.
 fn network() -> Result<()> {
     let run = |line: &str| command::output(Command::new("ip").args(line.split(' '))).map(drop);
     run("link set lo up")?;
-    run(&format!("link add {INTERFACE} type veth peer name bench1"))?;
-    run(&format!("link set {INTERFACE} up"))?;
-    run("link set bench1 up")?;
-    run(&format!("addr add {}/24 dev {INTERFACE}", packets::HOST4))?;
-    run(&format!("addr add {}/64 dev {INTERFACE} nodad", packets::HOST6))
+    for interface in [FLOOR, FW, XDP_FILTER, COMMANDS] {
+        run(&format!("link add {interface} type veth peer name {interface}-peer"))?;
+        run(&format!("link set {interface} up"))?;
+        run(&format!("link set {interface}-peer up"))?;
+    }
+    run(&format!("addr add {}/24 dev {FW}", packets::HOST4))?;
+    run(&format!("addr add {}/64 dev {FW} nodad", packets::HOST6))
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp, XdpMode},
     util::nr_cpus,
 };
 use aya_obj::programs::XdpAttachType;
@@ -18,14 +18,17 @@ use fw_user::bpf::{
     shape::Shapes,
 };
 
-use super::{INTERFACE, packets::ALLOWED};
+use super::{FLOOR, FW, XDP_FILTER, packets::ALLOWED};
 use crate::command;
 
 /// What XDP programs return.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
-/// The programs, loaded.
+/// The programs, loaded and attached.
+///
+/// A program that is attached somewhere is called by the kernel's XDP dispatcher as it is in earnest. One that is not is put there for
+/// each TEST_RUN, which waits for an RCU grace period: much longer than what is to be measured.
 pub(super) struct Programs {
     floor: Ebpf,
     fw: Ebpf,
@@ -82,6 +85,7 @@ fn load_floor(path: &Path) -> Result<Ebpf> {
     let mut floor = Ebpf::load(&object)?;
     let program: &mut Xdp = floor.program_mut("empty").context("the object has no program empty")?.try_into()?;
     program.load()?;
+    program.attach(FLOOR, XdpMode::Driver)?;
     Ok(floor)
 }
 
@@ -89,11 +93,11 @@ fn load_floor(path: &Path) -> Result<Ebpf> {
 fn load_fw() -> Result<Ebpf> {
     let pins = Pins::new(Path::new("/sys/fs/bpf/bench"));
     pins.ensure_bpffs()?;
-    pins.prepare(INTERFACE)?;
+    pins.prepare(FW)?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
-    let mut fw = object::load(&pins, INTERFACE, Shapes::new(u32::try_from(cpus)?, DEFAULT_FLOWS), false)?;
-    PolicyMap::open(&pins, INTERFACE)?.write(&Policy::new([format!("{ALLOWED}/tcp").parse()?]))?;
-    ingress::load(&mut fw)?;
+    let mut fw = object::load(&pins, FW, Shapes::new(u32::try_from(cpus)?, DEFAULT_FLOWS), false)?;
+    PolicyMap::open(&pins, FW)?.write(&Policy::new([format!("{ALLOWED}/tcp").parse()?]))?;
+    ingress::load(&mut fw)?.attach(FW, XdpMode::Driver)?;
     egress::load(&mut fw)?;
     Ok(fw)
 }
@@ -101,10 +105,8 @@ fn load_fw() -> Result<Ebpf> {
 /// Debian's, with the policy that denies what is not allowed.
 fn load_xdp_filter() -> Result<Xdp> {
     let run = |line: &str| command::output(Command::new("xdp-filter").args(line.split(' '))).map(drop);
-    run(&format!("load --policy deny --mode native {INTERFACE}"))?;
+    run(&format!("load --policy deny --mode native {XDP_FILTER}"))?;
     run(&format!("port {ALLOWED} --mode dst --proto tcp"))?;
-    let pin = format!("/sys/fs/bpf/xdp-filter/programs/{INTERFACE}/xdpfilt_dny_all");
-    let program = Xdp::from_pin(&pin, XdpAttachType::Interface).with_context(|| format!("cannot open {pin}"))?;
-    run(&format!("unload {INTERFACE}"))?;
-    Ok(program)
+    let pin = format!("/sys/fs/bpf/xdp-filter/programs/{XDP_FILTER}/xdpfilt_dny_all");
+    Xdp::from_pin(&pin, XdpAttachType::Interface).with_context(|| format!("cannot open {pin}"))
 }

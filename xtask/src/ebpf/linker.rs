@@ -16,7 +16,7 @@ pub(super) fn provide() -> Result<PathBuf> {
     if answer.split_whitespace().nth(1) == Some(VERSION) {
         return Ok(linker);
     }
-    println!("building bpf-linker {VERSION} into {} (about a minute)", workspace::shown(&tools));
+    eprintln!("building bpf-linker {VERSION} into {} (about a minute)", workspace::shown(&tools));
     command::run(
         command::cargo()
             .args(["install", "bpf-linker", "--version", VERSION, "--locked", "--quiet", "--force", "--root"])

@@ -19,11 +19,11 @@ pub(super) fn provide(version: &str) -> Result<PathBuf> {
         return Ok(found.clone());
     }
     if command::exists("rustup") {
-        println!("installing the standard library's source: rustup component add rust-src");
+        eprintln!("installing the standard library's source: rustup component add rust-src");
         match command::output(Command::new("rustup").args(["component", "add", "rust-src"])) {
             Ok(_) if is_source(&component) => return Ok(component),
-            Ok(_) => println!("rustup is content, yet {} is not there", component.display()),
-            Err(_) => println!("rustup could not fetch it"),
+            Ok(_) => eprintln!("rustup is content, yet {} is not there", component.display()),
+            Err(_) => eprintln!("rustup could not fetch it"),
         }
     }
     if debian::is_debian() {
@@ -42,7 +42,7 @@ fn is_source(library: &Path) -> bool {
 fn from_debian(version: &str, library: &Path) -> Result<()> {
     let home = workspace::tools().join("rust-src-apt");
     let folder = library.parent().context("a folder under target/tools")?;
-    println!("unpacking Debian's rust-src {version} into {} (no root needed)", workspace::shown(folder));
+    eprintln!("unpacking Debian's rust-src {version} into {} (no root needed)", workspace::shown(folder));
     let package = debian::Archive::open(&home, "trixie-backports")?.download("rust-src", &format!("{version}+dfsg"))?;
 
     let unpacked = home.join("unpacked");
