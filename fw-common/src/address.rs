@@ -1,4 +1,7 @@
-//! IPv4 and IPv6 addresses in network byte order, and where the two families differ.
+//! IPv4 and IPv6 addresses, and where the two families differ.
+//!
+//! An address is kept in words as they lie in the packet, so that it is copied and compared by the word: bytes would be taken apart and put
+//! together again on the packet path. [`from_bytes`](Address::from_bytes) and [`to_bytes`](Address::to_bytes) are the only doors.
 
 use crate::{
     flow::{FlowKey4, FlowKey6, FlowKind},
@@ -7,10 +10,10 @@ use crate::{
     wire::{Addresses, transport::Ports},
 };
 
-/// An IPv4 address, network byte order.
-pub type V4 = [u8; 4];
-/// An IPv6 address, network byte order.
-pub type V6 = [u8; 16];
+/// An IPv4 address: its bytes in network byte order, as one word of memory.
+pub type V4 = u32;
+/// An IPv6 address: its bytes in network byte order, as four words of memory.
+pub type V6 = [u32; 4];
 
 const DHCP_SERVER: u16 = 67;
 const DHCP_CLIENT: u16 = 68;
@@ -21,9 +24,17 @@ const DHCPV6_SERVER: u16 = 547;
 pub trait Address: Copy + Eq {
     /// The flow table's key.
     type Key;
+    /// The address' bytes.
+    type Bytes;
 
     /// Whether a later fragment passes whatever protocol it claims. In IPv6 the Next Header of the first one is used (RFC 8200, 4.5).
     const LATER_FRAGMENT_IS_ANONYMOUS: bool;
+
+    /// The address with these bytes, in network byte order.
+    fn from_bytes(bytes: Self::Bytes) -> Self;
+
+    /// Its bytes, in network byte order.
+    fn to_bytes(self) -> Self::Bytes;
 
     /// The addresses of a packet, or `None` where the frame's readable part ends before them.
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>>;
@@ -47,19 +58,30 @@ pub trait Address: Copy + Eq {
 
 impl Address for V4 {
     type Key = FlowKey4;
+    type Bytes = [u8; 4];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
 
     #[inline(always)]
+    fn from_bytes(bytes: [u8; 4]) -> Self {
+        Self::from_ne_bytes(bytes)
+    }
+
+    #[inline(always)]
+    fn to_bytes(self) -> [u8; 4] {
+        self.to_ne_bytes()
+    }
+
+    #[inline(always)]
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
-        let [source, destination] = bytemuck::cast::<[u8; 8], [Self; 2]>(frame.read(at)?);
+        let [source, destination] = frame.words(at)?;
         Some(Addresses { source, destination })
     }
 
     #[inline(always)]
     fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey4 {
         FlowKey4 {
-            remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
+            remote: if matches!(kind, FlowKind::Multicast) { 0 } else { addresses.source },
             local: addresses.destination,
             remote_port: ports.source.to_be_bytes(),
             local_port: ports.destination.to_be_bytes(),
@@ -76,12 +98,12 @@ impl Address for V4 {
 
     #[inline(always)]
     fn is_multicast(self) -> bool {
-        self[0] & 0xf0 == 0xe0 || self == [255; 4]
+        first_byte(self) & 0xf0 == 0xe0 || self == u32::MAX
     }
 
     #[inline(always)]
     fn is_dhcp_request(self, ports: &Ports) -> bool {
-        self == [0; 4] && ports.source == DHCP_CLIENT && ports.destination == DHCP_SERVER
+        self == 0 && ports.source == DHCP_CLIENT && ports.destination == DHCP_SERVER
     }
 
     #[inline(always)]
@@ -92,19 +114,30 @@ impl Address for V4 {
 
 impl Address for V6 {
     type Key = FlowKey6;
+    type Bytes = [u8; 16];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
 
     #[inline(always)]
+    fn from_bytes(bytes: [u8; 16]) -> Self {
+        bytemuck::cast(bytes)
+    }
+
+    #[inline(always)]
+    fn to_bytes(self) -> [u8; 16] {
+        bytemuck::cast(self)
+    }
+
+    #[inline(always)]
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
-        let [source, destination] = bytemuck::cast::<[u8; 32], [Self; 2]>(frame.read(at)?);
-        Some(Addresses { source, destination })
+        let [a, b, c, d, e, f, g, h] = frame.words(at)?;
+        Some(Addresses { source: [a, b, c, d], destination: [e, f, g, h] })
     }
 
     #[inline(always)]
     fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey6 {
         FlowKey6 {
-            remote: if matches!(kind, FlowKind::Multicast) { [0; 16] } else { addresses.source },
+            remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
             local: addresses.destination,
             remote_port: ports.source.to_be_bytes(),
             local_port: ports.destination.to_be_bytes(),
@@ -121,7 +154,7 @@ impl Address for V6 {
 
     #[inline(always)]
     fn is_multicast(self) -> bool {
-        self[0] == 0xff
+        first_byte(self[0]) == 0xff
     }
 
     #[inline(always)]
@@ -129,9 +162,21 @@ impl Address for V6 {
         false
     }
 
-    /// Only from a link-local address, `fe80::/10` (RFC 4291, 2.5.6).
+    /// Only from a link-local address.
     #[inline(always)]
     fn is_dhcp_answer(self, ports: &Ports) -> bool {
-        ports.source == DHCPV6_SERVER && ports.destination == DHCPV6_CLIENT && self[0] == 0xfe && self[1] & 0xc0 == 0x80
+        ports.source == DHCPV6_SERVER && ports.destination == DHCPV6_CLIENT && is_link_local(self)
     }
+}
+
+#[inline(always)]
+const fn first_byte(word: u32) -> u8 {
+    word.to_ne_bytes()[0]
+}
+
+/// In `fe80::/10` (RFC 4291, 2.5.6).
+#[inline(always)]
+const fn is_link_local(address: V6) -> bool {
+    let [first, second, ..] = address[0].to_ne_bytes();
+    first == 0xfe && second & 0xc0 == 0x80
 }

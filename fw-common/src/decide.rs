@@ -8,7 +8,11 @@ use crate::{
     frame::Frame,
     protocol::PortProtocol,
     reason::{Reason, Verdict},
-    wire::{Addresses, Packet, Piece, ethernet, ipv4, ipv6, transport},
+    wire::{
+        Addresses, Packet, Piece,
+        ethernet::{self, Link},
+        ipv4, ipv6, transport,
+    },
 };
 
 /// What becomes of a packet, and why.
@@ -27,11 +31,6 @@ impl Decision {
     #[must_use]
     pub const fn verdict(&self) -> Verdict {
         self.reason.verdict()
-    }
-
-    #[inline(always)]
-    const fn of(reason: Reason) -> Self {
-        Self { reason, port: None }
     }
 }
 
@@ -70,39 +69,78 @@ pub trait AddressLookups<A: Address> {
 /// Judge a frame that came in.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
-    let link = match ethernet::parse(frame) {
-        Ok(link) => link,
-        Err(reason) => return Decision::of(reason),
-    };
-    let judged = match link.ether_type {
-        ethernet::ETHER_TYPE_IPV4 => ipv4::parse(frame, &link).and_then(|packet| judge(frame, &packet, lookups)),
-        ethernet::ETHER_TYPE_IPV6 => ipv6::parse(frame, &link).and_then(|packet| judge(frame, &packet, lookups)),
-        _ => Err(Reason::NotIp),
-    };
-    judged.unwrap_or_else(Decision::of)
+    let mut port = None;
+    let reason = judge_frame(frame, lookups, &mut port).unwrap_or_else(|reason| reason);
+    Decision { reason, port }
 }
 
-/// `Err` is a verdict too: one that is not counted by port.
+/// `Err` is a verdict like `Ok`: one that leaves early. The port goes its own way, since a result that held both would be packed into
+/// a register and unpacked again on the packet path.
 #[inline(always)]
-fn judge<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
+fn judge_frame<F, L>(frame: &F, lookups: &L, port: &mut Option<(PortProtocol, u16)>) -> Result<Reason, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups,
+{
+    let link = ethernet::parse(frame)?;
+    // The same twice, for the compiler: nearly every frame has no tag, and offsets that it knows cost it nothing.
+    if link.network == ethernet::HEADER {
+        judge_network(frame, &Link { network: ethernet::HEADER, ..link }, lookups, port)
+    } else {
+        judge_network(frame, &link, lookups, port)
+    }
+}
+
+#[inline(always)]
+fn judge_network<F, L>(
+    frame: &F,
+    link: &Link,
+    lookups: &L,
+    port: &mut Option<(PortProtocol, u16)>,
+) -> Result<Reason, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups,
+{
+    match link.ether_type {
+        ethernet::ETHER_TYPE_IPV4 => {
+            let packet = ipv4::parse(frame, link)?;
+            let plain = link.network + ipv4::HEADER;
+            if packet.transport == plain {
+                judge(frame, &Packet { transport: plain, ..packet }, lookups, port)
+            } else {
+                judge(frame, &packet, lookups, port)
+            }
+        }
+        ethernet::ETHER_TYPE_IPV6 => judge(frame, &ipv6::parse(frame, link)?, lookups, port),
+        _ => Ok(Reason::NotIp),
+    }
+}
+
+#[inline(always)]
+fn judge<F, L, A>(
+    frame: &F,
+    packet: &Packet<A>,
+    lookups: &L,
+    port: &mut Option<(PortProtocol, u16)>,
+) -> Result<Reason, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Address,
 {
     let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
-        return Err(without_ports(frame, packet, lookups));
+        return Ok(without_ports(frame, packet, lookups));
     };
     if matches!(packet.piece, Piece::Later) {
-        return Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
+        return Ok(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
     }
     let ports = transport::ports(frame, packet, protocol)?;
     let reason = with_ports(frame, packet, protocol, &ports, lookups);
-    // Replies are not counted by port.
-    if matches!(reason, Reason::Reply) {
-        return Err(reason);
+    if !matches!(reason, Reason::Reply) {
+        *port = Some((protocol, ports.destination));
     }
-    Ok(Decision { reason, port: Some((protocol, ports.destination)) })
+    Ok(reason)
 }
 
 /// Protocols without ports: ICMP and IGMP live, tunnels need a word.

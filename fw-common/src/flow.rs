@@ -1,7 +1,7 @@
 //! What left this host, and how long its answers are expected.
 //!
-//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are in
-//! network byte order, as they stand in the packet.
+//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are as
+//! they stand in the packet.
 
 use bytemuck::{Pod, Zeroable};
 

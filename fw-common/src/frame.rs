@@ -8,9 +8,13 @@ pub trait Frame {
     /// [`read`](Self::read) can reach: the kernel keeps the tail of large packets elsewhere.
     fn len(&self) -> usize;
 
-    /// The `N` bytes that start at the even offset `at`, or `None` where the frame (or its readable part) ends before them. Every
-    /// header starts at an even offset.
+    /// The `N` bytes that start at offset `at`, or `None` where the frame (or its readable part) ends before them. `N` is a multiple of
+    /// four, and `at` is two more than one, as for every header behind the Ethernet one.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
+
+    /// The `N` words that start at offset `at`, as they lie in the packet, for what is compared and copied but never calculated with:
+    /// addresses. The offset is as for [`read`](Self::read).
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]>;
 
     /// The first `N` bytes.
     fn head<const N: usize>(&self) -> Option<[u8; N]> {
@@ -33,6 +37,13 @@ impl Frame for [u8] {
 
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
         self.get(at..at.checked_add(N)?)?.try_into().ok()
+    }
+
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        let (bytes, _) = self.get(at..at.checked_add(4 * N)?)?.as_chunks();
+        let mut words = [0; N];
+        words.iter_mut().zip(bytes).for_each(|(word, &bytes)| *word = u32::from_ne_bytes(bytes));
+        Some(words)
     }
 
     fn pair(&self, at: usize) -> Option<[u8; 2]> {

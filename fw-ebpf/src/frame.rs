@@ -1,6 +1,6 @@
 //! The one bounded read from packet memory.
 
-use core::arch::asm;
+use core::{arch::asm, intrinsics::is_val_statically_known};
 
 use aya_ebpf::programs::{TcContext, XdpContext};
 use fw_common::Frame;
@@ -30,6 +30,19 @@ impl Packet {
     }
 }
 
+/// A block for the distance of each word among the first `$bytes` bytes. Spelled out, because the distance is part of the instruction.
+macro_rules! for_each_word {
+    ($distance:ident, $bytes:expr, $block:block) => {
+        for_each_word!(@ $distance, $bytes, $block, 0 4 8 12 16 20 24 28 32 36)
+    };
+    (@ $distance:ident, $bytes:expr, $block:block, $($at:literal)*) => {
+        $(if $at < $bytes {
+            const $distance: usize = $at;
+            $block
+        })*
+    };
+}
+
 impl Frame for Packet {
     #[inline(always)]
     fn len(&self) -> usize {
@@ -38,30 +51,68 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.pointer::<N>(at).map(|start| {
-            let start: *const Even<N> = start.cast();
-            // SAFETY: the N bytes from `start` lie between `data` and `data_end`, which the verifier checks once more. The kernel
-            // places frames at even addresses, and `at` is even.
-            unsafe { (*start).0 }
-        })
+        const { assert!(N.is_multiple_of(4) && N <= 40) };
+        let start = self.pointer(at, N)?;
+        let mut bytes = [0; N];
+        for_each_word!(DISTANCE, N, {
+            // SAFETY: the four bytes lie inside the N from `start` that the packet has.
+            let word = unsafe { load::<DISTANCE>(start) };
+            bytes[DISTANCE..DISTANCE + 4].copy_from_slice(&word.to_ne_bytes());
+        });
+        Some(bytes)
     }
 
-    /// Without what [`pointer`](Packet::pointer) does about offsets: this one is 0.
+    #[inline(always)]
+    fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]> {
+        const { assert!(N <= 10) };
+        let start = self.pointer(at, 4 * N)?;
+        let mut words = [0; N];
+        for_each_word!(DISTANCE, 4 * N, {
+            // SAFETY: the word is one of the N from `start` that the packet has.
+            words[DISTANCE / 4] = unsafe { load::<DISTANCE>(start) };
+        });
+        Some(words)
+    }
+
     #[inline(always)]
     fn head<const N: usize>(&self) -> Option<[u8; N]> {
-        if self.data + N > self.data_end {
-            return None;
-        }
-        let start = self.data as *const Even<N>;
-        // SAFETY: as above.
-        Some(unsafe { (*start).0 })
+        self.pointer(0, N).map(|start| {
+            let start: *const Even<N> = start.cast();
+            // SAFETY: the N bytes from `start` lie between `data` and `data_end`, which the verifier checks once more, and the kernel
+            // places frames at even addresses.
+            unsafe { (*start).0 }
+        })
     }
 
     #[inline(always)]
     fn pair(&self, at: usize) -> Option<[u8; 2]> {
         // SAFETY: as above; bytes need no alignment.
-        self.pointer::<2>(at).map(|start| unsafe { *start.cast() })
+        self.pointer(at, 2).map(|start| unsafe { *start.cast() })
     }
+}
+
+/// The word `DISTANCE` bytes behind an address.
+///
+/// As an instruction, because Rust's own loads promise the compiler an alignment, and without that promise it loads byte by byte. The kernel
+/// needs none: headers start two bytes before a multiple of four, as it expects where alignment matters (`NET_IP_ALIGN`), and the verifier
+/// refuses the program where that is not enough.
+///
+/// # Safety
+/// The four bytes are the packet's.
+#[inline(always)]
+unsafe fn load<const DISTANCE: usize>(start: *const u8) -> u32 {
+    let word: u64;
+    // SAFETY: one load of memory that the caller vouches for.
+    unsafe {
+        asm!(
+            "{word} = *(u32 *)({start} + {distance})",
+            word = out(reg) word,
+            start = in(reg) start,
+            distance = const DISTANCE,
+            options(pure, readonly, nostack, preserves_flags)
+        );
+    }
+    word as u32
 }
 
 /// Bytes at an even address, which are loaded in pairs.
@@ -69,19 +120,23 @@ impl Frame for Packet {
 struct Even<const N: usize>([u8; N]);
 
 impl Packet {
-    /// Where the `N` bytes at `at` are, if the packet has them. `N` is at least 2: for 1 the compiler writes `start >= data_end`, from
-    /// which the verifier learns nothing.
+    /// Where the `len` bytes at `at` are, if the packet has them. There are at least 2: for 1 the compiler writes `start >= data_end`,
+    /// from which the verifier learns nothing.
     #[inline(always)]
-    fn pointer<const N: usize>(&self, at: usize) -> Option<*const u8> {
-        const { assert!(N >= 2) };
+    fn pointer(&self, at: usize, len: usize) -> Option<*const u8> {
         let (mut at, mut data_end) = (at, self.data_end);
-        // SAFETY: no instruction at all. It hides where the values come from, or the compiler compares with `data_end - N`, arithmetic
-        // that the verifier forbids, and makes `at` a difference whose lower bound the verifier loses.
-        unsafe { asm!("/* {0} {1} */", inout(reg) at, inout(reg) data_end, options(nomem, nostack, preserves_flags)) };
-        if at > MAX_OFFSET {
-            return None;
+        // An offset that the compiler knows needs none of this: the packets without tags and options.
+        if !is_val_statically_known(at) {
+            // SAFETY: no instruction at all. It hides where the values come from, or the compiler compares with `data_end - len`,
+            // arithmetic that the verifier forbids, and makes `at` a difference whose lower bound the verifier loses.
+            unsafe {
+                asm!("/* {0} {1} */", inout(reg) at, inout(reg) data_end, options(nomem, nostack, preserves_flags))
+            };
+            if at > MAX_OFFSET {
+                return None;
+            }
         }
         let start = self.data + at;
-        if start + N > data_end { None } else { Some(start as *const u8) }
+        if start + len > data_end { None } else { Some(start as *const u8) }
     }
 }

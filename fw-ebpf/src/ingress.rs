@@ -11,6 +11,7 @@ use fw_common::{Frame, Verdict, decide};
 use crate::{count::count, frame::Packet, lookups::Maps};
 
 #[xdp]
+#[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let packet = Packet::from_xdp(&ctx);
     let decision = decide(&packet, &Maps::new(&ctx, ctx.ingress_ifindex() as u32));

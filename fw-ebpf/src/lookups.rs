@@ -8,7 +8,7 @@ use aya_ebpf::{
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{Active, CLASS_CLOSED, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page, page_of, slot_of},
-    address::{V4, V6},
+    address::{Address, V4, V6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     wire::Addresses,
 };
@@ -78,7 +78,8 @@ impl<C: EbpfContext> Lookups for Maps<'_, C> {
 impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V4) -> bool {
-        let key = Source4 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source };
+        let key =
+            Source4 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
         SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some()
     }
 
@@ -101,7 +102,8 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
 impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V6) -> bool {
-        let key = Source6 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source };
+        let key =
+            Source6 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
         SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some()
     }
 

@@ -4,7 +4,8 @@
 //! fw-common, and count.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![feature(asm_experimental_arch, core_intrinsics)]
+#![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
 mod count;
 mod egress;

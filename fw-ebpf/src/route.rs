@@ -22,18 +22,19 @@ use crate::{lookups::now, maps::ROUTES};
 const AF_INET: u8 = 2;
 /// Linux's number for IPv6 in a routing request.
 const AF_INET6: u8 = 10;
+/// The third word of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2).
+const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 /// Whether the routing table would send an IPv4 packet that came in on `ifindex` on to another machine or container. Multicast and
 /// broadcast stay here.
 #[inline(always)]
 pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
-    let [a, b, c, d] = destination;
     !destination.is_multicast()
-        && remembered([0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), u32::from_ne_bytes([a, b, c, d])], || {
+        && remembered([0, 0, MAPPED, destination], || {
             let mut params = request(AF_INET, ifindex);
-            params.__bindgen_anon_3.ipv4_src = u32::from_ne_bytes(source);
-            params.__bindgen_anon_4.ipv4_dst = u32::from_ne_bytes(destination);
+            params.__bindgen_anon_3.ipv4_src = source;
+            params.__bindgen_anon_4.ipv4_dst = destination;
             ask(ctx, &mut params)
         })
 }
@@ -43,10 +44,10 @@ pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
 pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
     let Addresses { source, destination } = *addresses;
     !destination.is_multicast()
-        && remembered(words(destination), || {
+        && remembered(destination, || {
             let mut params = request(AF_INET6, ifindex);
-            params.__bindgen_anon_3.ipv6_src = words(source);
-            params.__bindgen_anon_4.ipv6_dst = words(destination);
+            params.__bindgen_anon_3.ipv6_src = source;
+            params.__bindgen_anon_4.ipv6_dst = destination;
             ask(ctx, &mut params)
         })
 }
@@ -54,7 +55,7 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
 /// The answer depends on the destination alone, since the table of local addresses comes before every other rule, and is believed
 /// for [`ROUTE_LIFETIME`]. Each CPU has slots of its own.
 #[inline(always)]
-fn remembered(destination: [u32; 4], ask: impl FnOnce() -> bool) -> bool {
+fn remembered(destination: V6, ask: impl FnOnce() -> bool) -> bool {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let [.., last] = destination;
@@ -93,10 +94,4 @@ fn ask<C: EbpfContext>(ctx: &C, params: &mut FibLookup) -> bool {
             | BPF_FIB_LKUP_RET_NO_NEIGH
             | BPF_FIB_LKUP_RET_FRAG_NEEDED
     )
-}
-
-#[inline(always)]
-fn words(address: V6) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-    [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]].map(u32::from_ne_bytes)
 }

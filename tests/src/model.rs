@@ -10,7 +10,7 @@ use std::{
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol,
     abi::Sent,
-    address::{V4, V6},
+    address::{Address, V4, V6},
     decide,
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::{Compiled, Policy, TooManySources},
@@ -185,11 +185,11 @@ impl Lookups for Model {
 
 impl AddressLookups<V4> for Model {
     fn is_source_of(&self, class: u16, source: V4) -> bool {
-        self.is_in_class(class, source.into())
+        self.is_in_class(class, source.to_bytes().into())
     }
 
     fn is_forwarded(&self, addresses: &Addresses<V4>) -> bool {
-        self.is_forwarded(addresses.destination.into())
+        self.is_forwarded(addresses.destination.to_bytes().into())
     }
 
     fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
@@ -203,11 +203,11 @@ impl AddressLookups<V4> for Model {
 
 impl AddressLookups<V6> for Model {
     fn is_source_of(&self, class: u16, source: V6) -> bool {
-        self.is_in_class(class, source.into())
+        self.is_in_class(class, source.to_bytes().into())
     }
 
     fn is_forwarded(&self, addresses: &Addresses<V6>) -> bool {
-        self.is_forwarded(addresses.destination.into())
+        self.is_forwarded(addresses.destination.to_bytes().into())
     }
 
     fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {

@@ -4,6 +4,9 @@
 use super::{Packet, Piece};
 use crate::{frame::Frame, protocol::PortProtocol, reason::Reason};
 
+/// What must be there of a TCP header, in bytes: the least that holds everything a filter looks at (RFC 1858, 3.2.1, "tmin").
+const TCP_LEAST: usize = 16;
+
 /// FIN, SYN, RST and ACK in TCP's fourteenth byte.
 pub mod tcp_flag {
     /// No more data from the sender.
@@ -46,10 +49,10 @@ pub fn ports<F: Frame + ?Sized, A>(frame: &F, packet: &Packet<A>, protocol: Port
     let cut = if matches!(packet.piece, Piece::First) { Reason::TinyFragment } else { Reason::Truncated };
     let at = packet.transport;
     if matches!(protocol, PortProtocol::Tcp) {
-        if at + 14 > packet.end {
+        if at + TCP_LEAST > packet.end {
             return Err(cut);
         }
-        let header: [u8; 14] = frame.read(at).ok_or(cut)?;
+        let header: [u8; TCP_LEAST] = frame.read(at).ok_or(cut)?;
         if header[12] >> 4 < 5 {
             return Err(Reason::Malformed);
         }
