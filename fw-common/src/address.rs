@@ -130,8 +130,8 @@ impl Address for V6 {
 
     #[inline(always)]
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
-        let [a, b, c, d, e, f, g, h] = frame.words(at)?;
-        Some(Addresses { source: [a, b, c, d], destination: [e, f, g, h] })
+        let [source, destination] = bytemuck::cast::<[u32; 8], [Self; 2]>(frame.words(at)?);
+        Some(Addresses { source, destination })
     }
 
     #[inline(always)]
