@@ -115,7 +115,7 @@ impl Model {
         let model = Self::new(&row.policy, row.is_router)?;
         let mut ago = row.age();
         for earlier in &row.earlier {
-            model.pass(ago - earlier.ago);
+            model.pass(ago.abs_diff(earlier.ago));
             ago = earlier.ago;
             match earlier.direction {
                 // What cannot be read leaves no trace; whether it does is seen by what comes in.

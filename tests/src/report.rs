@@ -36,7 +36,7 @@ impl Failures {
             let (direction, ago) = (earlier.direction, earlier.ago);
             writeln!(self.text, "  {direction:?} {ago:?} ago: {}", words(&earlier.frame)).expect("a String takes all");
         }
-        let hex: String = row.frame.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = row.frame.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         writeln!(self.text, "  frame: {}\n  hex: {hex}", words(&row.frame)).expect("a String takes all");
     }
 

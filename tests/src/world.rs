@@ -72,6 +72,9 @@ route add unreachable 2001:db8:c::250
 pub const SYSCTLS: [&str; 2] = ["/proc/sys/net/ipv4/conf/lan/forwarding", "/proc/sys/net/ipv6/conf/all/forwarding"];
 
 /// Whether the routing table sends packets to an address on to another machine or container, when this host forwards at all.
+///
+/// # Panics
+/// Never: the addresses are constants.
 #[must_use]
 pub fn leads_elsewhere(address: IpAddr) -> bool {
     let here = [HOST, BRIDGE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);

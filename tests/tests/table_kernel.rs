@@ -33,6 +33,10 @@ fn play_all() -> Result<()> {
     let too_short: Vec<_> = too_short.into_iter().map(|row| row.name).collect();
     assert_eq!(too_short, TOO_SHORT_FOR_THE_KERNEL);
 
+    // Policies take longest to write; rows do not depend on their order.
+    let mut rows = rows;
+    rows.sort_by_cached_key(|row| format!("{:?}", row.policy));
+
     let mut kernel = Kernel::load(Namespace::enter()?)?;
     let mut failures = Failures::default();
     for row in &rows {
@@ -50,7 +54,7 @@ fn play_all() -> Result<()> {
         }
     }
     failures.panic_if_any();
-    kernel.check_other_cpus()?;
+    kernel.check_rest()?;
     println!("{} rows", rows.len());
     Ok(())
 }

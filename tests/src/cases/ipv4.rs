@@ -148,8 +148,11 @@ fn bad_options() -> Vec<Row> {
     .collect()
 }
 
+/// What is done to a header.
+type Change = fn(Stack<Ipv4>) -> Stack<Ipv4>;
+
 fn no_difference() -> Vec<Row> {
-    let with: [(&str, fn(Stack<Ipv4>) -> Stack<Ipv4>); 9] = [
+    let with: [(&str, Change); 9] = [
         ("the evil bit", Stack::<Ipv4>::evil),
         ("don't fragment", Stack::<Ipv4>::dont_fragment),
         ("don't fragment and the evil bit", |ip| ip.dont_fragment().evil()),

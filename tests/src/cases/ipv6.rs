@@ -125,8 +125,11 @@ fn martian_destinations() -> Vec<Row> {
     rows
 }
 
+/// What is done to a header.
+type Change = fn(Stack<Ipv6>) -> Stack<Ipv6>;
+
 fn no_difference() -> Vec<Row> {
-    let with: [(&str, fn(Stack<Ipv6>) -> Stack<Ipv6>); 5] = [
+    let with: [(&str, Change); 5] = [
         ("every bit of the traffic class", |ip| ip.traffic_class(0xff)),
         ("every bit of the flow label", |ip| ip.flow_label(0xf_ffff)),
         ("a hop limit of 0", |ip| ip.hop_limit(0)),

@@ -13,7 +13,7 @@ use fw_common::{
 };
 use fw_user::bpf::plain::Plain;
 
-use super::maps::take;
+use super::maps::{is_zero, take};
 
 /// The maps, and the CPU on which the programs run.
 pub(super) struct Counters {
@@ -49,11 +49,15 @@ impl Counters {
         for page in 0..COUNTED_PROTOCOLS * PAGES {
             let protocol = PortProtocol::ALL[(page / PAGES) as usize];
             let first = page % PAGES * PAGE as u32;
-            for (port, counter) in (first..).zip(self.ports.get(&(self.cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?.0) {
+            let Plain(counters) = self.ports.get(&(self.cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?;
+            if is_zero(&counters) {
+                continue;
+            }
+            for (port, counter) in (first..).zip(counters) {
                 add((protocol, u16::try_from(port)?), counter);
             }
         }
-        for entry in self.rare_ports.iter() {
+        for entry in &self.rare_ports {
             let (key, Plain(counter)) = entry?;
             let protocol = PortProtocol::ALL.get((key >> 16) as usize).context("a key names no protocol")?;
             add((*protocol, (key & 0xffff) as u16), counter);
@@ -67,7 +71,7 @@ impl Counters {
             ensure!(counters == [Counter::default(); Reason::SLOTS], "something was counted for CPU {cpu}");
             for page in 0..COUNTED_PROTOCOLS * PAGES {
                 let Plain(counters) = self.ports.get(&(cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?;
-                ensure!(counters == [PortCounter::default(); PAGE], "a port was counted for CPU {cpu}");
+                ensure!(is_zero(&counters), "a port was counted for CPU {cpu}");
             }
         }
         Ok(())

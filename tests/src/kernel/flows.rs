@@ -9,13 +9,13 @@ use aya::{
 };
 use fw_common::{
     PortProtocol,
-    abi::{PAGE, PAGES, PORT_PROTOCOLS, Sent, SentPage, map},
+    abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 use fw_user::bpf::plain::Plain;
 use nix::time::{ClockId, clock_gettime};
 
-use super::maps::take;
+use super::maps::{is_zero, take};
 use crate::model::Flows;
 
 type Table<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
@@ -25,9 +25,9 @@ pub(super) struct FlowMaps {
     v4: Table<FlowKey4>,
     v6: Table<FlowKey6>,
     sent: Array<MapData, Plain<SentPage>>,
+    /// What was read last of `sent`.
+    noted: Vec<(PortProtocol, u16)>,
 }
-
-const NOTHING_SENT: SentPage = [Sent { unicast: 0, multicast: 0 }; PAGE];
 
 impl FlowMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
@@ -35,16 +35,16 @@ impl FlowMaps {
             v4: take(ebpf, map::FLOWS4)?.try_into()?,
             v6: take(ebpf, map::FLOWS6)?.try_into()?,
             sent: take(ebpf, map::SENT)?.try_into()?,
+            noted: Vec::new(),
         })
     }
 
+    /// Forget all flows, and what [`read_sent`](Self::read_sent) saw.
     pub(super) fn clear(&mut self) -> Result<()> {
         clear(&mut self.v4)?;
         clear(&mut self.v6)?;
-        for page in 0..PORT_PROTOCOLS * PAGES {
-            if self.sent.get(&page, 0)?.0 != NOTHING_SENT {
-                self.sent.set(page, Plain(NOTHING_SENT), 0)?;
-            }
+        for (protocol, port) in self.noted.drain(..) {
+            self.sent.set(page_of(protocol, port), Plain(bytemuck::Zeroable::zeroed()), 0)?;
         }
         Ok(())
     }
@@ -58,17 +58,28 @@ impl FlowMaps {
         age(&mut self.v6, time)
     }
 
-    pub(super) fn read(&self) -> Result<Flows> {
+    /// What left, as (to one, to many).
+    pub(super) fn read_sent(&mut self) -> Result<BTreeMap<(PortProtocol, u16), (u8, u8)>> {
         let mut sent = BTreeMap::new();
         for page in 0..PORT_PROTOCOLS * PAGES {
             let protocol = PortProtocol::ALL[(page / PAGES) as usize];
-            for (port, flags) in (page % PAGES * PAGE as u32..).zip(self.sent.get(&page, 0)?.0) {
-                if flags != NOTHING_SENT[0] {
+            let Plain(flags) = self.sent.get(&page, 0)?;
+            if is_zero(&flags) {
+                continue;
+            }
+            for (port, flags) in (page % PAGES * PAGE as u32..).zip(flags) {
+                if !is_zero(&flags) {
                     sent.insert((protocol, u16::try_from(port)?), (flags.unicast, flags.multicast));
                 }
             }
         }
-        Ok(Flows { v4: ages(&self.v4)?, v6: ages(&self.v6)?, sent })
+        self.noted = sent.keys().copied().collect();
+        Ok(sent)
+    }
+
+    /// The flows and their ages, without what left.
+    pub(super) fn read(&self) -> Result<Flows> {
+        Ok(Flows { v4: ages(&self.v4)?, v6: ages(&self.v6)?, ..Flows::default() })
     }
 }
 

@@ -7,3 +7,8 @@ use aya::{Ebpf, maps::Map};
 pub(super) fn take(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
     ebpf.take_map(name).with_context(|| format!("no map {name}"))
 }
+
+/// Whether every byte of a value is 0. Most pages are; looking at bytes is much quicker than at each port.
+pub(super) fn is_zero<T: bytemuck::Pod>(value: &T) -> bool {
+    bytemuck::bytes_of(value) == bytemuck::bytes_of(&T::zeroed())
+}

@@ -1,4 +1,4 @@
-//! Checksums: the Internet's (RFC 1071) and SCTP's CRC32c (RFC 9260, appendix A).
+//! Checksums: the Internet's (RFC 1071) and SCTP's `CRC32c` (RFC 9260, appendix A).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -127,6 +127,9 @@ impl<L: Layer> Stack<L> {
     }
 
     /// The frame's bytes.
+    ///
+    /// # Panics
+    /// When [`only`](Self::only) was to keep more than there is.
     #[must_use]
     pub fn build(self) -> Vec<u8> {
         let mut parts = self.below;

@@ -4,8 +4,8 @@ use fw_common::{PortProtocol, protocol::number};
 
 use super::{Around, Layer, Named, Stack, checksum};
 
-const fn named(protocol: u8) -> Option<Named> {
-    Some(Named { ether_type: 0x88b5, protocol })
+const fn named(protocol: u8) -> Named {
+    Named { ether_type: 0x88b5, protocol }
 }
 
 impl<L: Layer> Stack<L> {
@@ -118,7 +118,7 @@ impl Stack<Tcp> {
 
 impl Layer for Tcp {
     fn named(&self) -> Option<Named> {
-        named(number::TCP)
+        Some(named(number::TCP))
     }
 
     fn write(&self, payload: Vec<u8>, around: &Around) -> Vec<u8> {
@@ -166,7 +166,7 @@ impl Stack<Udp> {
 
 impl Layer for Udp {
     fn named(&self) -> Option<Named> {
-        named(number::UDP)
+        Some(named(number::UDP))
     }
 
     fn write(&self, payload: Vec<u8>, around: &Around) -> Vec<u8> {
@@ -190,7 +190,7 @@ pub struct Sctp {
 
 impl Layer for Sctp {
     fn named(&self) -> Option<Named> {
-        named(number::SCTP)
+        Some(named(number::SCTP))
     }
 
     fn write(&self, payload: Vec<u8>, _around: &Around) -> Vec<u8> {
@@ -214,7 +214,7 @@ pub struct Dccp {
 
 impl Layer for Dccp {
     fn named(&self) -> Option<Named> {
-        named(number::DCCP)
+        Some(named(number::DCCP))
     }
 
     fn write(&self, payload: Vec<u8>, around: &Around) -> Vec<u8> {
@@ -236,7 +236,7 @@ pub struct UdpLite {
 
 impl Layer for UdpLite {
     fn named(&self) -> Option<Named> {
-        named(number::UDP_LITE)
+        Some(named(number::UDP_LITE))
     }
 
     fn write(&self, payload: Vec<u8>, around: &Around) -> Vec<u8> {

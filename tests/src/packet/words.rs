@@ -18,8 +18,8 @@ pub fn words(frame: &[u8]) -> String {
         say(format_args!("{} > {}", mac(eth.source()), mac(eth.destination())));
         say(format_args!("type {:#06x}", eth.ether_type().0));
     }
-    for tag in packet.link_exts.iter().map(|extension| extension.to_header()) {
-        say(format_args!("{tag:?}"));
+    for tag in &packet.link_exts {
+        say(format_args!("{:?}", tag.to_header()));
     }
     match &packet.net {
         Some(LaxNetSlice::Ipv4(ip)) => {
