@@ -3,6 +3,7 @@
 pub mod cases;
 
 pub mod kernel;
+pub mod lab;
 pub mod model;
 pub mod packet;
 pub mod report;

@@ -1,0 +1,117 @@
+//! `fw-user` on the lab's Pi: commands that must succeed, commands that must be refused, and what the counters say.
+
+use std::{fmt, process::Output};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    Lab, command,
+    stats::{InterfaceStats, Stats},
+    wait,
+};
+
+/// Where the filter runs. Every scenario is played in both modes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In the driver.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        })
+    }
+}
+
+/// A command that failed, as it should.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The exit code.
+    pub code: i32,
+    /// What it said on standard error.
+    pub message: String,
+}
+
+impl Refusal {
+    /// What a program came to that must not succeed.
+    ///
+    /// # Errors
+    /// It did succeed, was killed, or printed something on standard output.
+    pub fn of(output: &Output) -> Result<Self> {
+        let said = String::from_utf8_lossy(&output.stdout);
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(!output.status.success(), "succeeded, and said {said:?} {message:?}");
+        ensure!(said.is_empty(), "failed, but said on standard output {said:?}");
+        Ok(Self { code: output.status.code().with_context(|| format!("killed: {}", output.status))?, message })
+    }
+}
+
+impl Lab {
+    /// Run `fw-user` on the Pi, and return what it printed.
+    ///
+    /// # Errors
+    /// It failed, or complained.
+    pub fn fw(&self, args: &[&str]) -> Result<String> {
+        command::run(&mut self.fw.command(&self.pi, args))
+    }
+
+    /// Run `fw-user` on the Pi, where it must fail.
+    ///
+    /// # Errors
+    /// It did not.
+    pub fn fw_fails(&self, args: &[&str]) -> Result<Refusal> {
+        let output = self.fw.command(&self.pi, args).output()?;
+        Refusal::of(&output).with_context(|| format!("fw-user {args:?}"))
+    }
+
+    /// Attach to the LAN's interface with an allow list.
+    ///
+    /// # Errors
+    /// It failed, or complained.
+    pub fn attach(&self, mode: Mode, allow: &str) -> Result<String> {
+        self.fw(&["attach", "eth0", "--mode", &mode.to_string(), "--allow", allow])
+    }
+
+    /// The counters of an interface.
+    ///
+    /// # Errors
+    /// Nothing is attached there, or the JSON is not as documented.
+    pub fn stats(&self, interface: &str) -> Result<InterfaceStats> {
+        let json = self.fw(&["stats", interface, "--json"])?;
+        let stats: Stats = serde_json::from_str(&json).with_context(|| format!("stats --json printed {json}"))?;
+        Ok(stats.interface(interface)?.clone())
+    }
+
+    /// Wait until the counters of the LAN's interface are as wanted, and return them.
+    ///
+    /// # Errors
+    /// They do not get so.
+    pub fn await_stats(
+        &self,
+        what: impl fmt::Display,
+        fit: impl Fn(&InterfaceStats) -> bool,
+    ) -> Result<InterfaceStats> {
+        wait::until(what, || Ok(Some(self.stats("eth0")?).filter(&fit)))
+    }
+
+    /// Nothing of the filter may be left: no pin, no program or qdisc on any interface of the Pi, and `status` knows nothing.
+    ///
+    /// # Errors
+    /// Something is left.
+    pub fn nothing_is_left_behind(&self) -> Result<()> {
+        let pins = self.fw.pins()?;
+        ensure!(pins.is_empty(), "pins are left: {pins:?}");
+        let links = self.pi.run("ip -details link")?;
+        ensure!(!links.contains("xdp"), "an XDP program is left: {links}");
+        let qdiscs = self.pi.run("tc qdisc")?;
+        ensure!(!qdiscs.contains("clsact"), "a qdisc is left: {qdiscs}");
+        let status: serde_json::Value = serde_json::from_str(&self.fw(&["status", "--json"])?)?;
+        ensure!(status["interfaces"] == serde_json::json!([]), "status says {status}");
+        Ok(())
+    }
+}

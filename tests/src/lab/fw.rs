@@ -1,0 +1,139 @@
+//! The `fw-user` command under test.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use super::{command, namespace::Namespace};
+
+/// Where the kernel's BPF file system belongs.
+pub const BPFFS: &str = "/sys/fs/bpf";
+
+/// The program: `FW_USER` where that is set (on machines without cargo), else built by cargo, in the profile of the test.
+///
+/// # Panics
+/// It cannot be built.
+#[must_use]
+pub fn binary() -> &'static Path {
+    static BINARY: LazyLock<PathBuf> = LazyLock::new(|| {
+        if let Some(path) = env::var_os("FW_USER") {
+            return path.into();
+        }
+        build().expect("cargo builds fw-user, or FW_USER names it")
+    });
+    &BINARY
+}
+
+fn build() -> Result<PathBuf> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--locked", "--package", "fw-user", "--bin", "fw-user", "--message-format", "json"]);
+    cargo.args(if cfg!(debug_assertions) { None } else { Some("--release") }).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let messages = command::run(&mut cargo)?;
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "fw-user")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo named no executable")
+}
+
+/// `fw-user` in one network namespace, with a folder of its own for the pins.
+#[derive(Debug)]
+pub struct FwUser {
+    bpffs: PathBuf,
+}
+
+impl FwUser {
+    /// A folder on the BPF file system, called after the running test so that tests can run side by side.
+    ///
+    /// # Errors
+    /// There is no BPF file system, and none can be mounted.
+    pub fn new() -> Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        mount_bpffs()?;
+        let mut hasher = DefaultHasher::new();
+        (thread::current().name(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
+        let bpffs = Path::new(BPFFS).join(format!("fw-test-{:08x}", hasher.finish() as u32));
+        fs::create_dir(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
+        Ok(Self { bpffs })
+    }
+
+    /// The folder below which the pins are.
+    #[must_use]
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
+    /// A command that can still be changed before it runs.
+    pub fn command(&self, place: &Namespace, args: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
+        let mut command = place.command(binary());
+        self.finish(&mut command, args);
+        command
+    }
+
+    /// Add the arguments, and take away what of this process' environment the program might heed.
+    pub fn finish(&self, command: &mut Command, args: impl IntoIterator<Item: AsRef<OsStr>>) {
+        command.arg("--bpffs").arg(&self.bpffs).args(args).stdin(Stdio::null());
+        for name in ["SSH_CONNECTION", "SSH_CLIENT", "SUDO_UID", "NO_COLOR", "CLICOLOR_FORCE"] {
+            command.env_remove(name);
+        }
+    }
+
+    /// Every pin below the folder, and every folder.
+    ///
+    /// # Errors
+    /// A folder cannot be read.
+    pub fn pins(&self) -> io::Result<Vec<PathBuf>> {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {
+            for entry in fs::read_dir(folder)? {
+                let path = entry?.path();
+                if path.is_dir() {
+                    walk(&path, found)?;
+                }
+                found.push(path);
+            }
+            Ok(())
+        }
+        let mut found = Vec::new();
+        walk(&self.bpffs, &mut found)?;
+        Ok(found)
+    }
+}
+
+impl Drop for FwUser {
+    fn drop(&mut self) {
+        // Links go with their pins, so whatever is still attached is off now.
+        if let Err(error) = fs::remove_dir_all(&self.bpffs) {
+            eprintln!("cannot remove {}: {error}", self.bpffs.display());
+        }
+    }
+}
+
+/// Mount the BPF file system where it belongs, unless it is there. One test at a time.
+fn mount_bpffs() -> Result<()> {
+    let folder =
+        File::open(BPFFS).with_context(|| format!("no {BPFFS}: this kernel has no BPF, or sysfs is not mounted"))?;
+    folder.lock()?;
+    if statfs(BPFFS)?.filesystem_type() != BPF_FS_MAGIC {
+        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
+            .with_context(|| format!("cannot mount the BPF file system on {BPFFS}: the lab needs root"))?;
+    }
+    Ok(())
+}

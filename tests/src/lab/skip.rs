@@ -1,0 +1,61 @@
+//! What a test does where the machine lacks something it needs.
+
+use std::{env, error::Error, fmt, thread};
+
+use anyhow::Result;
+
+/// Something that the machine lacks: Docker, or a feature of the kernel. As the cause of a test's error it makes the test
+/// be skipped, by [`verdict`].
+#[derive(Debug)]
+pub struct Missing(
+    /// What is missing, and how to get it.
+    pub String,
+);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Missing {}
+
+/// What becomes of a test: where something is [`Missing`] it is skipped, under its name. In CI nothing is skipped, since a check
+/// that silently checks less is none.
+///
+/// # Errors
+/// The test's own.
+pub fn verdict(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.is::<Missing>() && env::var_os("CI").is_none_or(|value| value != "true") => {
+            println!("skipped: {}: {error:#}", thread::current().name().unwrap_or("unnamed"));
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Makes tests of functions: `tests! { runs_as_it_is; ... }` for functions without a parameter, and
+/// `tests! { in both modes: takes_a_mode; ... }` for those that take a [`Mode`](super::Mode).
+#[macro_export]
+macro_rules! tests {
+    (in both modes: $($name:ident;)*) => {
+        mod native {
+            $(#[test] fn $name() -> anyhow::Result<()> {
+                $crate::lab::skip::verdict(super::$name($crate::lab::Mode::Native))
+            })*
+        }
+        mod generic {
+            $(#[test] fn $name() -> anyhow::Result<()> {
+                $crate::lab::skip::verdict(super::$name($crate::lab::Mode::Generic))
+            })*
+        }
+    };
+    ($($name:ident;)*) => {
+        mod test {
+            $(#[test] fn $name() -> anyhow::Result<()> {
+                $crate::lab::skip::verdict(super::$name())
+            })*
+        }
+    };
+}

@@ -1,0 +1,90 @@
+//! What `fw-user stats --json` and `status --json` print, with exactly the documented fields.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes with Ethernet headers.
+    pub bytes: u64,
+}
+
+/// The answer of `stats --json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stats {
+    /// One for each attached interface.
+    pub interfaces: Vec<InterfaceStats>,
+}
+
+/// One interface's counters.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceStats {
+    /// The interface's name.
+    pub name: String,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// All that passed.
+    pub passed: Count,
+    /// All that was dropped.
+    pub dropped: Count,
+    /// The same by reason; reasons that never occurred may be left out.
+    pub reasons: BTreeMap<String, Count>,
+    /// By destination port.
+    pub ports: Vec<PortStats>,
+    /// Entries of the flow tables.
+    pub flows: u64,
+}
+
+/// One port's counters, in packets.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortStats {
+    /// `tcp`, `udp`, `sctp`, `dccp` or `udplite`.
+    pub proto: String,
+    /// The port.
+    pub port: u16,
+    /// Whether the policy allows it, to some source at least.
+    pub allowed: bool,
+    /// Packets that passed because the port is allowed.
+    pub passed: u64,
+    /// Packets that were dropped.
+    pub dropped: u64,
+}
+
+impl Stats {
+    /// The counters of one interface.
+    ///
+    /// # Errors
+    /// It is not among them.
+    pub fn interface(&self, name: &str) -> Result<&InterfaceStats> {
+        self.interfaces.iter().find(|interface| interface.name == name).with_context(|| format!("no stats of {name}"))
+    }
+}
+
+impl InterfaceStats {
+    /// The count of a reason, nothing where it never occurred.
+    #[must_use]
+    pub fn reason(&self, name: &str) -> Count {
+        self.reasons.get(name).copied().unwrap_or_default()
+    }
+
+    /// The counters of a port, where it saw traffic or is allowed.
+    #[must_use]
+    pub fn port(&self, proto: &str, port: u16) -> Option<&PortStats> {
+        self.ports.iter().find(|entry| entry.proto == proto && entry.port == port)
+    }
+
+    /// How many packets to a port were dropped.
+    #[must_use]
+    pub fn dropped_at(&self, proto: &str, port: u16) -> u64 {
+        self.port(proto, port).map_or(0, |entry| entry.dropped)
+    }
+}
