@@ -17,6 +17,7 @@ pub mod filter;
 pub mod fw;
 pub mod namespace;
 pub mod netfilter;
+pub mod process;
 pub mod reach;
 pub mod server;
 pub mod skip;
