@@ -151,11 +151,8 @@ fn neighbours_are_found_again(mode: Mode) -> Result<()> {
             for asker in [&lab.pi, &lab.lan] {
                 lab.pi.run("ip neigh flush all")?;
                 lab.lan.run("ip neigh flush all")?;
-                let (server, to, port) = if std::ptr::eq(asker, &raw const lab.pi) {
-                    (&server, lan, 5000)
-                } else {
-                    (&host, pi, 22)
-                };
+                let (server, to, port) =
+                    if std::ptr::eq(asker, &raw const lab.pi) { (&server, lan, 5000) } else { (&host, pi, 22) };
                 asker.reaches(server, Transport::Tcp, to, port)?;
                 let known = asker.run(&format!("ip neigh show {to}"))?;
                 assert!(known.contains("lladdr"), "{to} was reached without being found: {known}");

@@ -10,7 +10,9 @@ use nix::{
     errno::Errno,
     ifaddrs::getifaddrs,
     libc::PACKET_OUTGOING,
+    sched::{CpuSet, sched_getcpu, sched_setaffinity},
     sys::socket::{AddressFamily, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind, recvfrom, send, socket},
+    unistd::Pid,
 };
 use socket2::SockRef;
 
@@ -24,6 +26,17 @@ const QUEUE: usize = 8 << 20;
 pub struct Wire {
     socket: OwnedFd,
     address: [u8; 6],
+}
+
+/// Keep this thread on the processor that it is on. What it sends then arrives in that order: each processor has a backlog of
+/// its own for packets between network namespaces.
+///
+/// # Errors
+/// The kernel's.
+pub fn stay_in_order() -> Result<()> {
+    let mut processors = CpuSet::new();
+    processors.set(sched_getcpu()?)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &processors)?)
 }
 
 impl Namespace {
