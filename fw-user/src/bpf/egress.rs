@@ -115,7 +115,7 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
 /// # Errors
 /// [`Error::File`], [`Error::Kernel`].
 pub async fn detach(pins: &Pins, interface: &str, present: Option<&Interface>, egress: Egress) -> Result<()> {
-    super::pins::remove_file(&pins.egress_link(interface))?;
+    super::pins::remove_link(&pins.egress_link(interface))?;
     if let (Egress::Clsact { own_qdisc }, Some(present)) = (egress, present) {
         let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {interface}"), error);
         aya::programs::Link::detach(clsact_link(interface)?).map_err(failed)?;

@@ -121,7 +121,7 @@ pub fn pinned_program(pins: &Pins, interface: &str) -> Result<Option<u32>> {
 /// # Errors
 /// [`Error::File`].
 pub fn detach(pins: &Pins, interface: &str) -> Result<()> {
-    super::pins::remove_file(&pins.ingress_link(interface))
+    super::pins::remove_link(&pins.ingress_link(interface))
 }
 
 fn open(pins: &Pins, interface: &str) -> Result<PinnedLink> {

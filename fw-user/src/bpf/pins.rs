@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aya::programs::links::PinnedLink;
 use fw_common::abi::{ABI_VERSION, map};
 use nix::{
     errno::Errno,
@@ -160,6 +161,16 @@ impl Pins {
         }
         Ok(())
     }
+}
+
+/// Remove a link's pin, if it is there, and close the link last: only then is its program off the interface when this returns. What a
+/// pin alone held, the kernel takes off some time later.
+pub(super) fn remove_link(path: &Path) -> Result<()> {
+    // What is pinned there and is no link holds no program.
+    let link = PinnedLink::from_pin(path).ok();
+    remove_file(path)?;
+    drop(link);
+    Ok(())
 }
 
 /// Remove a pin, if it is there.
