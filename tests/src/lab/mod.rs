@@ -13,6 +13,7 @@
 pub mod address;
 pub mod client;
 pub mod command;
+pub mod docker;
 pub mod filter;
 pub mod fw;
 pub mod namespace;

@@ -1,0 +1,128 @@
+//! Ports that a real Docker engine publishes: open past the input chain before `attach`, closed after it.
+
+use anyhow::{Context, Result};
+use fw_tests::{
+    lab::{
+        Lab, Mode, PI4, Server, Transport,
+        docker::{Container, Docker},
+    },
+    tests,
+};
+
+tests! { in both modes:
+    published_by_iptables_and_the_userland_proxy;
+    published_by_iptables_alone;
+    published_on_a_bridge_of_the_users_own;
+    a_restarted_container_stays_closed;
+    flushing_the_rules_opens_nothing;
+    restarting_dockerd_opens_nothing;
+}
+
+/// What one container publishes: a port that nobody allowed, and one that is meant to be open.
+const PUBLISH: [&str; 8] = ["-p", "9125:80", "-p", "9125:80/udp", "-p", "80:8080", "-p", "80:8080/udp"];
+
+/// Servers in a container, behind the closed and the open port, for TCP and UDP.
+struct Servers(Vec<(Transport, Server, Server)>);
+
+impl Servers {
+    fn start(container: &Container) -> Result<Self> {
+        let pair = |transport| {
+            Ok((transport, container.namespace.serve(transport, 80)?, container.namespace.serve(transport, 8080)?))
+        };
+        Transport::ALL.into_iter().map(pair).collect::<Result<_>>().map(Self)
+    }
+
+    /// Both ports are reached from the LAN: the hole.
+    fn are_reached(&self, lab: &Lab) -> Result<()> {
+        for (transport, closed, open) in &self.0 {
+            lab.lan.reaches(closed, *transport, PI4, 9125).context("without the filter")?;
+            lab.lan.reaches(open, *transport, PI4, 80).context("without the filter")?;
+        }
+        Ok(())
+    }
+
+    /// Only the open port is.
+    fn are_filtered(&self, lab: &Lab) -> Result<()> {
+        for (transport, closed, open) in &self.0 {
+            lab.is_closed(closed, *transport, PI4, 9125)?;
+            lab.lan.reaches(open, *transport, PI4, 80)?;
+        }
+        Ok(())
+    }
+}
+
+fn the_hole_is_closed(mode: Mode, userland_proxy: bool, network: Option<&str>) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let docker = Docker::start(&lab.pi, userland_proxy)?;
+    let mut args = PUBLISH.to_vec();
+    if let Some(network) = network {
+        docker.run(&["network", "create", network])?;
+        args.extend(["--network", network]);
+    }
+    let servers = Servers::start(&docker.container("web", &args)?)?;
+    servers.are_reached(&lab)?;
+    lab.attach(mode, "22,80,443")?;
+    servers.are_filtered(&lab)?;
+    lab.fw(&["detach", "eth0"])?;
+    servers.are_reached(&lab)
+}
+
+fn published_by_iptables_and_the_userland_proxy(mode: Mode) -> Result<()> {
+    the_hole_is_closed(mode, true, None)
+}
+
+fn published_by_iptables_alone(mode: Mode) -> Result<()> {
+    the_hole_is_closed(mode, false, None)
+}
+
+fn published_on_a_bridge_of_the_users_own(mode: Mode) -> Result<()> {
+    the_hole_is_closed(mode, true, Some("own"))
+}
+
+/// The container comes back with another namespace and perhaps another address: nothing has to be refreshed for that.
+fn a_restarted_container_stays_closed(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let docker = Docker::start(&lab.pi, true)?;
+    let container = docker.container("web", &PUBLISH)?;
+    Servers::start(&container)?.are_reached(&lab)?;
+    lab.attach(mode, "22,80,443")?;
+    Servers::start(&container)?.are_filtered(&lab)?;
+    let container = docker.restart_container(container)?;
+    Servers::start(&container)?.are_filtered(&lab)?;
+    // A container that was not there when the filter was attached.
+    docker.run(&["rm", "--force", &container.name])?;
+    let servers = Servers::start(&docker.container("another", &PUBLISH)?)?;
+    servers.are_filtered(&lab)?;
+    lab.fw(&["detach", "eth0"])?;
+    servers.are_reached(&lab).context("it was the filter that kept it closed")
+}
+
+/// With every rule gone, the userland proxy answers at the published ports: on a host without any input chain.
+fn flushing_the_rules_opens_nothing(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let docker = Docker::start(&lab.pi, true)?;
+    let servers = Servers::start(&docker.container("web", &PUBLISH)?)?;
+    servers.are_reached(&lab)?;
+    lab.attach(mode, "22,80,443")?;
+    servers.are_filtered(&lab)?;
+    lab.pi.run("nft flush ruleset")?;
+    servers.are_filtered(&lab).context("after nft flush ruleset")?;
+    lab.fw(&["detach", "eth0"])?;
+    servers.are_reached(&lab).context("it was the filter that kept it closed")
+}
+
+fn restarting_dockerd_opens_nothing(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let mut docker = Docker::start(&lab.pi, true)?;
+    let container = docker.container("web", &PUBLISH)?;
+    Servers::start(&container)?.are_reached(&lab)?;
+    lab.attach(mode, "22,80,443")?;
+    Servers::start(&container)?.are_filtered(&lab)?;
+    docker.restart()?;
+    docker.run(&["start", &container.name])?;
+    let container = docker.inspect(&container.name)?;
+    let servers = Servers::start(&container)?;
+    servers.are_filtered(&lab).context("after dockerd was restarted")?;
+    lab.fw(&["detach", "eth0"])?;
+    servers.are_reached(&lab).context("it was the filter that kept it closed")
+}
