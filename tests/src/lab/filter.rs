@@ -115,3 +115,45 @@ impl Lab {
         Ok(())
     }
 }
+
+/// Everything on the Pi that a command could change: pins, programs on interfaces, qdiscs, and the policies in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    pins: Vec<std::path::PathBuf>,
+    links: String,
+    qdiscs: String,
+    status: String,
+}
+
+impl Lab {
+    /// What the Pi looks like now.
+    ///
+    /// # Errors
+    /// `status` failed.
+    pub fn traces(&self) -> Result<Traces> {
+        let mut pins = self.fw.pins()?;
+        pins.sort_unstable();
+        Ok(Traces {
+            pins,
+            links: self.pi.run("ip -details link")?,
+            qdiscs: self.pi.run("tc qdisc")?,
+            status: self.fw(&["status", "--json"])?,
+        })
+    }
+
+    /// Run `fw-user` with bad input: it must end with this code, name the thing and the cure, and change nothing.
+    ///
+    /// # Errors
+    /// It does otherwise.
+    pub fn refuses(&self, args: &[&str], code: i32, words: &[&str]) -> Result<()> {
+        let before = self.traces()?;
+        let refusal = self.fw_fails(args)?;
+        ensure!(refusal.code == code, "{args:?} ended with {}, not {code}: {}", refusal.code, refusal.message);
+        for word in words {
+            ensure!(refusal.message.contains(word), "{args:?} does not mention {word:?}: {}", refusal.message);
+        }
+        let after = self.traces()?;
+        ensure!(after == before, "{args:?} failed, and changed something: {before:#?} {after:#?}");
+        Ok(())
+    }
+}
