@@ -9,11 +9,9 @@ use aya::{
     },
     util::KernelVersion,
 };
-use futures_util::TryStreamExt;
 use nix::errno::Errno;
-use rtnetlink::packet_route::tc::{TcAttribute, TcHandle as Handle};
 
-use super::{meta::Egress, object, pins::Pins};
+use super::{clsact, meta::Egress, object, pins::Pins};
 use crate::{Error, Result, interface::Interface};
 
 /// Our place among the clsact filters. A fixed one, so that it is found again.
@@ -110,7 +108,7 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
         .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
 }
 
-/// Take the egress program off. An interface that is gone has taken it along.
+/// Take the egress program off. An interface that is gone has taken it along, and so has whoever removed its qdisc.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Kernel`].
@@ -118,39 +116,12 @@ pub async fn detach(pins: &Pins, interface: &str, present: Option<&Interface>, e
     super::pins::remove_link(&pins.egress_link(interface))?;
     if let (Egress::Clsact { own_qdisc }, Some(present)) = (egress, present) {
         let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {interface}"), error);
-        aya::programs::Link::detach(clsact_link(interface)?).map_err(failed)?;
+        if clsact::has_egress_filter(present, PRIORITY, HANDLE).await? {
+            aya::programs::Link::detach(clsact_link(interface)?).map_err(failed)?;
+        }
         if own_qdisc {
-            remove_empty_clsact(present).await?;
+            clsact::remove_empty(present).await?;
         }
     }
     Ok(())
-}
-
-/// Remove the clsact qdisc that came with us, unless somebody else has put a filter there since.
-async fn remove_empty_clsact(interface: &Interface) -> Result<()> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::kernel(format!("removing the clsact qdisc of {}", interface.name), error)
-    };
-    let index = i32::try_from(interface.index).map_err(|error| failed(error.into()))?;
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let result = async {
-        let ingress = handle.traffic_filter(index).get().ingress().execute();
-        let egress = handle.traffic_filter(index).get().egress().execute();
-        let is_filter = |filter: &rtnetlink::packet_route::tc::TcMessage| {
-            filter.attributes.iter().any(|attribute| matches!(attribute, TcAttribute::Kind(_)))
-        };
-        let filters: Vec<_> =
-            ingress.try_collect::<Vec<_>>().await?.into_iter().chain(egress.try_collect::<Vec<_>>().await?).collect();
-        if filters.iter().any(is_filter) {
-            return Ok(());
-        }
-        let mut request = handle.qdisc().del(index);
-        request.message_mut().header.parent = Handle::CLSACT;
-        request.message_mut().header.handle = Handle::from(0xffff_0000);
-        request.execute().await
-    }
-    .await;
-    connection.abort();
-    result.map_err(|error: rtnetlink::Error| failed(error.into()))
 }

@@ -1,0 +1,79 @@
+//! The clsact qdisc of an interface, asked of the kernel by rtnetlink.
+
+use aya::programs::tc::TcHandle;
+use futures_util::TryStreamExt;
+use rtnetlink::{
+    Handle,
+    packet_route::tc::{TcAttribute, TcHandle as Place, TcMessage},
+};
+
+use crate::{Error, Result, interface::Interface};
+
+/// The qdisc's own handle, `ffff:`.
+const QDISC: u32 = 0xffff_0000;
+
+/// Whether a BPF filter with this priority and handle is on the way out.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) async fn has_egress_filter(interface: &Interface, priority: u16, handle: TcHandle) -> Result<bool> {
+    let handle = Place::from(u32::from(handle));
+    let is_it = |filter: &TcMessage| {
+        filter.header.info >> 16 == u32::from(priority) && filter.header.handle == handle && kind(filter) == Some("bpf")
+    };
+    let work = async |kernel: Handle, index| egress_filters(&kernel, index).await;
+    Ok(ask("looking for the egress filter", interface, work).await?.iter().any(is_it))
+}
+
+/// Remove the qdisc, unless it is gone or somebody has a filter there.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) async fn remove_empty(interface: &Interface) -> Result<()> {
+    ask("removing the clsact qdisc", interface, async |kernel, index| {
+        let qdiscs: Vec<_> = kernel.qdisc().get().index(index).execute().try_collect().await?;
+        // Kernels tell of the qdiscs of all interfaces, whatever the index says.
+        let is_clsact = |qdisc: &TcMessage| qdisc.header.index == index && kind(qdisc) == Some("clsact");
+        // One after the other: a second question on a socket that still answers the first is refused (EBUSY).
+        let is_used =
+            !ingress_filters(&kernel, index).await?.is_empty() || !egress_filters(&kernel, index).await?.is_empty();
+        if is_used || !qdiscs.iter().any(is_clsact) {
+            return Ok(());
+        }
+        let mut request = kernel.qdisc().del(index);
+        request.message_mut().header.parent = Place::CLSACT;
+        request.message_mut().header.handle = Place::from(QDISC);
+        request.execute().await
+    })
+    .await
+}
+
+async fn ingress_filters(kernel: &Handle, index: i32) -> Result<Vec<TcMessage>, rtnetlink::Error> {
+    kernel.traffic_filter(index).get().ingress().execute().try_collect().await
+}
+
+async fn egress_filters(kernel: &Handle, index: i32) -> Result<Vec<TcMessage>, rtnetlink::Error> {
+    kernel.traffic_filter(index).get().egress().execute().try_collect().await
+}
+
+fn kind(message: &TcMessage) -> Option<&str> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        TcAttribute::Kind(kind) => Some(kind.as_str()),
+        _ => None,
+    })
+}
+
+async fn ask<T>(
+    what: &str,
+    interface: &Interface,
+    work: impl AsyncFnOnce(Handle, i32) -> Result<T, rtnetlink::Error>,
+) -> Result<T> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel(format!("{what} of {}", interface.name), error);
+    let index = i32::try_from(interface.index).map_err(|error| failed(error.into()))?;
+    let (connection, kernel, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let result = work(kernel, index).await;
+    connection.abort();
+    result.map_err(|error| failed(error.into()))
+}
