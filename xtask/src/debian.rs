@@ -8,6 +8,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use object::{Endianness, elf::PT_INTERP, read::elf::ElfFile64};
+
 use crate::{command, root};
 
 /// A program that is needed, and Debian's package that has it.
@@ -17,13 +19,26 @@ pub(crate) struct Tool {
     pub(crate) package: &'static str,
 }
 
+impl Tool {
+    fn is_there(self) -> bool {
+        // Systems often have another busybox, which needs libraries.
+        let is_right = |file: &Path| self.package != BUSYBOX.package || is_static(file);
+        find(self.program).is_some_and(|file| is_right(&file))
+    }
+}
+
 /// Interfaces, addresses, namespaces.
 pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+/// Rules of netfilter.
+pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
+/// A container engine.
+pub(crate) const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
+/// What runs in a container without any library.
+pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
-    let missing: Vec<&str> =
-        tools.iter().filter(|tool| find(tool.program).is_none()).map(|tool| tool.package).collect();
+    let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -49,6 +64,14 @@ fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+/// Whether a program asks for no dynamic loader.
+fn is_static(file: &Path) -> bool {
+    let Ok(bytes) = fs::read(file) else { return false };
+    let Ok(elf) = ElfFile64::<Endianness>::parse(&*bytes) else { return false };
+    let mut headers = elf.elf_program_headers().iter();
+    !headers.any(|header| header.p_type.get(elf.endian()) == PT_INTERP)
 }
 
 /// Debian signs its archive with these keys.
@@ -160,6 +183,12 @@ mod tests {
     fn a_mirror_whose_lists_were_never_fetched_is_taken_too() {
         let listed = "http://mirror.example/debian/ trixie $(ORIGIN)\n";
         assert_eq!(mirror_among(listed, "trixie").as_deref(), Some("http://mirror.example/debian/"));
+    }
+
+    #[test]
+    fn a_program_with_a_loader_is_not_static() {
+        assert!(!is_static(&env::current_exe().expect("a test is a program")));
+        assert!(!is_static(Path::new("/etc/os-release")));
     }
 
     #[test]

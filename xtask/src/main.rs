@@ -7,6 +7,7 @@ mod debian;
 mod ebpf;
 mod lint;
 mod root;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ struct Cli {
 enum Verb {
     /// Build the BPF object from source, or check that the committed one is what the source says.
     BuildEbpf(build_ebpf::Options),
+    /// Run every test, with what they need installed.
+    Test(test::Options),
     /// Measure what a packet and a command cost, beside xdp-filter.
     Bench(bench::Options),
     /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
@@ -36,13 +39,15 @@ fn main() -> ExitCode {
     if let Some(code) = ebpf::wrapper::take_over() {
         return code;
     }
+    let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().verb {
-        Verb::BuildEbpf(options) => build_ebpf::run(&options),
-        Verb::Bench(options) => bench::run(&options),
-        Verb::Lint(options) => lint::run(&options),
+        Verb::Test(options) => test::run(&options),
+        Verb::BuildEbpf(options) => build_ebpf::run(&options).map(done),
+        Verb::Bench(options) => bench::run(&options).map(done),
+        Verb::Lint(options) => lint::run(&options).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -10,11 +10,13 @@ use anyhow::{Context as _, Result};
 use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
     unistd::Uid,
 };
 
 use crate::{command, workspace};
 
+const BPFFS: &str = "/sys/fs/bpf";
 const BUILT: &str = "FW_XTASK_BUILT";
 
 /// Whether this process is root's.
@@ -43,7 +45,22 @@ pub(crate) fn hide() -> Result<()> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("cannot make the mounts private")?;
     let mode = Some("mode=700");
-    mount(Some("bpf"), "/sys/fs/bpf", Some("bpf"), MsFlags::empty(), mode).context("cannot mount a BPF file system")
+    mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), mode).context("cannot mount a BPF file system")
+}
+
+/// Mount a BPF file system where it belongs, if there is none.
+pub(crate) fn mount_bpffs() -> Result<()> {
+    let is_there = || statfs(BPFFS).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
+    if is_there() {
+        return Ok(());
+    }
+    let mut command = Command::new(if is_root() { "mount" } else { "sudo" });
+    if !is_root() {
+        command.arg("mount");
+    }
+    command.args(["-t", "bpf", "bpf", BPFFS]);
+    eprintln!("mounting a BPF file system: {}", command::line(&command));
+    command::run(&mut command)
 }
 
 /// The product, built for release as a user would.

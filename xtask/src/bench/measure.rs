@@ -1,4 +1,4 @@
-//! Timing, by BPF_PROG_TEST_RUN.
+//! Timing, by `BPF_PROG_TEST_RUN`.
 
 use std::time::Instant;
 

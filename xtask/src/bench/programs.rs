@@ -28,7 +28,7 @@ const XDP_PASS: u32 = 2;
 /// The programs, loaded and attached.
 ///
 /// A program that is attached somewhere is called by the kernel's XDP dispatcher as it is in earnest. One that is not is put there for
-/// each TEST_RUN, which waits for an RCU grace period: much longer than what is to be measured.
+/// each `TEST_RUN`, which waits for an RCU grace period: much longer than what is to be measured.
 pub(super) struct Programs {
     floor: Ebpf,
     fw: Ebpf,
