@@ -4,6 +4,7 @@ mod bench;
 mod build_ebpf;
 mod command;
 mod debian;
+mod demo;
 mod ebpf;
 mod lint;
 mod root;
@@ -26,6 +27,8 @@ struct Cli {
 enum Verb {
     /// Build the BPF object from source, or check that the committed one is what the source says.
     BuildEbpf(build_ebpf::Options),
+    /// Show the hole, and how one command closes it, on machines made of network namespaces.
+    Demo(demo::Options),
     /// Run every test, with what they need installed.
     Test(test::Options),
     /// Measure what a packet and a command cost, beside xdp-filter.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     }
     let done = |()| ExitCode::SUCCESS;
     let result = match Cli::parse().verb {
+        Verb::Demo(options) => demo::run(&options).map(done),
         Verb::Test(options) => test::run(&options),
         Verb::BuildEbpf(options) => build_ebpf::run(&options).map(done),
         Verb::Bench(options) => bench::run(&options).map(done),

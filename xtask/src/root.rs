@@ -63,15 +63,34 @@ pub(crate) fn mount_bpffs() -> Result<()> {
     command::run(&mut command)
 }
 
-/// The product, built for release as a user would.
-pub(crate) fn fw_user() -> PathBuf {
-    workspace::target().join("release/fw-user")
+/// The product, as it is built for one purpose or the other.
+#[derive(Clone, Copy)]
+pub(crate) enum FwUser {
+    /// Quickly built.
+    Debug,
+    /// As it is installed.
+    Release,
 }
 
-/// Build what [`fw_user`] names.
-pub(crate) fn build_fw_user() -> Result<()> {
-    eprintln!("building fw-user");
-    let mut cargo = command::cargo();
-    cargo.current_dir(workspace::root()).args(["build", "--quiet", "--release", "--locked", "--package", "fw-user"]);
-    command::run(&mut cargo)
+impl FwUser {
+    /// The program.
+    pub(crate) fn path(self) -> PathBuf {
+        let folder = match self {
+            Self::Debug => "debug",
+            Self::Release => "release",
+        };
+        workspace::target().join(folder).join("fw-user")
+    }
+
+    /// Build it.
+    pub(crate) fn build(self) -> Result<()> {
+        eprintln!("building fw-user");
+        let mut cargo = command::cargo();
+        cargo.current_dir(workspace::root()).args(["build", "--quiet", "--locked", "--package", "fw-user"]);
+        match self {
+            Self::Debug => {}
+            Self::Release => drop(cargo.arg("--release")),
+        }
+        command::run(&mut cargo)
+    }
 }

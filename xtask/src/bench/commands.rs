@@ -16,7 +16,7 @@ use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
 use serde::Serialize;
 
 use super::{COMMANDS, measure::median};
-use crate::{command, root};
+use crate::{command, root::FwUser};
 
 const ROUNDS: usize = 11;
 
@@ -59,7 +59,7 @@ pub(super) fn measure() -> Result<Vec<Timing>> {
 
 fn fw_user(line: &str) -> Result<Duration> {
     let start = Instant::now();
-    command::output(Command::new(root::fw_user()).args(line.split(' ')))?;
+    command::output(Command::new(FwUser::Release.path()).args(line.split(' ')))?;
     Ok(start.elapsed())
 }
 

@@ -13,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     command, debian,
     ebpf::{self, Program},
-    root, workspace,
+    root::{self, FwUser},
+    workspace,
 };
 
 /// Options of `bench`.
@@ -26,7 +27,7 @@ pub(crate) struct Options {
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !root::is_built() {
-        root::build_fw_user()?;
+        FwUser::Release.build()?;
         fs::write(floor(), ebpf::build(Program::Floor)?).context("cannot write the program that does nothing")?;
     }
     if !root::is_root() {

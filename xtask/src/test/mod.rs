@@ -15,7 +15,8 @@ use self::tally::Tally;
 use crate::{
     command,
     debian::{self, Tool},
-    root, workspace,
+    root::{self, FwUser},
+    workspace,
 };
 
 /// Options of `test`.
@@ -33,8 +34,7 @@ const TOOLS: [Tool; 5] =
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     debian::provide(&TOOLS)?;
     root::mount_bpffs()?;
-    let mut build = command::cargo();
-    command::run(build.current_dir(workspace::root()).args(["build", "--locked", "--package", "fw-user"]))?;
+    FwUser::Debug.build()?;
 
     let mut cargo = cargo_test(options)?;
     let mut running = cargo.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
