@@ -234,24 +234,23 @@ meets the input chain. That chain is right; it is only not asked.",
     }
 
     fn expect_page(&self, address: IpAddr, port: u16, means: &str, tone: Tone) -> Result<()> {
-        match self.try_from_laptop(address, port, means, tone)? {
-            Answer::Page(_) => Ok(()),
-            answer => bail!("port {port} of {address} should be open, and there is {answer}"),
-        }
+        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Page(_)), means, tone)
     }
 
     fn expect_silence(&self, address: IpAddr, port: u16, means: &str) -> Result<()> {
-        match self.try_from_laptop(address, port, means, Tone::Good)? {
-            Answer::Silence => Ok(()),
-            answer => bail!("port {port} of {address} should be closed, and there is {answer}"),
-        }
+        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Silence), means, Tone::Good)
     }
 
-    fn try_from_laptop(&self, address: IpAddr, port: u16, means: &str, tone: Tone) -> Result<Answer> {
-        let to = SocketAddr::new(address, port);
+    /// Have the laptop ask for a page, and show what that means if it is what was to be shown.
+    fn expect(&self, to: SocketAddr, fits: impl Fn(&Answer) -> bool, means: &str, tone: Tone) -> Result<()> {
         let answer = web::get(&self.lab.lan, to)?;
-        stage::finding(&format!("laptop -> {to}"), &answer.to_string(), means, tone);
-        Ok(answer)
+        let attempt = format!("laptop -> {to}");
+        if fits(&answer) {
+            stage::finding(&attempt, &answer.to_string(), means, tone);
+            return Ok(());
+        }
+        stage::finding(&attempt, &answer.to_string(), "not as it should be", Tone::Bad);
+        bail!("{to} should be {means}, and there is {answer}")
     }
 }
 
