@@ -1,0 +1,203 @@
+//! README and docs say what is so: each command in them is run, or is known to be run elsewhere, and each name is the code's.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use fw_common::Reason;
+use fw_tests::{
+    lab::{Lab, Mode, PI4, Transport, command, netfilter::CLOSED_TARGET},
+    tests,
+};
+use fw_user::cli::Cli;
+
+tests! {
+    every_command_block_works_as_it_stands;
+    every_command_in_a_sentence_is_understood;
+    every_reason_stands_in_the_manual_with_its_number;
+    every_json_field_stands_in_the_manual;
+    removing_the_pin_by_hand_takes_the_filter_off;
+}
+
+/// Commands that are the very run, or a test of their own.
+const ELSEWHERE: [(&str, &str); 2] =
+    [("cargo xtask demo", "xtask/tests/demo.rs runs it"), ("cargo xtask test", "it is what runs this test")];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// README and docs, with their names.
+fn pages() -> Result<Vec<(String, String)>> {
+    let mut paths = vec![root().join("README.md")];
+    for entry in fs::read_dir(root().join("docs"))? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.sort_unstable();
+    paths.into_iter().map(|path| Ok((path.display().to_string(), fs::read_to_string(&path)?))).collect()
+}
+
+/// The lines of the `sh` blocks of a page.
+fn command_lines(page: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut is_shell = false;
+    for line in page.lines() {
+        match line.strip_prefix("```") {
+            Some(language) => is_shell = !is_shell && language == "sh",
+            None if is_shell => lines.push(line),
+            None => {}
+        }
+    }
+    lines
+}
+
+fn every_command_block_works_as_it_stands() -> Result<()> {
+    let mut count = 0;
+    for (name, page) in pages()? {
+        let lab = Lab::without_containers()?;
+        // Pages that change something take for granted that something is attached.
+        lab.fw(&["attach", "eth0", "--allow", "22"])?;
+        for line in command_lines(&page) {
+            run(&lab, line).with_context(|| format!("{name}: {line}"))?;
+            count += 1;
+        }
+    }
+    ensure!(count >= 15, "the pages have {count} commands; are their blocks still marked sh?");
+    Ok(())
+}
+
+fn run(lab: &Lab, line: &str) -> Result<()> {
+    if ELSEWHERE.iter().any(|(known, _)| *known == line) {
+        return Ok(());
+    }
+    let scratch = tempfile::tempdir()?;
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        ["sudo", "fw-user", args @ ..] => lab.fw(args).map(|_| ()),
+        ["git", "clone", "<this", "repository>", "fw", "&&", "cd", "fw"] => {
+            let mut git = Command::new("git");
+            // A checkout made by another user is as good.
+            git.args(["-c", "safe.directory=*", "clone", "--quiet"]).arg(root()).arg(scratch.path().join("fw"));
+            command::run(&mut git)?;
+            ensure!(scratch.path().join("fw/README.md").exists(), "the clone has no README");
+            Ok(())
+        }
+        ["cargo", args @ ..] => {
+            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            command::run(cargo.args(["--quiet"]).args(args).current_dir(root())).map(|_| ())
+        }
+        ["sudo", "install", options @ .., program, "/usr/local/sbin/"] => {
+            let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+            let program = target.join(program.strip_prefix("target/").context("cargo builds into target")?);
+            command::run(Command::new("install").args(options).arg(program).arg(scratch.path()))?;
+            let said = command::run(Command::new(scratch.path().join("fw-user")).arg("--version"))?;
+            ensure!(said.starts_with("fw-user "), "the installed program says {said}");
+            Ok(())
+        }
+        _ => bail!("no test runs this command"),
+    }
+}
+
+/// Spans between single backticks that start with the command's name.
+fn every_command_in_a_sentence_is_understood() -> Result<()> {
+    let mut count = 0;
+    for (name, page) in pages()? {
+        for span in page.split('`').skip(1).step_by(2) {
+            let words: Vec<&str> = span.strip_prefix("sudo ").unwrap_or(span).split_whitespace().collect();
+            // Words in capitals stand for something.
+            let is_pattern = words.iter().any(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase()));
+            if words.first() == Some(&"fw-user") && words.len() > 1 && !is_pattern {
+                Cli::try_parse_from(&words).with_context(|| format!("{name}: {span}"))?;
+                count += 1;
+            }
+        }
+    }
+    ensure!(count >= 3, "the pages have {count} such commands");
+    Ok(())
+}
+
+fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
+    let manual = fs::read_to_string(root().join("docs/reasons.md"))?;
+    let rows: BTreeSet<String> = manual
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains('`'))
+        .filter_map(|line| {
+            line.split(" |").take(2).map(|cell| cell.trim_matches(['|', ' '])).collect::<Vec<_>>().join(" ").into()
+        })
+        .filter(|row| row.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    let reasons: BTreeSet<String> =
+        Reason::ALL.iter().map(|&reason| format!("{} `{}`", reason as u8, reason.name())).collect();
+    assert_eq!(rows, reasons);
+    Ok(())
+}
+
+/// Every key that the commands print stands in backticks in the manual.
+fn every_json_field_stands_in_the_manual() -> Result<()> {
+    fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                for (key, value) in fields {
+                    found.insert(key.clone());
+                    // Its keys are the reasons, which have a page of their own.
+                    if key != "reasons" {
+                        keys(value, found);
+                    }
+                }
+            }
+            serde_json::Value::Array(values) => values.iter().for_each(|value| keys(value, found)),
+            _ => {}
+        }
+    }
+    let lab = Lab::without_containers()?;
+    let mut found = BTreeSet::new();
+    for args in [
+        &["attach", "eth0", "--allow", "22", "--json"][..],
+        &["allow", "80", "--json"],
+        &["deny", "80", "--json"],
+        &["status", "--json"],
+        &["stats", "--json"],
+        &["detach", "eth0", "--json"],
+    ] {
+        keys(&serde_json::from_str(&lab.fw(args)?)?, &mut found);
+    }
+    let manual = fs::read_to_string(root().join("docs/json.md"))?;
+    let documented: BTreeSet<&str> = manual
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .map(|span| span.trim_start_matches("interfaces[]").trim_start_matches('.').trim_end_matches("[]"))
+        .collect();
+    let missing: Vec<_> =
+        found.iter().filter(|key| !documented.contains(key.as_str()) && *key != "interfaces").collect();
+    ensure!(missing.is_empty(), "docs/json.md lacks {missing:?}");
+    Ok(())
+}
+
+/// The README's way back in without the command.
+fn removing_the_pin_by_hand_takes_the_filter_off() -> Result<()> {
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let pin = readme
+        .split('`')
+        .find_map(|span| span.strip_prefix("sudo rm /sys/fs/bpf/"))
+        .context("the README says which file to remove")?;
+    let lab = Lab::new()?;
+    let server = lab.container(0).serve_tcp(CLOSED_TARGET)?;
+    lab.attach(Mode::Native, "22")?;
+    lab.is_closed(&server, Transport::Tcp, PI4, 9125)?;
+    fs::remove_file(lab.fw.bpffs().join(pin))?;
+    // The kernel takes its time over a link that only the pin held.
+    fw_tests::lab::wait::until("the filter is off", || {
+        Ok((!lab.pi.run("ip -details link show eth0")?.contains("xdp")).then_some(()))
+    })?;
+    lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
+    // What is left is recognized, and goes.
+    lab.fw(&["detach", "--all"])?;
+    lab.nothing_is_left_behind()
+}
