@@ -187,10 +187,17 @@ where
     if ports.destination == 0 {
         return if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort };
     }
+    let opens_connection = matches!(protocol, PortProtocol::Tcp) && ports.opens_connection();
     let class = lookups.class(protocol, ports.destination);
-    let sent = may_answer(lookups, protocol, ports);
+    // What most of a flood ends at; nothing below could let it pass.
+    if class == CLASS_CLOSED && opens_connection && !packet.from_this_network {
+        return Reason::ClosedPort;
+    }
+    // A SYN answers nothing, and where nothing ever left from a port nothing is answered there: no look-up for either.
+    let sent =
+        if opens_connection { Sent { unicast: 0, multicast: 0 } } else { lookups.sent(protocol, ports.destination) };
     let is_udp = matches!(protocol, PortProtocol::Udp);
-    // What most of a flood ends at: nothing below could let the packet pass, so its addresses need not be looked at.
+    // The same once more for what is no SYN, so that its addresses need not be looked at.
     if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !is_udp && !packet.from_this_network {
         return Reason::ClosedPort;
     }
@@ -225,16 +232,7 @@ pub(crate) fn lets_in<L: AddressLookups<A>, A: Address>(lookups: &L, class: u16,
     }
 }
 
-/// Which kinds of request the packet might answer. A SYN answers none, so a flood of them costs no look-up, and where nothing ever
-/// left from a port nothing is answered there.
-#[inline(always)]
-fn may_answer<L: Lookups>(lookups: &L, protocol: PortProtocol, ports: &transport::Ports) -> Sent {
-    if matches!(protocol, PortProtocol::Tcp) && ports.opens_connection() {
-        return Sent { unicast: 0, multicast: 0 };
-    }
-    lookups.sent(protocol, ports.destination)
-}
-
+/// Whether the packet answers something that left.
 #[inline(always)]
 fn answers<L, A>(
     lookups: &L,

@@ -18,6 +18,8 @@ const RUSTC: &str = "1.95.0";
 const TARGET: &str = "bpfel-unknown-none";
 /// aya-ebpf's bindings differ by machine only in what we do not use (registers, for probes), but would be named after the builder's.
 const BINDINGS: &str = "--cfg=bpf_target_arch=\"x86_64\"";
+/// Unsigned "less than" in one instruction, which every kernel since 4.14 has.
+const INSTRUCTIONS: &str = "-Ctarget-cpu=v2";
 
 /// What can be built.
 #[derive(Clone, Copy)]
@@ -55,7 +57,8 @@ pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
     let folders = remap::Folders::find(rust_src::provide(RUSTC)?)?;
     let mut cargo = cargo("build", &folders);
     let linked_by = format!("-Clinker={}", linker::provide()?.display());
-    let mut flags = vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into()];
+    let mut flags =
+        vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into(), INSTRUCTIONS.into()];
     flags.extend(folders.flags());
     cargo.args(["--bin", program.bin()]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     wrapper::put_before_rustc(&mut cargo)?;
