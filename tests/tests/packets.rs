@@ -1,7 +1,10 @@
 //! The packet builders, checked by another parser and by packets that are known from elsewhere.
 
 use etherparse::{NetSlice, SlicedPacket, TcpHeader, TransportSlice, UdpHeader, checksum::Sum16BitWords};
-use fw_tests::packet::eth;
+use fw_tests::{
+    cases,
+    packet::{eth, words},
+};
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
@@ -89,4 +92,12 @@ fn only_keeps_the_headers_in_front_honest_and_cut_does_not() {
     assert_eq!((only.len(), &only[16..18]), (14 + 20 + 8, &[0, 28][..]));
     let cut = eth().ipv4().tcp(1, 2).cut(14 + 20 + 8);
     assert_eq!((cut.len(), &cut[16..18]), (14 + 20 + 8, &[0, 40][..]));
+}
+
+#[test]
+fn every_frame_of_the_table_can_be_told_in_words() {
+    for row in cases::all() {
+        let told = words(&row.frame);
+        assert!(told.starts_with(&format!("{} bytes", row.frame.len())), "{}: {told}", row.name);
+    }
 }

@@ -1,7 +1,7 @@
 //! What a host's own DHCP client waits for.
 
 use fw_common::{
-    PortProtocol::{Tcp, Udp, UdpLite},
+    PortProtocol::{self, Tcp, Udp, UdpLite},
     Reason::{Allowed, ClosedPort, Essential, TinyFragment},
 };
 
@@ -88,10 +88,26 @@ fn dhcpv6() -> Vec<Row> {
 }
 
 fn guards() -> Vec<Row> {
-    let mut rows = both("TCP with the ports of a DHCP answer is closed", |it, ip| {
+    let mut rows = Vec::new();
+    // The rule keeps the port from being closed to all, which would settle it before anything else is looked at.
+    for protocol in PortProtocol::ALL.into_iter().filter(|&protocol| protocol != Udp) {
+        rows.push(
+            row(format!("{protocol} with the ports of a DHCP answer is closed where the port is open to others"))
+                .allow(&format!("68/{protocol}@203.0.113.0/24"))
+                .receives(eth().ipv4().ports(protocol, 67, 68), ClosedPort)
+                .under(protocol, 68),
+        );
+        rows.push(
+            row(format!("{protocol} with the ports of a DHCPv6 answer is closed where the port is open to others"))
+                .allow(&format!("546/{protocol}@[2001:db8:f::]/48"))
+                .receives(eth().ipv6().from("fe80::1").ports(protocol, 547, 546), ClosedPort)
+                .under(protocol, 546),
+        );
+    }
+    rows.extend(both("TCP with the ports of a DHCP answer is closed", |it, ip| {
         let (server, client) = ip.pick((67, 68), (547, 546));
         it.receives(ip.between(PEER, HOST).tcp(server, client).syn(), ClosedPort).under(Tcp, client)
-    });
+    }));
     rows.extend([
         row("TCP with the ports of a DHCPv6 answer from a link-local address is closed")
             .receives(eth().ipv6().from("fe80::1").tcp(547, 546).syn(), ClosedPort)

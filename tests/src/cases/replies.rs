@@ -93,6 +93,30 @@ fn near_misses() -> Vec<Row> {
             }));
         }
     }
+    // Something did leave from that port by the answer's transport, but to somebody else.
+    for protocol in PortProtocol::ALL {
+        for answer in PortProtocol::ALL.into_iter().filter(|&answer| answer != protocol) {
+            rows.extend(both(format!("{answer} does not answer {protocol} where it answers another"), |it, ip| {
+                let other = match answer {
+                    Tcp => ip.between(HOST, PEER).tcp(45_000, 443).syn().erased(),
+                    answer => ip.between(HOST, PEER).ports(answer, 45_000, 443),
+                };
+                let frame = ip.between(SERVER, HOST).ports(answer, 443, 45_000);
+                it.sent(request(ip, protocol))
+                    .sent(other)
+                    .receives(frame, ClosedPort)
+                    .under(answer, 45_000)
+                    .remembering(2)
+            }));
+        }
+    }
+    rows.extend(every_transport("what left from port 0 is not answered: port 0 is closed", |it, ip, protocol| {
+        let out = match protocol {
+            Tcp => ip.between(HOST, SERVER).tcp(0, 443).syn().erased(),
+            other => ip.between(HOST, SERVER).ports(other, 0, 443),
+        };
+        it.sent(out).receives(ip.between(SERVER, HOST).ports(protocol, 443, 0), ClosedPort).under(protocol, 0)
+    }));
     rows
 }
 
