@@ -51,10 +51,16 @@ async fn present(name: &str) -> Result<Option<Interface>> {
 
 /// Print what a command came to. A reader that has left is no error.
 fn print(text: &str) -> Result<()> {
+    has_reader(text).map(|_| ())
+}
+
+/// Print one report of many, and say whether anybody reads them still.
+fn has_reader(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crossterm::{cursor, queue, terminal};
 
-use super::{attached, json, print};
+use super::{attached, has_reader, json, print};
 use crate::{
     Result,
     bpf::{counters::Counters, flows, meta::Record, pins::Pins, policy_map::PolicyMap},
@@ -55,12 +55,14 @@ fn render(now: &[InterfaceStats], as_json: bool, before: Option<(&[InterfaceStat
     if as_json { json(&stats::Json::new(now)) } else { Ok(stats::text(now, before)) }
 }
 
-/// One report after another, for files and programs.
+/// One report after another, for files and programs, as long as somebody reads them.
 async fn repeat(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()> {
     let mut ticks = tokio::time::interval(interval);
     loop {
         tokio::select! {
-            _ = ticks.tick() => print(&render(&read(pins, args)?, args.json, None)?)?,
+            _ = ticks.tick() => if !has_reader(&render(&read(pins, args)?, args.json, None)?)? {
+                return Ok(());
+            },
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }
