@@ -11,7 +11,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{namespace::Namespace, wait::PATIENCE};
 
-const WORDS: &[u8] = b"to the echo server and back";
+/// What echo servers are sent.
+pub const WORDS: &[u8] = b"to the echo server and back";
 
 /// The address that stands for every address of this host, in the family of `address`.
 #[must_use]

@@ -11,6 +11,8 @@ use nix::{
     unistd::Pid,
 };
 
+use super::wait;
+
 /// A running program. It is killed when dropped.
 #[derive(Debug)]
 pub struct Process(Child);
@@ -40,13 +42,21 @@ impl Process {
         Ok(self.0.try_wait()?)
     }
 
+    /// Wait until it has ended.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub fn await_end(&mut self) -> Result<ExitStatus> {
+        wait::until("a program to end", || self.ended())
+    }
+
     /// Ask it to end, and wait until it has.
     ///
     /// # Errors
-    /// It has ended already.
+    /// It has ended already, or does not end.
     pub fn stop(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::SIGTERM)?;
-        Ok(self.0.wait()?)
+        self.await_end()
     }
 
     fn pid(&self) -> Result<Pid> {

@@ -88,3 +88,71 @@ impl InterfaceStats {
         self.port(proto, port).map_or(0, |entry| entry.dropped)
     }
 }
+
+/// The answer of `status --json`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// One for each interface that has pins.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Bytes that all maps take.
+    pub map_memory: u64,
+    /// How many flows each of the two tables holds; nothing where nothing is attached.
+    pub flow_capacity: Option<u32>,
+}
+
+/// One attachment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InterfaceStatus {
+    /// The interface's name.
+    pub name: String,
+    /// `active`, or what is wrong.
+    pub state: String,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// `tcx`, `clsact` or `none`.
+    pub egress: String,
+    /// When it was attached first, RFC 3339.
+    pub since: String,
+    /// Who attached.
+    pub uid: u32,
+    /// The version of `fw-user` that attached last.
+    pub version: String,
+    /// Bytes that this interface's own maps take.
+    pub map_memory: u64,
+    /// The open ports.
+    pub allow: Vec<String>,
+    /// The IP protocols without ports that may come in.
+    pub allow_proto: Vec<String>,
+    /// `drop` or `pass`.
+    pub forward: String,
+}
+
+/// One interface in the answers of `attach --json`, `allow --json` and `deny --json`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The interface's name.
+    pub name: String,
+    /// Of `attach`: the mode.
+    pub mode: Option<String>,
+    /// Of `attach`: whether a filter was there before.
+    pub replaced: Option<bool>,
+    /// Of `allow` and `deny`: whether the policy is another one now.
+    pub changed: Option<bool>,
+    /// The open ports.
+    pub allow: Vec<String>,
+    /// The IP protocols without ports that may come in.
+    pub allow_proto: Vec<String>,
+    /// `drop` or `pass`.
+    pub forward: String,
+}
+
+/// The answer of a command that changes something.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Changes {
+    /// One for each interface.
+    pub interfaces: Vec<Change>,
+}

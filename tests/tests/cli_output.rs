@@ -1,0 +1,179 @@
+//! How output behaves: pipes that break, terminals and their absence.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::fd::AsFd,
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, Mode, PI4, process::Process, wait::PATIENCE},
+    tests,
+};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::{Winsize, openpty},
+    sys::signal::Signal,
+};
+
+tests! {
+    a_reader_that_has_left_is_no_error;
+    output_has_no_escape_codes_off_a_terminal;
+    stats_are_live_on_a_terminal_until_interrupted;
+    once_is_once_on_a_terminal_too;
+    stats_repeat_when_asked_to;
+}
+
+const ESCAPE: &str = "\u{1b}";
+
+/// A filter that has counted something.
+fn filter_at_work() -> Result<Lab> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22,80,443")?;
+    lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
+    lab.await_stats("a drop", |stats| stats.dropped_at("udp", 9125) == 1)?;
+    Ok(lab)
+}
+
+/// As `fw-user stats | head -1` does, but with the reader gone before anything is written.
+fn a_reader_that_has_left_is_no_error() -> Result<()> {
+    let lab = filter_at_work()?;
+    for args in [
+        &["stats"][..],
+        &["stats", "--json"],
+        &["status"],
+        &["status", "--json"],
+        &["allow", "8080"],
+        &["deny", "8080"],
+        &["attach", "eth0", "--allow", "22"],
+        &["--help"],
+        &["stats", "--help"],
+        &["detach", "eth0"],
+    ] {
+        let (reader, writer) = io::pipe()?;
+        drop(reader);
+        let output = lab.fw.command(&lab.pi, args).stdout(writer).stderr(Stdio::piped()).spawn()?.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success() && said.is_empty(), "{args:?} ended with {}: {said}", output.status);
+    }
+    Ok(())
+}
+
+fn output_has_no_escape_codes_off_a_terminal() -> Result<()> {
+    let lab = filter_at_work()?;
+    for args in [
+        &["stats"][..],
+        &["stats", "--json"],
+        &["status"],
+        &["allow", "8080"],
+        &["attach", "eth0", "--allow", "22"],
+        &["attach", "--help"],
+        &["stats", "eth7"],
+        &["attach", "eth0", "--allow", "70000"],
+        &["attach", "eth0", "--no-such-option"],
+        &["detach", "eth0"],
+    ] {
+        let output = lab.fw.command(&lab.pi, args).env("TERM", "xterm-256color").output()?;
+        for said in [output.stdout, output.stderr] {
+            let said = String::from_utf8(said)?;
+            assert!(!said.contains(ESCAPE), "{args:?} printed {said:?}");
+        }
+    }
+    Ok(())
+}
+
+/// A program on a terminal, and what can be read from there.
+struct OnTerminal {
+    program: Process,
+    screen: File,
+}
+
+impl OnTerminal {
+    fn start(lab: &Lab, args: &[&str], no_color: bool) -> Result<Self> {
+        let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(Some(&size), None)?;
+        let mut command = lab.fw.command(&lab.pi, args);
+        command.env("TERM", "xterm-256color").stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        Ok(Self { program: Process::start(&mut command)?, screen: terminal.master.into() })
+    }
+
+    /// Everything that is printed until it satisfies, or until the end.
+    fn read_until(&mut self, enough: impl Fn(&str) -> bool) -> Result<String> {
+        let mut text = String::new();
+        let mut buffer = [0; 4096];
+        while !enough(&text) {
+            let ready =
+                poll(&mut [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)], PollTimeout::try_from(PATIENCE)?)?;
+            ensure!(ready == 1, "nothing more comes after {text:?}");
+            // The other end of a terminal is reported as an error, not as the end of a file.
+            let Ok(length @ 1..) = self.screen.read(&mut buffer) else { break };
+            text += std::str::from_utf8(&buffer[..length])?;
+        }
+        Ok(text)
+    }
+}
+
+/// Drawn over and over, with new numbers, until Ctrl-C; the filter stays.
+fn stats_are_live_on_a_terminal_until_interrupted() -> Result<()> {
+    let lab = filter_at_work()?;
+    for no_color in [false, true] {
+        let mut view = OnTerminal::start(&lab, &["stats", "--interval", "0.1"], no_color)?;
+        let before = lab.stats("eth0")?.dropped_at("udp", 9125);
+        view.read_until(|text| text.contains("9125/udp"))?;
+        lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
+        // Port, state, passed and dropped stand in columns.
+        let row = format!("9125/udpclosed0{}", before + 1);
+        let text = view.read_until(|text| text.replace(' ', "").contains(&row))?;
+        assert!(text.contains(ESCAPE), "the screen is drawn anew: {text:?}");
+        if no_color {
+            // "\x1b[...m" sets a colour; moving about on the screen is something else.
+            let colours = text.split(ESCAPE).skip(1).filter(|code| {
+                code.trim_start_matches('[')
+                    .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+                    .starts_with('m')
+            });
+            assert_eq!(colours.count(), 0, "NO_COLOR is set: {text:?}");
+        }
+        view.program.signal(Signal::SIGINT)?;
+        let status = view.program.await_end()?;
+        assert!(status.success(), "Ctrl-C ended it with {status}");
+    }
+    assert_eq!(lab.stats("eth0")?.dropped_at("udp", 9125), 3, "the filter goes on");
+    Ok(())
+}
+
+fn once_is_once_on_a_terminal_too() -> Result<()> {
+    let lab = filter_at_work()?;
+    for args in [&["stats", "--once"][..], &["stats", "--json"]] {
+        let mut view = OnTerminal::start(&lab, args, false)?;
+        let text = view.read_until(|_| false)?;
+        assert!(view.program.await_end()?.success());
+        assert!(text.contains("9125"), "{text:?}");
+    }
+    Ok(())
+}
+
+fn stats_repeat_when_asked_to() -> Result<()> {
+    let lab = filter_at_work()?;
+    let (reader, writer) = io::pipe()?;
+    let mut command = lab.fw.command(&lab.pi, ["stats", "--json", "--interval", "0.1"]);
+    let mut program = Process::start(command.stdout(writer))?;
+    // The command still holds the pipe's other end.
+    drop(command);
+    let mut lines = BufReader::new(reader).lines();
+    for _ in 0..3 {
+        let line = lines.next().context("three answers")??;
+        let answer: serde_json::Value = serde_json::from_str(&line)?;
+        assert_eq!(answer["interfaces"][0]["name"], "eth0");
+    }
+    drop(lines);
+    let status = program.await_end()?;
+    assert!(status.success(), "the reader left, and it ended with {status}");
+    Ok(())
+}
