@@ -33,30 +33,44 @@ pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// A container engine.
 pub(crate) const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
+/// Its command, which Debian 12 still has in docker.io.
+pub(crate) const DOCKER_CLI: Tool = Tool { program: "docker", package: "docker-cli" };
 /// What runs in a container without any library.
 pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
-    let missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
+    let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let mut install = Command::new("apt-get");
-    install
-        .args(["install", "--yes", "--no-install-recommends"])
-        .args(&missing)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    let install = |packages: &[&str]| {
+        let mut install = Command::new("apt-get");
+        install.args(["install", "--yes", "--no-install-recommends"]).args(packages);
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        install
+    };
     if !is_debian() {
-        bail!("programs are missing; on Debian they are installed by `{}`", command::line(&install));
+        bail!("programs are missing; on Debian they are installed by `{}`", command::line(&install(&missing)));
     }
+    if root::is_root() {
+        eprintln!("programs are missing; reading the lists of Debian's packages: apt-get update");
+        command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
+    }
+    missing.retain(|package| *package != DOCKER_CLI.package || is_known(package));
+    let mut install = install(&missing);
     if !root::is_root() {
         bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
     }
-    eprintln!("installing what is missing: {}", command::line(&install));
-    command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
-    command::output(&mut install)?;
-    Ok(())
+    if missing.contains(&DOCKER.package) && Path::new("/run/systemd/system").exists() {
+        eprintln!("docker.io starts its service when it is installed; `systemctl disable --now docker` stops it again");
+    }
+    eprintln!("installing them: {}", command::line(&install));
+    command::output(&mut install).map(drop)
+}
+
+fn is_known(package: &str) -> bool {
+    command::output(Command::new("apt-cache").args(["show", package])).is_ok()
 }
 
 /// Where a program is; also where only root's shell would look.

@@ -27,9 +27,8 @@ pub(crate) struct Options {
     only: Option<String>,
 }
 
-/// What the tests start.
-const TOOLS: [Tool; 5] =
-    [debian::IP, debian::NFT, debian::DOCKER, debian::BUSYBOX, Tool { program: "ethtool", package: "ethtool" }];
+/// What the tests start, beside what every Debian has.
+const TOOLS: [Tool; 5] = [debian::IP, debian::NFT, debian::DOCKER, debian::DOCKER_CLI, debian::BUSYBOX];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     debian::provide(&TOOLS)?;
