@@ -123,10 +123,13 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
     let name = &interface.name;
     let found = state(pins, name, Some(interface))?;
     if found == State::Stale {
-        clear(pins, name, None).await?;
+        clear(pins, name, Some(interface)).await?;
     }
-    let attempt =
-        if found == State::Ours { replace(pins, interface, plan) } else { attach_anew(pins, interface, plan) };
+    let attempt = if found == State::Ours {
+        replace(pins, interface, plan).await
+    } else {
+        attach_anew(pins, interface, plan).await
+    };
     match attempt {
         Err(error) if found != State::Ours => {
             // The first failure is the one to tell of.
@@ -152,14 +155,14 @@ fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
     }
 }
 
-fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let mut ebpf = load(pins, name, plan)?;
     PolicyMap::open(pins, name)?.write(&plan.policy)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
     let mut record = Record::now(interface.index, Mode::Native, Egress::None)?;
     if plan.replies {
-        record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook)?;
+        record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
         write_record(&mut ebpf, &record)?;
     }
     record.mode = ingress::attach(ingress::load(&mut ebpf)?, pins, interface, plan.mode)?;
@@ -167,7 +170,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     Ok(Attached { record, replaced: false, ebpf })
 }
 
-fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let before = Record::read(pins, name)?;
     let mut ebpf = load(pins, name, plan)?;
@@ -175,9 +178,11 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
         Record { since: before.since, mode: before.mode, ..Record::now(interface.index, before.mode, before.egress)? };
     match (before.egress, plan.replies) {
         (Egress::None, true) => {
-            record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook)?;
+            record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
         }
-        (_, true) => egress::replace(egress::load(&mut ebpf)?, pins, name, before.egress)?,
+        (_, true) => {
+            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, before.egress).await?;
+        }
         // Without replies what is noted of what leaves does no harm; detaching takes the program off.
         (_, false) => {}
     }
@@ -201,7 +206,10 @@ pub async fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
 
 async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
     // Without a record there is at most a TCX link, whose pin is enough.
-    let egress = Record::read(pins, name).map_or(Egress::None, |record| record.egress);
+    let record = Record::read(pins, name).ok();
+    let egress = record.as_ref().map_or(Egress::None, |record| record.egress);
+    // Another interface that took over the name has nothing of ours.
+    let interface = interface.filter(|interface| record.is_some_and(|record| record.ifindex == interface.index));
     ingress::detach(pins, name)?;
     egress::detach(pins, name, interface, egress).await?;
     pins.remove(name)

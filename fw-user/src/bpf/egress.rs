@@ -43,7 +43,7 @@ pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
 ///
 /// # Errors
 /// [`Error::NoEgress`].
-pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, hook: Hook) -> Result<Egress> {
+pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, hook: Hook) -> Result<Egress> {
     let name = &interface.name;
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
@@ -63,10 +63,19 @@ pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface,
         Err(error) => return Err(failed(error.into())),
     };
     let options = NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() };
-    let id = program
+    let link = program
         .attach_with_options(name, TcAttachType::Egress, TcAttachOptions::Netlink(options))
-        .map_err(|error| failed(error.into()))?;
-    keep(program.take_link(id).map_err(|error| failed(error.into()))?);
+        .and_then(|id| program.take_link(id));
+    match link {
+        Ok(link) => keep(link),
+        Err(error) => {
+            if own_qdisc {
+                // The first failure is the one to tell of.
+                let _unused = clsact::remove_empty(interface).await;
+            }
+            return Err(failed(error.into()));
+        }
+    }
     Ok(Egress::Clsact { own_qdisc })
 }
 
@@ -79,28 +88,41 @@ fn already_there(error: &TcError) -> bool {
     matches!(error, TcError::NetlinkError(error) if error.raw_os_error() == Some(Errno::EEXIST as i32))
 }
 
-/// Put a loaded program in the place of the attached one, with no packet between them.
+/// Put a loaded program in the place of the attached one, with no packet between them. A clsact filter that somebody has taken away
+/// is put back. Returns what is to be taken off one day.
 ///
 /// # Errors
-/// [`Error::BadPin`], [`Error::Kernel`].
-pub fn replace(program: &mut SchedClassifier, pins: &Pins, interface: &str, egress: Egress) -> Result<()> {
-    let failed = |error: ProgramError| Error::kernel(format!("replacing the egress program of {interface}"), error);
+/// [`Error::BadPin`], [`Error::NoEgress`], [`Error::Kernel`].
+pub async fn replace(
+    program: &mut SchedClassifier,
+    pins: &Pins,
+    interface: &Interface,
+    egress: Egress,
+) -> Result<Egress> {
+    let name = &interface.name;
+    let failed = |error: ProgramError| Error::kernel(format!("replacing the egress program of {name}"), error);
     match egress {
-        Egress::None => Ok(()),
+        Egress::None => {}
         Egress::Tcx => {
-            let path = pins.egress_link(interface);
+            let path = pins.egress_link(name);
             let bad =
                 |error: aya::programs::links::LinkError| Error::BadPin { path: path.clone(), source: error.into() };
             let pinned = PinnedLink::from_pin(&path).map_err(bad)?;
             let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(bad)?;
-            program.attach_to_link(link).map(|_| ()).map_err(failed)
+            program.attach_to_link(link).map_err(failed)?;
         }
-        Egress::Clsact { .. } => {
-            let id = program.attach_to_link(clsact_link(interface)?).map_err(failed)?;
+        Egress::Clsact { .. } if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? => {
+            let id = program.attach_to_link(clsact_link(name)?).map_err(failed)?;
             keep(program.take_link(id).map_err(failed)?);
-            Ok(())
+        }
+        Egress::Clsact { own_qdisc: before } => {
+            return match attach(program, pins, interface, Hook::Clsact).await? {
+                Egress::Clsact { own_qdisc } => Ok(Egress::Clsact { own_qdisc: before || own_qdisc }),
+                other => Ok(other),
+            };
         }
     }
+    Ok(egress)
 }
 
 fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
