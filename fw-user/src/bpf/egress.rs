@@ -14,9 +14,11 @@ use nix::errno::Errno;
 use super::{clsact, meta::Egress, object, pins::Pins};
 use crate::{Error, Result, interface::Interface};
 
-/// Our place among the clsact filters. A fixed one, so that it is found again.
-const PRIORITY: u16 = 0xf1e0;
-const HANDLE: TcHandle = TcHandle::new(0, 1);
+/// Our place among the clsact filters. A fixed one, so that it is found again, and the first one: a filter that accepts a packet ends
+/// the list, and answers to what was not seen would be dropped. Ours lets every packet go on.
+const PRIORITY: u16 = 1;
+/// Tells our filter from other BPF filters of that priority.
+const HANDLE: TcHandle = TcHandle::new(0, 0xf1e0);
 
 /// Which hook to use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,7 +50,8 @@ pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Inte
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
     if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
-        let order = TcAttachOptions::TcxOrder(LinkOrder::last());
+        // First for the same reason as with clsact.
+        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
         let link = program
             .attach_with_options(name, TcAttachType::Egress, order)
             .and_then(|id| program.take_link(id))
