@@ -6,7 +6,7 @@ use crate::{
     address::{Address, V4, V6},
     flow::{FlowKind, timeout},
     frame::Frame,
-    protocol::PortProtocol,
+    protocol::{PortProtocol, number},
     reason::{Reason, Verdict},
     wire::{
         Addresses, Packet, Piece,
@@ -152,7 +152,8 @@ where
     A: Address,
 {
     let is_later = matches!(packet.piece, Piece::Later);
-    if packet.from_this_network {
+    // A switch that snoops multicast asks who listens from 0.0.0.0 (RFC 4541, 2.1.1), and stops sending to hosts that never hear it.
+    if packet.from_this_network && packet.protocol != number::IGMP {
         Reason::Martian
     } else if is_later && A::LATER_FRAGMENT_IS_ANONYMOUS {
         Reason::Fragment
