@@ -4,8 +4,8 @@ mod tally;
 
 use std::{
     env,
-    io::{BufRead as _, BufReader},
-    process::{Command, ExitCode, Stdio},
+    io::{self, BufRead as _, BufReader, IsTerminal as _},
+    process::{Command, ExitCode},
     thread,
 };
 
@@ -35,11 +35,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     root::mount_bpffs()?;
     FwUser::Debug.build()?;
 
+    // One pipe for both, so that cargo's lines (which binary runs) and the runner's stay in order.
+    let (said, pipe) = io::pipe().context("cannot make a pipe")?;
     let mut cargo = cargo_test(options)?;
-    let mut running = cargo.stdout(Stdio::piped()).spawn().context("cannot start `cargo test`")?;
-    let stdout = running.stdout.take().context("standard output was asked to be a pipe")?;
+    let running = cargo.stdout(pipe.try_clone()?).stderr(pipe).spawn();
+    let mut running = running.context("cannot start `cargo test`")?;
+    // It holds the pipe's other end, which must be closed for the last line to be the last.
+    drop(cargo);
     let mut tally = Tally::default();
-    for line in BufReader::new(stdout).lines() {
+    for line in BufReader::new(said).lines() {
         let line = line.context("cannot read what the tests say")?;
         if tally.read(&line) {
             println!("{line}");
@@ -52,8 +56,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     if strict && counts.skipped > 0 {
         println!("\nskipped tests are failures in CI");
     }
+    let nothing = options.only.is_some() && counts == tally::Counts::default();
+    if nothing {
+        println!("\nno test has that in its name");
+    }
     println!("\n{counts}");
-    let good = succeeded && counts.failed == 0 && !(strict && counts.skipped > 0);
+    let good = !nothing && succeeded && counts.failed == 0 && !(strict && counts.skipped > 0);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -64,6 +72,9 @@ fn cargo_test(options: &Options) -> Result<Command> {
     // Most of a lab test is waiting, yet dockerd and the verifier want a processor each.
     let threads = thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     cargo.args(["--show-output", &format!("--test-threads={threads}")]);
+    if io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none() {
+        cargo.env("CARGO_TERM_COLOR", "always");
+    }
     if !root::is_root() {
         eprintln!("the tests need root for network namespaces and BPF: each test binary is started by `sudo -E`");
         let host = command::output(Command::new("rustc").arg("-vV"))?;
