@@ -11,7 +11,7 @@ use fw_tests::lab::{Namespace, PI4};
 
 use super::web;
 
-/// What people run in containers: MQTT, MariaDB, PostgreSQL, Redis, InfluxDB, Portainer, Prometheus, MongoDB.
+/// Ports of what people run in containers: brokers, databases, caches, dashboards.
 const SCANNED: [u16; 9] = [1883, 3306, 5432, 6379, 8086, 9000, 9090, 9125, LAST];
 /// The last port of a round.
 pub(super) const LAST: u16 = 27017;
