@@ -48,8 +48,10 @@ fn control() -> Vec<Row> {
         row("an MLDv2 report behind router alert passes").receives(mld(143).payload(&[0; 16]), Protocol),
         row("an IGMP query passes")
             .receives(eth().ipv4().to("224.0.0.1").options(&[148, 4, 0, 0]).igmp(0x11, [0; 4]), Protocol),
-        row("an IGMP query of a snooping switch, which has no address, passes")
-            .receives(eth().ipv4().from("0.0.0.0").to("224.0.0.1").options(&[148, 4, 0, 0]).igmp(0x11, [0; 4]), Protocol),
+        row("an IGMP query of a snooping switch, which has no address, passes").receives(
+            eth().ipv4().from("0.0.0.0").to("224.0.0.1").options(&[148, 4, 0, 0]).igmp(0x11, [0; 4]),
+            Protocol,
+        ),
         row("an echo request from 0.0.0.0 is no IGMP")
             .receives(eth().ipv4().from("0.0.0.0").to("224.0.0.1").raw(1, &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]), Martian),
         row("an IGMP report passes").receives(eth().ipv4().to("239.1.2.3").igmp(0x16, [239, 1, 2, 3]), Protocol),
