@@ -4,9 +4,8 @@
 //! together again on the packet path. [`from_bytes`](Address::from_bytes) and [`to_bytes`](Address::to_bytes) are the only doors.
 
 use crate::{
-    flow::{FlowKey4, FlowKey6, FlowKind},
     frame::Frame,
-    protocol::{PortProtocol, number},
+    protocol::number,
     wire::{Addresses, transport::Ports},
 };
 
@@ -22,8 +21,6 @@ const DHCPV6_SERVER: u16 = 547;
 
 /// An address of either family. The decision is written once over this trait, and compiled once a family.
 pub trait Address: Copy + Eq {
-    /// The flow table's key.
-    type Key;
     /// The address' bytes.
     type Bytes;
 
@@ -38,9 +35,6 @@ pub trait Address: Copy + Eq {
 
     /// The addresses of a packet, or `None` where the frame's readable part ends before them.
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>>;
-
-    /// The key under which a request was recorded that a packet with these addresses and ports would answer.
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> Self::Key;
 
     /// Whether the IP protocol is the family's ICMP or IGMP, without which a host falls off the network.
     fn is_control(protocol: u8) -> bool;
@@ -57,7 +51,6 @@ pub trait Address: Copy + Eq {
 }
 
 impl Address for V4 {
-    type Key = FlowKey4;
     type Bytes = [u8; 4];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
@@ -76,19 +69,6 @@ impl Address for V4 {
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
         let [source, destination] = frame.words(at)?;
         Some(Addresses { source, destination })
-    }
-
-    #[inline(always)]
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey4 {
-        FlowKey4 {
-            remote: if matches!(kind, FlowKind::Multicast) { 0 } else { addresses.source },
-            local: addresses.destination,
-            remote_port: ports.source.to_be_bytes(),
-            local_port: ports.destination.to_be_bytes(),
-            protocol: protocol.number(),
-            kind: kind as u8,
-            padding: [0; 2],
-        }
     }
 
     #[inline(always)]
@@ -113,7 +93,6 @@ impl Address for V4 {
 }
 
 impl Address for V6 {
-    type Key = FlowKey6;
     type Bytes = [u8; 16];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
@@ -132,19 +111,6 @@ impl Address for V6 {
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>> {
         let [source, destination] = bytemuck::cast::<[u32; 8], [Self; 2]>(frame.words(at)?);
         Some(Addresses { source, destination })
-    }
-
-    #[inline(always)]
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey6 {
-        FlowKey6 {
-            remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
-            local: addresses.destination,
-            remote_port: ports.source.to_be_bytes(),
-            local_port: ports.destination.to_be_bytes(),
-            protocol: protocol.number(),
-            kind: kind as u8,
-            padding: [0; 2],
-        }
     }
 
     #[inline(always)]

@@ -3,8 +3,8 @@
 
 use crate::{
     abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
-    address::{Address, V4, V6},
-    flow::{FlowKind, timeout},
+    address::{V4, V6},
+    flow::{FlowKind, Tracked, timeout},
     frame::Frame,
     protocol::{PortProtocol, number},
     reason::{Reason, Verdict},
@@ -51,7 +51,7 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
 }
 
 /// The look-ups that an address family has tables of its own for.
-pub trait AddressLookups<A: Address> {
+pub trait AddressLookups<A: Tracked> {
     /// Whether a source is in the networks of a class that is neither closed nor open.
     fn is_source_of(&self, class: u16, source: A) -> bool;
 
@@ -127,7 +127,7 @@ fn judge<F, L, A>(
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
-    A: Address,
+    A: Tracked,
 {
     let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
         return Ok(without_ports(frame, packet, lookups));
@@ -149,7 +149,7 @@ fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
-    A: Address,
+    A: Tracked,
 {
     let is_later = matches!(packet.piece, Piece::Later);
     // A switch that snoops multicast asks who listens from 0.0.0.0 (RFC 4541, 2.1.1), and stops sending to hosts that never hear it.
@@ -183,7 +183,7 @@ fn with_ports<F, L, A>(
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
-    A: Address,
+    A: Tracked,
 {
     if ports.destination == 0 {
         return if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort };
@@ -225,7 +225,7 @@ where
 
 /// Whether a class lets a sender in.
 #[inline(always)]
-pub(crate) fn lets_in<L: AddressLookups<A>, A: Address>(lookups: &L, class: u16, sender: A) -> bool {
+pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16, sender: A) -> bool {
     match class {
         CLASS_CLOSED => false,
         CLASS_OPEN => true,
@@ -244,7 +244,7 @@ fn answers<L, A>(
 ) -> bool
 where
     L: AddressLookups<A>,
-    A: Address,
+    A: Tracked,
 {
     let finds = |kind| {
         let key = A::reply_key(addresses, protocol, ports, kind);

@@ -6,8 +6,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    address::{V4, V6},
+    address::{Address, V4, V6},
     protocol::PortProtocol,
+    wire::{Addresses, transport::Ports},
 };
 
 /// Nanoseconds in a second.
@@ -61,6 +62,49 @@ pub struct FlowKey6 {
     pub kind: u8,
     /// Always 0.
     pub padding: [u8; 2],
+}
+
+/// An address whose family has a flow table.
+pub trait Tracked: Address {
+    /// The table's key.
+    type Key;
+
+    /// The key under which a request was recorded that a packet with these addresses and ports would answer.
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> Self::Key;
+}
+
+impl Tracked for V4 {
+    type Key = FlowKey4;
+
+    #[inline(always)]
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey4 {
+        FlowKey4 {
+            remote: if matches!(kind, FlowKind::Multicast) { 0 } else { addresses.source },
+            local: addresses.destination,
+            remote_port: ports.source.to_be_bytes(),
+            local_port: ports.destination.to_be_bytes(),
+            protocol: protocol.number(),
+            kind: kind as u8,
+            padding: [0; 2],
+        }
+    }
+}
+
+impl Tracked for V6 {
+    type Key = FlowKey6;
+
+    #[inline(always)]
+    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey6 {
+        FlowKey6 {
+            remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
+            local: addresses.destination,
+            remote_port: ports.source.to_be_bytes(),
+            local_port: ports.destination.to_be_bytes(),
+            protocol: protocol.number(),
+            kind: kind as u8,
+            padding: [0; 2],
+        }
+    }
 }
 
 /// When a flow was last used, 8 bytes: nanoseconds of `CLOCK_MONOTONIC`.

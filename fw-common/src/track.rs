@@ -1,9 +1,8 @@
 //! What leaves, and what it makes this host expect.
 
 use crate::{
-    address::Address,
     decide::{AddressLookups, Lookups, lets_in},
-    flow::{FlowKind, timeout},
+    flow::{FlowKind, Tracked, timeout},
     frame::Frame,
     protocol::PortProtocol,
     reason::Reason,
@@ -35,7 +34,7 @@ fn note<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<(), Reaso
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
-    A: Address,
+    A: Tracked,
 {
     let Some(protocol) = PortProtocol::from_number(packet.protocol) else { return Ok(()) };
     if matches!(packet.piece, Piece::Later) {

@@ -2,7 +2,6 @@
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::{bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
     maps::{LruHashMap, lpm_trie::Key},
 };
 use fw_common::{
@@ -14,7 +13,8 @@ use fw_common::{
 };
 
 use crate::{
-    maps::{ACTIVE, COARSE_CLOCK, FLOWS4, FLOWS6, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
+    clock::now,
+    maps::{ACTIVE, FLOWS4, FLOWS6, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route,
 };
 
@@ -121,13 +121,6 @@ impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
     fn insert_flow(&self, key: &FlowKey6) {
         insert(&FLOWS6, key);
     }
-}
-
-/// Nanoseconds of `CLOCK_MONOTONIC`, read coarsely where the kernel can: that costs a seventh.
-#[inline(always)]
-pub(crate) fn now() -> u64 {
-    // SAFETY: the helpers take no argument and touch no memory of ours.
-    unsafe { if COARSE_CLOCK.load() == 1 { bpf_ktime_get_coarse_ns() } else { bpf_ktime_get_ns() } }
 }
 
 #[inline(always)]

@@ -7,6 +7,7 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
+mod clock;
 mod count;
 mod egress;
 mod frame;

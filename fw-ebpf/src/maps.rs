@@ -1,7 +1,6 @@
 //! The maps. Their names and shapes are `fw_common::abi`'s; what depends on the machine (CPUs, `--flows`) is set by the loader.
 
 use aya_ebpf::{
-    Global,
     macros::map,
     maps::{Array, LpmTrie, LruHashMap},
 };
@@ -13,10 +12,6 @@ use fw_common::{
     },
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
-
-/// 1 where the kernel has `bpf_ktime_get_coarse_ns` (5.11). A constant to the verifier, which drops the other branch.
-#[unsafe(no_mangle)]
-pub(crate) static COARSE_CLOCK: Global<u8> = Global::new(1);
 
 #[map]
 pub(crate) static FLOWS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);

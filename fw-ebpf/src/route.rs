@@ -16,7 +16,7 @@ use fw_common::{
     wire::Addresses,
 };
 
-use crate::{lookups::now, maps::ROUTES};
+use crate::{clock::now, maps::ROUTES};
 
 /// Linux's number for IPv4 in a routing request.
 const AF_INET: u8 = 2;
