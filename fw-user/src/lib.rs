@@ -6,6 +6,7 @@
 pub mod bpf;
 pub mod cli;
 pub mod commands;
+pub mod connections;
 pub mod error;
 pub mod interface;
 pub mod privilege;

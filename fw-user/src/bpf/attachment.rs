@@ -16,6 +16,7 @@ use super::{
     object,
     pins::Pins,
     policy_map::PolicyMap,
+    seed,
     shape::Shapes,
 };
 use crate::{Error, Result, interface::Interface};
@@ -164,6 +165,7 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
     if plan.replies {
         record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
         write_record(&mut ebpf, &record)?;
+        seed::seed(pins)?;
     }
     record.mode = ingress::attach(ingress::load(&mut ebpf)?, pins, interface, plan.mode)?;
     write_record(&mut ebpf, &record)?;
@@ -179,6 +181,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     match (before.egress, plan.replies) {
         (Egress::None, true) => {
             record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
+            seed::seed(pins)?;
         }
         (_, true) => {
             record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, before.egress).await?;

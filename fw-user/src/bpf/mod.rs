@@ -11,4 +11,5 @@ pub mod object;
 pub mod pins;
 pub mod plain;
 pub mod policy_map;
+pub mod seed;
 pub mod shape;
