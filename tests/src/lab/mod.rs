@@ -127,7 +127,9 @@ impl Lab {
         let far = Namespace::new()?;
         self.lan.run(&format!("ip link add eth9 type veth peer name eth0 netns {}", far.path()))?;
         self.lan.set_address("eth9", &["203.0.113.1/24", "2001:db8:3::1/64"])?;
-        self.lan.run(&format!("ip link set eth9 mtu {mtu}"))?;
+        // By the routes, not by the interface, which would refuse what comes back in larger packets.
+        self.lan.run(&format!("ip route change 203.0.113.0/24 dev eth9 src 203.0.113.1 scope link mtu {mtu}"))?;
+        self.lan.run(&format!("ip -6 route add 2001:db8:3::/64 dev eth9 metric 1 mtu {mtu}"))?;
         self.lan.sysctl("net/ipv4/ip_forward", "1")?;
         self.lan.sysctl("net/ipv6/conf/all/forwarding", "1")?;
         far.set_address("eth0", &["203.0.113.10/24", "2001:db8:3::10/64"])?;
