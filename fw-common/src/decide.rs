@@ -214,7 +214,7 @@ where
     } else {
         Reason::ClosedPort
     };
-    if answers(lookups, &addresses, protocol, ports, sent) {
+    if answers(lookups, packet, &addresses, protocol, ports, sent) {
         Reason::Reply
     } else if is_udp && addresses.source.is_dhcp_answer(ports) {
         Reason::Essential
@@ -237,6 +237,7 @@ pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16,
 #[inline(always)]
 fn answers<L, A>(
     lookups: &L,
+    packet: &Packet<A>,
     addresses: &Addresses<A>,
     protocol: PortProtocol,
     ports: &transport::Ports,
@@ -247,7 +248,7 @@ where
     A: Tracked,
 {
     let finds = |kind| {
-        let key = A::reply_key(addresses, protocol, ports, kind);
+        let key = A::reply_key(addresses, packet.protocol, ports, kind);
         // Answers to a request that was sent to many do not prolong it.
         AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), matches!(kind, FlowKind::Unicast))
     };

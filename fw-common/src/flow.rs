@@ -1,7 +1,8 @@
 //! What left this host, and how long its answers are expected.
 //!
-//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are as
-//! they stand in the packet.
+//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are as they stand in the
+//! packet, and a key is made of whole words, as the kernel hashes it: bytes written singly would have to leave the processor's store
+//! buffer before they could be read as a word.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -32,16 +33,10 @@ pub struct FlowKey4 {
     pub remote: V4,
     /// This host's address on the wire.
     pub local: V4,
-    /// The peer's port, network byte order.
-    pub remote_port: [u8; 2],
-    /// This host's port on the wire, network byte order.
-    pub local_port: [u8; 2],
-    /// IP protocol number.
-    pub protocol: u8,
-    /// A [`FlowKind`].
-    pub kind: u8,
-    /// Always 0.
-    pub padding: [u8; 2],
+    /// The peer's port and this host's, as they follow each other in the packet.
+    pub ports: u32,
+    /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
+    pub class: u32,
 }
 
 /// An IPv6 flow, 40 bytes.
@@ -52,16 +47,10 @@ pub struct FlowKey6 {
     pub remote: V6,
     /// This host's address on the wire.
     pub local: V6,
-    /// The peer's port, network byte order.
-    pub remote_port: [u8; 2],
-    /// This host's port on the wire, network byte order.
-    pub local_port: [u8; 2],
-    /// IP protocol number.
-    pub protocol: u8,
-    /// A [`FlowKind`].
-    pub kind: u8,
-    /// Always 0.
-    pub padding: [u8; 2],
+    /// The peer's port and this host's, as they follow each other in the packet.
+    pub ports: u32,
+    /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
+    pub class: u32,
 }
 
 /// An address whose family has a flow table.
@@ -69,23 +58,21 @@ pub trait Tracked: Address {
     /// The table's key.
     type Key;
 
-    /// The key under which a request was recorded that a packet with these addresses and ports would answer.
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> Self::Key;
+    /// The key under which a request was recorded that a packet of this IP protocol number, with these
+    /// addresses and ports, would answer.
+    fn reply_key(addresses: &Addresses<Self>, protocol: u8, ports: &Ports, kind: FlowKind) -> Self::Key;
 }
 
 impl Tracked for V4 {
     type Key = FlowKey4;
 
     #[inline(always)]
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey4 {
+    fn reply_key(addresses: &Addresses<Self>, protocol: u8, ports: &Ports, kind: FlowKind) -> FlowKey4 {
         FlowKey4 {
             remote: if matches!(kind, FlowKind::Multicast) { 0 } else { addresses.source },
             local: addresses.destination,
-            remote_port: ports.source.to_be_bytes(),
-            local_port: ports.destination.to_be_bytes(),
-            protocol: protocol.number(),
-            kind: kind as u8,
-            padding: [0; 2],
+            ports: ports.word(),
+            class: u32::from_ne_bytes([protocol, kind as u8, 0, 0]),
         }
     }
 }
@@ -94,15 +81,12 @@ impl Tracked for V6 {
     type Key = FlowKey6;
 
     #[inline(always)]
-    fn reply_key(addresses: &Addresses<Self>, protocol: PortProtocol, ports: &Ports, kind: FlowKind) -> FlowKey6 {
+    fn reply_key(addresses: &Addresses<Self>, protocol: u8, ports: &Ports, kind: FlowKind) -> FlowKey6 {
         FlowKey6 {
             remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
             local: addresses.destination,
-            remote_port: ports.source.to_be_bytes(),
-            local_port: ports.destination.to_be_bytes(),
-            protocol: protocol.number(),
-            kind: kind as u8,
-            padding: [0; 2],
+            ports: ports.word(),
+            class: u32::from_ne_bytes([protocol, kind as u8, 0, 0]),
         }
     }
 }

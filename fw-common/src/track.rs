@@ -54,7 +54,7 @@ where
     }
     let swapped = Addresses { source: destination, destination: source };
     let answer = Ports { source: ports.destination, destination: ports.source, tcp_flags: 0 };
-    let key = A::reply_key(&swapped, protocol, &answer, kind);
+    let key = A::reply_key(&swapped, packet.protocol, &answer, kind);
     let is_known = AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), true);
     if !is_known && (!is_tcp || ports.opens_connection()) {
         AddressLookups::<A>::insert_flow(lookups, &key);

@@ -43,8 +43,8 @@ fn current() -> String {
     layout!(text, PortCounter { passed, dropped });
     layout!(text, Route { destination, asked, forwarded });
     layout!(text, Meta { abi, ifindex, attached_at, netns, uid, mode, egress, padding, version });
-    layout!(text, FlowKey4 { remote, local, remote_port, local_port, protocol, kind, padding });
-    layout!(text, FlowKey6 { remote, local, remote_port, local_port, protocol, kind, padding });
+    layout!(text, FlowKey4 { remote, local, ports, class });
+    layout!(text, FlowKey6 { remote, local, ports, class });
     layout!(text, FlowEntry { last_seen });
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: DEFAULT_FLOWS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_OPEN, SOURCE_PREFIX);

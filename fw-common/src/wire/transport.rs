@@ -31,6 +31,13 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// Both ports in one word of memory, as they stand in the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(&self) -> u32 {
+        (((self.source as u32) << 16) | self.destination as u32).to_be()
+    }
+
     /// Whether this is the packet that opens a TCP connection: SYN and not ACK.
     #[inline(always)]
     #[must_use]

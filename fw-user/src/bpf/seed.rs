@@ -56,7 +56,7 @@ impl Tables {
                         source: V4::from_bytes(remote.ip().octets()),
                         destination: V4::from_bytes(local.ip().octets()),
                     };
-                    let key = V4::reply_key(&addresses, protocol, &ports, FlowKind::Unicast);
+                    let key = V4::reply_key(&addresses, protocol.number(), &ports, FlowKind::Unicast);
                     self.flows4.insert(Plain(key), Plain(entry), 0)?;
                 }
                 (SocketAddr::V6(remote), SocketAddr::V6(local)) => {
@@ -64,7 +64,7 @@ impl Tables {
                         source: V6::from_bytes(remote.ip().octets()),
                         destination: V6::from_bytes(local.ip().octets()),
                     };
-                    let key = V6::reply_key(&addresses, protocol, &ports, FlowKind::Unicast);
+                    let key = V6::reply_key(&addresses, protocol.number(), &ports, FlowKind::Unicast);
                     self.flows6.insert(Plain(key), Plain(entry), 0)?;
                 }
                 _ => continue,
