@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Lab, Namespace, Server};
+use super::{Lab, Namespace, Server, wait};
 
 /// A transport protocol that servers listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +75,26 @@ impl Lab {
     /// # Errors
     /// The filter did not drop it, or it arrived.
     pub fn is_closed(&self, server: &Server, transport: Transport, address: IpAddr, port: u16) -> Result<()> {
+        self.is_closed_on("eth0", server, transport, address, port)
+    }
+
+    /// The same on any interface.
+    ///
+    /// # Errors
+    /// As [`Lab::is_closed`].
+    pub fn is_closed_on(
+        &self,
+        interface: &str,
+        server: &Server,
+        transport: Transport,
+        address: IpAddr,
+        port: u16,
+    ) -> Result<()> {
         let name = transport.to_string();
-        let before = (self.stats("eth0")?.dropped_at(&name, port), server.reached());
+        let dropped = || anyhow::Ok(self.stats(interface)?.dropped_at(&name, port));
+        let before = (dropped()?, server.reached());
         let _knocking = self.knock(transport, SocketAddr::new(address, port))?;
-        self.await_stats(format!("a drop at {port}/{name} of {address}"), |stats| {
-            stats.dropped_at(&name, port) > before.0
-        })?;
+        wait::until(format!("a drop at {port}/{name} of {address}"), || Ok((dropped()? > before.0).then_some(())))?;
         ensure!(server.reached() == before.1, "{port}/{name} of {address} is counted as dropped, and yet it arrived");
         Ok(())
     }

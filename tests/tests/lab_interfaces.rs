@@ -1,0 +1,111 @@
+//! More than one interface: each with its own policy and counters, all with the same flows.
+
+use anyhow::{Context, Result};
+use fw_tests::{
+    lab::{LAN4, LAN6, Lab, Mode, PI4, PI6, SECOND_PI4, SECOND_PI6, Transport},
+    tests,
+};
+
+tests! { in both modes:
+    two_interfaces_are_attached_and_detached_at_once;
+    each_interface_has_its_own_policy;
+    a_reply_may_come_in_on_another_interface;
+    a_deleted_interface_leaves_nothing_that_hinders;
+}
+
+fn attach(lab: &Lab, mode: Mode, interfaces: &[&str], allow: &str) -> Result<()> {
+    let mode = mode.to_string();
+    lab.fw(&[&["attach"], interfaces, &["--mode", &mode, "--allow", allow]].concat()).map(drop)
+}
+
+fn two_interfaces_are_attached_and_detached_at_once(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.pi.open_input()?;
+    let server = lab.pi.serve_tcp(9123)?;
+    let all = [PI4, PI6, SECOND_PI4, SECOND_PI6];
+    for address in all {
+        lab.lan.reaches(&server, Transport::Tcp, address, 9123).context("without the filter")?;
+    }
+    attach(&lab, mode, &["eth0", "eth1"], "22")?;
+    for (interface, addresses) in [("eth0", [PI4, PI6]), ("eth1", [SECOND_PI4, SECOND_PI6])] {
+        for address in addresses {
+            lab.is_closed_on(interface, &server, Transport::Tcp, address, 9123)?;
+        }
+    }
+    lab.fw(&["detach", "--all"])?;
+    for address in all {
+        lab.lan.reaches(&server, Transport::Tcp, address, 9123).context("after detach")?;
+    }
+    lab.nothing_is_left_behind()
+}
+
+fn each_interface_has_its_own_policy(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.pi.open_input()?;
+    let server = lab.pi.serve_udp(9123)?;
+    attach(&lab, mode, &["eth0"], "22")?;
+    lab.lan.reaches(&server, Transport::Udp, SECOND_PI4, 9123).context("eth1 has no filter yet")?;
+    attach(&lab, mode, &["eth1"], "22,9123/udp")?;
+    lab.is_closed_on("eth0", &server, Transport::Udp, PI4, 9123)?;
+    lab.lan.reaches(&server, Transport::Udp, SECOND_PI4, 9123)?;
+    lab.fw(&["deny", "9123/udp", "--interface", "eth1"])?;
+    lab.fw(&["allow", "9123/udp", "--interface", "eth0"])?;
+    lab.lan.reaches(&server, Transport::Udp, PI6, 9123)?;
+    lab.is_closed_on("eth1", &server, Transport::Udp, SECOND_PI6, 9123)?;
+    assert_eq!(lab.stats("eth0")?.dropped_at("udp", 9123), 1);
+    assert_eq!(lab.stats("eth1")?.dropped_at("udp", 9123), 1);
+    // One that goes leaves the other at work.
+    lab.fw(&["detach", "eth0"])?;
+    lab.is_closed_on("eth1", &server, Transport::Udp, SECOND_PI4, 9123)?;
+    Ok(())
+}
+
+/// The request leaves by eth0, and the LAN host sends its answer to eth1.
+fn a_reply_may_come_in_on_another_interface(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.lan.run(&format!("ip route add {PI4}/32 via {SECOND_PI4} src {LAN4}"))?;
+    lab.lan.run(&format!("ip -6 route add {PI6}/128 via {SECOND_PI6} src {LAN6}"))?;
+    // The Pi must not take it for forged that way.
+    for interface in ["all", "eth0", "eth1"] {
+        lab.pi.sysctl(&format!("net/ipv4/conf/{interface}/rp_filter"), "0")?;
+    }
+    let (stream, datagrams) = (lab.lan.serve_tcp(5000)?, lab.lan.serve_udp(5000)?);
+    let exchange = |lab: &Lab| -> Result<()> {
+        for address in [LAN4, LAN6] {
+            lab.pi.reaches(&stream, Transport::Tcp, address, 5000)?;
+            lab.pi.reaches(&datagrams, Transport::Udp, address, 5000)?;
+        }
+        Ok(())
+    };
+    exchange(&lab).context("without the filter")?;
+    attach(&lab, mode, &["eth0", "eth1"], "22")?;
+    exchange(&lab).context("with the filter")?;
+    assert_eq!(lab.stats("eth0")?.reason("reply").packets, 0, "the answers come in by eth1");
+    assert!(
+        lab.stats("eth1")?.reason("reply").packets >= 6,
+        "SYN-ACK and more over TCP, one over UDP, in either family"
+    );
+    Ok(())
+}
+
+/// A USB adapter that is pulled takes the program along, and leaves the pins: they must neither confuse nor hinder.
+fn a_deleted_interface_leaves_nothing_that_hinders(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    attach(&lab, mode, &["eth0", "eth1"], "22")?;
+    lab.pi.run("ip link delete eth1")?;
+    let status = lab.fw(&["status"])?;
+    assert!(status.contains("eth1  interface is gone"), "{status}");
+    lab.stats("eth0")?;
+    lab.add_second_lan()?;
+    attach(&lab, mode, &["eth1"], "22")?;
+    let server = lab.pi.serve_tcp(9123)?;
+    lab.is_closed_on("eth1", &server, Transport::Tcp, SECOND_PI4, 9123)?;
+    lab.pi.run("ip link delete eth1")?;
+    lab.fw(&["detach", "eth1"])?;
+    lab.fw(&["detach", "eth0"])?;
+    lab.nothing_is_left_behind()
+}
