@@ -38,8 +38,7 @@ pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result
     let coarse_clock = u8::from(kernel >= KernelVersion::new(5, 11, 0));
     let level = if debug { LOG_DEBUG } else { LOG_OFF };
     let mut loader = EbpfLoader::new();
-    // The object needs nothing of the kernel's own type information, which takes a second to read on a small machine and which
-    // Raspberry Pi OS does not have.
+    // The object needs nothing of the kernel's own type information, which Raspberry Pi OS does not have.
     loader.btf(None).override_global("COARSE_CLOCK", &coarse_clock, true).override_global(
         "AYA_LOG_LEVEL",
         &level,
