@@ -76,7 +76,8 @@ fn published_by_iptables_alone(mode: Mode) -> Result<()> {
 }
 
 fn published_on_a_bridge_of_the_users_own(mode: Mode) -> Result<()> {
-    the_hole_is_closed(mode, true, Some("own"))
+    the_hole_is_closed(mode, true, Some("own"))?;
+    the_hole_is_closed(mode, false, Some("own"))
 }
 
 /// The container comes back with another namespace and perhaps another address: nothing has to be refreshed for that.

@@ -1,4 +1,4 @@
-//! Questions to everybody: mDNS, SSDP and NetBIOS answers come home, DHCP goes on, and strangers' questions stay outside.
+//! Questions to everybody: mDNS, SSDP and `NetBIOS` answers come home, DHCP goes on, and strangers' questions stay outside.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ tests! { in both modes:
     a_dhcp_lease_is_got_and_renewed;
 }
 
-/// Groups and ports of protocols that ask everybody: mDNS, SSDP, NetBIOS.
+/// Groups and ports of protocols that ask everybody: mDNS, SSDP, `NetBIOS`.
 const QUESTIONS: [(&str, IpAddr, u16); 4] = [
     ("mDNS", IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)), 5353),
     ("mDNS over IPv6", IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)), 5353),

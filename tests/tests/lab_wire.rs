@@ -62,7 +62,7 @@ impl WireWorld {
             // No row has to do with this port, and an empty list is refused.
             rules.push("64999/dccp".to_owned());
         }
-        let protocols: Vec<String> = policy.protocols.iter().map(|number| number.to_string()).collect();
+        let protocols: Vec<String> = policy.protocols.iter().map(u8::to_string).collect();
         let mode = self.mode.to_string();
         let (rules, protocols, forward) = (rules.join(","), protocols.join(","), policy.forward.to_string());
         let mut args = vec!["attach", world::INTERFACE, "--mode", &mode, "--allow", &rules, "--forward", &forward];
