@@ -52,7 +52,7 @@ impl FromStr for Forward {
 #[error("write drop or pass")]
 pub struct ForwardError;
 
-/// What may come in. The rules are kept [normal](Policy::normalize): two policies that mean the same compare equal.
+/// What may come in. The rules are kept in a normal form: two policies that mean the same compare equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use fw_common::{grammar::SpecError, policy::TooManySources};
 use thiserror::Error;
 
-/// Short for a result with this crate's [`Error`].
+/// Short for a result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Exit codes of `fw-user`, for scripts.
