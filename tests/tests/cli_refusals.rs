@@ -8,7 +8,7 @@ use aya::{
     programs::{Xdp, XdpMode},
 };
 use fw_tests::{
-    lab::{Lab, Mode, Refusal, fw},
+    lab::{Lab, Mode, Refusal, fw, wait},
     tests,
 };
 
@@ -142,6 +142,10 @@ fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     let links = lab.pi.run("ip -details link show eth0")?;
     ensure!(links.contains(&format!("prog/xdp id {id} ")), "the other program is gone: {links}");
     drop(object);
+    // A child process of another test may hold the link for as long as it takes to become its own program.
+    wait::until("the other program to be off", || {
+        Ok((!lab.pi.run("ip -details link show eth0")?.contains("prog/xdp")).then_some(()))
+    })?;
     lab.fw(&["attach", "eth0", "--allow", "22", "--mode", &mode.to_string()])?;
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()
