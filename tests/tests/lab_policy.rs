@@ -77,7 +77,7 @@ fn allow_and_deny_work_at_once(mode: Mode) -> Result<()> {
 
 /// Traffic on an open port that must not lose a packet, and on a closed one that must not get one through.
 fn attaching_again_replaces_the_policy_without_a_gap(mode: Mode) -> Result<()> {
-    const REPLACEMENTS: usize = 8;
+    const REPLACEMENTS: usize = 5;
     let lab = Lab::new()?;
     let open = lab.container(0).serve_udp(8080)?;
     let closed = lab.container(0).serve_udp(CLOSED_TARGET)?;
