@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{namespace::Namespace, wait::PATIENCE};
+use super::{
+    namespace::Namespace,
+    wait::{self, PATIENCE},
+};
 
 /// What echo servers are sent.
 pub const WORDS: &[u8] = b"to the echo server and back";
@@ -77,9 +80,8 @@ impl Namespace {
     /// # Errors
     /// The port is taken.
     pub fn udp_socket(&self, port: u16, peer: IpAddr) -> Result<UdpSocket> {
-        let socket = self
-            .enter(|| UdpSocket::bind((unspecified(peer), port)))
-            .with_context(|| format!("cannot bind UDP port {port}"))?;
+        let address = (unspecified(peer), port);
+        let socket = self.enter(|| wait::bind(format!("UDP port {port}"), || UdpSocket::bind(address)))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(socket)
     }

@@ -12,10 +12,13 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use socket2::SockRef;
 
-use super::{namespace::Namespace, wait::PATIENCE};
+use super::{
+    namespace::Namespace,
+    wait::{self, PATIENCE},
+};
 
 /// An echo server on one port, TCP or UDP, IPv4 and IPv6. It stops when dropped.
 #[derive(Debug)]
@@ -51,9 +54,8 @@ impl Namespace {
     /// # Errors
     /// The port is taken.
     pub fn serve_tcp(&self, port: u16) -> Result<Server> {
-        let listener = self
-            .enter(|| TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)))
-            .with_context(|| format!("cannot listen on TCP port {port}"))?;
+        let address = (Ipv6Addr::UNSPECIFIED, port);
+        let listener = self.enter(|| wait::bind(format!("TCP port {port}"), || TcpListener::bind(address)))?;
         let socket = listener.as_fd().try_clone_to_owned()?;
         Ok(Server::start(port, socket, move |state| accept(&listener, state)))
     }
@@ -63,9 +65,8 @@ impl Namespace {
     /// # Errors
     /// The port is taken.
     pub fn serve_udp(&self, port: u16) -> Result<Server> {
-        let datagrams = self
-            .enter(|| UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)))
-            .with_context(|| format!("cannot bind UDP port {port}"))?;
+        let address = (Ipv6Addr::UNSPECIFIED, port);
+        let datagrams = self.enter(|| wait::bind(format!("UDP port {port}"), || UdpSocket::bind(address)))?;
         let socket = datagrams.as_fd().try_clone_to_owned()?;
         Ok(Server::start(port, socket, move |state| answer(&datagrams, state)))
     }

@@ -2,11 +2,11 @@
 
 use std::{
     fmt::Display,
-    thread,
+    io, thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// How long anything in the lab may take. Far above what it needs, so that a loaded machine does not fail a test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,4 +29,16 @@ pub fn until<T>(what: impl Display, mut look: impl FnMut() -> Result<Option<T>>)
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Bind a socket, and wait for its port where it was in use until a moment ago: a child process that another test starts holds copies
+/// of this process' sockets until it becomes its own program.
+///
+/// # Errors
+/// The port stays in use, or the socket cannot be bound for another reason.
+pub fn bind<T>(what: impl Display, mut bind: impl FnMut() -> io::Result<T>) -> Result<T> {
+    until(format!("{what} to be free"), || match bind() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+        bound => Ok(Some(bound.with_context(|| format!("cannot bind {what}"))?)),
+    })
 }
