@@ -24,6 +24,7 @@ use netlink_sys::{
     Socket,
     protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG},
 };
+use nix::errno::Errno;
 
 use crate::{Error, Result};
 
@@ -57,8 +58,11 @@ pub fn outward() -> Result<HashSet<Connection>> {
                 states: StateFlags::all(),
                 socket_id: id.clone(),
             });
-            let answer = dump(NETLINK_SOCK_DIAG, request)
-                .map_err(|error| Error::kernel("asking for the open sockets", error))?;
+            let answer = match dump(NETLINK_SOCK_DIAG, request) {
+                // Many small kernels are built without `INET_UDP_DIAG`, some without any of it; connection tracking may know the same.
+                Err(error) if is_absent(&error) => Vec::new(),
+                answer => answer.map_err(|error| Error::kernel("asking for the open sockets", error))?,
+            };
             for message in answer {
                 let SockDiagMessage::InetResponse(socket) = message else { continue };
                 let id = socket.header.socket_id;
@@ -127,6 +131,12 @@ fn tracked(message: &NetfilterMessage) -> Option<Connection> {
         remote: SocketAddr::new(source?, source_port?),
         local: SocketAddr::new(destination?, destination_port?),
     })
+}
+
+/// The kernel lacks the answering side, built in or as a module.
+fn is_absent(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    matches!(errno, Some(Errno::ENOENT | Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP))
 }
 
 /// Ask for everything of a kind, and read until the kernel says that this was all.

@@ -88,10 +88,10 @@ impl Pins {
         Ok(names)
     }
 
-    /// Make the folders for an interface, and mount a BPF file system first where there is none.
+    /// Make the folders for an interface, where they are missing.
     ///
     /// # Errors
-    /// [`Error::NoBpffs`], [`Error::File`].
+    /// [`Error::File`].
     pub fn prepare(&self, interface: &str) -> Result<()> {
         for folder in [self.root.join(SHARED), self.interface(interface)] {
             fs::create_dir_all(&folder).map_err(|source| Error::File { what: "making", path: folder, source })?;
