@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The version that the pins' directory carries.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
 pub mod map {
@@ -115,23 +115,97 @@ pub const fn rare_key(protocol: PortProtocol, port: u16) -> u32 {
     ((protocol as u32) << 16) | port as u32
 }
 
-/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force.
+/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, and says until when.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0 | the buffer in force |
+/// | 1 | 1 where everything is judged and counted, and nothing dropped |
+/// | 8, 9 | the same two, from the deadline on |
+/// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
+/// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
+///
+/// That the kernel heeds the deadline makes a change that nobody confirms end also when every process of ours was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Active(pub u64);
 
 impl Active {
+    const BUFFER: u64 = 1;
+    const MONITOR: u64 = 1 << 1;
+    const STATE: u64 = Self::BUFFER | Self::MONITOR;
+    const FALLBACK: u32 = 8;
+    const ENDS_DETACHED: u64 = 1 << 16;
+    const DEADLINE: u32 = 32;
+
     /// The buffer in force, 0 or 1.
     #[inline(always)]
     #[must_use]
     pub const fn buffer(self) -> u32 {
-        (self.0 & 1) as u32
+        (self.0 & Self::BUFFER) as u32
     }
 
-    /// The other buffer in force.
+    /// Whether nothing is dropped.
+    #[inline(always)]
+    #[must_use]
+    pub const fn monitors(self) -> bool {
+        self.0 & Self::MONITOR != 0
+    }
+
+    /// The other buffer in force, for good.
     #[must_use]
     pub const fn flipped(self) -> Self {
-        Self(self.0 ^ 1)
+        Self(self.0 & Self::STATE ^ Self::BUFFER)
+    }
+
+    /// The same buffer, for good, with or without dropping.
+    #[must_use]
+    pub const fn monitoring(self, monitors: bool) -> Self {
+        Self(self.0 & Self::BUFFER | if monitors { Self::MONITOR } else { 0 })
+    }
+
+    /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then what `fallback` says: nothing at all where there is
+    /// none, since the interface had no filter.
+    #[must_use]
+    pub const fn until(self, deadline: u32, fallback: Option<Self>) -> Self {
+        let then = match fallback {
+            Some(fallback) => (fallback.0 & Self::STATE) << Self::FALLBACK,
+            None => (self.0 & Self::BUFFER | Self::MONITOR) << Self::FALLBACK | Self::ENDS_DETACHED,
+        };
+        Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
+    }
+
+    /// Until when, in seconds of `CLOCK_MONOTONIC`; 0 for good.
+    #[inline(always)]
+    #[must_use]
+    pub const fn deadline(self) -> u32 {
+        (self.0 >> Self::DEADLINE) as u32
+    }
+
+    /// The same for good.
+    #[must_use]
+    pub const fn confirmed(self) -> Self {
+        Self(self.0 & Self::STATE)
+    }
+
+    /// What is in force from the deadline on, for good.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fallback(self) -> Self {
+        Self(self.0 >> Self::FALLBACK & Self::STATE)
+    }
+
+    /// Whether the filter is to be taken off at the deadline.
+    #[must_use]
+    pub const fn ends_detached(self) -> bool {
+        self.0 & Self::ENDS_DETACHED != 0
+    }
+
+    /// Whether the deadline has passed, at a time in nanoseconds of `CLOCK_MONOTONIC`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has_ended(self, now: u64) -> bool {
+        self.deadline() != 0 && now >= self.deadline() as u64 * crate::flow::SECOND
     }
 }
 

@@ -14,11 +14,12 @@ use crate::{count::count, frame::Packet, lookups::Maps};
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let packet = Packet::from_xdp(&ctx);
-    let decision = decide(&packet, &Maps::new(&ctx, ctx.ingress_ifindex() as u32));
+    let maps = Maps::new(&ctx, ctx.ingress_ifindex() as u32);
+    let decision = decide(&packet, &maps);
     count(&decision, packet.len());
     debug!(&ctx, "{} {}", decision.reason.name(), packet.len());
     match decision.verdict() {
-        Verdict::Pass => XDP_PASS,
-        Verdict::Drop => XDP_DROP,
+        Verdict::Drop if !maps.monitors() => XDP_DROP,
+        Verdict::Pass | Verdict::Drop => XDP_PASS,
     }
 }

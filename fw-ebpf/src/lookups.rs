@@ -18,18 +18,31 @@ use crate::{
     route,
 };
 
-/// The maps as one packet sees them: the policy buffer is chosen once, so that no packet is judged by two policies.
+/// The maps as one packet sees them: the policy is chosen once, so that no packet is judged by two.
 pub(crate) struct Maps<'a, C> {
     ctx: &'a C,
     ifindex: u32,
-    buffer: u32,
+    active: Active,
 }
 
 impl<'a, C: EbpfContext> Maps<'a, C> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a C, ifindex: u32) -> Self {
-        let buffer = ACTIVE.get(0).map_or(0, |active: &Active| active.buffer());
-        Self { ctx, ifindex, buffer }
+        let active = ACTIVE.get(0).copied().unwrap_or(Active(0));
+        // The clock is read only while a change waits to be confirmed.
+        let has_ended = active.deadline() != 0 && active.has_ended(now());
+        Self { ctx, ifindex, active: if has_ended { active.fallback() } else { active } }
+    }
+
+    /// Whether nothing is dropped.
+    #[inline(always)]
+    pub(crate) fn monitors(&self) -> bool {
+        self.active.monitors()
+    }
+
+    #[inline(always)]
+    fn buffer(&self) -> u32 {
+        self.active.buffer()
     }
 
     #[inline(always)]
@@ -39,14 +52,14 @@ impl<'a, C: EbpfContext> Maps<'a, C> {
 
     #[inline(always)]
     fn settings(&self) -> Option<&Settings> {
-        SETTINGS.get(self.buffer)
+        SETTINGS.get(self.buffer())
     }
 }
 
 impl<C: EbpfContext> Lookups for Maps<'_, C> {
     #[inline(always)]
     fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
-        PORTS.get(class_page(self.buffer, protocol, port)).map_or(CLASS_CLOSED, |page| page[slot_of(port)])
+        PORTS.get(class_page(self.buffer(), protocol, port)).map_or(CLASS_CLOSED, |page| page[slot_of(port)])
     }
 
     #[inline(always)]
@@ -79,7 +92,7 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V4) -> bool {
         let key =
-            Source4 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+            Source4 { buffer: self.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
         SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some()
     }
 
@@ -103,7 +116,7 @@ impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V6) -> bool {
         let key =
-            Source6 { buffer: self.buffer as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+            Source6 { buffer: self.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
         SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some()
     }
 

@@ -37,6 +37,14 @@ pub enum Command {
     Allow(ChangeArgs),
     /// Take open ports back, at once.
     Deny(ChangeArgs),
+    /// Judge and count everything, and drop nothing, from now on.
+    Monitor(InterfacesArgs),
+    /// Drop what is judged so, from now on: the end of `monitor`.
+    Enforce(EnforceArgs),
+    /// Keep a change that was made with --confirm.
+    Confirm(InterfacesArgs),
+    /// Take a change back that was made with --confirm and is not confirmed yet.
+    Rollback(RollbackArgs),
     /// Show what is attached where, since when, and which ports are open.
     Status(StatusArgs),
     /// Show what passed and what was dropped: live on a terminal, once when piped.
@@ -44,6 +52,7 @@ pub enum Command {
 }
 
 /// Of `attach`.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are what they are")]
 #[derive(Debug, Args)]
 pub struct AttachArgs {
     /// Interfaces to filter.
@@ -64,11 +73,17 @@ pub struct AttachArgs {
     /// How many flows to remember, for each of IPv4 and IPv6 [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
     pub flows: Option<u32>,
+    /// Judge and count everything, but drop nothing until `fw-user enforce`.
+    #[arg(long)]
+    pub monitor: bool,
+    /// How not to be locked out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
     /// Do not let replies in: nothing outward will work but ping and DHCP. For kernels that have neither TCX nor clsact.
     #[arg(long)]
     pub no_replies: bool,
     /// Stay and print what the filter says of each packet, until Ctrl-C; the filter stays.
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "confirm"])]
     pub debug: bool,
     /// Print the outcome as JSON.
     #[arg(long)]
@@ -81,6 +96,14 @@ impl AttachArgs {
     pub fn forward(&self) -> Forward {
         self.forward.parse().unwrap_or_default()
     }
+}
+
+/// How not to be locked out.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Safeguards {
+    /// Take everything back after so many seconds unless `fw-user confirm` follows.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub confirm: Option<u32>,
 }
 
 /// Of `detach`.
@@ -106,9 +129,45 @@ pub struct ChangeArgs {
     /// The interface to change; every attached one without.
     #[arg(long, short, value_name = "INTERFACE")]
     pub interface: Vec<String>,
+    /// How not to be locked out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
     /// Print the outcome as JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Of `monitor` and `confirm`.
+#[derive(Debug, Args)]
+pub struct InterfacesArgs {
+    /// Interfaces that it is about; every one without.
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `enforce`.
+#[derive(Debug, Args)]
+pub struct EnforceArgs {
+    /// Which interfaces, and how to print.
+    #[command(flatten)]
+    pub of: InterfacesArgs,
+    /// How not to be locked out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
+}
+
+/// Of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Which interfaces, and how to print.
+    #[command(flatten)]
+    pub of: InterfacesArgs,
+    /// Wait for this second of `CLOCK_MONOTONIC`, and take back what nobody has confirmed by then.
+    #[arg(long, hide = true, value_name = "SECOND")]
+    pub at: Option<u32>,
 }
 
 /// Of `status`.

@@ -92,6 +92,41 @@ pub enum Error {
         /// The interface.
         name: String,
     },
+    /// A change waits to be confirmed.
+    #[error(
+        "the last change of {name} still waits to be confirmed, {seconds} s from now at the latest; `fw-user confirm` keeps it, \
+         `fw-user rollback` takes it back"
+    )]
+    Unconfirmed {
+        /// The interface.
+        name: String,
+        /// How long it can still be confirmed.
+        seconds: u64,
+    },
+    /// Nothing waits to be confirmed.
+    #[error(
+        "no change waits to be confirmed; what is in force stays (or the time was over: `fw-user status` shows what holds)"
+    )]
+    NothingToConfirm,
+    /// Nobody confirmed in time.
+    #[error("nobody confirmed in time: {names} is as it was before")]
+    NotConfirmed {
+        /// The interfaces.
+        names: String,
+    },
+    /// More would change than can be taken back.
+    #[error(
+        "{name}: {what} cannot be taken back by itself; attach without --confirm first, then change the ports with it"
+    )]
+    NotOnTrial {
+        /// The interface.
+        name: String,
+        /// What would change.
+        what: &'static str,
+    },
+    /// The process that takes an unconfirmed change back cannot be started.
+    #[error("the process that would take the change back cannot be started ({0}); nothing was changed")]
+    NoWatcher(io::Error),
     /// Capabilities are missing.
     #[error("this needs {missing}; run it with sudo")]
     Privilege {
@@ -245,6 +280,11 @@ impl Error {
             | Self::NotOpen { .. }
             | Self::OpenToAll { .. }
             | Self::OtherMode { .. }
+            | Self::Unconfirmed { .. }
+            | Self::NothingToConfirm
+            | Self::NotConfirmed { .. }
+            | Self::NotOnTrial { .. }
+            | Self::NoWatcher(_)
             | Self::OtherNamespace { .. }
             | Self::NoNativeMode { .. }
             | Self::NoEgress { .. }

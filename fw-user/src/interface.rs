@@ -99,3 +99,11 @@ pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
     };
     names.iter().map(find).collect()
 }
+
+/// The interface of this name, if there is one (any more).
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub async fn present(name: &str) -> Result<Option<Interface>> {
+    Ok(all().await?.into_iter().find(|interface| interface.name == name))
+}

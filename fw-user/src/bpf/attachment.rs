@@ -15,11 +15,14 @@ use super::{
     meta::{Egress, Mode, Record, network_namespace},
     object,
     pins::Pins,
-    policy_map::PolicyMap,
+    policy_map::{PolicyMap, Terms},
     seed,
     shape::Shapes,
 };
-use crate::{Error, Result, interface::Interface};
+use crate::{
+    Error, Result,
+    interface::{self, Interface},
+};
 
 /// What is on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ pub fn state(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<S
 pub struct Plan {
     /// What may come in.
     pub policy: Policy,
+    /// Whether anything is dropped, and until when all this holds.
+    pub terms: Terms,
     /// Which XDP mode.
     pub mode: ModeChoice,
     /// Capacity of each flow table; what is there already, or [`DEFAULT_FLOWS`], without.
@@ -72,16 +77,17 @@ pub struct Plan {
 pub struct Attached {
     /// The attachment's record.
     pub record: Record,
-    /// Whether a filter of ours was there before.
-    pub replaced: bool,
-    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing.
-    pub ebpf: aya::Ebpf,
+    /// What a filter of ours that was there before let in, and whether it dropped the rest.
+    pub before: Option<(Policy, Terms)>,
+    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
+    /// changed.
+    pub ebpf: Option<aya::Ebpf>,
 }
 
 /// Refuse what cannot be attached to, before anything is changed.
 ///
 /// # Errors
-/// [`Error::NotEthernet`], [`Error::Taken`], [`Error::OtherMode`], [`Error::BadPin`].
+/// [`Error::NotEthernet`], [`Error::Taken`], [`Error::OtherMode`], [`Error::Unconfirmed`], [`Error::NotOnTrial`], [`Error::BadPin`].
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     interface.check_is_ethernet()?;
     let name = interface.name.clone();
@@ -94,15 +100,31 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     match state(pins, &interface.name, Some(interface))? {
         State::Foreign(id) => Err(Error::Taken { name, program: describe_program(id) }),
         State::Ours => {
-            let current = Record::read(pins, &interface.name)?.mode;
+            let current = Record::read(pins, &name)?;
+            PolicyMap::open(pins, &name)?.check_settled()?;
+            if plan.terms.deadline.is_some() {
+                check_can_be_taken_back(&current, plan)?;
+            }
             let wanted = match plan.mode {
-                ModeChoice::Auto => current,
+                ModeChoice::Auto => current.mode,
                 ModeChoice::Native => Mode::Native,
                 ModeChoice::Generic => Mode::Generic,
             };
-            if wanted == current { Ok(()) } else { Err(Error::OtherMode { name, current: current.name() }) }
+            if wanted == current.mode { Ok(()) } else { Err(Error::OtherMode { name, current: current.mode.name() }) }
         }
         State::Free | State::Stale => Ok(()),
+    }
+}
+
+/// On trial only the policy changes: one store takes it back.
+fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
+    let refuse = |what| Err(Error::NotOnTrial { name: current.interface.clone(), what });
+    if current.version != Record::VERSION {
+        refuse("the step to another version of fw-user")
+    } else if current.egress == Egress::None && plan.replies {
+        refuse("letting replies in")
+    } else {
+        Ok(())
     }
 }
 
@@ -159,41 +181,63 @@ fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
 async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let mut ebpf = load(pins, name, plan)?;
-    PolicyMap::open(pins, name)?.write(&plan.policy)?;
+    PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
-    let mut record = Record::now(interface.index, Mode::Native, Egress::None)?;
+    let mut record = Record::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
-        record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
+        record.egress = egress::choose(interface, plan.hook).await?;
         write_record(&mut ebpf, &record)?;
+        egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
         seed::seed(pins)?;
     }
     record.mode = ingress::attach(ingress::load(&mut ebpf)?, pins, interface, plan.mode)?;
     write_record(&mut ebpf, &record)?;
-    Ok(Attached { record, replaced: false, ebpf })
+    Ok(Attached { record, before: None, ebpf: Some(ebpf) })
 }
 
 async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
-    let before = Record::read(pins, name)?;
+    let record = Record::read(pins, name)?;
+    let mut map = PolicyMap::open(pins, name)?;
+    let before = (map.read()?, Terms { monitors: map.active()?.monitors(), deadline: None });
+    if plan.terms.deadline.is_some() {
+        map.write(&plan.policy, plan.terms)?;
+        return Ok(Attached { record, before: Some(before), ebpf: None });
+    }
     let mut ebpf = load(pins, name, plan)?;
-    let mut record =
-        Record { since: before.since, mode: before.mode, ..Record::now(interface.index, before.mode, before.egress)? };
-    match (before.egress, plan.replies) {
+    let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
+    match (record.egress, plan.replies) {
         (Egress::None, true) => {
-            record.egress = egress::attach(egress::load(&mut ebpf)?, pins, interface, plan.hook).await?;
+            record.egress = egress::choose(interface, plan.hook).await?;
+            write_record(&mut ebpf, &record)?;
+            egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
             seed::seed(pins)?;
         }
         (_, true) => {
-            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, before.egress).await?;
+            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
         }
         // Without replies what is noted of what leaves does no harm; detaching takes the program off.
         (_, false) => {}
     }
     // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says.
     ingress::replace(ingress::load(&mut ebpf)?, pins, name)?;
-    PolicyMap::open(pins, name)?.write(&plan.policy)?;
+    map.write(&plan.policy, plan.terms)?;
     write_record(&mut ebpf, &record)?;
-    Ok(Attached { record, replaced: true, ebpf })
+    Ok(Attached { record, before: Some(before), ebpf: Some(ebpf) })
+}
+
+/// Undo an attachment of this command: what was there before is in force again.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Kernel`].
+pub async fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
+    let mut map = PolicyMap::open(pins, name)?;
+    match &attached.before {
+        None => detach(pins, name, interface::present(name).await?.as_ref()).await,
+        // On trial, the other buffer holds it still.
+        Some(_) if map.active()?.deadline() != 0 => map.fall_back(),
+        Some((policy, terms)) => map.write(policy, *terms),
+    }
 }
 
 /// Take the filter off an interface and remove its pins; also where the interface is gone, or the pins are damaged.

@@ -25,19 +25,24 @@ pub(super) async fn has_egress_filter(interface: &Interface, priority: u16, hand
     Ok(ask("looking for the egress filter", interface, work).await?.iter().any(is_it))
 }
 
+/// Whether the interface has the qdisc.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) async fn is_there(interface: &Interface) -> Result<bool> {
+    ask("looking for the clsact qdisc", interface, async |kernel, index| is_on(&kernel, index).await).await
+}
+
 /// Remove the qdisc, unless it is gone or somebody has a filter there.
 ///
 /// # Errors
 /// [`Error::Kernel`].
 pub(super) async fn remove_empty(interface: &Interface) -> Result<()> {
     ask("removing the clsact qdisc", interface, async |kernel, index| {
-        let qdiscs: Vec<_> = kernel.qdisc().get().index(index).execute().try_collect().await?;
-        // Kernels tell of the qdiscs of all interfaces, whatever the index says.
-        let is_clsact = |qdisc: &TcMessage| qdisc.header.index == index && kind(qdisc) == Some("clsact");
         // One after the other: a second question on a socket that still answers the first is refused (EBUSY).
         let is_used =
             !ingress_filters(&kernel, index).await?.is_empty() || !egress_filters(&kernel, index).await?.is_empty();
-        if is_used || !qdiscs.iter().any(is_clsact) {
+        if is_used || !is_on(&kernel, index).await? {
             return Ok(());
         }
         let mut request = kernel.qdisc().del(index);
@@ -46,6 +51,12 @@ pub(super) async fn remove_empty(interface: &Interface) -> Result<()> {
         request.execute().await
     })
     .await
+}
+
+async fn is_on(kernel: &Handle, index: i32) -> Result<bool, rtnetlink::Error> {
+    let qdiscs: Vec<_> = kernel.qdisc().get().index(index).execute().try_collect().await?;
+    // Kernels tell of the qdiscs of all interfaces, whatever the index says.
+    Ok(qdiscs.iter().any(|qdisc: &TcMessage| qdisc.header.index == index && kind(qdisc) == Some("clsact")))
 }
 
 async fn ingress_filters(kernel: &Handle, index: i32) -> Result<Vec<TcMessage>, rtnetlink::Error> {

@@ -5,11 +5,10 @@ use aya::{
     programs::{
         LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         links::{FdLink, PinnedLink},
-        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
     },
     util::KernelVersion,
 };
-use nix::errno::Errno;
 
 use super::{clsact, meta::Egress, object, pins::Pins};
 use crate::{Error, Result, interface::Interface};
@@ -41,30 +40,42 @@ pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     Ok(program)
 }
 
+/// Which hook a program would be attached to. For clsact it looks whether somebody has the qdisc there already.
+///
+/// # Errors
+/// [`Error::KernelTooOld`], [`Error::Kernel`].
+pub async fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
+    if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
+        return Ok(Egress::Tcx);
+    }
+    Ok(Egress::Clsact { own_qdisc: !clsact::is_there(interface).await? })
+}
+
 /// Attach a loaded program where none of ours is.
 ///
 /// # Errors
 /// [`Error::NoEgress`].
-pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, hook: Hook) -> Result<Egress> {
+pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
     let name = &interface.name;
     let failed =
         |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
-    if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
-        // First for the same reason as with clsact.
-        let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-        let link = program
-            .attach_with_options(name, TcAttachType::Egress, order)
-            .and_then(|id| program.take_link(id))
-            .map_err(|error| failed(error.into()))?;
-        let link = FdLink::try_from(link).map_err(|error| failed(error.into()))?;
-        link.pin(pins.egress_link(name)).map_err(|error| failed(error.into()))?;
-        return Ok(Egress::Tcx);
-    }
-    let own_qdisc = match tc::qdisc_add_clsact(name) {
-        Ok(()) => true,
-        Err(error) if already_there(&error) => false,
-        Err(error) => return Err(failed(error.into())),
+    let own_qdisc = match egress {
+        Egress::None => return Ok(()),
+        Egress::Clsact { own_qdisc } => own_qdisc,
+        Egress::Tcx => {
+            // First for the same reason as with clsact.
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let link = program
+                .attach_with_options(name, TcAttachType::Egress, order)
+                .and_then(|id| program.take_link(id))
+                .map_err(|error| failed(error.into()))?;
+            let link = FdLink::try_from(link).map_err(|error| failed(error.into()))?;
+            return link.pin(pins.egress_link(name)).map(drop).map_err(|error| failed(error.into()));
+        }
     };
+    if own_qdisc {
+        tc::qdisc_add_clsact(name).map_err(|error| failed(error.into()))?;
+    }
     let options = NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() };
     let link = program
         .attach_with_options(name, TcAttachType::Egress, TcAttachOptions::Netlink(options))
@@ -79,16 +90,12 @@ pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Inte
             return Err(failed(error.into()));
         }
     }
-    Ok(Egress::Clsact { own_qdisc })
+    Ok(())
 }
 
 /// A netlink attachment lives in the kernel; dropping aya's handle of it would end it.
 fn keep(link: SchedClassifierLink) {
     std::mem::forget(link);
-}
-
-fn already_there(error: &TcError) -> bool {
-    matches!(error, TcError::NetlinkError(error) if error.raw_os_error() == Some(Errno::EEXIST as i32))
 }
 
 /// Put a loaded program in the place of the attached one, with no packet between them. A clsact filter that somebody has taken away
@@ -119,10 +126,9 @@ pub async fn replace(
             keep(program.take_link(id).map_err(failed)?);
         }
         Egress::Clsact { own_qdisc: before } => {
-            return match attach(program, pins, interface, Hook::Clsact).await? {
-                Egress::Clsact { own_qdisc } => Ok(Egress::Clsact { own_qdisc: before || own_qdisc }),
-                other => Ok(other),
-            };
+            let own_qdisc = !clsact::is_there(interface).await?;
+            attach(program, pins, interface, Egress::Clsact { own_qdisc }).await?;
+            return Ok(Egress::Clsact { own_qdisc: before || own_qdisc });
         }
     }
     Ok(egress)

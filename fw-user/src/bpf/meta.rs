@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use serde::Serialize;
 
 use super::{pins::Pins, plain::Plain};
-use crate::{Error, Result};
+use crate::{Error, Result, interface::Interface};
 
 /// Where the ingress program runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +54,8 @@ pub enum Egress {
 /// Who attached what, and when.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The interface's name, by which the record was found.
+    pub interface: String,
     /// The interface's index when it was attached.
     pub ifindex: u32,
     /// Inode of the network namespace that the interface is in.
@@ -71,21 +73,25 @@ pub struct Record {
 }
 
 impl Record {
+    /// The version of this `fw-user`.
+    pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
     /// A record of an attachment that this process makes now.
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn now(ifindex: u32, mode: Mode, egress: Egress) -> Result<Self> {
+    pub fn now(interface: &Interface, mode: Mode, egress: Egress) -> Result<Self> {
         // sudo says on whose behalf it acts.
         let uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
         Ok(Self {
-            ifindex,
+            interface: interface.name.clone(),
+            ifindex: interface.index,
             netns: network_namespace()?,
             since: SystemTime::now(),
             uid: uid.unwrap_or_else(|| Uid::current().as_raw()),
             mode,
             egress,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: Self::VERSION.to_owned(),
         })
     }
 
@@ -131,6 +137,7 @@ impl Record {
         let array: Array<_, Plain<Meta>> = Array::try_from(Map::Array(data)).map_err(bad)?;
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
         Ok(Self {
+            interface: interface.to_owned(),
             ifindex: meta.ifindex,
             netns: meta.netns,
             since: UNIX_EPOCH + std::time::Duration::from_secs(meta.attached_at),

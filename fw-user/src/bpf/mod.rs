@@ -3,6 +3,7 @@
 pub mod attachment;
 mod clsact;
 pub mod counters;
+pub mod deadline;
 pub mod egress;
 pub mod flows;
 pub mod ingress;

@@ -43,6 +43,12 @@ impl Pins {
         Self { bpffs: bpffs.to_owned(), root: bpffs.join("fw-user").join(format!("v{ABI_VERSION}")) }
     }
 
+    /// The folder of the BPF file system below which everything is.
+    #[must_use]
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
     /// The pin of a map that all interfaces share.
     #[must_use]
     pub fn shared_map(&self, name: &str) -> PathBuf {

@@ -1,5 +1,5 @@
 //! The policy in the kernel: two buffers, of which one is in force. A policy is written into the other one, and one 64-bit store puts it
-//! in force, so that no packet is judged by half of it.
+//! in force, so that no packet is judged by half of it. The same store says whether anything is dropped, and until when it all holds.
 
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
@@ -8,11 +8,28 @@ use fw_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{pins::Pins, plain::Plain};
+use super::{deadline, pins::Pins, plain::Plain};
 use crate::{Error, Result};
+
+/// Under which conditions a policy is put in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether everything is judged and counted, and nothing dropped.
+    pub monitors: bool,
+    /// The second of `CLOCK_MONOTONIC` from which on all is as before, unless it is confirmed; `None` for good.
+    pub deadline: Option<u32>,
+}
+
+impl Terms {
+    fn apply(self, active: Active, fallback: Option<Active>) -> Active {
+        let active = active.monitoring(self.monitors);
+        self.deadline.map_or(active, |deadline| active.until(deadline, fallback))
+    }
+}
 
 /// The maps that hold an interface's policy.
 pub struct PolicyMap {
+    interface: String,
     active: Array<MapData, Plain<Active>>,
     settings: Array<MapData, Plain<Settings>>,
     ports: Array<MapData, Plain<ClassPage>>,
@@ -31,6 +48,7 @@ impl PolicyMap {
         let array = |name| data(name).map(Map::Array).map_err(bad(name));
         let trie = |name| data(name).map(Map::LpmTrie).map_err(bad(name));
         Ok(Self {
+            interface: interface.to_owned(),
             active: array(map::ACTIVE)?.try_into().map_err(bad(map::ACTIVE))?,
             settings: array(map::SETTINGS)?.try_into().map_err(bad(map::SETTINGS))?,
             ports: array(map::PORTS)?.try_into().map_err(bad(map::PORTS))?,
@@ -44,13 +62,33 @@ impl PolicyMap {
     /// # Errors
     /// [`Error::Kernel`].
     pub fn read(&self) -> Result<Policy> {
-        self.read_compiled()
-            .map(|compiled| compiled.decompile())
-            .map_err(|error| Error::kernel("reading the policy", error))
+        let active = self.in_force()?;
+        self.read_compiled(active.buffer()).map(|compiled| compiled.decompile()).map_err(|error| self.unreadable(error))
     }
 
-    fn read_compiled(&self) -> Result<Compiled, MapError> {
-        let buffer = self.active.get(&0, 0)?.0.buffer();
+    /// What is in force, whether it drops anything, and whether it waits to be confirmed. After a deadline that nobody has dealt with
+    /// yet, what the kernel falls back to.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn in_force(&self) -> Result<Active> {
+        let active = self.active()?;
+        Ok(if active.has_ended(deadline::now()?) { active.fallback() } else { active })
+    }
+
+    /// As it stands in the map.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn active(&self) -> Result<Active> {
+        self.active.get(&0, 0).map(|Plain(active)| active).map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: MapError) -> Error {
+        Error::kernel(format!("reading the policy of {}", self.interface), error)
+    }
+
+    fn read_compiled(&self, buffer: u32) -> Result<Compiled, MapError> {
         let mut compiled = Compiled::default();
         compiled.settings = self.settings.get(&buffer, 0)?.0;
         for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes_mut().chunks_exact_mut(PAGE)) {
@@ -70,19 +108,89 @@ impl PolicyMap {
         Ok(compiled)
     }
 
+    /// Put the first policy of an interface in force that has no filter yet: what it falls back to is none.
+    ///
+    /// # Errors
+    /// As [`PolicyMap::write`].
+    pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
+        let next = terms.apply(self.active()?.flipped(), None);
+        self.fill(policy, next)
+    }
+
     /// Put a policy in force. When this returns, no packet is judged by the old one any more.
     ///
     /// # Errors
-    /// [`Error::TooManySources`] and [`Error::Kernel`]; the policy in force is the old one then.
-    pub fn write(&mut self, policy: &Policy) -> Result<()> {
-        let compiled = policy.compile()?;
-        self.write_compiled(&compiled).map_err(|error| Error::kernel("writing the policy", error))
+    /// [`Error::TooManySources`], [`Error::Unconfirmed`] where an earlier change still waits, since the other buffer holds what that one
+    /// falls back to, and [`Error::Kernel`]; the policy in force is the old one then.
+    pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
+        let active = self.settled()?;
+        self.fill(policy, terms.apply(active.flipped(), Some(active)))
     }
 
-    fn write_compiled(&mut self, compiled: &Compiled) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let active = self.active.get(&0, 0)?.0;
-        let next = active.flipped();
-        let buffer = next.buffer();
+    /// Leave the policy as it is, and change its terms.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`], [`Error::Kernel`]; nothing has changed then.
+    pub fn set_terms(&mut self, terms: Terms) -> Result<()> {
+        let active = self.settled()?;
+        self.store(terms.apply(active, Some(active)))
+    }
+
+    /// Keep what is in force beyond its deadline.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn confirm(&mut self) -> Result<()> {
+        let active = self.active()?;
+        self.store(active.confirmed())
+    }
+
+    /// Put what was in force before the unconfirmed change back in force.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn fall_back(&mut self) -> Result<()> {
+        let active = self.active()?;
+        self.store(active.fallback())
+    }
+
+    /// Refuse while a change waits to be confirmed.
+    ///
+    /// # Errors
+    /// [`Error::Unconfirmed`], [`Error::Kernel`].
+    pub fn check_settled(&self) -> Result<()> {
+        self.settled().map(drop)
+    }
+
+    /// What is in force for good.
+    fn settled(&self) -> Result<Active> {
+        let active = self.active()?;
+        if active.deadline() == 0 {
+            return Ok(active);
+        }
+        Err(Error::Unconfirmed { name: self.interface.clone(), seconds: deadline::left(active)?.as_secs() })
+    }
+
+    fn store(&mut self, active: Active) -> Result<()> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::kernel(format!("putting the policy of {} in force", self.interface), error)
+        };
+        self.active.set(0, Plain(active), 0).map_err(|error| failed(error.into()))?;
+        await_packets_in_flight().map_err(|error| failed(error.into()))
+    }
+
+    fn fill(&mut self, policy: &Policy, next: Active) -> Result<()> {
+        let compiled = policy.compile()?;
+        self.fill_buffer(&compiled, next.buffer())
+            .map_err(|error| Error::kernel(format!("writing the policy of {}", self.interface), error))?;
+        self.store(next)
+    }
+
+    fn fill_buffer(
+        &mut self,
+        compiled: &Compiled,
+        buffer: u32,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes().chunks_exact(PAGE)) {
             let classes: ClassPage = classes.try_into()?;
             // Most pages are closed and stay so; reading is cheaper than dirtying them.
@@ -112,8 +220,6 @@ impl PolicyMap {
             }
         }
         self.settings.set(buffer, Plain(compiled.settings), 0)?;
-        self.active.set(0, Plain(next), 0)?;
-        await_packets_in_flight()?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use aya_log::EbpfLogger;
 use fw_common::policy::Policy;
 use serde::Serialize;
 
-use super::{json, present, print};
+use super::{json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
@@ -14,9 +14,11 @@ use crate::{
         egress::Hook,
         object,
         pins::Pins,
+        policy_map::Terms,
     },
     cli::AttachArgs,
-    interface, privilege, report, spec,
+    interface::{self, Interface},
+    privilege, report, spec,
 };
 
 pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
@@ -32,31 +34,15 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     }
     let plan = Plan {
         policy,
+        terms: Terms { monitors: args.monitor, deadline: trial::deadline(args.safeguards)? },
         mode: args.mode,
         flows: args.flows,
         replies: !args.no_replies,
         hook: Hook::default(),
         debug: args.debug,
     };
-    pins.ensure_bpffs()?;
-    let lock = pins.lock()?;
-    for interface in &interfaces {
-        attachment::check(pins, interface, &plan)?;
-    }
-    let mut attached: Vec<(String, Attached)> = Vec::new();
-    for interface in &interfaces {
-        match attachment::attach(pins, interface, &plan).await {
-            Ok(outcome) => attached.push((interface.name.clone(), outcome)),
-            Err(error) => {
-                // All or none: those that had no filter before get rid of it again.
-                for (name, _) in attached.iter().filter(|(_, outcome)| !outcome.replaced) {
-                    attachment::detach(pins, name, present(name).await?.as_ref()).await?;
-                }
-                return Err(error);
-            }
-        }
-    }
-    drop(lock);
+    let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
+    let attached = attach_all(pins, &wishes).await?;
     if args.json {
         let interfaces: Vec<Outcome<'_>> =
             attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan)).collect();
@@ -66,7 +52,35 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
             print(&report::attach::text(name, outcome, &plan))?;
         }
     }
-    if args.debug { follow(attached).await } else { Ok(()) }
+    if args.debug {
+        return follow(attached).await;
+    }
+    let names: Vec<String> = attached.into_iter().map(|(name, _)| name).collect();
+    trial::wait(pins, &names, plan.terms.deadline, args.json).await
+}
+
+/// Attach to all of the interfaces, or change nothing.
+pub(super) async fn attach_all(pins: &Pins, wishes: &[(Interface, Plan)]) -> Result<Vec<(String, Attached)>> {
+    pins.ensure_bpffs()?;
+    let _lock = lock(pins).await?;
+    for (interface, plan) in wishes {
+        attachment::check(pins, interface, plan)?;
+    }
+    let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
+    trial::watch(pins, trials)?;
+    let mut attached: Vec<(String, Attached)> = Vec::new();
+    for (interface, plan) in wishes {
+        match attachment::attach(pins, interface, plan).await {
+            Ok(outcome) => attached.push((interface.name.clone(), outcome)),
+            Err(error) => {
+                for (name, outcome) in &attached {
+                    attachment::undo(pins, name, outcome).await?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(attached)
 }
 
 #[derive(Serialize)]
@@ -79,6 +93,7 @@ struct Outcome<'a> {
     name: &'a str,
     mode: &'static str,
     replaced: bool,
+    monitor: bool,
     #[serde(flatten)]
     policy: report::PolicyJson,
 }
@@ -88,7 +103,8 @@ impl<'a> Outcome<'a> {
         Self {
             name,
             mode: outcome.record.mode.name(),
-            replaced: outcome.replaced,
+            replaced: outcome.before.is_some(),
+            monitor: plan.terms.monitors,
             policy: report::PolicyJson::new(&plan.policy),
         }
     }
@@ -118,9 +134,9 @@ async fn follow(attached: Vec<(String, Attached)>) -> Result<()> {
     // The objects keep the buffers that are read.
     let mut objects = Vec::new();
     let mut loggers = Vec::new();
-    for (_, mut outcome) in attached {
-        loggers.push(EbpfLogger::init_with_logger(&mut outcome.ebpf, &LINES).map_err(|error| failed(error.into()))?);
-        objects.push(outcome.ebpf);
+    for mut ebpf in attached.into_iter().filter_map(|(_, outcome)| outcome.ebpf) {
+        loggers.push(EbpfLogger::init_with_logger(&mut ebpf, &LINES).map_err(|error| failed(error.into()))?);
+        objects.push(ebpf);
     }
     let mut ticks = tokio::time::interval(READ_EVERY);
     loop {

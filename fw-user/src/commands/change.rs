@@ -3,10 +3,13 @@
 use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
-use super::{attached, json, print};
+use super::{attached, json, lock, print, trial};
 use crate::{
     Error, Result,
-    bpf::{pins::Pins, policy_map::PolicyMap},
+    bpf::{
+        pins::Pins,
+        policy_map::{PolicyMap, Terms},
+    },
     cli::ChangeArgs,
     privilege, report, spec,
 };
@@ -31,32 +34,42 @@ struct Outcome {
     policy: report::PolicyJson,
 }
 
-pub(super) fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Result<()> {
+pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Result<()> {
     let rules = spec::rules(&args.specs)?;
     privilege::check()?;
-    let names = attached(pins, &args.interface)?;
-    let _lock = pins.lock()?;
+    let lock = lock(pins).await?;
+    let deadline = trial::deadline(args.safeguards)?;
     // Everything that can be refused is refused before the first write.
     let mut planned = Vec::new();
-    for name in names {
+    for name in attached(pins, &args.interface)? {
         let map = PolicyMap::open(pins, &name)?;
         let before = map.read()?;
         let after = changed(&name, &before, &rules, &args.specs, change)?;
         after.compile()?;
+        map.check_settled()?;
         planned.push((name, map, before, after));
     }
+    let changing = planned.iter().filter(|(_, _, before, after)| before != after);
+    let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
+    trial::watch(pins, trials)?;
     let mut outcomes = Vec::new();
     for (name, mut map, before, after) in planned {
         let changed = after != before;
         if changed {
-            map.write(&after)?;
+            map.write(&after, Terms { monitors: map.active()?.monitors(), deadline })?;
         }
         if !args.json {
             print(&report::change::text(&name, &after, changed))?;
         }
         outcomes.push(Outcome { name, changed, policy: report::PolicyJson::new(&after) });
     }
-    if args.json { print(&json(&Outcomes { interfaces: outcomes })?) } else { Ok(()) }
+    drop(lock);
+    let changed: Vec<String> =
+        outcomes.iter().filter(|outcome| outcome.changed).map(|outcome| outcome.name.clone()).collect();
+    if args.json {
+        print(&json(&Outcomes { interfaces: outcomes })?)?;
+    }
+    trial::wait(pins, &changed, deadline, args.json).await
 }
 
 fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-use super::{attached, json, present, print};
+use super::{attached, json, print};
 use crate::{
     Result,
     bpf::{attachment, pins::Pins},
     cli::DetachArgs,
-    privilege,
+    interface, privilege,
 };
 
 #[derive(Serialize)]
@@ -20,7 +20,7 @@ pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     let names = if args.all { pins.interfaces()? } else { attached(pins, &args.interfaces)? };
     let lock = if names.is_empty() { None } else { Some(pins.lock()?) };
     for name in &names {
-        attachment::detach(pins, name, present(name).await?.as_ref()).await?;
+        attachment::detach(pins, name, interface::present(name).await?.as_ref()).await?;
     }
     drop(lock);
     if args.json {

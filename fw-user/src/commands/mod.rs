@@ -2,17 +2,22 @@
 
 mod attach;
 mod change;
+mod confirm;
 mod detach;
+mod enforce;
 mod stats;
 mod status;
+mod trial;
 
 use std::io::Write;
 
 use crate::{
     Error, Result,
-    bpf::pins::Pins,
+    bpf::{
+        deadline::{self, Which},
+        pins::{Lock, Pins},
+    },
     cli::{Cli, Command},
-    interface::{self, Interface},
 };
 
 /// Carry out a command.
@@ -24,8 +29,12 @@ pub async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &args).await,
         Command::Detach(args) => detach::run(&pins, &args).await,
-        Command::Allow(args) => change::run(&pins, &args, change::Change::Allow),
-        Command::Deny(args) => change::run(&pins, &args, change::Change::Deny),
+        Command::Allow(args) => change::run(&pins, &args, change::Change::Allow).await,
+        Command::Deny(args) => change::run(&pins, &args, change::Change::Deny).await,
+        Command::Monitor(args) => enforce::monitor(&pins, &args).await,
+        Command::Enforce(args) => enforce::enforce(&pins, &args).await,
+        Command::Confirm(args) => confirm::confirm(&pins, &args).await,
+        Command::Rollback(args) => confirm::rollback(&pins, &args).await,
         Command::Status(args) => status::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
     }
@@ -44,9 +53,12 @@ fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     }
 }
 
-/// The interface of this name, if there is one (any more).
-async fn present(name: &str) -> Result<Option<Interface>> {
-    Ok(interface::all().await?.into_iter().find(|interface| interface.name == name))
+/// Keep other commands from changing anything meanwhile. A change that nobody confirmed in time is taken back first, should the process
+/// that was to do it be dead.
+async fn lock(pins: &Pins) -> Result<Lock> {
+    let lock = pins.lock()?;
+    deadline::roll_back(pins, &pins.interfaces()?, Which::Due).await?;
+    Ok(lock)
 }
 
 /// Print what a command came to. A reader that has left is no error.

@@ -40,9 +40,11 @@ fn read(pins: &Pins, args: &StatsArgs) -> Result<Vec<InterfaceStats>> {
     attached(pins, &args.interfaces)?
         .into_iter()
         .map(|name| {
+            let map = PolicyMap::open(pins, &name)?;
             Ok(InterfaceStats {
                 record: Record::read(pins, &name)?,
-                policy: PolicyMap::open(pins, &name)?.read()?,
+                policy: map.read()?,
+                monitors: map.in_force()?.monitors(),
                 counters: Counters::read(pins, &name)?,
                 flows,
                 name,

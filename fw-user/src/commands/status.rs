@@ -7,7 +7,7 @@ use crate::{
     Result,
     bpf::{
         attachment::{self, State},
-        flows,
+        deadline, flows,
         meta::Record,
         pins::Pins,
         policy_map::PolicyMap,
@@ -28,6 +28,8 @@ pub(super) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
         let present = here.iter().find(|interface| interface.name == name);
         let state = attachment::state(pins, &name, present)?;
         let memory = attachment::map_memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
+        let map = PolicyMap::open(pins, &name)?;
+        let in_force = map.in_force()?;
         interfaces.push(InterfaceStatus {
             state: match (state, present) {
                 (State::Ours, _) => "active",
@@ -35,7 +37,9 @@ pub(super) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
                 _ => "not attached any more",
             },
             record: Record::read(pins, &name)?,
-            policy: PolicyMap::open(pins, &name)?.read()?,
+            policy: map.read()?,
+            monitors: in_force.monitors(),
+            confirm_within: (in_force.deadline() != 0).then(|| deadline::left(in_force)).transpose()?,
             memory,
             name,
         });

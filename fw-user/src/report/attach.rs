@@ -15,10 +15,10 @@ use crate::{
 /// For one interface.
 #[must_use]
 pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
-    let verb = if outcome.replaced { "replaced" } else { "attached" };
+    let verb = if outcome.before.is_some() { "replaced" } else { "attached" };
     let mode = match (outcome.record.mode, plan.mode) {
         (Mode::Native, _) => "native mode: packets are judged in the driver",
-        (Mode::Generic, ModeChoice::Auto) if !outcome.replaced => {
+        (Mode::Generic, ModeChoice::Auto) if outcome.before.is_none() => {
             "generic mode: packets are judged in the network stack, since the driver has no native XDP"
         }
         (Mode::Generic, _) => "generic mode: packets are judged in the network stack",
@@ -26,7 +26,13 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
     let mut lines = vec![
         format!("{name}  {verb}, {mode}"),
         format!("  open    {}", open_ports(&plan.policy)),
-        "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, those that Docker publishes included".to_owned(),
+        if plan.terms.monitors {
+            "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` closes"
+                .to_owned()
+        } else {
+            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, those that Docker publishes included"
+                .to_owned()
+        },
     ];
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(spec::protocol_name).collect();
@@ -38,7 +44,7 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
     if outcome.record.egress == Egress::None {
         lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
     }
-    if !answers_mdns(&plan.policy) {
+    if !answers_mdns(&plan.policy) && !plan.terms.monitors {
         lines.push(
             "  note    mDNS is closed: names like raspberrypi.local stop working; fw-user allow mdns opens it"
                 .to_owned(),

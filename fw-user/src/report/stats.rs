@@ -26,6 +26,8 @@ pub struct InterfaceStats {
     pub record: Record,
     /// What may come in.
     pub policy: Policy,
+    /// Whether what counts as dropped passes all the same.
+    pub monitors: bool,
     /// What was counted.
     pub counters: Counters,
     /// Flows in the tables that all interfaces share.
@@ -51,6 +53,7 @@ pub struct Json<'a> {
 struct InterfaceJson<'a> {
     name: &'a str,
     mode: &'static str,
+    monitor: bool,
     passed: CounterJson,
     dropped: CounterJson,
     reasons: BTreeMap<&'static str, CounterJson>,
@@ -99,6 +102,7 @@ impl<'a> InterfaceJson<'a> {
         Self {
             name: &stats.name,
             mode: stats.record.mode.name(),
+            monitor: stats.monitors,
             passed: stats.counters.total(Verdict::Pass).into(),
             dropped: stats.counters.total(Verdict::Drop).into(),
             reasons: stats.counters.reasons.iter().map(|(reason, &counter)| (reason.name(), counter.into())).collect(),
@@ -127,12 +131,17 @@ pub fn text(now: &[InterfaceStats], before: Option<(&[InterfaceStats], Duration)
 
 fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>) -> String {
     let counters = &stats.counters;
-    let mut text = format!("{}  {} mode  {} flows\n\n", stats.name, stats.record.mode.name(), stats.flows);
+    let mut text = format!("{}  {} mode  {} flows\n", stats.name, stats.record.mode.name(), stats.flows);
+    let dropped = if stats.monitors { "would drop" } else { "dropped" };
+    if stats.monitors {
+        text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";
+    }
+    text.push('\n');
     let mut sums = match before {
         Some(_) => table(&["", "packets", "bytes", "per second"], &[1, 2, 3]),
         None => table(&["", "packets", "bytes"], &[1, 2]),
     };
-    for (name, verdict) in [("passed", Verdict::Pass), ("dropped", Verdict::Drop)] {
+    for (name, verdict) in [("passed", Verdict::Pass), (dropped, Verdict::Drop)] {
         let Counter { packets, bytes: count } = counters.total(verdict);
         let mut row = vec![name.to_owned(), packets.to_string(), bytes(count)];
         row.extend(before.map(|(before, since)| rate(packets.saturating_sub(before.total(verdict).packets), since)));
@@ -143,7 +152,10 @@ fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>)
         let mut reasons = table(&["verdict", "reason", "packets", "bytes"], &[2, 3]);
         for (reason, counter) in &counters.reasons {
             reasons.add_row([
-                reason.verdict().to_string(),
+                match reason.verdict() {
+                    Verdict::Drop if stats.monitors => dropped.to_owned(),
+                    verdict => verdict.to_string(),
+                },
                 reason.to_string(),
                 counter.packets.to_string(),
                 bytes(counter.bytes),
@@ -156,7 +168,7 @@ fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>)
     let mut ports: Vec<_> = counters.ports.iter().collect();
     ports.sort_by_key(|(port, counter)| (std::cmp::Reverse(counter.passed + counter.dropped), **port));
     if !ports.is_empty() {
-        let mut rows = table(&["port", "state", "passed", "dropped"], &[2, 3]);
+        let mut rows = table(&["port", "state", "passed", dropped], &[2, 3]);
         for &(&(protocol, port), counter) in ports.iter().take(PORTS_SHOWN) {
             let state = if allowed.contains(&(protocol, port)) { "open" } else { "closed" };
             rows.add_row([

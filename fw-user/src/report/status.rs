@@ -32,6 +32,10 @@ pub struct InterfaceStatus {
     pub record: Record,
     /// What may come in.
     pub policy: Policy,
+    /// Whether nothing is dropped.
+    pub monitors: bool,
+    /// How long the last change can still be confirmed, where it waits for that.
+    pub confirm_within: Option<Duration>,
     /// Bytes that its own maps take.
     pub memory: u64,
 }
@@ -61,6 +65,8 @@ struct InterfaceJson<'a> {
     uid: u32,
     version: &'a str,
     map_memory: u64,
+    monitor: bool,
+    confirm_within: Option<u64>,
     #[serde(flatten)]
     policy: PolicyJson,
 }
@@ -88,6 +94,8 @@ impl<'a> InterfaceJson<'a> {
             uid: interface.record.uid,
             version: &interface.record.version,
             map_memory: interface.memory,
+            monitor: interface.monitors,
+            confirm_within: interface.confirm_within.map(|left| left.as_secs()),
             policy: PolicyJson::new(&interface.policy),
         }
     }
@@ -121,7 +129,7 @@ pub fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, record, policy, memory: _ } = interface;
+    let InterfaceStatus { name, state, record, policy, monitors, confirm_within, memory: _ } = interface;
     let user = User::from_uid(Uid::from_raw(record.uid))
         .ok()
         .flatten()
@@ -138,6 +146,13 @@ fn interface_text(interface: &InterfaceStatus) -> String {
         record.version,
         open_ports(policy)
     );
+    if *monitors {
+        text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";
+    }
+    if let Some(left) = confirm_within {
+        let seconds = left.as_secs();
+        text += &format!("  ON TRIAL  goes back to what it was in {seconds} s, unless `fw-user confirm` follows\n");
+    }
     if !policy.protocols.is_empty() {
         let names: Vec<String> = policy.protocols.iter().copied().map(spec::protocol_name).collect();
         text += &format!("  also    {}\n", names.join(", "));

@@ -24,7 +24,13 @@ use fw_common::{
     abi::{DEFAULT_FLOWS, Route, map},
     policy::Policy,
 };
-use fw_user::bpf::{egress, ingress, object, pins::Pins, plain::Plain, policy_map::PolicyMap, shape::Shapes};
+use fw_user::bpf::{
+    egress, ingress, object,
+    pins::Pins,
+    plain::Plain,
+    policy_map::{PolicyMap, Terms},
+    shape::Shapes,
+};
 
 use self::{
     counters::{Counters, Snapshot},
@@ -74,7 +80,7 @@ impl Kernel {
         ingress::load(&mut ebpf)?;
         let mut policy = PolicyMap::open(&pins, name)?;
         let written = Policy::default();
-        policy.write(&written)?;
+        policy.write_first(&written, Terms::default())?;
         let counters = Counters::take(&mut ebpf, namespace.cpu())?;
         let counted = counters.read()?;
         let flows = FlowMaps::take(&mut ebpf)?;
@@ -130,7 +136,7 @@ impl Kernel {
             self.routes.set(slot, Plain(bytemuck::Zeroable::zeroed()), 0)?;
         }
         if self.written != row.policy {
-            self.policy.write(&row.policy)?;
+            self.policy.write(&row.policy, Terms::default())?;
             self.written = row.policy.clone();
         }
         self.namespace.set_forwarding(row.is_router)

@@ -31,6 +31,8 @@ pub struct InterfaceStats {
     pub name: String,
     /// `native` or `generic`.
     pub mode: String,
+    /// Whether nothing is really dropped.
+    pub monitor: bool,
     /// All that passed.
     pub passed: Count,
     /// All that was dropped.
@@ -121,6 +123,10 @@ pub struct InterfaceStatus {
     pub version: String,
     /// Bytes that this interface's own maps take.
     pub map_memory: u64,
+    /// Whether nothing is dropped.
+    pub monitor: bool,
+    /// How many seconds the last change can still be confirmed.
+    pub confirm_within: Option<u64>,
     /// The open ports.
     pub allow: Vec<String>,
     /// The IP protocols without ports that may come in.
@@ -139,6 +145,8 @@ pub struct Change {
     pub mode: Option<String>,
     /// Of `attach`: whether a filter was there before.
     pub replaced: Option<bool>,
+    /// Of `attach`: whether nothing is dropped.
+    pub monitor: Option<bool>,
     /// Of `allow` and `deny`: whether the policy is another one now.
     pub changed: Option<bool>,
     /// The open ports.

@@ -14,7 +14,7 @@ use fw_user::bpf::{
     egress, ingress,
     object::{self, EGRESS, INGRESS},
     pins::Pins,
-    policy_map::PolicyMap,
+    policy_map::{PolicyMap, Terms},
     shape::Shapes,
 };
 
@@ -96,7 +96,7 @@ fn load_fw() -> Result<Ebpf> {
     pins.prepare(FW)?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
     let mut fw = object::load(&pins, FW, Shapes::new(u32::try_from(cpus)?, DEFAULT_FLOWS), false)?;
-    PolicyMap::open(&pins, FW)?.write(&Policy::new([format!("{ALLOWED}/tcp").parse()?]))?;
+    PolicyMap::open(&pins, FW)?.write_first(&Policy::new([format!("{ALLOWED}/tcp").parse()?]), Terms::default())?;
     ingress::load(&mut fw)?.attach(FW, XdpMode::Driver)?;
     egress::load(&mut fw)?;
     Ok(fw)

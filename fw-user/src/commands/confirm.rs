@@ -1,0 +1,74 @@
+//! `fw-user confirm` and `fw-user rollback`: what becomes of a change that was made with `--confirm`.
+
+use std::time::Duration;
+
+use fw_common::abi::Active;
+use serde::Serialize;
+
+use super::{attached, json, lock, print};
+use crate::{
+    Error, Result,
+    bpf::{
+        deadline::{self, Which},
+        pins::Pins,
+        policy_map::PolicyMap,
+    },
+    cli::{InterfacesArgs, RollbackArgs},
+    privilege,
+};
+
+#[derive(Serialize)]
+struct Confirmed<'a> {
+    confirmed: &'a [String],
+}
+
+#[derive(Serialize)]
+struct RolledBack<'a> {
+    rolled_back: &'a [String],
+}
+
+pub(super) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+    privilege::check()?;
+    let _lock = lock(pins).await?;
+    let mut confirmed = Vec::new();
+    for name in attached(pins, &args.interfaces)? {
+        let mut map = PolicyMap::open(pins, &name)?;
+        if map.active()?.deadline() != 0 {
+            map.confirm()?;
+            confirmed.push(name);
+        }
+    }
+    if confirmed.is_empty() {
+        return Err(Error::NothingToConfirm);
+    }
+    if args.json {
+        return print(&json(&Confirmed { confirmed: &confirmed })?);
+    }
+    confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; it stays like this\n")))
+}
+
+pub(super) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
+    privilege::check()?;
+    let InterfacesArgs { interfaces, json: as_json } = &args.of;
+    if let Some(second) = args.at {
+        return at(pins, interfaces, second).await;
+    }
+    let _lock = lock(pins).await?;
+    let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All).await?;
+    if rolled_back.is_empty() {
+        return Err(Error::NothingToConfirm);
+    }
+    if *as_json {
+        return print(&json(&RolledBack { rolled_back: &rolled_back })?);
+    }
+    rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
+}
+
+/// Detached from whoever started it, wait until something of these interfaces is due.
+async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
+    // A session of its own: what happens to the terminal does not reach it. Where it is started by hand, it may have one already.
+    let _unused = nix::unistd::setsid();
+    tokio::time::sleep(deadline::left(Active(0).until(second, None))? + Duration::from_millis(1)).await;
+    let _lock = pins.lock()?;
+    deadline::roll_back(pins, interfaces, Which::Due).await.map(drop)
+}

@@ -1,0 +1,130 @@
+//! Changes on trial, `--confirm SECONDS`: the process that takes them back, and the countdown for people.
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use fw_common::abi::Active;
+use tokio::sync::oneshot;
+
+use super::{lock, print};
+use crate::{
+    Error, Result,
+    bpf::{deadline, pins::Pins, policy_map::PolicyMap},
+    cli::Safeguards,
+};
+
+/// Until when a change that is made now can be confirmed.
+pub(super) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
+    safeguards.confirm.map(deadline::after).transpose()
+}
+
+/// Before anything is changed: start the process that waits for the deadline. It ends by itself where there is nothing to take back
+/// then. Should it be killed, the programs in the kernel go back all the same, and the next command tidies up.
+pub(super) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)>) -> Result<()> {
+    let (names, deadlines): (Vec<&str>, Vec<u32>) = trials.unzip();
+    let Some(deadline) = deadlines.into_iter().max() else { return Ok(()) };
+    let program = env::current_exe().map_err(Error::NoWatcher)?;
+    let mut watcher = Command::new(program);
+    watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]).args(names);
+    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    watcher.spawn().map(drop).map_err(Error::NoWatcher)
+}
+
+/// How often it is looked whether somebody confirmed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// After a change: on a terminal count down until somebody confirms, here or elsewhere, or until it is taken back; elsewhere say what
+/// is needed, and return.
+pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, as_json: bool) -> Result<()> {
+    if deadline.is_none() || names.is_empty() || as_json {
+        return Ok(());
+    }
+    let list = names.join(", ");
+    let mut trial = Trial::new(pins, names)?;
+    if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        let State::Waits(left) = trial.state()? else { return Err(Error::NotConfirmed { names: list }) };
+        let seconds = left.as_secs();
+        return print(&format!("{list}  goes back to what it was in {seconds} s, unless `fw-user confirm` follows\n"));
+    }
+    print(
+        "Open a new session to this machine now. If that works, press Enter here or type `fw-user confirm` there.\n",
+    )?;
+    let (pressed, mut enter) = oneshot::channel();
+    // Reading cannot be given up, so a thread does it, and ends with the process. The end of the input is no word.
+    std::thread::spawn(move || match io::stdin().read_line(&mut String::new()) {
+        Ok(1..) => pressed.send(()),
+        _ => Ok(()),
+    });
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut enter_is_open = true;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => match trial.state()? {
+                State::Waits(left) => {
+                    print(&format!("\r\x1b[K{list}  goes back to what it was in {} s ", left.as_secs()))?;
+                }
+                State::Confirmed => return print(&format!("\r\x1b[K{list}  confirmed; it stays like this\n")),
+                State::Ended => {
+                    print("\r\x1b[K")?;
+                    let _lock = lock(pins).await?;
+                    return Err(Error::NotConfirmed { names: list });
+                }
+            },
+            read = &mut enter, if enter_is_open => {
+                enter_is_open = false;
+                if read.is_ok() {
+                    let _lock = lock(pins).await?;
+                    trial.confirm()?;
+                }
+            }
+        }
+    }
+}
+
+/// Where changes on trial stand.
+enum State {
+    Waits(Duration),
+    Confirmed,
+    Ended,
+}
+
+/// The maps of the interfaces that were changed, and what they say once that is confirmed. Held open, since a filter that was attached
+/// on trial is gone afterwards.
+struct Trial(Vec<(PolicyMap, Active)>);
+
+impl Trial {
+    fn new(pins: &Pins, names: &[String]) -> Result<Self> {
+        let open = |name: &String| {
+            let map = PolicyMap::open(pins, name)?;
+            let active = map.active()?;
+            Ok((map, active.confirmed()))
+        };
+        names.iter().map(open).collect::<Result<_>>().map(Self)
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut longest = None;
+        for (map, confirmed) in &self.0 {
+            let active = map.active()?;
+            if active.has_ended(deadline::now()?) || (active.deadline() == 0 && active != *confirmed) {
+                return Ok(State::Ended);
+            }
+            if active.deadline() != 0 {
+                longest = longest.max(Some(deadline::left(active)?));
+            }
+        }
+        Ok(longest.map_or(State::Confirmed, State::Waits))
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        // One whose time was over meanwhile has gone back, or is about to.
+        match self.state()? {
+            State::Waits(_) => self.0.iter_mut().try_for_each(|(map, _)| map.confirm()),
+            State::Confirmed | State::Ended => Ok(()),
+        }
+    }
+}
