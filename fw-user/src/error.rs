@@ -151,10 +151,12 @@ pub enum Error {
     #[error("fw is not attached to any interface; start with: fw-user attach eth0 --allow 22")]
     NothingAttached,
     /// Another command is at work.
-    #[error("another fw-user command is at work on {path}; try again when it is done")]
+    #[error("another command is at work on {path}: {holder}; try again when it is done")]
     Locked {
         /// The folder that is locked.
         path: PathBuf,
+        /// Who holds the lock.
+        holder: String,
     },
     /// `deny` of what is not open.
     #[error("{rule} is not open on {name}, so there is nothing to take back; `fw-user status` shows what is open")]

@@ -1,23 +1,17 @@
 //! How output behaves: pipes that break, terminals and their absence.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, BufRead, BufReader},
     net::SocketAddr,
-    os::fd::AsFd,
     process::Stdio,
 };
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, process::Process, wait::PATIENCE},
+    lab::{Lab, Mode, PI4, process::Process, terminal::OnTerminal},
     tests,
 };
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    pty::{Winsize, openpty},
-    sys::signal::Signal,
-};
+use nix::sys::signal::Signal;
 
 tests! {
     a_reader_that_has_left_is_no_error;
@@ -85,45 +79,15 @@ fn output_has_no_escape_codes_off_a_terminal() -> Result<()> {
     Ok(())
 }
 
-/// A program on a terminal, and what can be read from there.
-struct OnTerminal {
-    program: Process,
-    screen: File,
-}
-
-impl OnTerminal {
-    fn start(lab: &Lab, args: &[&str], no_color: bool) -> Result<Self> {
-        let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-        let terminal = openpty(Some(&size), None)?;
-        let mut command = lab.fw.command(&lab.pi, args);
-        command.env("TERM", "xterm-256color").stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
-        if no_color {
-            command.env("NO_COLOR", "1");
-        }
-        Ok(Self { program: Process::start(&mut command)?, screen: terminal.master.into() })
-    }
-
-    /// Everything that is printed until it satisfies, or until the end.
-    fn read_until(&mut self, enough: impl Fn(&str) -> bool) -> Result<String> {
-        let mut text = String::new();
-        let mut buffer = [0; 4096];
-        while !enough(&text) {
-            let ready =
-                poll(&mut [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)], PollTimeout::try_from(PATIENCE)?)?;
-            ensure!(ready == 1, "nothing more comes after {text:?}");
-            // The other end of a terminal is reported as an error, not as the end of a file.
-            let Ok(length @ 1..) = self.screen.read(&mut buffer) else { break };
-            text += std::str::from_utf8(&buffer[..length])?;
-        }
-        Ok(text)
-    }
-}
-
 /// Drawn over and over, with new numbers, until Ctrl-C; the filter stays.
 fn stats_are_live_on_a_terminal_until_interrupted() -> Result<()> {
     let lab = filter_at_work()?;
     for no_color in [false, true] {
-        let mut view = OnTerminal::start(&lab, &["stats", "--interval", "0.1"], no_color)?;
+        let mut command = lab.fw.command(&lab.pi, ["stats", "--interval", "0.1"]);
+        if no_color {
+            command.env("NO_COLOR", "1");
+        }
+        let mut view = OnTerminal::start(&mut command)?;
         let before = lab.stats("eth0")?.dropped_at("udp", 9125);
         view.read_until(|text| text.contains("9125/udp"))?;
         lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
@@ -151,7 +115,7 @@ fn stats_are_live_on_a_terminal_until_interrupted() -> Result<()> {
 fn once_is_once_on_a_terminal_too() -> Result<()> {
     let lab = filter_at_work()?;
     for args in [&["stats", "--once"][..], &["stats", "--json"]] {
-        let mut view = OnTerminal::start(&lab, args, false)?;
+        let mut view = OnTerminal::start(&mut lab.fw.command(&lab.pi, args))?;
         let text = view.read_until(|_| false)?;
         assert!(view.program.await_end()?.success());
         assert!(text.contains("9125"), "{text:?}");

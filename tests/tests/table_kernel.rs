@@ -5,7 +5,7 @@ use std::{thread, time::Duration};
 use anyhow::Result;
 use fw_tests::{
     cases,
-    kernel::{Kernel, LEAST_FRAME, Namespace},
+    kernel::{Force, Kernel, LEAST_FRAME, Namespace},
     model::Model,
     report::Failures,
     row::Row,
@@ -23,11 +23,30 @@ const TOO_SHORT_FOR_THE_KERNEL: [&str; 3] = [
 
 #[test]
 fn every_row_is_judged_as_the_table_and_the_host_say() {
-    // A thread of its own, because it moves into namespaces of its own.
-    thread::spawn(play_all).join().expect("the thread ends").expect("the kernel plays along");
+    play(Force::ForGood);
 }
 
-fn play_all() -> Result<()> {
+#[test]
+fn every_row_is_judged_and_counted_the_same_while_nothing_is_dropped() {
+    play(Force::Monitor);
+}
+
+#[test]
+fn every_row_is_judged_by_the_policy_on_trial_before_the_deadline() {
+    play(Force::OnTrial);
+}
+
+#[test]
+fn every_row_is_judged_by_the_policy_before_the_trial_after_the_deadline() {
+    play(Force::AfterTrial);
+}
+
+fn play(force: Force) {
+    // A thread of its own, because it moves into namespaces of its own.
+    thread::spawn(move || play_all(force)).join().expect("the thread ends").expect("the kernel plays along");
+}
+
+fn play_all(force: Force) -> Result<()> {
     let (rows, too_short): (Vec<Row>, Vec<Row>) =
         cases::all().into_iter().partition(|row| row.frame.len() >= LEAST_FRAME);
     let too_short: Vec<_> = too_short.into_iter().map(|row| row.name).collect();
@@ -37,7 +56,7 @@ fn play_all() -> Result<()> {
     let mut rows = rows;
     rows.sort_by_cached_key(|row| format!("{:?}", row.policy));
 
-    let mut kernel = Kernel::load(Namespace::enter()?)?;
+    let mut kernel = Kernel::load(Namespace::enter()?, force)?;
     let mut failures = Failures::default();
     for row in &rows {
         let (outcome, took) = match kernel.play(row) {

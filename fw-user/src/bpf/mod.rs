@@ -7,6 +7,7 @@ pub mod deadline;
 pub mod egress;
 pub mod flows;
 pub mod ingress;
+pub mod lock;
 pub mod meta;
 pub mod object;
 pub mod pins;

@@ -1,8 +1,7 @@
 //! Where maps and links are pinned: `BPFFS/fw-user/vABI/`, a folder `shared` for what all interfaces share, and one an interface.
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -14,6 +13,7 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
+use super::lock::{self, Lock};
 use crate::{Error, Result};
 
 /// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
@@ -31,10 +31,6 @@ pub struct Pins {
     bpffs: PathBuf,
     root: PathBuf,
 }
-
-/// Held while a command changes pins. Dropping it lets the next one in.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "the lock goes with the open file")] File);
 
 impl Pins {
     /// The pins below a folder of a BPF file system. Nothing is looked at yet.
@@ -128,18 +124,12 @@ impl Pins {
             .map_err(|error| no_bpffs(error.into()))
     }
 
-    /// Take the lock that commands hold which change something. The file system has no other place for it than its root folder.
+    /// Take the lock that commands hold which change something.
     ///
     /// # Errors
     /// [`Error::Locked`], [`Error::File`].
     pub fn lock(&self) -> Result<Lock> {
-        let failed = |source| Error::File { what: "locking", path: self.bpffs.clone(), source };
-        let folder = File::open(&self.bpffs).map_err(failed)?;
-        match folder.try_lock() {
-            Ok(()) => Ok(Lock(folder)),
-            Err(fs::TryLockError::WouldBlock) => Err(Error::Locked { path: self.bpffs.clone() }),
-            Err(fs::TryLockError::Error(error)) => Err(failed(error)),
-        }
+        lock::take(&self.bpffs)
     }
 
     /// Remove an interface's maps and folder, and what is shared with the last one. Links are not touched: their pins must be gone.

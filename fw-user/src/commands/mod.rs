@@ -15,7 +15,8 @@ use crate::{
     Error, Result,
     bpf::{
         deadline::{self, Which},
-        pins::{Lock, Pins},
+        lock::Lock,
+        pins::Pins,
     },
     cli::{Cli, Command},
 };

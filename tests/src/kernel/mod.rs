@@ -20,9 +20,10 @@ use aya::{
     util::nr_cpus,
 };
 use fw_common::{
-    Verdict,
+    PortProtocol, Verdict,
     abi::{DEFAULT_FLOWS, Route, map},
-    policy::Policy,
+    grammar::{PortRange, Rule},
+    policy::{Forward, Policy},
 };
 use fw_user::bpf::{
     egress, ingress, object,
@@ -52,8 +53,22 @@ const TC_ACT_UNSPEC: u32 = u32::MAX;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
+/// How a row's policy is in force. What is counted, and by what reason, must be the same in all cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// For good.
+    ForGood,
+    /// Nothing is dropped.
+    Monitor,
+    /// The row's policy on trial, over one that says the opposite.
+    OnTrial,
+    /// The row's policy again, after the trial of one that says the opposite has ended.
+    AfterTrial,
+}
+
 /// Both programs, loaded, and their maps.
 pub struct Kernel {
+    force: Force,
     ebpf: Ebpf,
     namespace: Namespace,
     policy: PolicyMap,
@@ -69,7 +84,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Whatever the kernel refuses.
-    pub fn load(namespace: Namespace) -> Result<Self> {
+    pub fn load(namespace: Namespace, force: Force) -> Result<Self> {
         let pins = Pins::new(&namespace.bpffs());
         let name = crate::world::INTERFACE;
         pins.ensure_bpffs()?;
@@ -85,7 +100,7 @@ impl Kernel {
         let counted = counters.read()?;
         let flows = FlowMaps::take(&mut ebpf)?;
         let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
-        Ok(Self { ebpf, namespace, policy, written, counters, counted, flows, routes })
+        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, flows, routes })
     }
 
     /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
@@ -112,7 +127,8 @@ impl Kernel {
         let verdict = self.receive(&row.frame)?;
         let before = std::mem::replace(&mut self.counted, self.counters.read()?);
         let decision = self.counted.one_packet_since(&before, row.frame.len())?;
-        ensure!(decision.verdict() == verdict, "it says {verdict}, but counts {}", decision.reason);
+        let expected = if self.force == Force::Monitor { Verdict::Pass } else { decision.verdict() };
+        ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason);
         // Reading what was sent takes a thousand system calls; where nothing left, `check_rest` looks for it once.
         let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };
         let flows = Flows { sent, ..self.flows.read()? };
@@ -136,10 +152,30 @@ impl Kernel {
             self.routes.set(slot, Plain(bytemuck::Zeroable::zeroed()), 0)?;
         }
         if self.written != row.policy {
-            self.policy.write(&row.policy, Terms::default())?;
+            self.put_in_force(&row.policy)?;
             self.written = row.policy.clone();
         }
         self.namespace.set_forwarding(row.is_router)
+    }
+
+    fn put_in_force(&mut self, policy: &Policy) -> Result<()> {
+        if self.policy.active()?.deadline() != 0 {
+            self.policy.confirm()?;
+        }
+        let for_good = Terms::default();
+        match self.force {
+            Force::ForGood => self.policy.write(policy, for_good)?,
+            Force::Monitor => self.policy.write(policy, Terms { monitors: true, deadline: None })?,
+            Force::OnTrial => {
+                self.policy.write(&opposite(policy), for_good)?;
+                self.policy.write(policy, Terms { monitors: false, deadline: Some(u32::MAX) })?;
+            }
+            Force::AfterTrial => {
+                self.policy.write(policy, for_good)?;
+                self.policy.write(&opposite(policy), Terms { monitors: true, deadline: Some(1) })?;
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<()> {
@@ -165,6 +201,22 @@ impl Kernel {
             other => bail!("the ingress program answers {other}"),
         }
     }
+}
+
+/// A policy that opens what is closed, closes what is open to everybody, and forwards what is not.
+fn opposite(policy: &Policy) -> Policy {
+    let everything = PortRange::new(1, u16::MAX).expect("a range");
+    let mut opposite =
+        Policy::new(PortProtocol::ALL.map(|protocol| Rule { protocol, ports: everything, source: None }));
+    for rule in policy.rules() {
+        opposite.deny(rule);
+    }
+    opposite.protocols = (0..=u8::MAX).filter(|protocol| !policy.protocols.contains(protocol)).collect();
+    opposite.forward = match policy.forward {
+        Forward::Drop => Forward::Pass,
+        Forward::Pass => Forward::Drop,
+    };
+    opposite
 }
 
 fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>

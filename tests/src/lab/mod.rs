@@ -23,6 +23,7 @@ pub mod reach;
 pub mod server;
 pub mod skip;
 pub mod stats;
+pub mod terminal;
 pub mod wait;
 pub mod wire;
 
