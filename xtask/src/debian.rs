@@ -37,6 +37,8 @@ pub(crate) const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" 
 pub(crate) const DOCKER_CLI: Tool = Tool { program: "docker", package: "docker-cli" };
 /// What runs in a container without any library.
 pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
+/// Faults at every system call.
+pub(crate) const STRACE: Tool = Tool { program: "strace", package: "strace" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::{fs, os::fd::AsFd, os::fd::AsRawFd, path::PathBuf};
 
 use aya::{maps::MapData, programs::loaded_programs, util::nr_cpus};
 use fw_common::{
-    abi::{DEFAULT_FLOWS, map},
+    abi::{Active, DEFAULT_FLOWS, map},
     policy::Policy,
 };
 
@@ -77,8 +77,8 @@ pub struct Plan {
 pub struct Attached {
     /// The attachment's record.
     pub record: Record,
-    /// What a filter of ours that was there before let in, and whether it dropped the rest.
-    pub before: Option<(Policy, Terms)>,
+    /// What was in force of a filter of ours that was there before.
+    pub before: Option<Active>,
     /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
     /// changed.
     pub ebpf: Option<aya::Ebpf>,
@@ -199,7 +199,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     let name = &interface.name;
     let record = Record::read(pins, name)?;
     let mut map = PolicyMap::open(pins, name)?;
-    let before = (map.read()?, Terms { monitors: map.active()?.monitors(), deadline: None });
+    let before = map.active()?;
     if plan.terms.deadline.is_some() {
         map.write(&plan.policy, plan.terms)?;
         return Ok(Attached { record, before: Some(before), ebpf: None });
@@ -221,8 +221,9 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     }
     // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says.
     ingress::replace(ingress::load(&mut ebpf)?, pins, name)?;
-    map.write(&plan.policy, plan.terms)?;
     write_record(&mut ebpf, &record)?;
+    // The last step: whatever failed before it, the old policy is in force.
+    map.write(&plan.policy, plan.terms)?;
     Ok(Attached { record, before: Some(before), ebpf: Some(ebpf) })
 }
 
@@ -231,12 +232,9 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
 /// # Errors
 /// [`Error::File`], [`Error::Kernel`].
 pub async fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
-    let mut map = PolicyMap::open(pins, name)?;
-    match &attached.before {
+    match attached.before {
         None => detach(pins, name, interface::present(name).await?.as_ref()).await,
-        // On trial, the other buffer holds it still.
-        Some(_) if map.active()?.deadline() != 0 => map.fall_back(),
-        Some((policy, terms)) => map.write(policy, *terms),
+        Some(before) => PolicyMap::open(pins, name)?.undo(before),
     }
 }
 

@@ -136,6 +136,10 @@ impl Record {
         let data = MapData::from_pin(&path).map_err(bad)?;
         let array: Array<_, Plain<Meta>> = Array::try_from(Map::Array(data)).map_err(bad)?;
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
+        if meta.abi == 0 {
+            let source = "it holds no record: whoever attached was killed".into();
+            return Err(Error::BadPin { path, source });
+        }
         Ok(Self {
             interface: interface.to_owned(),
             ifindex: meta.ifindex,

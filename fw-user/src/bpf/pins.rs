@@ -141,6 +141,14 @@ impl Pins {
             remove_file(&self.map(interface, name))?;
         }
         remove_folder(&self.interface(interface))?;
+        self.remove_unused()
+    }
+
+    /// Remove what is shared where no interface has pins: with the last one, or because a command was killed in between.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn remove_unused(&self) -> Result<()> {
         if self.interfaces()?.is_empty() {
             for name in map::SHARED {
                 remove_file(&self.shared_map(name))?;

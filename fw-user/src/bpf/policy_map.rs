@@ -145,6 +145,14 @@ impl PolicyMap {
         self.store(active.confirmed())
     }
 
+    /// Undo the last change: what [`PolicyMap::active`] said before it is in force again. The other buffer still holds it.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn undo(&mut self, before: Active) -> Result<()> {
+        self.store(before)
+    }
+
     /// Put what was in force before the unconfirmed change back in force.
     ///
     /// # Errors
@@ -172,11 +180,11 @@ impl PolicyMap {
     }
 
     fn store(&mut self, active: Active) -> Result<()> {
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::kernel(format!("putting the policy of {} in force", self.interface), error)
-        };
-        self.active.set(0, Plain(active), 0).map_err(|error| failed(error.into()))?;
-        await_packets_in_flight().map_err(|error| failed(error.into()))
+        self.active
+            .set(0, Plain(active), 0)
+            .map_err(|error| Error::kernel(format!("putting the policy of {} in force", self.interface), error))?;
+        await_packets_in_flight();
+        Ok(())
     }
 
     fn fill(&mut self, policy: &Policy, next: Active) -> Result<()> {
@@ -234,26 +242,44 @@ impl PolicyMap {
     }
 }
 
+/// Change the policies of several interfaces, or of none.
+///
+/// # Errors
+/// That of the first change that failed.
+pub fn change_all<'a, T>(
+    changes: impl Iterator<Item = (&'a mut PolicyMap, T)>,
+    change: impl Fn(&mut PolicyMap, T) -> Result<()>,
+) -> Result<()> {
+    let mut done: Vec<(&mut PolicyMap, Active)> = Vec::new();
+    for (map, to) in changes {
+        let changed = map.active().and_then(|before| change(map, to).map(|()| before));
+        match changed {
+            Ok(before) => done.push((map, before)),
+            Err(error) => {
+                for (map, before) in done {
+                    map.undo(before)?;
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}
+
 const fn first_page(buffer: u32) -> u32 {
     buffer * PORT_PROTOCOLS * PAGES
 }
 
 /// Wait until every packet that began under the old policy is judged, so that its buffer can be written again: a global memory
 /// barrier waits for an RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
-fn await_packets_in_flight() -> Result<(), std::io::Error> {
+fn await_packets_in_flight() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: the call takes three integers and touches no memory of this process.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::last_os_error();
-    // Kernels with full dynticks refuse it. A tick is 10 ms at most, and every CPU that handles packets ticks.
-    if error.raw_os_error() == Some(libc::EINVAL) {
+    if result != 0 {
+        // Kernels with full dynticks refuse it, sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
         std::thread::sleep(std::time::Duration::from_millis(100));
-        return Ok(());
     }
-    Err(error)
 }
 
 const _: () = assert!(abi::BUFFERS == 2, "one buffer in force, one to write");

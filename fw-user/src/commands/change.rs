@@ -8,7 +8,7 @@ use crate::{
     Error, Result,
     bpf::{
         pins::Pins,
-        policy_map::{PolicyMap, Terms},
+        policy_map::{self, PolicyMap, Terms},
     },
     cli::ChangeArgs,
     privilege, report, spec,
@@ -52,12 +52,13 @@ pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Resul
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
     let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
     trial::watch(pins, trials)?;
+    let changes = planned.iter_mut().filter(|(_, _, before, after)| before != after);
+    policy_map::change_all(changes.map(|(_, map, _, after)| (map, &*after)), |map, after| {
+        map.write(after, Terms { monitors: map.active()?.monitors(), deadline })
+    })?;
     let mut outcomes = Vec::new();
-    for (name, mut map, before, after) in planned {
+    for (name, _, before, after) in planned {
         let changed = after != before;
-        if changed {
-            map.write(&after, Terms { monitors: map.active()?.monitors(), deadline })?;
-        }
         if !args.json {
             print(&report::change::text(&name, &after, changed))?;
         }

@@ -18,9 +18,13 @@ struct Outcome<'a> {
 pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     privilege::check()?;
     let names = if args.all { pins.interfaces()? } else { attached(pins, &args.interfaces)? };
-    let lock = if names.is_empty() { None } else { Some(pins.lock()?) };
+    // Where there is no such folder, nothing of ours is in it.
+    let lock = if names.is_empty() && !pins.bpffs().exists() { None } else { Some(pins.lock()?) };
     for name in &names {
         attachment::detach(pins, name, interface::present(name).await?.as_ref()).await?;
+    }
+    if args.all && lock.is_some() {
+        pins.remove_unused()?;
     }
     drop(lock);
     if args.json {

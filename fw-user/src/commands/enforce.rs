@@ -7,7 +7,7 @@ use crate::{
     Result,
     bpf::{
         pins::Pins,
-        policy_map::{PolicyMap, Terms},
+        policy_map::{self, PolicyMap, Terms},
     },
     cli::{EnforceArgs, InterfacesArgs},
     privilege, report,
@@ -50,12 +50,11 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms) -> Result<()> {
         }
     }
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
+    let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
+    policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
     let mut outcomes = Vec::new();
-    for (name, mut map) in planned {
+    for (name, _) in planned {
         let changed = changing.contains(&name);
-        if changed {
-            map.set_terms(terms)?;
-        }
         if !args.json {
             print(&report::change::terms(&name, terms, changed))?;
         }

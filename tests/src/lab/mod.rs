@@ -14,6 +14,7 @@ pub mod address;
 pub mod client;
 pub mod command;
 pub mod docker;
+pub mod faults;
 pub mod filter;
 pub mod fw;
 pub mod namespace;

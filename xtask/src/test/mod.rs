@@ -28,7 +28,7 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 5] = [debian::IP, debian::NFT, debian::DOCKER, debian::DOCKER_CLI, debian::BUSYBOX];
+const TOOLS: [Tool; 6] = [debian::IP, debian::NFT, debian::DOCKER, debian::DOCKER_CLI, debian::BUSYBOX, debian::STRACE];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     debian::provide(&TOOLS)?;
