@@ -82,7 +82,8 @@ fn several_interfaces_switch_together_or_alone() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22", "--monitor"])?;
-    let switch = |args: &[&str]| -> Result<Vec<(String, Option<bool>, Option<bool>)>> {
+    type Outcome = (String, Option<bool>, Option<bool>);
+    let switch = |args: &[&str]| -> Result<Vec<Outcome>> {
         let answer: serde_json::Value = serde_json::from_str(&lab.fw(args)?)?;
         let interfaces = answer["interfaces"].as_array().cloned().unwrap_or_default();
         let facts = |one: &serde_json::Value| {
