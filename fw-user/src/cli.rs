@@ -5,7 +5,10 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use fw_common::policy::Forward;
 
-use crate::bpf::{ingress::ModeChoice, pins::DEFAULT_BPFFS};
+use crate::{
+    bpf::{flows, ingress::ModeChoice, pins::DEFAULT_BPFFS},
+    config::DEFAULT_FOLDER,
+};
 
 /// A host firewall in front of netfilter: closes every port but the allowed ones, those that Docker publishes included.
 #[derive(Debug, Parser)]
@@ -20,6 +23,10 @@ pub struct Cli {
     /// Folder of the BPF file system below which maps and links are pinned.
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
+
+    /// Folder of the files that say what may come in, NAME.toml.
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    pub config: PathBuf,
 
     /// What to do.
     #[command(subcommand)]
@@ -37,6 +44,8 @@ pub enum Command {
     Allow(ChangeArgs),
     /// Take open ports back, at once.
     Deny(ChangeArgs),
+    /// Make interfaces as their files say, and print what changes.
+    Apply(ApplyArgs),
     /// Judge and count everything, and drop nothing, from now on.
     Monitor(InterfacesArgs),
     /// Drop what is judged so, from now on: the end of `monitor`.
@@ -71,7 +80,7 @@ pub struct AttachArgs {
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
     /// How many flows to remember, for each of IPv4 and IPv6 [default: 65536].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1024..=16_777_216))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(flows::CAPACITY))]
     pub flows: Option<u32>,
     /// Judge and count everything, but drop nothing until `fw-user enforce`.
     #[arg(long)]
@@ -129,6 +138,23 @@ pub struct ChangeArgs {
     /// The interface to change; every attached one without.
     #[arg(long, short, value_name = "INTERFACE")]
     pub interface: Vec<String>,
+    /// How not to be locked out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// Interfaces to apply the files of; all that have a file without.
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Print what would change, and change nothing.
+    #[arg(long, conflicts_with = "confirm")]
+    pub dry_run: bool,
     /// How not to be locked out.
     #[command(flatten)]
     pub safeguards: Safeguards,

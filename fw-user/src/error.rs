@@ -5,6 +5,8 @@ use std::{io, path::PathBuf};
 use fw_common::{grammar::SpecError, policy::TooManySources};
 use thiserror::Error;
 
+use crate::config::Mistakes;
+
 /// Short for a result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -42,6 +44,12 @@ pub enum Error {
         /// Why not, and what instead.
         why: &'static str,
     },
+    /// Several entries in one string of a list in a file.
+    #[error("`{0}` holds several entries; write each in quotes of its own: \"22\", \"80\"")]
+    SeveralEntries(String),
+    /// Files with mistakes.
+    #[error("{0}")]
+    Mistakes(Mistakes),
     /// More source networks than fit.
     #[error("{0}; use larger networks")]
     TooManySources(#[from] TooManySources),
@@ -184,6 +192,42 @@ pub enum Error {
         /// The mode it is in.
         current: &'static str,
     },
+    /// Something else was asked for than what holds until it is detached.
+    #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {cure}")]
+    NotInPlace {
+        /// The interface.
+        name: String,
+        /// What differs.
+        what: &'static str,
+        /// What holds.
+        current: String,
+        /// What was asked for.
+        wanted: String,
+        /// What to type.
+        cure: String,
+    },
+    /// No file says anything of an interface.
+    #[error(
+        "no file in {folder} is for {name}; `fw-user save {name}` makes one of what is in force there, docs/file.md says what to write"
+    )]
+    NoFile {
+        /// The interface.
+        name: String,
+        /// Where files are looked for.
+        folder: PathBuf,
+    },
+    /// There is no file at all.
+    #[error("there is no file in {folder}; `fw-user save` makes them of what is in force")]
+    NoFiles {
+        /// Where files are looked for.
+        folder: PathBuf,
+    },
+    /// Interfaces that have a file are not there.
+    #[error("not here: {names}; all others are as their files say; `fw-user apply` again when it is there")]
+    InterfacesMissing {
+        /// The interfaces.
+        names: String,
+    },
     /// The driver has no native XDP.
     #[error("{name}: its driver has no native XDP ({source}); leave out --mode, or use --mode generic")]
     NoNativeMode {
@@ -269,6 +313,8 @@ impl Error {
             | Self::NothingAllowed
             | Self::UnknownProtocol(_)
             | Self::ProtocolNotHere { .. }
+            | Self::SeveralEntries(_)
+            | Self::Mistakes(_)
             | Self::TooManySources(_)
             | Self::Names { .. } => exit_code::USAGE,
             Self::Taken { .. } => exit_code::TAKEN,
@@ -282,6 +328,10 @@ impl Error {
             | Self::NotOpen { .. }
             | Self::OpenToAll { .. }
             | Self::OtherMode { .. }
+            | Self::NotInPlace { .. }
+            | Self::NoFile { .. }
+            | Self::NoFiles { .. }
+            | Self::InterfacesMissing { .. }
             | Self::Unconfirmed { .. }
             | Self::NothingToConfirm
             | Self::NotConfirmed { .. }

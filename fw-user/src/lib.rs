@@ -1,11 +1,12 @@
 //! The user side of `fw`: it loads the programs, keeps their pins, writes policies and reads counters.
 //!
-//! The order of things is that of a command: [`cli`] is what was typed, [`spec`] and [`interface`] turn it into a plan
-//! without changing anything, [`bpf`] carries it out, [`report`] says what came of it.
+//! The order of things is that of a command: [`cli`] is what was typed, [`config`] what is in files, [`spec`] and [`interface`] turn it
+//! into a plan without changing anything, [`bpf`] carries it out, [`report`] says what came of it.
 
 pub mod bpf;
 pub mod cli;
 pub mod commands;
+pub mod config;
 pub mod connections;
 pub mod error;
 pub mod interface;

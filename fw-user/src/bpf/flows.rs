@@ -1,5 +1,7 @@
 //! The flow tables, which all interfaces share.
 
+use std::ops::RangeInclusive;
+
 use aya::maps::{HashMap, Map, MapData, MapError, MapInfo};
 use fw_common::{
     abi::map,
@@ -8,6 +10,9 @@ use fw_common::{
 
 use super::{pins::Pins, plain::Plain};
 use crate::{Error, Result};
+
+/// How many flows a table can be made for.
+pub const CAPACITY: RangeInclusive<i64> = 1024..=16_777_216;
 
 /// How many flows are in the tables of both families, expired ones that nothing has pushed out yet included.
 ///

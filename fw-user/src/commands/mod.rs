@@ -1,5 +1,6 @@
 //! One file a command: from its arguments to what it prints.
 
+mod apply;
 mod attach;
 mod change;
 mod confirm;
@@ -32,6 +33,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Detach(args) => detach::run(&pins, &args).await,
         Command::Allow(args) => change::run(&pins, &args, change::Change::Allow).await,
         Command::Deny(args) => change::run(&pins, &args, change::Change::Deny).await,
+        Command::Apply(args) => apply::run(&pins, &cli.config, &args).await,
         Command::Monitor(args) => enforce::monitor(&pins, &args).await,
         Command::Enforce(args) => enforce::enforce(&pins, &args).await,
         Command::Confirm(args) => confirm::confirm(&pins, &args).await,

@@ -1,5 +1,6 @@
 //! What people and programs get to read. Nothing here asks the kernel.
 
+pub mod apply;
 pub mod attach;
 pub mod change;
 pub mod stats;
@@ -31,9 +32,16 @@ impl PolicyJson {
     }
 }
 
-/// The open ports as a person would have typed them: a bare port where TCP and UDP are both open.
+/// The open ports as a person would have typed them, in one line.
 #[must_use]
 pub fn open_ports(policy: &Policy) -> String {
+    let words = rule_words(policy);
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+/// The rules as a person would have typed them: a bare port where TCP and UDP are both open.
+#[must_use]
+pub fn rule_words(policy: &Policy) -> Vec<String> {
     let rules = policy.rules();
     let twin = |rule: &Rule, protocol| rules.contains(&Rule { protocol, ..*rule });
     let mut shown: Vec<(Rule, String)> = rules
@@ -47,8 +55,7 @@ pub fn open_ports(policy: &Policy) -> String {
         })
         .collect();
     shown.sort_by_key(|(rule, _)| (rule.ports, rule.protocol, rule.source));
-    let shown: Vec<String> = shown.into_iter().map(|(_, text)| text).collect();
-    if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
+    shown.into_iter().map(|(_, text)| text).collect()
 }
 
 /// Whether names like `raspberrypi.local` are answered for others on the network.

@@ -20,6 +20,7 @@ use nix::{
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
+use tempfile::TempDir;
 
 use super::{command, namespace::Namespace};
 
@@ -54,10 +55,11 @@ fn build() -> Result<PathBuf> {
         .context("cargo named no executable")
 }
 
-/// `fw-user` in one network namespace, with a folder of its own for the pins.
+/// `fw-user` in one network namespace, with folders of its own for the pins and for its files.
 #[derive(Debug)]
 pub struct FwUser {
     bpffs: PathBuf,
+    config: TempDir,
 }
 
 impl FwUser {
@@ -72,13 +74,19 @@ impl FwUser {
         (thread::current().name(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let bpffs = Path::new(BPFFS).join(format!("fw-test-{:08x}", hasher.finish() as u32));
         fs::create_dir(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
-        Ok(Self { bpffs })
+        Ok(Self { bpffs, config: tempfile::tempdir()? })
     }
 
     /// The folder below which the pins are.
     #[must_use]
     pub fn bpffs(&self) -> &Path {
         &self.bpffs
+    }
+
+    /// The folder of its files.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        self.config.path()
     }
 
     /// A command that can still be changed before it runs.
@@ -90,7 +98,7 @@ impl FwUser {
 
     /// Add the arguments, and take away what of this process' environment the program might heed.
     pub fn finish(&self, command: &mut Command, args: impl IntoIterator<Item: AsRef<OsStr>>) {
-        command.arg("--bpffs").arg(&self.bpffs).args(args).stdin(Stdio::null());
+        command.arg("--bpffs").arg(&self.bpffs).arg("--config").arg(self.config()).args(args).stdin(Stdio::null());
         for name in ["SSH_CONNECTION", "SSH_CLIENT", "SUDO_UID", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

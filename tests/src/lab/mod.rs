@@ -13,6 +13,7 @@
 pub mod address;
 pub mod client;
 pub mod command;
+pub mod config;
 pub mod docker;
 pub mod faults;
 pub mod filter;

@@ -1,0 +1,159 @@
+//! `fw-user apply`: interfaces as their files say, all of them or none, and nothing written where nothing differs.
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{attach::attach_all, json, lock, print, trial};
+use crate::{
+    Error, Result,
+    bpf::{
+        attachment::{self, State},
+        flows,
+        meta::{Egress, Record},
+        object,
+        pins::Pins,
+        policy_map::PolicyMap,
+    },
+    cli::ApplyArgs,
+    config::{
+        File, Mistakes, Settings,
+        difference::{Difference, Running},
+        folder,
+    },
+    interface::{self, Interface},
+    privilege,
+    report::apply::{Action, Outcome, text},
+};
+
+/// What a file says of an interface.
+struct Wish {
+    interface: String,
+    file: PathBuf,
+    settings: Settings,
+}
+
+#[derive(Serialize)]
+struct Outcomes<'a> {
+    dry_run: bool,
+    interfaces: &'a [Outcome],
+    missing: &'a [String],
+}
+
+pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<()> {
+    let wishes = wishes(folder, folder::read(folder)?, &args.interfaces)?;
+    privilege::check()?;
+    object::kernel_version()?;
+    if !args.interfaces.is_empty() {
+        interface::named(&args.interfaces).await?;
+    }
+    let here = interface::all().await?;
+    let deadline = trial::deadline(args.safeguards)?;
+    let find = |name: &str| here.iter().find(|interface| interface.name == name).cloned();
+    let mut missing = Vec::new();
+    let mut planned = Vec::new();
+    for wish in wishes {
+        match find(&wish.interface) {
+            Some(interface) => planned.push((interface, wish)),
+            None => missing.push(wish.interface),
+        }
+    }
+    if !args.dry_run && !planned.is_empty() {
+        pins.ensure_bpffs()?;
+        // What is over by now is no difference any more.
+        drop(lock(pins).await?);
+    }
+    let mut outcomes = Vec::new();
+    let mut changes = Vec::new();
+    for (interface, Wish { interface: name, file, settings }) in planned {
+        let plan = settings.plan(deadline);
+        attachment::check(pins, &interface, &plan)?;
+        let (action, difference) = difference(pins, &interface, &settings)?;
+        if action != Action::None {
+            changes.push((interface, plan));
+        }
+        outcomes.push(Outcome { name, file, action, difference });
+    }
+    if !args.dry_run && !changes.is_empty() {
+        attach_all(pins, &changes).await?;
+    }
+    if args.json {
+        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;
+    } else {
+        outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
+        if args.dry_run {
+            print("dry run: nothing was changed\n")?;
+        }
+    }
+    if !args.dry_run {
+        let names: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();
+        trial::wait(pins, &names, deadline, args.json).await?;
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
+}
+
+/// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:
+/// an interface that comes up late is not to stay open for them.
+fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Vec<Wish>> {
+    if files.is_empty() {
+        return Err(Error::NoFiles { folder: folder.to_owned() });
+    }
+    let concerns = |file: &File| named.is_empty() || named.iter().any(|name| file.is_for(name));
+    let (files, others): (Vec<File>, Vec<File>) = files.into_iter().partition(concerns);
+    if let Some(name) = named.iter().find(|name| !files.iter().any(|file| file.is_for(name))) {
+        // One of those that cannot be read may be the one.
+        let mistakes: Vec<_> = others.into_iter().flat_map(|file| file.mistakes).collect();
+        return Err(if mistakes.is_empty() {
+            Error::NoFile { name: name.clone(), folder: folder.to_owned() }
+        } else {
+            Error::Mistakes(Mistakes(mistakes))
+        });
+    }
+    let mut wishes = Vec::new();
+    let mut mistakes = Vec::new();
+    for File { path, interfaces, settings, mistakes: found, .. } in files {
+        mistakes.extend(found);
+        let Some(settings) = settings else { continue };
+        let names = interfaces.into_iter().map(toml::Spanned::into_inner);
+        wishes.extend(names.filter(|name| named.is_empty() || named.contains(name)).map(|interface| Wish {
+            interface,
+            file: path.clone(),
+            settings: settings.clone(),
+        }));
+    }
+    if mistakes.is_empty() { Ok(wishes) } else { Err(Error::Mistakes(Mistakes(mistakes))) }
+}
+
+/// What there is to do for an interface to be as its file says. Refuses what only detaching could change.
+fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(Action, Difference)> {
+    let name = &interface.name;
+    if let (Some(current), Some(wanted)) = (flows::capacity(pins), wanted.flows)
+        && current != wanted
+    {
+        return Err(not_in_place(name, "the capacity for flows", &current, &wanted, "fw-user detach --all"));
+    }
+    if attachment::state(pins, name, Some(interface))? != State::Ours {
+        return Ok((Action::Attach, Difference::new(None, wanted, Record::VERSION)));
+    }
+    let record = Record::read(pins, name)?;
+    let map = PolicyMap::open(pins, name)?;
+    let running = Running {
+        policy: map.read()?,
+        monitor: map.in_force()?.monitors(),
+        replies: record.egress != Egress::None,
+        version: record.version,
+    };
+    if running.replies && !wanted.replies {
+        return Err(not_in_place(name, "tracking of replies", &"on", &"off", &format!("fw-user detach {name}")));
+    }
+    let difference = Difference::new(Some(&running), wanted, Record::VERSION);
+    Ok((if difference.is_empty() { Action::None } else { Action::Change }, difference))
+}
+
+fn not_in_place(name: &str, what: &'static str, current: &dyn Display, wanted: &dyn Display, cure: &str) -> Error {
+    let (current, wanted) = (current.to_string(), wanted.to_string());
+    Error::NotInPlace { name: name.to_owned(), what, current, wanted, cure: cure.to_owned() }
+}

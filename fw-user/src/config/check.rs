@@ -1,0 +1,181 @@
+//! From the words of a file to what they mean, and whether files agree with each other.
+
+use std::{collections::BTreeSet, path::Path};
+
+use clap::ValueEnum;
+use fw_common::{
+    grammar::{Fault, Rule, SpecError},
+    policy::Policy,
+};
+use toml::Spanned;
+
+use super::{
+    File, Mistake, Settings,
+    parse::{self, Notes, Words},
+};
+use crate::{Error, Result, bpf::flows, bpf::ingress::ModeChoice, spec};
+
+/// Read a file's text: what it says, or everything that is wrong with it. A file that names no interface is for the one that it is
+/// called after.
+#[must_use]
+pub fn file(path: &Path, text: String) -> File {
+    let mut notes = Notes::new(path, &text);
+    let words = parse::parse(&text, &mut notes);
+    let interfaces = interfaces(path, &words, &mut notes);
+    let flows = flow_capacity(&words, &mut notes);
+    let settings = settings(&words, flows.as_ref().map(|flows| *flows.get_ref()), &mut notes);
+    let mistakes = notes.into_mistakes();
+    let settings = mistakes.is_empty().then_some(settings);
+    File { path: path.to_owned(), text, interfaces, flows, settings, mistakes }
+}
+
+fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> Vec<Spanned<String>> {
+    let Some(named) = &words.interfaces else {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        return vec![Spanned::new(0..0, name)];
+    };
+    let mut seen = BTreeSet::new();
+    for name in named.get_ref() {
+        let word = name.get_ref();
+        if !is_interface_name(word) {
+            notes.add(name.span(), format!("`{word}` cannot be an interface's name; `ip link` lists those there are"));
+        } else if !seen.insert(word) {
+            notes.add(name.span(), format!("`{word}` is named twice; delete one of the two"));
+        }
+    }
+    named.get_ref().clone()
+}
+
+/// Whether the kernel could have an interface of this name (`dev_valid_name`, net/core/dev.c).
+fn is_interface_name(name: &str) -> bool {
+    (1..libc::IFNAMSIZ).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| matches!(c, '/' | ':') || c.is_whitespace())
+}
+
+fn flow_capacity(words: &Words, notes: &mut Notes<'_>) -> Option<Spanned<u32>> {
+    let given = words.flows.as_ref()?;
+    let number = *given.get_ref();
+    match u32::try_from(number) {
+        Ok(capacity) if flows::CAPACITY.contains(&number) => Some(Spanned::new(given.span(), capacity)),
+        _ => {
+            let (least, most) = (flows::CAPACITY.start(), flows::CAPACITY.end());
+            notes.add(given.span(), format!("`flows` cannot be {number}; write a number from {least} to {most}"));
+            None
+        }
+    }
+}
+
+fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Settings {
+    let mut policy = Policy::new(rules(words, notes));
+    policy.protocols = protocols(&words.allow_proto, notes);
+    if let Some(forward) = &words.forward {
+        match forward.get_ref().parse() {
+            Ok(verdict) => policy.forward = verdict,
+            Err(error) => notes.add(forward.span(), format!("`{}` is no verdict; {error}", forward.get_ref())),
+        }
+    }
+    let mut mode = ModeChoice::default();
+    if let Some(given) = &words.mode {
+        match ModeChoice::from_str(given.get_ref(), false) {
+            Ok(known) => mode = known,
+            Err(_) => {
+                notes.add(given.span(), format!("`{}` is no mode; write auto, native or generic", given.get_ref()));
+            }
+        }
+    }
+    if let (Some(allow), Err(error)) = (&words.allow, policy.compile()) {
+        notes.add(allow.span(), Error::from(error).to_string());
+    }
+    let (replies, monitor) = (words.replies.unwrap_or(true), words.monitor.unwrap_or(false));
+    Settings { policy, mode, flows, replies, monitor }
+}
+
+fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
+    let Some(allow) = &words.allow else { return Vec::new() };
+    let mut known: Vec<Vec<Rule>> = Vec::new();
+    for entry in allow.get_ref() {
+        match entry_rules(entry.get_ref()) {
+            Ok(rules) if known.contains(&rules) => {
+                let what = format!("`{}` is in the list already; delete one of the two", entry.get_ref());
+                notes.add(entry.span(), what);
+            }
+            Ok(rules) => known.push(rules),
+            Err(error) => notes.add(entry.span(), error.to_string()),
+        }
+    }
+    known.concat()
+}
+
+/// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.
+///
+/// # Errors
+/// [`Error::Spec`], [`Error::SeveralEntries`], [`Error::Names`].
+pub fn entry_rules(entry: &str) -> Result<Vec<Rule>> {
+    if entry.contains(',') {
+        return Err(Error::SeveralEntries(entry.to_owned()));
+    }
+    match spec::rules(&[entry.to_owned()]) {
+        Err(Error::NothingAllowed) => Err(SpecError { spec: entry.to_owned(), fault: Fault::Empty }.into()),
+        read => read,
+    }
+}
+
+/// The number of one entry of a list of protocols.
+///
+/// # Errors
+/// As [`spec::protocols`], and [`Error::SeveralEntries`].
+pub fn entry_protocol(entry: &str) -> Result<u8> {
+    if entry.contains(',') {
+        return Err(Error::SeveralEntries(entry.to_owned()));
+    }
+    let numbers = spec::protocols(&[entry.to_owned()])?;
+    numbers.first().copied().ok_or_else(|| Error::UnknownProtocol(entry.to_owned()))
+}
+
+fn protocols(entries: &[Spanned<String>], notes: &mut Notes<'_>) -> BTreeSet<u8> {
+    let mut protocols = BTreeSet::new();
+    for entry in entries {
+        match entry_protocol(entry.get_ref()) {
+            Ok(number) if protocols.insert(number) => {}
+            Ok(_) => {
+                let what = format!("`{}` is in the list already; delete one of the two", entry.get_ref());
+                notes.add(entry.span(), what);
+            }
+            Err(error) => notes.add(entry.span(), error.to_string()),
+        }
+    }
+    protocols
+}
+
+/// Add to each file what contradicts one before it.
+pub fn between(files: &mut [File]) {
+    for index in 1..files.len() {
+        let (before, rest) = files.split_at_mut(index);
+        let Some(file) = rest.first_mut() else { continue };
+        for interface in &file.interfaces {
+            let name = interface.get_ref();
+            if let Some(other) = before.iter().find(|other| other.is_for(name)) {
+                let what = format!(
+                    "{name} has a file already, {}; write all that is about an interface into one file",
+                    other.path.display()
+                );
+                file.mistakes.push(Mistake::new(&file.path, &file.text, interface.span().start, what));
+            }
+        }
+        let other = before.iter().find_map(|other| Some((other, *other.flows.as_ref()?.get_ref())));
+        if let (Some(flows), Some((other, theirs))) = (&file.flows, other)
+            && *flows.get_ref() != theirs
+        {
+            let what = format!(
+                "all interfaces share the flow tables, and {} says flows = {theirs}; write the same here, or leave it out",
+                other.path.display()
+            );
+            file.mistakes.push(Mistake::new(&file.path, &file.text, flows.span().start, what));
+        }
+        if !file.mistakes.is_empty() {
+            file.mistakes.sort_unstable();
+            file.settings = None;
+        }
+    }
+}

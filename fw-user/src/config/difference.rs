@@ -1,0 +1,92 @@
+//! What would have to change for an interface to be as its file says.
+
+use fw_common::policy::Policy;
+use serde::Serialize;
+
+use super::Settings;
+use crate::{report, spec};
+
+/// What is in force on an interface.
+#[derive(Clone, Debug)]
+pub struct Running {
+    /// What may come in.
+    pub policy: Policy,
+    /// Whether nothing is dropped.
+    pub monitor: bool,
+    /// Whether replies are tracked.
+    pub replies: bool,
+    /// The version of the programs.
+    pub version: String,
+}
+
+/// One setting that changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Setting {
+    /// Which.
+    pub what: &'static str,
+    /// What is in force.
+    pub from: String,
+    /// What the file says.
+    pub to: String,
+}
+
+/// Everything that changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Rules that are new, as they would be given to `--allow`.
+    pub opened: Vec<String>,
+    /// Rules that go.
+    pub closed: Vec<String>,
+    /// Protocols that are new, as they would be given to `--allow-proto`.
+    pub opened_proto: Vec<String>,
+    /// Protocols that go.
+    pub closed_proto: Vec<String>,
+    /// All the rest.
+    pub settings: Vec<Setting>,
+}
+
+impl Difference {
+    /// From what is in force, if anything is, to what a file says, as put in force by `version`.
+    #[must_use]
+    pub fn new(running: Option<&Running>, wanted: &Settings, version: &str) -> Self {
+        let nothing = Running { policy: Policy::default(), monitor: false, replies: true, version: version.to_owned() };
+        let running = running.unwrap_or(&nothing);
+        let protocols = |one: &Policy, other: &Policy| {
+            one.protocols.difference(&other.protocols).copied().map(spec::protocol_name).collect()
+        };
+        let mut settings = Vec::new();
+        let mut compare = |what, from: &str, to: &str| {
+            if from != to {
+                settings.push(Setting { what, from: from.to_owned(), to: to.to_owned() });
+            }
+        };
+        let on = |on| if on { "on" } else { "off" };
+        compare("forward", &running.policy.forward.to_string(), &wanted.policy.forward.to_string());
+        compare("replies", on(running.replies), on(wanted.replies));
+        compare("monitor", on(running.monitor), on(wanted.monitor));
+        compare("version", &running.version, version);
+        Self {
+            opened: report::rule_words(&without(&wanted.policy, &running.policy)),
+            closed: report::rule_words(&without(&running.policy, &wanted.policy)),
+            opened_proto: protocols(&wanted.policy, &running.policy),
+            closed_proto: protocols(&running.policy, &wanted.policy),
+            settings,
+        }
+    }
+
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The rules of one policy that the other has not.
+#[must_use]
+pub fn without(policy: &Policy, other: &Policy) -> Policy {
+    let mut left = policy.clone();
+    for rule in other.rules() {
+        left.deny(rule);
+    }
+    left
+}

@@ -1,0 +1,79 @@
+//! The folder of files: reading all of them, and writing one so that whoever reads it finds the old text or the new one, whole.
+
+use std::{
+    fs, io,
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use super::{File, Mistake, check};
+use crate::{Error, Result};
+
+/// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn read(folder: &Path) -> Result<Vec<File>> {
+    let failed = |source| Error::File { what: "reading", path: folder.to_owned(), source };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed(source)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !is_hidden && path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    paths.sort_unstable();
+    read_files(&paths)
+}
+
+/// Read these files, each by itself and against the others.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
+    let mut files = paths.iter().map(|path| read_file(path)).collect::<Result<Vec<_>>>()?;
+    check::between(&mut files);
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<File> {
+    let bytes = fs::read(path).map_err(|source| Error::File { what: "reading", path: path.to_owned(), source })?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => check::file(path, text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let mistake = Mistake::new(path, &text, at, "this is not UTF-8 text; save the file as UTF-8");
+            let mut file = check::file(path, text);
+            file.mistakes = vec![mistake];
+            file.settings = None;
+            file
+        }
+    })
+}
+
+/// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn write(path: &Path, text: &str) -> Result<()> {
+    // What a symbolic link stands for is replaced, not the link.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let failed = |source| Error::File { what: "writing", path: path.clone(), source };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".fw-user-").tempfile_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    // It holds no secret, whatever umask says.
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&path).map_err(|error| failed(error.error))?;
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}

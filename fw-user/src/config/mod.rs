@@ -1,0 +1,129 @@
+//! Files that say what may come in, `/etc/fw-user/NAME.toml`: read, checked, compared with what is in force, written.
+//!
+//! [`parse`] makes words of a text, [`check`] makes sense of the words, and both collect every mistake with its place. Neither calls the
+//! system but for the names of `/etc/services` and `/etc/protocols`; [`folder`] reads and writes the files.
+
+pub mod check;
+pub mod difference;
+pub mod folder;
+pub mod parse;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use fw_common::policy::Policy;
+use serde::Serialize;
+use toml::Spanned;
+
+use crate::bpf::{attachment::Plan, egress::Hook, ingress::ModeChoice, policy_map::Terms};
+
+/// Where the files are, unless `--config` says otherwise.
+pub const DEFAULT_FOLDER: &str = "/etc/fw-user";
+
+/// What a file says of each of its interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What may come in.
+    pub policy: Policy,
+    /// Which XDP mode.
+    pub mode: ModeChoice,
+    /// Capacity of each flow table; what is there already, or the default, without.
+    pub flows: Option<u32>,
+    /// Whether replies are tracked.
+    pub replies: bool,
+    /// Whether everything is judged and counted, and nothing dropped.
+    pub monitor: bool,
+}
+
+impl Settings {
+    /// What `attach` is to do, for good or until a second of `CLOCK_MONOTONIC`.
+    #[must_use]
+    pub fn plan(&self, deadline: Option<u32>) -> Plan {
+        Plan {
+            policy: self.policy.clone(),
+            terms: Terms { monitors: self.monitor, deadline },
+            mode: self.mode,
+            flows: self.flows,
+            replies: self.replies,
+            hook: Hook::default(),
+            debug: false,
+        }
+    }
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+    /// The interfaces that it is for, as far as they can be read, and where it says so.
+    pub interfaces: Vec<Spanned<String>>,
+    /// What it says of flows, and where.
+    pub flows: Option<Spanned<u32>>,
+    /// What it says, unless there are mistakes.
+    pub settings: Option<Settings>,
+    /// What is wrong with it.
+    pub mistakes: Vec<Mistake>,
+}
+
+impl File {
+    /// Whether it is for this interface.
+    #[must_use]
+    pub fn is_for(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|name| name.get_ref() == interface)
+    }
+}
+
+/// Something wrong in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Mistake {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
+    /// What is wrong, why, and what to do.
+    pub what: String,
+}
+
+impl Mistake {
+    /// A mistake at a byte of a file's text.
+    #[must_use]
+    pub fn new(file: &Path, text: &str, at: usize, what: impl Into<String>) -> Self {
+        let (line, column) = place(text, at);
+        Self { file: file.to_owned(), line, column, what: what.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.what)
+    }
+}
+
+/// Line and character of a byte in a text, both from 1.
+#[must_use]
+pub fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Files with mistakes, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => write!(f, "one mistake")?,
+            count => write!(f, "{count} mistakes")?,
+        }
+        self.0.iter().try_for_each(|mistake| write!(f, "\n{mistake}"))
+    }
+}

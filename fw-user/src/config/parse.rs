@@ -1,0 +1,201 @@
+//! From the text of a file to its words: TOML, known keys, the right types. What the words mean is not looked at yet.
+
+use std::{ops::Range, path::Path};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{Mistake, place};
+
+/// The keys, each with an example of its value.
+pub const KEYS: [(&str, &str); 8] = [
+    ("interfaces", r#"["eth0"]"#),
+    ("allow", r#"["22", "80/tcp"]"#),
+    ("allow-proto", r#"["gre"]"#),
+    ("forward", r#""drop""#),
+    ("mode", r#""auto""#),
+    ("flows", "65536"),
+    ("replies", "true"),
+    ("monitor", "false"),
+];
+
+/// What a file says, word by word, each with its place.
+#[derive(Debug, Default)]
+pub struct Words {
+    /// The interfaces.
+    pub interfaces: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The allow list.
+    pub allow: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The protocols.
+    pub allow_proto: Vec<Spanned<String>>,
+    /// `drop` or `pass`.
+    pub forward: Option<Spanned<String>>,
+    /// `auto`, `native` or `generic`.
+    pub mode: Option<Spanned<String>>,
+    /// A number.
+    pub flows: Option<Spanned<i64>>,
+    /// Whether replies are tracked.
+    pub replies: Option<bool>,
+    /// Whether nothing is dropped.
+    pub monitor: Option<bool>,
+}
+
+/// Mistakes of one file, as they are found.
+#[derive(Debug)]
+pub struct Notes<'a> {
+    path: &'a Path,
+    text: &'a str,
+    mistakes: Vec<Mistake>,
+    unreadable: Vec<usize>,
+}
+
+impl<'a> Notes<'a> {
+    /// None yet.
+    #[must_use]
+    pub const fn new(path: &'a Path, text: &'a str) -> Self {
+        Self { path, text, mistakes: Vec::new(), unreadable: Vec::new() }
+    }
+
+    /// Note a mistake, unless its line is no TOML: what was guessed of it says nothing.
+    pub fn add(&mut self, span: Range<usize>, what: impl Into<String>) {
+        let mistake = Mistake::new(self.path, self.text, span.start, what);
+        if !self.unreadable.contains(&mistake.line) {
+            self.mistakes.push(mistake);
+        }
+    }
+
+    fn add_syntax(&mut self, error: &toml::de::Error) {
+        let at = error.span().map_or(self.text.len(), |span| span.start);
+        let (line, _) = place(self.text, at);
+        // What follows a mistake in the same line follows from it.
+        if !self.unreadable.contains(&line) {
+            self.add(at..at, error.message());
+            self.unreadable.push(line);
+        }
+    }
+
+    /// All of them, in the order of the text.
+    #[must_use]
+    pub fn into_mistakes(mut self) -> Vec<Mistake> {
+        self.mistakes.sort_unstable();
+        self.mistakes
+    }
+}
+
+/// Read a text.
+pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        notes.add_syntax(error);
+    }
+    let mut words = Words::default();
+    for (key, value) in table.get_ref() {
+        match key.get_ref().as_ref() {
+            "interfaces" => words.interfaces = strings("interfaces", value, notes),
+            "allow" => words.allow = strings("allow", value, notes),
+            "allow-proto" => {
+                words.allow_proto = strings("allow-proto", value, notes).map(Spanned::into_inner).unwrap_or_default();
+            }
+            "forward" => words.forward = string("forward", value, notes),
+            "mode" => words.mode = string("mode", value, notes),
+            "flows" => words.flows = number("flows", value, notes),
+            "replies" => words.replies = boolean("replies", value, notes),
+            "monitor" => words.monitor = boolean("monitor", value, notes),
+            unknown => notes.add(key.span(), unknown_key(unknown)),
+        }
+    }
+    // Where the text is no TOML, something may be missing here that is there.
+    if errors.is_empty() {
+        note_what_is_missing(table.get_ref(), notes);
+    }
+    words
+}
+
+fn note_what_is_missing(table: &DeTable<'_>, notes: &mut Notes<'_>) {
+    const NAME_IT: &str = r#"which would close every port; name what shall stay open: allow = ["22"]"#;
+    match table.get("allow") {
+        None => notes.add(0..0, format!("there is no allow list, {NAME_IT}")),
+        Some(allow) if is_empty(allow) => notes.add(allow.span(), format!("the allow list is empty, {NAME_IT}")),
+        Some(_) => {}
+    }
+    if let Some(interfaces) = table.get("interfaces").filter(|value| is_empty(value)) {
+        notes.add(interfaces.span(), "the list of interfaces is empty; name them, or leave `interfaces` out");
+    }
+}
+
+fn is_empty(value: &Spanned<DeValue<'_>>) -> bool {
+    value.get_ref().as_array().is_some_and(|array| array.is_empty())
+}
+
+/// What to write instead of a key that is none.
+fn unknown_key(key: &str) -> String {
+    let similarity = |known: &str| strsim::jaro_winkler(&key.to_lowercase().replace('_', "-"), known);
+    let nearest = KEYS.iter().map(|(known, _)| (*known, similarity(known))).max_by(|a, b| a.1.total_cmp(&b.1));
+    match nearest {
+        Some((known, similarity)) if similarity > 0.8 => format!("there is no key `{key}`; write `{known}`"),
+        _ => {
+            let known: Vec<&str> = KEYS.iter().map(|(known, _)| *known).collect();
+            format!("there is no key `{key}`; the keys are {}", known.join(", "))
+        }
+    }
+}
+
+fn wrong_type(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) {
+    let example = KEYS.iter().find(|(known, _)| *known == key).map_or("", |(_, example)| example);
+    let found = match value.get_ref() {
+        DeValue::String(_) => "a string",
+        DeValue::Integer(_) => "a number",
+        DeValue::Float(_) => "a fraction",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    notes.add(value.span(), format!("the value of `{key}` is {found}; write for example {key} = {example}"));
+}
+
+fn strings(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<Vec<Spanned<String>>>> {
+    let Some(array) = value.get_ref().as_array() else {
+        wrong_type(key, value, notes);
+        return None;
+    };
+    let mut strings = Vec::new();
+    for item in array {
+        match item.get_ref() {
+            DeValue::String(text) => strings.push(Spanned::new(item.span(), text.as_ref().to_owned())),
+            DeValue::Integer(number) => {
+                notes.add(item.span(), format!("an entry of `{key}` stands in quotes; write \"{number}\""));
+            }
+            _ => notes.add(item.span(), format!("an entry of `{key}` is a string; write it in quotes")),
+        }
+    }
+    Some(Spanned::new(value.span(), strings))
+}
+
+fn string(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<String>> {
+    let text = value.get_ref().as_str().map(|text| Spanned::new(value.span(), text.to_owned()));
+    if text.is_none() {
+        wrong_type(key, value, notes);
+    }
+    text
+}
+
+fn number(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<i64>> {
+    let Some(integer) = value.get_ref().as_integer() else {
+        wrong_type(key, value, notes);
+        return None;
+    };
+    // What does not fit is out of any range.
+    let number = i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX);
+    Some(Spanned::new(value.span(), number))
+}
+
+fn boolean(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<bool> {
+    let truth = value.get_ref().as_bool();
+    if truth.is_none() {
+        wrong_type(key, value, notes);
+    }
+    truth
+}

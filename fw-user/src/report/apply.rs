@@ -1,0 +1,63 @@
+//! What `apply` changes.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::config::difference::{Difference, Setting};
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// There was no filter.
+    Attach,
+    /// The filter that is there changes.
+    Change,
+    /// Nothing differs.
+    None,
+}
+
+/// Of one interface.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The interface.
+    pub name: String,
+    /// The file that it follows.
+    pub file: PathBuf,
+    /// What there is to do.
+    pub action: Action,
+    /// What is otherwise then.
+    #[serde(flatten)]
+    pub difference: Difference,
+}
+
+/// For people.
+#[must_use]
+pub fn text(outcome: &Outcome) -> String {
+    let Outcome { name, file, action, difference } = outcome;
+    let file = file.display();
+    let mut text = match action {
+        Action::Attach => format!("{name}  attach, as {file} says\n"),
+        Action::Change => format!("{name}  change, as {file} says\n"),
+        Action::None => format!("{name}  as {file} says; nothing to do\n"),
+    };
+    let Difference { opened, closed, opened_proto, closed_proto, settings } = difference;
+    for (sign, words) in [("+", opened), ("-", closed), ("+", opened_proto), ("-", closed_proto)] {
+        for word in words {
+            text += &format!("  {sign} {word}\n");
+        }
+    }
+    for setting in settings {
+        text += &format!("  {}\n", setting_words(setting));
+    }
+    text
+}
+
+fn setting_words(Setting { what, from, to }: &Setting) -> String {
+    match (*what, to.as_str()) {
+        ("monitor", "on") => "enforce -> monitor: everything is judged and counted, nothing is dropped".to_owned(),
+        ("monitor", _) => "monitor -> enforce: what is not allowed is dropped".to_owned(),
+        _ => format!("{what} {from} -> {to}"),
+    }
+}
