@@ -1,6 +1,6 @@
 //! A policy: as people write and read it, and as the kernel's maps hold it.
 
-use core::{fmt, str::FromStr};
+use core::{fmt, net::IpAddr, str::FromStr};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     vec,
@@ -117,11 +117,25 @@ impl Policy {
     /// Whether a port is open to everyone.
     #[must_use]
     pub fn is_open(&self, protocol: PortProtocol, port: u16) -> bool {
-        self.rules.iter().any(|rule| {
-            rule.protocol == protocol
-                && rule.source.is_none()
-                && (rule.ports.first()..=rule.ports.last()).contains(&port)
-        })
+        self.rules_at(protocol, port).any(|rule| rule.source.is_none())
+    }
+
+    /// Whether a port is open to an address.
+    #[must_use]
+    pub fn is_open_to(&self, protocol: PortProtocol, port: u16, source: IpAddr) -> bool {
+        self.rules_at(protocol, port).any(|rule| rule.source.is_none_or(|network| network.contains(&source)))
+    }
+
+    /// Whether a port is open to anyone at all.
+    #[must_use]
+    pub fn is_open_to_some(&self, protocol: PortProtocol, port: u16) -> bool {
+        self.rules_at(protocol, port).next().is_some()
+    }
+
+    fn rules_at(&self, protocol: PortProtocol, port: u16) -> impl Iterator<Item = &Rule> {
+        let concerns =
+            move |rule: &&Rule| rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port);
+        self.rules.iter().filter(concerns)
     }
 
     /// Join ranges that touch, drop what another rule says already, and sort.

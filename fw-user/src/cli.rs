@@ -113,6 +113,9 @@ pub struct Safeguards {
     /// Take everything back after so many seconds unless `fw-user confirm` follows.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub confirm: Option<u32>,
+    /// Go on also where that closes the port of your own session or of sshd.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Of `detach`.

@@ -1,4 +1,4 @@
-//! What this host and its containers have open outward, asked of the kernel's sockets (`sock_diag(7)`) and of connection tracking.
+//! What this host and its containers have open, asked of the kernel's sockets (`sock_diag(7)`) and of connection tracking.
 
 use std::{
     collections::HashSet,
@@ -13,11 +13,11 @@ use netlink_packet_core::{
 };
 use netlink_packet_netfilter::{
     NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
-    conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol, Tuple},
+    conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Protocol, Tuple},
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_LISTEN},
+    constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_ESTABLISHED, TCP_LISTEN},
     inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
 };
 use netlink_sys::{
@@ -42,61 +42,165 @@ pub struct Connection {
     pub local: SocketAddr,
 }
 
-/// What is open outward now. Connection tracking is asked where the kernel has it; without it there is no masquerading either.
+/// What a socket does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It waits for connections.
+    Listens,
+    /// It has a peer, and the connection stands.
+    Stands,
+    /// A connection that begins or ends, or a socket without a peer.
+    Other,
+}
+
+/// A socket of this network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// The transport.
+    pub protocol: PortProtocol,
+    /// What it does.
+    pub activity: Activity,
+    /// Its own end. An IPv4 address is one, also where the socket is of IPv6.
+    pub local: SocketAddr,
+    /// The other end, unless it has none.
+    pub remote: Option<SocketAddr>,
+    /// The index of the only interface that it uses; 0 where it uses any.
+    pub device: u32,
+    /// By which `/proc/PID/fd` knows it; 0 where no process has it (any more).
+    pub inode: u64,
+}
+
+/// The sockets of this network namespace, as far as the kernel lists them.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    /// TCP and UDP, IPv4 and IPv6.
+    pub open: Vec<OpenSocket>,
+    /// Whether the kernel was built to list TCP's.
+    pub knows_tcp: bool,
+}
+
+impl Sockets {
+    /// Ask the kernel. Many small ones are built without `INET_UDP_DIAG`, some without any of it.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn ask() -> Result<Self> {
+        let mut sockets = Self { open: Vec::new(), knows_tcp: true };
+        for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
+            for (number, protocol) in [(IPPROTO_TCP, PortProtocol::Tcp), (IPPROTO_UDP, PortProtocol::Udp)] {
+                let request = SockDiagMessage::InetRequest(InetRequest {
+                    family,
+                    protocol: number,
+                    extensions: ExtensionFlags::empty(),
+                    states: StateFlags::all(),
+                    socket_id: id.clone(),
+                });
+                match dump(NETLINK_SOCK_DIAG, request) {
+                    Ok(answer) => sockets.open.extend(answer.iter().filter_map(|message| socket(protocol, message))),
+                    // IPv6 may be missing on its own, with all its sockets.
+                    Err(error) if is_absent(&error) => {
+                        sockets.knows_tcp &= (family, protocol) != (AF_INET, PortProtocol::Tcp);
+                    }
+                    Err(error) => return Err(Error::kernel("asking for the open sockets", error)),
+                }
+            }
+        }
+        Ok(sockets)
+    }
+
+    /// The ports at which connections are waited for.
+    #[must_use]
+    pub fn served(&self) -> HashSet<(PortProtocol, u16)> {
+        let listeners = self.open.iter().filter(|socket| socket.activity == Activity::Listens);
+        listeners.map(|socket| (socket.protocol, socket.local.port())).collect()
+    }
+}
+
+fn socket(protocol: PortProtocol, message: &SockDiagMessage) -> Option<OpenSocket> {
+    let SockDiagMessage::InetResponse(socket) = message else { return None };
+    let id = &socket.header.socket_id;
+    let remote = SocketAddr::new(id.destination_address.to_canonical(), id.destination_port);
+    Some(OpenSocket {
+        protocol,
+        activity: match socket.header.state {
+            TCP_LISTEN => Activity::Listens,
+            TCP_ESTABLISHED => Activity::Stands,
+            _ => Activity::Other,
+        },
+        local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
+        remote: Some(remote).filter(|remote| !remote.ip().is_unspecified()),
+        device: id.interface_id,
+        inode: socket.header.inode.into(),
+    })
+}
+
+/// What connection tracking knows of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackedConnection {
+    /// Who opened it.
+    pub opener: SocketAddr,
+    /// Where to, as the opener had it: before any translation.
+    pub target: SocketAddr,
+    /// What its answers look like, as if it had been opened from here.
+    pub answers: Connection,
+    /// Of TCP, whether both ends have agreed.
+    pub stands: bool,
+}
+
+/// What connection tracking knows. Nothing where the kernel has none, or not its netlink side; then there is no translation either.
+#[must_use]
+pub fn tracked() -> Vec<TrackedConnection> {
+    let mut found = Vec::new();
+    for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
+        let request = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Get(vec![]));
+        found.extend(dump(NETLINK_NETFILTER, request).unwrap_or_default().iter().filter_map(track));
+    }
+    found
+}
+
+/// What is open outward now.
 ///
 /// # Errors
 /// [`Error::Kernel`].
 pub fn outward() -> Result<HashSet<Connection>> {
-    let mut found = HashSet::new();
-    let mut served = HashSet::new();
-    for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-        for (number, protocol) in [(IPPROTO_TCP, PortProtocol::Tcp), (IPPROTO_UDP, PortProtocol::Udp)] {
-            let request = SockDiagMessage::InetRequest(InetRequest {
-                family,
-                protocol: number,
-                extensions: ExtensionFlags::empty(),
-                states: StateFlags::all(),
-                socket_id: id.clone(),
-            });
-            let answer = match dump(NETLINK_SOCK_DIAG, request) {
-                // Many small kernels are built without `INET_UDP_DIAG`, some without any of it; connection tracking may know the same.
-                Err(error) if is_absent(&error) => Vec::new(),
-                answer => answer.map_err(|error| Error::kernel("asking for the open sockets", error))?,
-            };
-            for message in answer {
-                let SockDiagMessage::InetResponse(socket) = message else { continue };
-                let id = socket.header.socket_id;
-                if socket.header.state == TCP_LISTEN {
-                    served.insert((protocol, id.source_port));
-                } else if !id.destination_address.is_unspecified() {
-                    found.insert(Connection {
-                        protocol,
-                        remote: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
-                        local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
-                    });
-                }
-            }
-        }
-    }
+    let sockets = Sockets::ask()?;
+    let served = sockets.served();
+    let with_peer = sockets.open.iter().filter_map(|socket| {
+        Some(Connection { protocol: socket.protocol, remote: socket.remote?, local: socket.local })
+    });
     // What came in at a port that is listened on was not opened from here.
-    found.retain(|open| !served.contains(&(open.protocol, open.local.port())));
-    for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
-        let request = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Get(vec![]));
-        // A kernel without connection tracking, or without its netlink side, refuses.
-        found.extend(dump(NETLINK_NETFILTER, request).unwrap_or_default().iter().filter_map(tracked));
-    }
+    let mut found: HashSet<_> =
+        with_peer.filter(|open| !served.contains(&(open.protocol, open.local.port()))).collect();
+    // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened from
+    // outside it is what goes out, which matches nothing that ever comes in.
+    found.extend(tracked().iter().map(|tracked| tracked.answers));
     found.retain(|open| !open.remote.ip().is_loopback());
     Ok(found)
 }
 
-/// The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened from
-/// outside it is what goes out, which matches nothing that ever comes in.
-fn tracked(message: &NetfilterMessage) -> Option<Connection> {
+fn track(message: &NetfilterMessage) -> Option<TrackedConnection> {
+    /// `TCP_CONNTRACK_ESTABLISHED` of `linux/netfilter/nf_conntrack_tcp.h`.
+    const ESTABLISHED: u8 = 3;
     let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = &message.inner else { return None };
-    let tuple = attributes.iter().find_map(|attribute| match attribute {
-        ConntrackAttribute::CtaTupleReply(tuple) => Some(tuple),
-        _ => None,
-    })?;
+    let (mut original, mut answer, mut stands) = (None, None, false);
+    for attribute in attributes {
+        match attribute {
+            ConntrackAttribute::CtaTupleOrig(tuple) => original = ends(tuple),
+            ConntrackAttribute::CtaTupleReply(tuple) => answer = ends(tuple),
+            ConntrackAttribute::CtaProtoInfo(infos) => {
+                stands = infos.iter().any(
+                    |info| matches!(info, ProtoInfo::TCP(facts) if facts.contains(&ProtoInfoTCP::State(ESTABLISHED))),
+                );
+            }
+            _ => {}
+        }
+    }
+    let ((_, opener, target), (protocol, remote, local)) = (original?, answer?);
+    Some(TrackedConnection { opener, target, answers: Connection { protocol, remote, local }, stands })
+}
+
+/// Transport, sender and receiver of one direction.
+fn ends(tuple: &[Tuple]) -> Option<(PortProtocol, SocketAddr, SocketAddr)> {
     let (mut source, mut destination, mut protocol) = (None::<IpAddr>, None::<IpAddr>, None);
     let (mut source_port, mut destination_port) = (None, None);
     for part in tuple {
@@ -126,11 +230,7 @@ fn tracked(message: &NetfilterMessage) -> Option<Connection> {
             _ => {}
         }
     }
-    Some(Connection {
-        protocol: protocol?,
-        remote: SocketAddr::new(source?, source_port?),
-        local: SocketAddr::new(destination?, destination_port?),
-    })
+    Some((protocol?, SocketAddr::new(source?, source_port?), SocketAddr::new(destination?, destination_port?)))
 }
 
 /// The kernel lacks the answering side, built in or as a module.

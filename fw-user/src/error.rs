@@ -111,6 +111,9 @@ pub enum Error {
         /// How long it can still be confirmed.
         seconds: u64,
     },
+    /// The own session, or `sshd`, would be cut.
+    #[error("{0}")]
+    LocksOut(String),
     /// Nothing waits to be confirmed.
     #[error(
         "no change waits to be confirmed; what is in force stays (or the time was over: `fw-user status` shows what holds)"
@@ -333,6 +336,7 @@ impl Error {
             | Self::NoFiles { .. }
             | Self::InterfacesMissing { .. }
             | Self::Unconfirmed { .. }
+            | Self::LocksOut(_)
             | Self::NothingToConfirm
             | Self::NotConfirmed { .. }
             | Self::NotOnTrial { .. }

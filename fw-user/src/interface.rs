@@ -18,6 +18,10 @@ pub struct Interface {
     pub layer: LinkLayerType,
     /// What kind of virtual interface it is: `veth`, `bridge`, `vlan`; nothing for hardware.
     pub kind: Option<String>,
+    /// The bridge, bond or VRF that it is a port of, by index.
+    pub master: Option<u32>,
+    /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
+    pub below: Option<u32>,
     /// The attached XDP program's ID, whoever attached it.
     pub xdp_program: Option<u32>,
     /// Where the attached XDP program runs.
@@ -43,6 +47,8 @@ impl From<LinkMessage> for Interface {
             index: message.header.index,
             layer: message.header.link_layer_type,
             kind: None,
+            master: None,
+            below: None,
             xdp_program: None,
             xdp_attached: XdpAttached::None,
         };
@@ -56,6 +62,8 @@ impl From<LinkMessage> for Interface {
                         _ => None,
                     });
                 }
+                LinkAttribute::Controller(index) => interface.master = Some(index),
+                LinkAttribute::Link(index) => interface.below = Some(index),
                 LinkAttribute::Xdp(facts) => {
                     for fact in facts {
                         match fact {
@@ -68,6 +76,13 @@ impl From<LinkMessage> for Interface {
                 _ => {}
             }
         }
+        // A veth names its other end.
+        interface.below = interface.below.filter(|_| {
+            interface
+                .kind
+                .as_deref()
+                .is_some_and(|kind| ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"].contains(&kind))
+        });
         interface
     }
 }

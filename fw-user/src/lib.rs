@@ -10,6 +10,7 @@ pub mod config;
 pub mod connections;
 pub mod error;
 pub mod interface;
+pub mod lockout;
 pub mod privilege;
 pub mod report;
 pub mod spec;

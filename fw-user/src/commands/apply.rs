@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{attach::attach_all, json, lock, print, trial};
+use super::{attach::attach_all, guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
@@ -26,7 +26,10 @@ use crate::{
     },
     interface::{self, Interface},
     privilege,
-    report::apply::{Action, Outcome, text},
+    report::{
+        apply::{Action, Outcome, text},
+        lockout::Cure,
+    },
 };
 
 /// What a file says of an interface.
@@ -78,7 +81,8 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
         outcomes.push(Outcome { name, file, action, difference });
     }
     if !args.dry_run && !changes.is_empty() {
-        attach_all(pins, &changes).await?;
+        let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
+        attach_all(pins, &changes, guard).await?;
     }
     if args.json {
         print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;

@@ -6,19 +6,22 @@ use aya_log::EbpfLogger;
 use fw_common::policy::Policy;
 use serde::Serialize;
 
-use super::{json, lock, print, trial};
+use super::{guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
-        attachment::{self, Attached, Plan},
+        attachment::{self, Attached, Plan, State},
         egress::Hook,
         object,
         pins::Pins,
-        policy_map::Terms,
+        policy_map::{PolicyMap, Terms},
     },
     cli::AttachArgs,
     interface::{self, Interface},
-    privilege, report, spec,
+    lockout::{Change, Outlook},
+    privilege, report,
+    report::lockout::Cure,
+    spec,
 };
 
 pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
@@ -42,10 +45,11 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
         debug: args.debug,
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
-    let attached = attach_all(pins, &wishes).await?;
+    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
+    let (attached, outlook) = attach_all(pins, &wishes, guard).await?;
     if args.json {
         let interfaces: Vec<Outcome<'_>> =
-            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan)).collect();
+            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan, &outlook)).collect();
         print(&json(&Outcomes { interfaces })?)?;
     } else {
         for (name, outcome) in &attached {
@@ -59,13 +63,19 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     trial::wait(pins, &names, plan.terms.deadline, args.json).await
 }
 
-/// Attach to all of the interfaces, or change nothing.
-pub(super) async fn attach_all(pins: &Pins, wishes: &[(Interface, Plan)]) -> Result<Vec<(String, Attached)>> {
+/// Attach to all of the interfaces, or change nothing. Says also what was cut.
+pub(super) async fn attach_all(
+    pins: &Pins,
+    wishes: &[(Interface, Plan)],
+    guard: Guard,
+) -> Result<(Vec<(String, Attached)>, Outlook)> {
     pins.ensure_bpffs()?;
     let _lock = lock(pins).await?;
     for (interface, plan) in wishes {
         attachment::check(pins, interface, plan)?;
     }
+    let changes = wishes.iter().map(|(interface, plan)| change(pins, interface, plan));
+    let outlook = guard.look(&changes.collect::<Result<Vec<_>>>()?).await?;
     let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
     trial::watch(pins, trials)?;
     let mut attached: Vec<(String, Attached)> = Vec::new();
@@ -80,7 +90,20 @@ pub(super) async fn attach_all(pins: &Pins, wishes: &[(Interface, Plan)]) -> Res
             }
         }
     }
-    Ok(attached)
+    Ok((attached, outlook))
+}
+
+/// What an attachment changes for those who are inside.
+fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Change> {
+    let mut before = None;
+    if attachment::state(pins, &interface.name, Some(interface))? == State::Ours {
+        let map = PolicyMap::open(pins, &interface.name)?;
+        if !map.active()?.monitors() {
+            before = Some(map.read()?);
+        }
+    }
+    let Plan { policy, terms, .. } = plan;
+    Ok(Change { interface: interface.name.clone(), before, after: policy.clone(), drops: !terms.monitors })
 }
 
 #[derive(Serialize)]
@@ -94,17 +117,19 @@ struct Outcome<'a> {
     mode: &'static str,
     replaced: bool,
     monitor: bool,
+    cut: Vec<report::lockout::CutJson>,
     #[serde(flatten)]
     policy: report::PolicyJson,
 }
 
 impl<'a> Outcome<'a> {
-    fn new(name: &'a str, outcome: &Attached, plan: &Plan) -> Self {
+    fn new(name: &'a str, outcome: &Attached, plan: &Plan, outlook: &Outlook) -> Self {
         Self {
             name,
             mode: outcome.record.mode.name(),
             replaced: outcome.before.is_some(),
             monitor: plan.terms.monitors,
+            cut: report::lockout::json(outlook, name),
             policy: report::PolicyJson::new(&plan.policy),
         }
     }

@@ -3,7 +3,7 @@
 use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
-use super::{attached, json, lock, print, trial};
+use super::{attached, guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
@@ -11,7 +11,10 @@ use crate::{
         policy_map::{self, PolicyMap, Terms},
     },
     cli::ChangeArgs,
-    privilege, report, spec,
+    lockout::{self, Outlook},
+    privilege, report,
+    report::lockout::Cure,
+    spec,
 };
 
 /// Which way.
@@ -30,6 +33,7 @@ struct Outcomes {
 struct Outcome {
     name: String,
     changed: bool,
+    cut: Vec<report::lockout::CutJson>,
     #[serde(flatten)]
     policy: report::PolicyJson,
 }
@@ -49,6 +53,19 @@ pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Resul
         map.check_settled()?;
         planned.push((name, map, before, after));
     }
+    let outlook = match change {
+        Change::Allow => Outlook::default(),
+        Change::Deny => {
+            let mut changes = Vec::new();
+            for (name, map, before, after) in &planned {
+                let drops = !map.active()?.monitors();
+                let (before, after) = (Some(before.clone()), after.clone());
+                changes.push(lockout::Change { interface: name.clone(), before, after, drops });
+            }
+            let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
+            guard.look(&changes).await?
+        }
+    };
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
     let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
     trial::watch(pins, trials)?;
@@ -62,7 +79,8 @@ pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Resul
         if !args.json {
             print(&report::change::text(&name, &after, changed))?;
         }
-        outcomes.push(Outcome { name, changed, policy: report::PolicyJson::new(&after) });
+        let cut = report::lockout::json(&outlook, &name);
+        outcomes.push(Outcome { name, changed, cut, policy: report::PolicyJson::new(&after) });
     }
     drop(lock);
     let changed: Vec<String> =

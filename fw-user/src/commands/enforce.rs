@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{attached, json, lock, print, trial};
+use super::{attached, guard::Guard, json, lock, print, trial};
 use crate::{
     Result,
     bpf::{
@@ -10,7 +10,9 @@ use crate::{
         policy_map::{self, PolicyMap, Terms},
     },
     cli::{EnforceArgs, InterfacesArgs},
+    lockout::{Change, Outlook},
     privilege, report,
+    report::lockout::Cure,
 };
 
 #[derive(Serialize)]
@@ -23,18 +25,20 @@ struct Outcome {
     name: String,
     monitor: bool,
     changed: bool,
+    cut: Vec<report::lockout::CutJson>,
 }
 
 pub(super) async fn monitor(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
-    run(pins, args, Terms { monitors: true, deadline: None }).await
+    run(pins, args, Terms { monitors: true, deadline: None }, None).await
 }
 
 pub(super) async fn enforce(pins: &Pins, args: &EnforceArgs) -> Result<()> {
     let deadline = trial::deadline(args.safeguards)?;
-    run(pins, &args.of, Terms { monitors: false, deadline }).await
+    let guard = Guard { force: args.safeguards.force, as_json: args.of.json, cure: Cure::AllowFirst };
+    run(pins, &args.of, Terms { monitors: false, deadline }, Some(guard)).await
 }
 
-async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms) -> Result<()> {
+async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Guard>) -> Result<()> {
     privilege::check()?;
     let lock = lock(pins).await?;
     let mut planned = Vec::new();
@@ -43,12 +47,17 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms) -> Result<()> {
         map.check_settled()?;
         planned.push((name, map));
     }
-    let mut changing = Vec::new();
+    let (mut changing, mut changes) = (Vec::new(), Vec::new());
     for (name, map) in &planned {
         if map.active()?.monitors() != terms.monitors {
             changing.push(name.clone());
+            changes.push(Change { interface: name.clone(), before: None, after: map.read()?, drops: true });
         }
     }
+    let outlook = match guard {
+        Some(guard) => guard.look(&changes).await?,
+        None => Outlook::default(),
+    };
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
     let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
     policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
@@ -58,7 +67,8 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms) -> Result<()> {
         if !args.json {
             print(&report::change::terms(&name, terms, changed))?;
         }
-        outcomes.push(Outcome { name, monitor: terms.monitors, changed });
+        let cut = report::lockout::json(&outlook, &name);
+        outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });
     }
     drop(lock);
     if args.json {

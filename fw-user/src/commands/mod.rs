@@ -6,6 +6,7 @@ mod change;
 mod confirm;
 mod detach;
 mod enforce;
+mod guard;
 mod stats;
 mod status;
 mod trial;

@@ -149,12 +149,28 @@ pub struct Change {
     pub monitor: Option<bool>,
     /// Of `allow` and `deny`: whether the policy is another one now.
     pub changed: Option<bool>,
+    /// The open connections that were cut.
+    pub cut: Vec<Cut>,
     /// The open ports.
     pub allow: Vec<String>,
     /// The IP protocols without ports that may come in.
     pub allow_proto: Vec<String>,
     /// `drop` or `pass`.
     pub forward: String,
+}
+
+/// A connection that was cut.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cut {
+    /// Address and port of the other end.
+    pub peer: Option<String>,
+    /// The transport.
+    pub proto: String,
+    /// The port here.
+    pub port: u16,
+    /// The name of the process that had it.
+    pub process: Option<String>,
 }
 
 /// The answer of a command that changes something.

@@ -1,0 +1,35 @@
+//! Look at what a change would cut, before it is made.
+
+use std::io::{self, Write};
+
+use crate::{
+    Error, Result,
+    lockout::{self, Change, Outlook},
+    report::lockout::{self as report, Cure},
+};
+
+/// How a command guards its user.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    /// Go on whatever is cut.
+    pub(super) force: bool,
+    /// What is cut stands in the JSON, and need not be told.
+    pub(super) as_json: bool,
+    /// What to advise where it refuses.
+    pub(super) cure: Cure,
+}
+
+impl Guard {
+    /// Refuse changes that would cut the own session or `sshd`, and tell of what else they would cut.
+    pub(super) async fn look(self, changes: &[Change]) -> Result<Outlook> {
+        let outlook = lockout::look(changes).await?;
+        if outlook.locks_out() && !self.force {
+            return Err(Error::LocksOut(report::refusal(&outlook, self.cure)));
+        }
+        let blind = if outlook.knows_sockets { "" } else { report::BLIND };
+        let note = if self.as_json { String::new() } else { report::note(&outlook) };
+        // Whoever cannot read it wants the change all the same.
+        let _unused = write!(io::stderr(), "{blind}{note}");
+        Ok(outlook)
+    }
+}

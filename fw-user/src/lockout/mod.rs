@@ -1,0 +1,121 @@
+//! What a policy would cut of what has come in already. It is looked at before the first change, so that nobody closes the port of the
+//! session that they type in, or that of `sshd`, without wanting to.
+
+mod judgement;
+mod network;
+mod processes;
+mod sessions;
+
+use std::collections::{BTreeSet, HashSet};
+
+use fw_common::{PortProtocol, policy::Policy};
+
+pub use self::{
+    judgement::{Cut, InterfaceOutlook},
+    processes::Process,
+};
+use self::{
+    judgement::{Facts, inbound},
+    network::Network,
+    sessions::OwnSession,
+};
+use crate::{
+    Result,
+    connections::{self, Activity, Sockets},
+    spec,
+};
+
+/// A policy that is about to be put in force.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The interface, by name.
+    pub interface: String,
+    /// What may come in so far; everything without.
+    pub before: Option<Policy>,
+    /// What may come in then.
+    pub after: Policy,
+    /// Whether anything else is dropped then, and not only counted.
+    pub drops: bool,
+}
+
+/// What changes would cut.
+#[derive(Clone, Debug, Default)]
+pub struct Outlook {
+    /// For each change, in that order.
+    pub interfaces: Vec<InterfaceOutlook>,
+    /// Whether the kernel could list its sockets. Where it cannot, only `SSH_CONNECTION` tells of the own session.
+    pub knows_sockets: bool,
+}
+
+impl Outlook {
+    /// The open connections that the change of an interface would cut.
+    #[must_use]
+    pub fn cut(&self, name: &str) -> &[Cut] {
+        let of_name = self.interfaces.iter().find(|interface| interface.name == name);
+        of_name.map_or(&[], |interface| &interface.cut)
+    }
+
+    /// Whether somebody could lose the machine.
+    #[must_use]
+    pub fn locks_out(&self) -> bool {
+        self.interfaces.iter().any(InterfaceOutlook::locks_out)
+    }
+}
+
+/// Look at what changes would cut. Nothing is changed.
+///
+/// # Errors
+/// [`Error::Kernel`](crate::Error::Kernel) where the kernel does not tell what it can tell. Processes that keep their facts to themselves,
+/// or are gone while they are read, are no error.
+pub async fn look(changes: &[Change]) -> Result<Outlook> {
+    let sockets = Sockets::ask()?;
+    let mut network = Network::ask().await?;
+    let mut own = OwnSession::find();
+    // One to an address of another machine or network namespace, from where this command was started, is not cut here.
+    own.ssh.retain(|connection| network.has(connection.local.ip()));
+    let mut inbound = inbound(&sockets, &connections::tracked());
+    if !sockets.knows_tcp {
+        inbound.extend(own.as_inbound(&network));
+    }
+    let closes = |port, peer| changes.iter().any(|change| change.closes(PortProtocol::Tcp, port, peer));
+    inbound.retain(|open| closes(open.target.port(), open.peer.ip()));
+    network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip()))).await?;
+
+    let is_closed = |port| changes.iter().any(|change| change.closes_to_all(PortProtocol::Tcp, port));
+    let listeners = sockets.open.iter().filter(|socket| socket.activity == Activity::Listens);
+    let closed = listeners.filter(|socket| socket.protocol == PortProtocol::Tcp && is_closed(socket.local.port()));
+    let mut of_interest: HashSet<u64> = closed.chain(own.datagrams(&sockets)).map(|socket| socket.inode).collect();
+    of_interest.extend(inbound.iter().map(|open| open.inode));
+    let facts = Facts {
+        inbound: &inbound,
+        sockets: &sockets,
+        network: &network,
+        own: &own,
+        holders: &processes::holders(of_interest),
+        ssh_ports: &ssh_ports(),
+    };
+    Ok(Outlook {
+        interfaces: changes.iter().map(|change| facts.judge(change)).collect(),
+        knows_sockets: sockets.knows_tcp,
+    })
+}
+
+/// Where `sshd` is expected when nobody says whose a listener is: 22, and what `/etc/services` says.
+fn ssh_ports() -> BTreeSet<u16> {
+    let named = spec::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
+    named.iter().map(|rule| rule.ports.first()).chain([22]).collect()
+}
+
+impl Change {
+    /// Whether an address can no longer reach a port.
+    fn closes(&self, protocol: PortProtocol, port: u16, peer: std::net::IpAddr) -> bool {
+        !self.after.is_open_to(protocol, port, peer)
+            && self.before.as_ref().is_none_or(|before| before.is_open_to(protocol, port, peer))
+    }
+
+    /// Whether nobody can reach a port any more.
+    fn closes_to_all(&self, protocol: PortProtocol, port: u16) -> bool {
+        !self.after.is_open_to_some(protocol, port)
+            && self.before.as_ref().is_none_or(|before| before.is_open_to_some(protocol, port))
+    }
+}

@@ -1,0 +1,72 @@
+//! Processes, as `/proc` shows them to this one. They come and go while they are looked at, and may belong to somebody whose files this
+//! process cannot read: what cannot be read is not there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+};
+
+use procfs::process::{FDTarget, Process as Proc, all_processes};
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its ID in this PID namespace.
+    pub pid: i32,
+    /// What it calls itself: up to 15 bytes of the program's name.
+    pub name: String,
+}
+
+/// Who has these sockets open, by inode. Of several processes the one that started first, but not the first of all, which opens
+/// sockets for others.
+pub(super) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
+    let mut holders = HashMap::new();
+    sockets.remove(&0);
+    for process in all_processes().into_iter().flatten().flatten() {
+        if sockets.is_empty() {
+            break;
+        }
+        let mut name = None;
+        for inode in open_sockets(&process).filter(|inode| sockets.contains(inode)).collect::<Vec<_>>() {
+            if name.is_none() {
+                name = process.stat().ok().map(|stat| stat.comm);
+            }
+            let Some(name) = &name else { break };
+            holders.insert(inode, Process { pid: process.pid, name: name.clone() });
+            if process.pid != 1 {
+                sockets.remove(&inode);
+            }
+        }
+    }
+    holders
+}
+
+/// The sockets that a process has open.
+pub(super) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
+    let files = process.fd().into_iter().flatten().flatten();
+    files.filter_map(|file| match file.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
+}
+
+/// This process, its parent, and so on.
+pub(super) fn ancestors() -> Vec<Proc> {
+    let mut found: Vec<Proc> = Vec::new();
+    let mut next = Proc::myself().ok();
+    while let Some(process) = next {
+        next = match process.stat() {
+            // A process that ended is adopted; should IDs be reused meanwhile, a circle must not hold us up.
+            Ok(stat) if stat.ppid > 0 && found.iter().all(|seen| seen.pid != stat.ppid) => Proc::new(stat.ppid).ok(),
+            _ => None,
+        };
+        found.push(process);
+    }
+    found
+}
+
+/// A variable in the environment that a process was started with.
+pub(super) fn variable(process: &Proc, name: &str) -> Option<String> {
+    let environment = process.environ().ok()?;
+    environment.get(Path::new(name).as_os_str())?.to_str().map(ToOwned::to_owned)
+}

@@ -1,0 +1,99 @@
+//! The session that the command is typed in.
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+    str::FromStr,
+};
+
+use fw_common::PortProtocol;
+
+use super::{judgement::Inbound, network::Network, processes};
+use crate::connections::{OpenSocket, Sockets};
+
+/// What `SSH_CONNECTION` of `sshd(8)` says: client address and port, server address and port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SshConnection {
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    /// Of link-local addresses the interface.
+    pub(super) zone: Option<String>,
+}
+
+/// Not four words that are addresses and ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotAConnection;
+
+impl FromStr for SshConnection {
+    type Err = NotAConnection;
+
+    fn from_str(text: &str) -> Result<Self, NotAConnection> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let [peer, peer_port, local, local_port] = words[..] else { return Err(NotAConnection) };
+        let address = |word: &str, port: &str| {
+            let (address, zone) = word.split_once('%').map_or((word, None), |(address, zone)| (address, Some(zone)));
+            let address: IpAddr = address.parse().map_err(|_| NotAConnection)?;
+            let port = port.parse().map_err(|_| NotAConnection)?;
+            Ok((SocketAddr::new(address.to_canonical(), port), zone.map(ToOwned::to_owned)))
+        };
+        let ((peer, peer_zone), (local, zone)) = (address(peer, peer_port)?, address(local, local_port)?);
+        Ok(Self { peer, local, zone: zone.or(peer_zone) })
+    }
+}
+
+/// How to recognise the own session among the connections.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnSession {
+    /// What the environments of this process and of those that started it say: `sudo` strips it from the last ones.
+    pub(super) ssh: Vec<SshConnection>,
+    /// The sockets of this process and of those that started it: the session's own process of `sshd` or `telnetd` has one.
+    pub(super) sockets: HashSet<u64>,
+    /// Those of processes that are no part of the terminal session, but started it: `mosh-server` has a UDP socket.
+    pub(super) outer_sockets: HashSet<u64>,
+}
+
+impl OwnSession {
+    pub(super) fn find() -> Self {
+        let mut own = Self::default();
+        let mut session = None;
+        for process in processes::ancestors() {
+            let sockets: Vec<u64> = processes::open_sockets(&process).collect();
+            let of_session = process.stat().ok().map(|stat| stat.session);
+            // The first process opens sockets for others.
+            if of_session != *session.get_or_insert(of_session) && process.pid != 1 {
+                own.outer_sockets.extend(&sockets);
+            }
+            own.sockets.extend(sockets);
+            let connection = processes::variable(&process, "SSH_CONNECTION").and_then(|text| text.parse().ok());
+            own.ssh.extend(connection.filter(|connection| !own.ssh.contains(connection)));
+        }
+        own
+    }
+
+    /// What the environments say, where nothing else tells what is connected.
+    pub(super) fn as_inbound(&self, network: &Network) -> Vec<Inbound> {
+        let inbound = |connection: &SshConnection| Inbound {
+            peer: connection.peer,
+            local: connection.local,
+            target: connection.local,
+            device: connection.zone.as_deref().and_then(|zone| network.index(zone)).unwrap_or_default(),
+            inode: 0,
+        };
+        self.ssh.iter().map(inbound).collect()
+    }
+
+    /// UDP sockets without a peer of those that started the terminal session.
+    pub(super) fn datagrams<'a>(&'a self, sockets: &'a Sockets) -> impl Iterator<Item = &'a OpenSocket> {
+        sockets.open.iter().filter(|socket| {
+            socket.protocol == PortProtocol::Udp
+                && socket.remote.is_none()
+                && self.outer_sockets.contains(&socket.inode)
+        })
+    }
+
+    /// Whether a connection is one of the own session.
+    pub(super) fn has(&self, open: &Inbound) -> bool {
+        self.sockets.contains(&open.inode)
+            || self.ssh.iter().any(|ssh| (ssh.peer, ssh.local) == (open.peer, open.local))
+    }
+}

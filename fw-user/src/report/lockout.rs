@@ -1,0 +1,130 @@
+//! What a change would cut, in words.
+
+use fw_common::{
+    PortProtocol,
+    grammar::{PortRange, Rule},
+};
+use serde::Serialize;
+
+use super::{indented, open_ports, table};
+use crate::lockout::{Cut, InterfaceOutlook, Outlook, Process};
+
+/// How many lines a person reads.
+const LINES: usize = 10;
+
+/// Where the kernel keeps its sockets to itself.
+pub const BLIND: &str =
+    "note: this kernel cannot list its sockets (it lacks INET_DIAG), so nobody looked which connections are cut\n";
+
+/// What to do about a refusal: it depends on the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cure {
+    /// Add the port to the allow list.
+    Allow,
+    /// Open the port before.
+    AllowFirst,
+    /// Do not close the port.
+    Keep,
+}
+
+/// Something that is cut, in JSON.
+#[derive(Debug, Serialize)]
+pub struct CutJson {
+    peer: Option<String>,
+    proto: &'static str,
+    port: u16,
+    process: Option<String>,
+}
+
+/// What the change of an interface cuts, in JSON.
+#[must_use]
+pub fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
+    let as_json = |cut: &Cut| CutJson {
+        peer: cut.peer.map(|peer| peer.to_string()),
+        proto: cut.protocol.name(),
+        port: cut.port,
+        process: cut.process.as_ref().map(|process| process.name.clone()),
+    };
+    outlook.cut(name).iter().map(as_json).collect()
+}
+
+/// Why a command did nothing, and what to do.
+#[must_use]
+pub fn refusal(outlook: &Outlook, cure: Cure) -> String {
+    let mut text = "this could lock you out, and nothing was changed\n".to_owned();
+    let mut cures = Vec::new();
+    for interface in outlook.interfaces.iter().filter(|interface| interface.locks_out()) {
+        text += &format!("{} would cut:\n{}", interface.name, rows(interface));
+        let advice = advice(interface, cure);
+        if !cures.contains(&advice) {
+            cures.push(advice);
+        }
+    }
+    text + &cures.join("\n") + "\nor, if you have another way into this machine: --force"
+}
+
+fn advice(interface: &InterfaceOutlook, cure: Cure) -> String {
+    let missing = missing(interface);
+    let rules = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    match cure {
+        Cure::Allow => {
+            let mut policy = interface.after.clone();
+            for rule in missing {
+                policy.allow(rule);
+            }
+            format!("allow {rules} as well: --allow {}", open_ports(&policy).replace(", ", ","))
+        }
+        Cure::AllowFirst => format!("allow it first: fw-user allow {rules} --interface {}", interface.name),
+        Cure::Keep => format!("leave {rules} open"),
+    }
+}
+
+/// What must be open for nobody to be locked out.
+fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
+    let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: None });
+    let own = interface.cut.iter().filter(|cut| cut.is_own).filter_map(|cut| {
+        let rule = rule(cut.protocol, cut.port)?;
+        // Where the port is for some only, this peer becomes one of them.
+        let is_limited = interface.after.is_open_to_some(cut.protocol, cut.port);
+        Some(Rule { source: cut.peer.filter(|_| is_limited).map(|peer| peer.ip().into()), ..rule })
+    });
+    let sshd = interface.sshd.iter().filter_map(|&port| rule(PortProtocol::Tcp, port));
+    let mut missing: Vec<Rule> = own.chain(sshd).collect();
+    missing.sort_unstable();
+    missing.dedup();
+    missing
+}
+
+/// What is cut though the command goes on; nothing where nothing is.
+#[must_use]
+pub fn note(outlook: &Outlook) -> String {
+    let is_worth_a_word = |interface: &&InterfaceOutlook| !(interface.cut.is_empty() && interface.sshd.is_empty());
+    outlook.interfaces.iter().filter(is_worth_a_word).fold(String::new(), |text, interface| {
+        let verb = if interface.drops { "cuts" } else { "would cut, if it did not only monitor" };
+        text + &format!("note: {} {verb}:\n{}", interface.name, rows(interface))
+    })
+}
+
+fn rows(interface: &InterfaceOutlook) -> String {
+    let mut rows: Vec<[String; 4]> = Vec::new();
+    let port = |protocol: PortProtocol, port: u16| format!("{port}/{}", protocol.name());
+    let (own, others): (Vec<&Cut>, Vec<&Cut>) = interface.cut.iter().partition(|cut| cut.is_own);
+    let row = |cut: &Cut, note: &str| {
+        let peer = cut.peer.map_or_else(|| "any".to_owned(), |peer| peer.to_string());
+        [peer, port(cut.protocol, cut.port), process(cut.process.as_ref()), note.to_owned()]
+    };
+    rows.extend(own.iter().map(|cut| row(cut, "your session")));
+    rows.extend(interface.sshd.iter().map(|&listened| {
+        ["new sessions".to_owned(), port(PortProtocol::Tcp, listened), "sshd".to_owned(), String::new()]
+    }));
+    rows.extend(others.iter().map(|cut| row(cut, "")));
+    let more = rows.len().saturating_sub(LINES);
+    let mut lines = table(&["peer", "port", "process", ""], &[]);
+    lines.add_rows(rows.into_iter().take(LINES));
+    let more = if more > 0 { format!("  and {more} more\n") } else { String::new() };
+    indented(&lines) + &more
+}
+
+fn process(process: Option<&Process>) -> String {
+    process.map_or_else(|| "?".to_owned(), |process| format!("{} ({})", process.name, process.pid))
+}
