@@ -46,6 +46,10 @@ pub enum Command {
     Deny(ChangeArgs),
     /// Make interfaces as their files say, and print what changes.
     Apply(ApplyArgs),
+    /// Find every mistake in files, without changing anything.
+    Check(CheckArgs),
+    /// Write what is in force into the files of the interfaces.
+    Save(SaveArgs),
     /// Judge and count everything, and drop nothing, from now on.
     Monitor(InterfacesArgs),
     /// Drop what is judged so, from now on: the end of `monitor`.
@@ -141,6 +145,9 @@ pub struct ChangeArgs {
     /// The interface to change; every attached one without.
     #[arg(long, short, value_name = "INTERFACE")]
     pub interface: Vec<String>,
+    /// Put the change into the interface's file too. After --confirm, `fw-user save` does that.
+    #[arg(long, conflicts_with = "confirm")]
+    pub save: bool,
     /// How not to be locked out.
     #[command(flatten)]
     pub safeguards: Safeguards,
@@ -161,6 +168,28 @@ pub struct ApplyArgs {
     /// How not to be locked out.
     #[command(flatten)]
     pub safeguards: Safeguards,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Files to check; those in the folder of --config without.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print the outcome as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Of `save`.
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// Interfaces to write down; all that have a filter without.
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
     /// Print the outcome as JSON.
     #[arg(long)]
     pub json: bool,

@@ -225,6 +225,14 @@ pub enum Error {
         /// Where files are looked for.
         folder: PathBuf,
     },
+    /// A file is not written.
+    #[error("{path} is not written, and nothing else changes: {why}")]
+    NotSaved {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: String,
+    },
     /// Interfaces that have a file are not there.
     #[error("not here: {names}; all others are as their files say; `fw-user apply` again when it is there")]
     InterfacesMissing {
@@ -334,6 +342,7 @@ impl Error {
             | Self::NotInPlace { .. }
             | Self::NoFile { .. }
             | Self::NoFiles { .. }
+            | Self::NotSaved { .. }
             | Self::InterfacesMissing { .. }
             | Self::Unconfirmed { .. }
             | Self::LocksOut(_)

@@ -118,6 +118,7 @@ fn each_difference_is_printed() -> Result<()> {
                 { "what": "forward", "from": "pass", "to": "drop" },
                 { "what": "monitor", "from": "off", "to": "on" },
             ],
+            "cut": [],
         }],
         "missing": [],
     });

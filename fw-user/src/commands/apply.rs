@@ -7,7 +7,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{attach::attach_all, guard::Guard, json, lock, print, trial};
+use super::{attach, guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
@@ -25,10 +25,11 @@ use crate::{
         folder,
     },
     interface::{self, Interface},
+    lockout::Outlook,
     privilege,
     report::{
         apply::{Action, Outcome, text},
-        lockout::Cure,
+        lockout::{self, Cure},
     },
 };
 
@@ -78,11 +79,19 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
         if action != Action::None {
             changes.push((interface, plan));
         }
-        outcomes.push(Outcome { name, file, action, difference });
+        outcomes.push(Outcome { name, file, action, difference, cut: Vec::new() });
     }
-    if !args.dry_run && !changes.is_empty() {
-        let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
-        attach_all(pins, &changes, guard).await?;
+    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
+    let outlook = if changes.is_empty() {
+        Outlook::default()
+    } else if args.dry_run {
+        let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
+        guard.look(&changes.collect::<Result<Vec<_>>>()?).await?
+    } else {
+        attach::attach_all(pins, &changes, guard).await?.1
+    };
+    for outcome in &mut outcomes {
+        outcome.cut = lockout::json(&outlook, &outcome.name);
     }
     if args.json {
         print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;

@@ -94,7 +94,7 @@ pub(super) async fn attach_all(
 }
 
 /// What an attachment changes for those who are inside.
-fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Change> {
+pub(super) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Change> {
     let mut before = None;
     if attachment::state(pins, &interface.name, Some(interface))? == State::Ours {
         let map = PolicyMap::open(pins, &interface.name)?;

@@ -1,9 +1,16 @@
 //! `fw-user allow` and `fw-user deny`: another policy, put in force with one write.
 
+use std::path::Path;
+
 use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
-use super::{attached, guard::Guard, json, lock, print, trial};
+use super::{
+    attached,
+    beside::{self, InFile},
+    guard::Guard,
+    json, lock, print, trial,
+};
 use crate::{
     Error, Result,
     bpf::{
@@ -11,6 +18,7 @@ use crate::{
         policy_map::{self, PolicyMap, Terms},
     },
     cli::ChangeArgs,
+    config::edits::Edits,
     lockout::{self, Outlook},
     privilege, report,
     report::lockout::Cure,
@@ -33,24 +41,33 @@ struct Outcomes {
 struct Outcome {
     name: String,
     changed: bool,
+    in_file: Option<bool>,
     cut: Vec<report::lockout::CutJson>,
     #[serde(flatten)]
     policy: report::PolicyJson,
 }
 
-pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Result<()> {
+pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: Change) -> Result<()> {
     let rules = spec::rules(&args.specs)?;
     privilege::check()?;
     let lock = lock(pins).await?;
     let deadline = trial::deadline(args.safeguards)?;
+    let files = beside::read(config, args)?;
+    let mut edits = Edits::new(config, &files);
     // Everything that can be refused is refused before the first write.
+    let names = attached(pins, &args.interface)?;
+    if args.save {
+        beside::check_siblings(pins, &files, &names)?;
+    }
     let mut planned = Vec::new();
-    for name in attached(pins, &args.interface)? {
+    let mut in_files = Vec::new();
+    for name in names {
         let map = PolicyMap::open(pins, &name)?;
         let before = map.read()?;
         let after = changed(&name, &before, &rules, &args.specs, change)?;
         after.compile()?;
         map.check_settled()?;
+        in_files.push(beside::plan(pins, &mut edits, &map, (&name, &after), (args, change, &rules))?);
         planned.push((name, map, before, after));
     }
     let outlook = match change {
@@ -74,15 +91,32 @@ pub(super) async fn run(pins: &Pins, args: &ChangeArgs, change: Change) -> Resul
         map.write(after, Terms { monitors: map.active()?.monitors(), deadline })
     })?;
     let mut outcomes = Vec::new();
-    for (name, _, before, after) in planned {
+    for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
         let changed = after != before;
         if !args.json {
             print(&report::change::text(&name, &after, changed))?;
         }
+        let in_file = match in_file {
+            InFile::Yes(_) => Some(true),
+            InFile::No(_) => Some(false),
+            InFile::NoFile | InFile::Unreadable(_) => None,
+        };
         let cut = report::lockout::json(&outlook, &name);
-        outcomes.push(Outcome { name, changed, cut, policy: report::PolicyJson::new(&after) });
+        outcomes.push(Outcome { name, changed, in_file, cut, policy: report::PolicyJson::new(&after) });
     }
+    // The file follows what is in force, never the other way round.
+    edits.write()?;
     drop(lock);
+    if !args.json {
+        for (Outcome { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
+            print(&match in_file {
+                InFile::Yes(path) if args.save => report::change::saved(name, path),
+                InFile::No(path) => report::change::not_in_file(name, path, deadline.is_some()),
+                InFile::Unreadable(why) => report::change::unreadable(name, why),
+                InFile::Yes(_) | InFile::NoFile => String::new(),
+            })?;
+        }
+    }
     let changed: Vec<String> =
         outcomes.iter().filter(|outcome| outcome.changed).map(|outcome| outcome.name.clone()).collect();
     if args.json {

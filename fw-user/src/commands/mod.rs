@@ -2,11 +2,14 @@
 
 mod apply;
 mod attach;
+mod beside;
 mod change;
+mod check;
 mod confirm;
 mod detach;
 mod enforce;
 mod guard;
+mod save;
 mod stats;
 mod status;
 mod trial;
@@ -32,9 +35,11 @@ pub async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &args).await,
         Command::Detach(args) => detach::run(&pins, &args).await,
-        Command::Allow(args) => change::run(&pins, &args, change::Change::Allow).await,
-        Command::Deny(args) => change::run(&pins, &args, change::Change::Deny).await,
+        Command::Allow(args) => change::run(&pins, &cli.config, &args, change::Change::Allow).await,
+        Command::Deny(args) => change::run(&pins, &cli.config, &args, change::Change::Deny).await,
         Command::Apply(args) => apply::run(&pins, &cli.config, &args).await,
+        Command::Check(args) => check::run(&cli.config, &args),
+        Command::Save(args) => save::run(&pins, &cli.config, &args).await,
         Command::Monitor(args) => enforce::monitor(&pins, &args).await,
         Command::Enforce(args) => enforce::enforce(&pins, &args).await,
         Command::Confirm(args) => confirm::confirm(&pins, &args).await,

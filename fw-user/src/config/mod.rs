@@ -1,11 +1,15 @@
 //! Files that say what may come in, `/etc/fw-user/NAME.toml`: read, checked, compared with what is in force, written.
 //!
-//! [`parse`] makes words of a text, [`check`] makes sense of the words, and both collect every mistake with its place. Neither calls the
-//! system but for the names of `/etc/services` and `/etc/protocols`; [`folder`] reads and writes the files.
+//! [`parse`] makes words of a text, [`check`] makes sense of the words, and both collect every mistake with its place. [`list`] and
+//! [`edit`] change a text without touching what else is in it, [`edits`] plans that for several files. None of them calls the system but
+//! for the names of `/etc/services` and `/etc/protocols`; [`folder`] reads and writes the files.
 
 pub mod check;
 pub mod difference;
+pub mod edit;
+pub mod edits;
 pub mod folder;
+pub mod list;
 pub mod parse;
 
 use std::{

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::lockout::CutJson;
 use crate::config::difference::{Difference, Setting};
 
 /// What there is to do.
@@ -30,12 +31,14 @@ pub struct Outcome {
     /// What is otherwise then.
     #[serde(flatten)]
     pub difference: Difference,
+    /// Which connections that cuts.
+    pub cut: Vec<CutJson>,
 }
 
 /// For people.
 #[must_use]
 pub fn text(outcome: &Outcome) -> String {
-    let Outcome { name, file, action, difference } = outcome;
+    let Outcome { name, file, action, difference, cut: _ } = outcome;
     let file = file.display();
     let mut text = match action {
         Action::Attach => format!("{name}  attach, as {file} says\n"),

@@ -21,6 +21,8 @@ pub const BLIND: &str =
 pub enum Cure {
     /// Add the port to the allow list.
     Allow,
+    /// Add the port to the allow list of a file.
+    File,
     /// Open the port before.
     AllowFirst,
     /// Do not close the port.
@@ -74,6 +76,7 @@ fn advice(interface: &InterfaceOutlook, cure: Cure) -> String {
             }
             format!("allow {rules} as well: --allow {}", open_ports(&policy).replace(", ", ","))
         }
+        Cure::File => format!("add {rules} to the allow list in the file of {}", interface.name),
         Cure::AllowFirst => format!("allow it first: fw-user allow {rules} --interface {}", interface.name),
         Cure::Keep => format!("leave {rules} open"),
     }

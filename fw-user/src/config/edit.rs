@@ -1,0 +1,149 @@
+//! From what is wanted to the text of a file. Of a text that is there already, everything stays that says what is wanted, in its order
+//! and with its comments.
+
+use clap::ValueEnum;
+use fw_common::{grammar::Rule, policy::Policy};
+use toml_edit::{Array, DocumentMut, Item, Value};
+
+use super::{Settings, check, difference::without, list::List};
+use crate::{Error, Result, bpf::ingress::ModeChoice, report, spec};
+
+/// The text of a new file for an interface.
+///
+/// # Errors
+/// As [`update`].
+pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<String> {
+    let text = format!(
+        "# What may come in at {interface}; everything else is closed.\n\
+         # After a change: fw-user check, then fw-user apply.\n\n\
+         allow = [\n]\n"
+    );
+    let nothing =
+        Settings { policy: Policy::default(), mode: ModeChoice::Auto, flows: None, replies: true, monitor: false };
+    update(&text, &nothing, wanted, typed)
+}
+
+/// Make a text that says one thing say another. New entries of the allow list are written as they were typed, where they were.
+///
+/// # Errors
+/// [`Error::Kernel`] for a text that is no TOML, [`Error::Names`].
+pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) -> Result<String> {
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| Error::kernel("reading the file again", error))?;
+    let (policy, before) = (&wanted.policy, &says.policy);
+    if policy.rules() != before.rules() {
+        let mut list = List::new(array(&mut document, "allow"));
+        follow_rules(&mut list, policy, typed)?;
+        *array(&mut document, "allow") = kept_decor(array(&mut document, "allow"), list);
+    }
+    if policy.protocols != before.protocols {
+        let mut list = List::new(array(&mut document, "allow-proto"));
+        follow_protocols(&mut list, policy)?;
+        *array(&mut document, "allow-proto") = kept_decor(array(&mut document, "allow-proto"), list);
+    }
+    if policy.forward != before.forward {
+        set(&mut document, "forward", policy.forward.to_string().into());
+    }
+    if wanted.mode != says.mode
+        && let Some(mode) = wanted.mode.to_possible_value()
+    {
+        set(&mut document, "mode", mode.get_name().into());
+    }
+    if wanted.flows != says.flows
+        && let Some(flows) = wanted.flows
+    {
+        set(&mut document, "flows", i64::from(flows).into());
+    }
+    if wanted.replies != says.replies {
+        set(&mut document, "replies", wanted.replies.into());
+    }
+    if wanted.monitor != says.monitor {
+        set(&mut document, "monitor", wanted.monitor.into());
+    }
+    Ok(document.to_string())
+}
+
+/// The list of this name, which is made where it is missing.
+fn array<'a>(document: &'a mut DocumentMut, key: &str) -> &'a mut Array {
+    let item = document.entry(key).or_insert_with(|| Item::Value(Array::new().into()));
+    if !item.is_array() {
+        *item = Item::Value(Array::new().into());
+    }
+    match item {
+        Item::Value(Value::Array(array)) => array,
+        _ => unreachable!("the item was made an array above"),
+    }
+}
+
+fn kept_decor(old: &Array, list: List) -> Array {
+    let mut array = list.into_array();
+    *array.decor_mut() = old.decor().clone();
+    array
+}
+
+/// Give a key another value. Comments around the old one stay.
+fn set(document: &mut DocumentMut, key: &str, mut value: Value) {
+    if let Some(old) = document.get(key).and_then(Item::as_value) {
+        *value.decor_mut() = old.decor().clone();
+    }
+    document[key] = Item::Value(value);
+}
+
+fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()> {
+    let read = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
+    let mut said = Policy::new(read.iter().filter(|rules| says(wanted, rules)).flatten().copied());
+    let mut index = 0;
+    for rules in &read {
+        if says(wanted, rules) {
+            index += 1;
+            continue;
+        }
+        // What is left of it stands where it stood.
+        let entry = Policy::new(rules.iter().copied());
+        let left = without(&without(&entry, &without(&entry, wanted)), &said);
+        for &rule in left.rules() {
+            said.allow(rule);
+        }
+        let words = report::rule_words(&left);
+        match words.split_first() {
+            None => list.remove(index),
+            Some((first, more)) => {
+                list.replace(index, first);
+                for word in more {
+                    index += 1;
+                    list.insert(index, word);
+                }
+                index += 1;
+            }
+        }
+    }
+    for word in typed {
+        let rules = check::entry_rules(word)?;
+        if !says(&said, &rules) {
+            for rule in rules {
+                said.allow(rule);
+            }
+            list.insert(list.len(), word);
+        }
+    }
+    for word in report::rule_words(&without(wanted, &said)) {
+        list.insert(list.len(), &word);
+    }
+    Ok(())
+}
+
+/// Whether a policy lets in all that these rules say.
+fn says(policy: &Policy, rules: &[Rule]) -> bool {
+    rules.iter().all(|&rule| !policy.clone().allow(rule))
+}
+
+fn follow_protocols(list: &mut List, wanted: &Policy) -> Result<()> {
+    let read = list.words().map(check::entry_protocol).collect::<Result<Vec<_>>>()?;
+    for (index, _) in read.iter().enumerate().rev().filter(|(_, protocol)| !wanted.protocols.contains(protocol)) {
+        list.remove(index);
+    }
+    for &protocol in wanted.protocols.iter().filter(|protocol| !read.contains(protocol)) {
+        list.insert(list.len(), &spec::protocol_name(protocol));
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Files that are to be written, all planned before the first of them is.
+
+use std::path::{Path, PathBuf};
+
+use super::{File, Mistakes, Settings, edit, folder};
+use crate::{Error, Result};
+
+/// The files of a folder, and what is to become of them.
+#[derive(Debug)]
+pub struct Edits<'a> {
+    folder: &'a Path,
+    files: &'a [File],
+    planned: Vec<Edit>,
+}
+
+/// What is to become of one file.
+#[derive(Debug)]
+struct Edit {
+    path: PathBuf,
+    interface: String,
+    wanted: Settings,
+    /// The new text, unless the old one will do.
+    text: Option<String>,
+}
+
+impl<'a> Edits<'a> {
+    /// Nothing yet, of the files of this folder.
+    #[must_use]
+    pub const fn new(folder: &'a Path, files: &'a [File]) -> Self {
+        Self { folder, files, planned: Vec::new() }
+    }
+
+    /// The file for an interface, and what it says.
+    ///
+    /// # Errors
+    /// [`Error::Mistakes`], [`Error::NotSaved`] where the file that is called after the interface is for others.
+    pub fn file(&self, interface: &str) -> Result<Option<(&'a File, &'a Settings)>> {
+        let path = self.path(interface);
+        let is_candidate = |file: &&File| file.is_for(interface) || file.path == path;
+        let Some(file) =
+            self.files.iter().find(|file| file.is_for(interface)).or_else(|| self.files.iter().find(is_candidate))
+        else {
+            return Ok(None);
+        };
+        match &file.settings {
+            None => Err(Error::Mistakes(Mistakes(file.mistakes.clone()))),
+            Some(_) if !file.is_for(interface) => {
+                Err(Error::NotSaved { path, why: format!("its `interfaces` do not name {interface}; add it there") })
+            }
+            Some(settings) => Ok(Some((file, settings))),
+        }
+    }
+
+    fn path(&self, interface: &str) -> PathBuf {
+        self.folder.join(format!("{interface}.toml"))
+    }
+
+    /// Plan that an interface's file says what is wanted, with the words of the allow list as they were typed. Returns which file that
+    /// is, and whether it changes.
+    ///
+    /// # Errors
+    /// As [`Edits::file`], and [`Error::NotSaved`] where that cannot be said, or another interface of the same file wants it otherwise.
+    pub fn plan(&mut self, interface: &str, wanted: &Settings, typed: &[String]) -> Result<(PathBuf, bool)> {
+        let found = self.file(interface)?;
+        let path = found.map_or_else(|| self.path(interface), |(file, _)| file.path.clone());
+        if wanted.policy.rules().is_empty() {
+            let why = format!("nothing is open at {interface}, and an empty allow list is a mistake in a file");
+            return Err(Error::NotSaved { path, why });
+        }
+        if let Some(other) = self.planned.iter().find(|other| other.path == path) {
+            if other.wanted == *wanted {
+                return Ok((path, other.text.is_some()));
+            }
+            let why =
+                format!("it is for {} and {interface}, which differ now; give each a file of its own", other.interface);
+            return Err(Error::NotSaved { path, why });
+        }
+        let text = match found {
+            None => Some(edit::create(interface, wanted, typed)?),
+            Some((file, says)) => {
+                Some(edit::update(&file.text, says, wanted, typed)?).filter(|text| *text != file.text)
+            }
+        };
+        let changes = text.is_some();
+        self.planned.push(Edit { path: path.clone(), interface: interface.to_owned(), wanted: wanted.clone(), text });
+        Ok((path, changes))
+    }
+
+    /// Write what is planned.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write(self) -> Result<()> {
+        for Edit { path, text, .. } in self.planned {
+            if let Some(text) = text {
+                folder::write(&path, &text)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! `check`: every mistake at its line and column, all at once, with what to do.
+
+use std::{fs, path::Path, process::Command};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, Refusal, command, fw},
+    tests,
+};
+use fw_user::config::check;
+use serde_json::{Value, json};
+
+tests! {
+    each_mistake_has_its_place_and_its_cure;
+    all_mistakes_are_told_at_once;
+    good_files_are_fine;
+    files_must_agree_with_each_other;
+    mistakes_come_as_json_too;
+    neither_privilege_nor_kernel_is_needed;
+    no_text_makes_it_panic;
+}
+
+const USAGE: i32 = 2;
+
+/// A text, and its mistakes: line, column, and words of the message.
+type Row = (&'static str, &'static [(usize, usize, &'static [&'static str])]);
+
+const ROWS: &[Row] = &[
+    // What is no TOML.
+    ("allow = [\"22\"\nmonitor = true", &[(2, 1, &["array"])]),
+    ("allow = [\"22\"]\nmode = \"auto\nflows = 1\n", &[(2, 13, &["no TOML", "basic string"]), (3, 9, &["1024"])]),
+    ("allow = [\"22\"]\nforward = drop", &[(2, 11, &["quoted"])]),
+    ("allow = [\"22\"]\nforward \"drop\"\nmode auto", &[(2, 9, &["="]), (3, 6, &["="])]),
+    ("allow = [\"22\"]\nallow = [\"80\"]", &[(2, 1, &["duplicate key"])]),
+    // Keys.
+    ("alow = [\"22\"]\nallow = [\"22\"]", &[(1, 1, &["no key `alow`", "write `allow`"])]),
+    ("allow = [\"22\"]\nallow_proto = [\"gre\"]", &[(2, 1, &["`allow_proto`", "write `allow-proto`"])]),
+    ("allow = [\"22\"]\n  Monitor = true", &[(2, 3, &["`Monitor`", "write `monitor`"])]),
+    ("allow = [\"22\"]\n[eth0]\nallow = [\"80\"]", &[(2, 2, &["no key `eth0`", "interfaces, allow, allow-proto"])]),
+    ("allow = [\"22\"]\nxyz.a = 1", &[(2, 1, &["no key `xyz`"])]),
+    ("", &[(1, 1, &["no allow list", "allow = [\"22\"]"])]),
+    // Types.
+    ("allow = \"22\"", &[(1, 9, &["`allow` is a string", "allow = [\"22\", \"80/tcp\"]"])]),
+    ("allow = [22]", &[(1, 10, &["quotes", "write \"22\""])]),
+    ("allow = [\"22\", true]", &[(1, 16, &["`allow`", "quotes"])]),
+    ("allow = [\"22\"]\ninterfaces = \"eth0\"", &[(2, 14, &["`interfaces` is a string", "[\"eth0\"]"])]),
+    ("allow = [\"22\"]\nmonitor = \"yes\"", &[(2, 11, &["`monitor` is a string", "monitor = false"])]),
+    ("allow = [\"22\"]\nreplies = 1", &[(2, 11, &["`replies` is a number", "replies = true"])]),
+    ("allow = [\"22\"]\nflows = \"4096\"", &[(2, 9, &["`flows` is a string", "flows = 65536"])]),
+    ("allow = [\"22\"]\nforward = true", &[(2, 11, &["`forward`", "forward = \"drop\""])]),
+    // Values.
+    ("allow = [\"22\"]\nforward = \"maybe\"", &[(2, 11, &["`maybe`", "drop or pass"])]),
+    ("allow = [\"22\"]\nmode = \"offload\"", &[(2, 8, &["`offload`", "auto, native or generic"])]),
+    ("allow = [\"22\"]\nflows = 12", &[(2, 9, &["12", "1024 to 16777216"])]),
+    ("allow = [\"22\"]\nflows = 99_999_999_999_999_999_999", &[(2, 9, &["1024 to 16777216"])]),
+    ("allow = [\"22\"]\ninterfaces = []", &[(2, 14, &["list of interfaces is empty"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"a name\"]", &[(2, 15, &["`a name`", "ip link"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"sixteen-letters-\"]", &[(2, 15, &["`sixteen-letters-`"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"a\", \"b\", \"a\"]", &[(2, 25, &["`a` is named twice"])]),
+    // The allow list, each entry at its own place.
+    ("allow = []", &[(1, 9, &["allow list is empty", "close every port"])]),
+    ("allow = [\"\"]", &[(1, 10, &["no port here", "22/tcp"])]),
+    ("allow = [\"22,80\"]", &[(1, 10, &["several entries", "quotes of its own"])]),
+    (
+        "allow = [\"22\",\n  \"70000\", \"ssh\",\n  \"22/tpc\",\t\"22@192.168.1.77/24\"]",
+        &[(2, 3, &["70000", "1 to 65535"]), (3, 3, &["`tpc`", "tcp, udp"]), (3, 13, &["192.168.1.0/24"])],
+    ),
+    ("allow = [\"no-such-service\"]", &[(1, 10, &["`no-such-service`", "/etc/services"])]),
+    ("allow = [\"22/tcp\", \"ssh/tcp\"]", &[(1, 20, &["`ssh/tcp` is in the list already"])]),
+    ("allow = [\"22\"] # Größe\nallow-proto = [\"gre\", \"47\"]", &[(2, 23, &["`47` is in the list already"])]),
+    ("allow = [\"22\"]\nallow-proto = [\"gree\", \"tcp\"]", &[(2, 16, &["`gree`"]), (2, 24, &["PORT/PROTO"])]),
+    // A column is a character, not a byte.
+    ("allow = [\"é\", \"22\", \"x/y\"]", &[(1, 10, &["`é`"]), (1, 21, &["`y`"])]),
+];
+
+fn each_mistake_has_its_place_and_its_cure() -> Result<()> {
+    for (text, expected) in ROWS {
+        let file = check::file(Path::new("eth0.toml"), (*text).to_owned());
+        assert!(file.settings.is_none(), "{text}: taken for a good file");
+        let places: Vec<_> = file.mistakes.iter().map(|mistake| (mistake.line, mistake.column)).collect();
+        let wanted: Vec<_> = expected.iter().map(|&(line, column, _)| (line, column)).collect();
+        assert_eq!(places, wanted, "{text}\n{:#?}", file.mistakes);
+        for (mistake, (_, _, words)) in file.mistakes.iter().zip(*expected) {
+            for word in *words {
+                ensure!(mistake.what.contains(word), "{text}\n{mistake} does not mention {word:?}");
+            }
+        }
+    }
+    // More networks than the kernel's maps hold.
+    let entries: Vec<String> = (0..8_200u32).map(|n| format!("\"22@10.{}.{}.0/24\"", n / 256, n % 256)).collect();
+    let file = check::file(Path::new("eth0.toml"), format!("monitor = true\nallow = [{}]", entries.join(", ")));
+    let [mistake] = &file.mistakes[..] else { panic!("{:#?}", file.mistakes) };
+    assert_eq!((mistake.line, mistake.column), (2, 9));
+    assert!(mistake.what.contains("8200 source networks") && mistake.what.contains("larger networks"), "{mistake}");
+    Ok(())
+}
+
+/// Run it where nothing of the lab is.
+fn check(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(fw::binary());
+    command.arg("--config").arg(folder).arg("check").args(args).current_dir(folder);
+    command
+}
+
+fn all_mistakes_are_told_at_once() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("eth0.toml"), "allow = [\"0\"]\nmonitr = true\n")?;
+    fs::write(folder.path().join("eth1.toml"), "allow = [\"22\"]\nforward = 1\n")?;
+    let refusal = Refusal::of(&check(folder.path(), &["eth0.toml", "eth1.toml"]).output()?)?;
+    assert_eq!(refusal.code, USAGE);
+    let lines: Vec<&str> = refusal.message.lines().collect();
+    let expected = [
+        "fw-user: 3 mistakes",
+        "eth0.toml:1:10: `0`: 0 is not a port; ports are 1 to 65535",
+        "eth0.toml:2:1: there is no key `monitr`; write `monitor`",
+        "eth1.toml:2:11: the value of `forward` is a number; write for example forward = \"drop\"",
+    ];
+    assert_eq!(lines, expected);
+    // Without names it is the folder's files.
+    let refusal = Refusal::of(&check(folder.path(), &[]).output()?)?;
+    let place = format!("{}:2:11: ", folder.path().join("eth1.toml").display());
+    assert!(refusal.message.contains(&place) && refusal.message.contains("3 mistakes"), "{}", refusal.message);
+    // Bytes that are no text.
+    fs::write(folder.path().join("eth0.toml"), b"# \xc3\xa9\n# \xe9\nallow = [\"22\"]\n")?;
+    let refusal = Refusal::of(&check(folder.path(), &["eth0.toml"]).output()?)?;
+    assert!(refusal.message.contains("one mistake\neth0.toml:2:3: this is not UTF-8"), "{}", refusal.message);
+    let refusal = Refusal::of(&check(folder.path(), &["eth7.toml"]).output()?)?;
+    assert!(refusal.code == 1 && refusal.message.contains("eth7.toml"), "{refusal:?}");
+    Ok(())
+}
+
+fn good_files_are_fine() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let refusal = Refusal::of(&check(folder.path(), &[]).output()?)?;
+    assert!(refusal.code == 1 && refusal.message.contains("there is no file in"), "{refusal:?}");
+    fs::write(folder.path().join("eth0.toml"), "allow = [\"22\", \"ssh\", \"443@[2001:db8::]/32\"]\n")?;
+    assert_eq!(command::run(&mut check(folder.path(), &[]))?, "one file, no mistakes\n");
+    // Neither a file that is hidden nor one that is called otherwise is looked at.
+    fs::write(folder.path().join(".eth2.toml"), "rubbish")?;
+    fs::write(folder.path().join("eth2.toml~"), "rubbish")?;
+    fs::write(folder.path().join("eth0.10.toml"), "allow = [\"22\"]\n")?;
+    assert_eq!(command::run(&mut check(folder.path(), &[]))?, "2 files, no mistakes\n");
+    Ok(())
+}
+
+fn files_must_agree_with_each_other() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("a.toml"), "flows = 4096\nallow = [\"22\"]\ninterfaces = [\"eth0\", \"eth1\"]\n")?;
+    fs::write(folder.path().join("eth1.toml"), "allow = [\"22\"]\n")?;
+    fs::write(folder.path().join("z.toml"), "allow = [\"22\"]\ninterfaces = [\"eth2\", \"eth0\"]\nflows = 2048\n")?;
+    let refusal = Refusal::of(&check(folder.path(), &["a.toml", "eth1.toml", "z.toml"]).output()?)?;
+    let lines: Vec<&str> = refusal.message.lines().skip(1).collect();
+    let expected = [
+        "eth1.toml:1:1: eth1 has a file already, a.toml; write all that is about an interface into one file",
+        "z.toml:2:23: eth0 has a file already, a.toml; write all that is about an interface into one file",
+        "z.toml:3:9: all interfaces share the flow tables, and a.toml says flows = 4096; write the same here, or leave it out",
+    ];
+    assert_eq!(lines, expected);
+    Ok(())
+}
+
+fn mistakes_come_as_json_too() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("eth0.toml"), "allow = [\"22\"]\n")?;
+    let said: Value = serde_json::from_str(&command::run(&mut check(folder.path(), &["eth0.toml", "--json"]))?)?;
+    assert_eq!(said, json!({ "files": ["eth0.toml"], "mistakes": [] }));
+    fs::write(folder.path().join("eth0.toml"), "\nalow = [\"22\"]\nallow = [\"22\"]\n")?;
+    let output = check(folder.path(), &["eth0.toml", "--json"]).output()?;
+    assert_eq!(output.status.code(), Some(USAGE));
+    let said: Value = serde_json::from_slice(&output.stdout)?;
+    let what = "there is no key `alow`; write `allow`";
+    let mistake = json!({ "file": "eth0.toml", "line": 2, "column": 1, "what": what });
+    assert_eq!(said, json!({ "files": ["eth0.toml"], "mistakes": [mistake] }));
+    Ok(())
+}
+
+/// Somebody prepares the file of another machine.
+fn neither_privilege_nor_kernel_is_needed() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22\"]\n")?;
+    let path = lab.file("eth0");
+    let mut stripped = Command::new("setpriv");
+    stripped.args(["--bounding-set", "-all", "--inh-caps", "-all", "--"]).arg(fw::binary()).arg("check").arg(&path);
+    assert_eq!(command::run(&mut stripped).context("without capabilities")?, "one file, no mistakes\n");
+    Ok(())
+}
+
+/// Every beginning of a text, and every text that lacks a character, is judged, and at a place that it has.
+fn no_text_makes_it_panic() -> Result<()> {
+    let text = "# é\ninterfaces = [\"eth0\"]\nallow = [ # ssh\n  \"22\", \"443@[2001:db8::]/32\",\n]\nflows = 0x1000\nmode = '''auto'''\n";
+    let ends = text.char_indices().map(|(at, _)| at);
+    let lacking = text.char_indices().map(|(at, c)| format!("{}{}", &text[..at], &text[at + c.len_utf8()..]));
+    let mut judged = 0;
+    for broken in ends.map(|end| text[..end].to_owned()).chain(lacking) {
+        let lines = broken.matches('\n').count() + 1;
+        let file = check::file(Path::new("eth0.toml"), broken.clone());
+        ensure!(file.settings.is_none() != file.mistakes.is_empty(), "{broken:?}: {:?}", file.mistakes);
+        for mistake in &file.mistakes {
+            ensure!(mistake.line <= lines && mistake.column >= 1, "{mistake} in {broken:?}");
+        }
+        judged += usize::from(!file.mistakes.is_empty());
+    }
+    ensure!(judged > 100, "only {judged} of them are broken");
+    Ok(())
+}
