@@ -50,9 +50,7 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
         let seconds = left.as_secs();
         return print(&format!("{list}  goes back to what it was in {seconds} s, unless `fw-user confirm` follows\n"));
     }
-    print(
-        "Open a new session to this machine now. If that works, press Enter here or type `fw-user confirm` there.\n",
-    )?;
+    print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
     let (pressed, mut enter) = oneshot::channel();
     // Reading cannot be given up, so a thread does it, and ends with the process. The end of the input is no word.
     std::thread::spawn(move || match io::stdin().read_line(&mut String::new()) {
