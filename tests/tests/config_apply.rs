@@ -1,8 +1,10 @@
 //! `apply`: interfaces become what their files say, nothing is written twice, and all of them change or none.
 
+use std::net::{TcpListener, TcpStream};
+
 use anyhow::{Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, Transport},
+    lab::{Lab, Mode, PI4, Refusal, Transport},
     tests,
 };
 use serde_json::{Value, json};
@@ -19,6 +21,7 @@ tests! {
     an_interface_that_is_not_there_does_not_hold_up_the_others;
     what_cannot_change_in_place_is_refused_with_the_way_to_it;
     mistakes_in_other_files_do_not_keep_a_named_interface_open;
+    a_file_that_would_cut_the_own_session_is_refused;
 }
 
 tests! { in both modes:
@@ -241,5 +244,31 @@ fn an_applied_file_that_nobody_confirms_is_taken_back(mode: Mode) -> Result<()> 
     lab.fw(&["confirm"])?;
     let said = lab.fw(&["apply"])?;
     ensure!(said.ends_with("nothing to do\n"), "{said}");
+    Ok(())
+}
+
+fn a_file_that_would_cut_the_own_session_is_refused() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let listener = lab.pi.enter(|| TcpListener::bind((PI4, 22)))?;
+    let session = lab.lan.enter(|| TcpStream::connect((PI4, 22)))?;
+    let (_accepted, peer) = listener.accept()?;
+    lab.write_file("eth0", "allow = [\"80\"]")?;
+    let apply = |args: &[&str]| {
+        let mut command = lab.fw.command(&lab.pi, args);
+        command.env("SSH_CONNECTION", format!("{} {} {PI4} 22", peer.ip(), peer.port())).output()
+    };
+    let before = lab.traces()?;
+    for args in [&["apply"][..], &["apply", "--dry-run"]] {
+        let refusal = Refusal::of(&apply(args)?)?;
+        let words = ["could lock you out", "eth0", "add 22/tcp to the allow list in the file of eth0", "--force"];
+        for word in words {
+            ensure!(refusal.code == FAILED && refusal.message.contains(word), "{args:?} without {word:?}: {refusal:?}");
+        }
+        assert_eq!(lab.traces()?, before, "{args:?}");
+    }
+    let output = apply(&["apply", "--force", "--json"])?;
+    let outcome: Value = serde_json::from_slice(&output.stdout)?;
+    assert_eq!(outcome["interfaces"][0]["cut"][0]["port"], json!(22), "{outcome}");
+    drop(session);
     Ok(())
 }

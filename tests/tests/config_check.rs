@@ -86,6 +86,9 @@ fn each_mistake_has_its_place_and_its_cure() -> Result<()> {
             }
         }
     }
+    let file = check::file(Path::new("/etc/fw-user/the cellar.toml"), "allow = [\"22\"]".to_owned());
+    let [mistake] = &file.mistakes[..] else { panic!("{:#?}", file.mistakes) };
+    assert!(mistake.to_string().starts_with("/etc/fw-user/the cellar.toml:1:1: `the cellar` cannot be"), "{mistake}");
     // More networks than the kernel's maps hold.
     let entries: Vec<String> = (0..8_200u32).map(|n| format!("\"22@10.{}.{}.0/24\"", n / 256, n % 256)).collect();
     let file = check::file(Path::new("eth0.toml"), format!("monitor = true\nallow = [{}]", entries.join(", ")));

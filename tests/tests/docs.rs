@@ -14,13 +14,17 @@ use fw_tests::{
     lab::{Lab, Mode, PI4, Transport, command, netfilter::CLOSED_TARGET},
     tests,
 };
-use fw_user::cli::Cli;
+use fw_user::{
+    cli::Cli,
+    config::{check, parse},
+};
 
 tests! {
     every_command_block_works_as_it_stands;
     every_command_in_a_sentence_is_understood;
     every_reason_stands_in_the_manual_with_its_number;
     every_json_field_stands_in_the_manual;
+    the_example_of_a_file_is_one_and_has_every_key;
     removing_the_pin_by_hand_takes_the_filter_off;
 }
 
@@ -163,6 +167,10 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         &["deny", "80", "--json"],
         &["status", "--json"],
         &["stats", "--json"],
+        &["save", "--json"],
+        &["check", "--json"],
+        &["attach", "eth0", "--allow", "80", "--monitor", "--json"],
+        &["apply", "--json"],
         &["detach", "eth0", "--json"],
     ] {
         keys(&serde_json::from_str(&lab.fw(args)?)?, &mut found);
@@ -177,6 +185,28 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
     let missing: Vec<_> =
         found.iter().filter(|key| !documented.contains(key.as_str()) && *key != "interfaces").collect();
     ensure!(missing.is_empty(), "docs/json.md lacks {missing:?}");
+    Ok(())
+}
+
+fn the_example_of_a_file_is_one_and_has_every_key() -> Result<()> {
+    let manual = fs::read_to_string(root().join("docs/file.md"))?;
+    let (_, example) = manual.split_once("```toml\n").context("docs/file.md has an example")?;
+    let (example, _) = example.split_once("```").context("which ends")?;
+    let file = check::file(Path::new("example.toml"), example.to_owned());
+    ensure!(file.mistakes.is_empty(), "{:#?}", file.mistakes);
+    ensure!(file.is_for("eth0") && file.is_for("wlan0"), "{:?}", file.interfaces);
+    for (key, _) in parse::KEYS {
+        ensure!(example.contains(&format!("\n{key} = ")), "the example lacks {key}");
+        ensure!(manual.contains(&format!("\n| `{key}` | ")), "the table lacks {key}");
+    }
+    // What it says of mistakes is what the command says.
+    let (_, said) = manual.split_once("fw-user: 3 mistakes\n").context("docs/file.md shows mistakes")?;
+    let (said, _) = said.split_once("```").context("which end")?;
+    let bad =
+        "interfaces = [\"eth0\"]\nallow = [\n    \"70000\",\n    \"22\", \"22@192.168.1.77/24\",\n]\nmonitr = true\n";
+    let mistakes = check::file(Path::new("eth0.toml"), bad.to_owned()).mistakes;
+    let lines: String = mistakes.iter().map(|mistake| format!("{mistake}\n")).collect();
+    assert_eq!(lines, said);
     Ok(())
 }
 

@@ -32,6 +32,12 @@ pub fn file(path: &Path, text: String) -> File {
 fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> Vec<Spanned<String>> {
     let Some(named) = &words.interfaces else {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_interface_name(&name) {
+            notes.add(
+                0..0,
+                format!("`{name}` cannot be an interface's name; say what the file is for: interfaces = [\"eth0\"]"),
+            );
+        }
         return vec![Spanned::new(0..0, name)];
     };
     let mut seen = BTreeSet::new();

@@ -50,6 +50,9 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
                 .to_owned(),
         );
     }
+    if outcome.before.is_none() && plan.terms.deadline.is_none() {
+        lines.push("  keep    fw-user save writes this to a file, from which fw-user apply brings it back".to_owned());
+    }
     lines.push(String::new());
     lines.join("\n")
 }

@@ -149,6 +149,8 @@ pub struct Change {
     pub monitor: Option<bool>,
     /// Of `allow` and `deny`: whether the policy is another one now.
     pub changed: Option<bool>,
+    /// Of `allow` and `deny`: whether the interface's file says so too.
+    pub in_file: Option<bool>,
     /// The open connections that were cut.
     pub cut: Vec<Cut>,
     /// The open ports.
