@@ -37,7 +37,16 @@ fn json<T: DeserializeOwned>(lab: &Lab, args: &[&str]) -> Result<T> {
 fn attach_says_what_a_person_wants_to_know(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let said = lab.attach(mode, "22,80,443")?;
-    for words in ["eth0", "attached", &format!("{mode} mode"), "22, 80, 443", "Docker", "mDNS", "fw-user allow mdns"] {
+    for words in [
+        "eth0",
+        "attached",
+        &format!("{mode} mode"),
+        "22, 80, 443",
+        "Docker",
+        "mDNS",
+        "fw-user allow mdns",
+        "fw-user save",
+    ] {
         assert!(said.contains(words), "attach does not mention {words:?}: {said}");
     }
     let said = lab.attach(mode, "22,mdns")?;

@@ -15,6 +15,7 @@ const USAGE: i32 = 2;
 tests! {
     what_is_as_the_file_says_is_not_written_again;
     each_difference_is_printed;
+    programs_of_another_version_are_replaced;
     a_dry_run_prints_the_same_and_changes_nothing;
     all_interfaces_change_or_none;
     a_file_may_be_for_several_interfaces;
@@ -126,6 +127,19 @@ fn each_difference_is_printed() -> Result<()> {
         "missing": [],
     });
     assert_eq!(outcome, expected);
+    Ok(())
+}
+
+fn programs_of_another_version_are_replaced() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22\"]")?;
+    lab.fw(&["apply"])?;
+    let programs = lab.pi.run("ip -details link show eth0")?;
+    lab.set_version("eth0", "0.0.7")?;
+    let said = lab.fw(&["apply"])?;
+    assert!(said.ends_with(concat!("\n  version 0.0.7 -> ", env!("CARGO_PKG_VERSION"), "\n")), "{said}");
+    assert_ne!(lab.pi.run("ip -details link show eth0")?, programs);
+    assert!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
     Ok(())
 }
 

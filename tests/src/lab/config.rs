@@ -1,9 +1,10 @@
 //! The files that say what may come in, on the lab's Pi.
 
-use std::{fs, path::PathBuf};
+use std::{fs, mem::offset_of, path::PathBuf};
 
 use anyhow::{Context, Result};
 use aya::maps::{Array, Map, MapData};
+use fw_common::abi::{Meta, map};
 
 use super::Lab;
 
@@ -35,8 +36,24 @@ impl Lab {
     /// # Errors
     /// The interface has no filter.
     pub fn active(&self, interface: &str) -> Result<u64> {
-        let pin = self.fw.pins()?.into_iter().find(|pin| pin.ends_with(format!("if-{interface}/ACTIVE")));
-        let data = MapData::from_pin(pin.with_context(|| format!("{interface} has no filter"))?)?;
-        Ok(Array::<_, u64>::try_from(Map::Array(data))?.get(&0, 0)?)
+        Ok(Array::<_, u64>::try_from(self.map(interface, map::ACTIVE)?)?.get(&0, 0)?)
+    }
+
+    /// Make the filter of an interface look as if another version had attached it.
+    ///
+    /// # Errors
+    /// The interface has no filter.
+    pub fn set_version(&self, interface: &str, version: &str) -> Result<()> {
+        let mut array: Array<_, [u8; size_of::<Meta>()]> = self.map(interface, map::META)?.try_into()?;
+        let mut bytes = array.get(&0, 0)?;
+        let field = &mut bytes[offset_of!(Meta, version)..];
+        field.fill(0);
+        field[..version.len()].copy_from_slice(version.as_bytes());
+        Ok(array.set(0, bytes, 0)?)
+    }
+
+    fn map(&self, interface: &str, name: &str) -> Result<Map> {
+        let pin = self.fw.pins()?.into_iter().find(|pin| pin.ends_with(format!("if-{interface}/{name}")));
+        Ok(Map::Array(MapData::from_pin(pin.with_context(|| format!("{interface} has no filter"))?)?))
     }
 }
