@@ -65,11 +65,13 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
             None => missing.push(wish.interface),
         }
     }
-    if !args.dry_run && !planned.is_empty() {
+    // What is compared is what changes then: nobody comes between.
+    let lock = if args.dry_run || planned.is_empty() {
+        None
+    } else {
         pins.ensure_bpffs()?;
-        // What is over by now is no difference any more.
-        drop(lock(pins).await?);
-    }
+        Some(lock(pins).await?)
+    };
     let mut outcomes = Vec::new();
     let mut changes = Vec::new();
     for (interface, Wish { interface: name, file, settings }) in planned {
@@ -88,8 +90,9 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
         guard.look(&changes.collect::<Result<Vec<_>>>()?).await?
     } else {
-        attach::attach_all(pins, &changes, guard).await?.1
+        attach::attach_locked(pins, &changes, guard).await?.1
     };
+    drop(lock);
     for outcome in &mut outcomes {
         outcome.cut = lockout::json(&outlook, &outcome.name);
     }

@@ -71,6 +71,15 @@ pub(super) async fn attach_all(
 ) -> Result<(Vec<(String, Attached)>, Outlook)> {
     pins.ensure_bpffs()?;
     let _lock = lock(pins).await?;
+    attach_locked(pins, wishes, guard).await
+}
+
+/// The same under a lock that is held already.
+pub(super) async fn attach_locked(
+    pins: &Pins,
+    wishes: &[(Interface, Plan)],
+    guard: Guard,
+) -> Result<(Vec<(String, Attached)>, Outlook)> {
     for (interface, plan) in wishes {
         attachment::check(pins, interface, plan)?;
     }
