@@ -40,6 +40,11 @@ pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-st
 /// Faults at every system call.
 pub(crate) const STRACE: Tool = Tool { program: "strace", package: "strace" };
 
+/// The server that the tests must not be locked out of.
+pub(crate) const SSHD: Tool = Tool { program: "sshd", package: "openssh-server" };
+/// Its client.
+pub(crate) const SSH: Tool = Tool { program: "ssh", package: "openssh-client" };
+
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
@@ -66,6 +71,11 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     }
     if missing.contains(&DOCKER.package) && Path::new("/run/systemd/system").exists() {
         eprintln!("docker.io starts its service when it is installed; `systemctl disable --now docker` stops it again");
+    }
+    if missing.contains(&SSHD.package) && Path::new("/run/systemd/system").exists() {
+        eprintln!(
+            "openssh-server starts its service when it is installed; `systemctl disable --now ssh` stops it again"
+        );
     }
     eprintln!("installing them: {}", command::line(&install));
     command::output(&mut install).map(drop)

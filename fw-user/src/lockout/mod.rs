@@ -5,6 +5,8 @@ mod judgement;
 mod network;
 mod processes;
 mod sessions;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -24,6 +24,7 @@ pub mod process;
 pub mod reach;
 pub mod server;
 pub mod skip;
+pub mod ssh;
 pub mod stats;
 pub mod terminal;
 pub mod wait;

@@ -28,7 +28,16 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 6] = [debian::IP, debian::NFT, debian::DOCKER, debian::DOCKER_CLI, debian::BUSYBOX, debian::STRACE];
+const TOOLS: [Tool; 8] = [
+    debian::IP,
+    debian::NFT,
+    debian::DOCKER,
+    debian::DOCKER_CLI,
+    debian::BUSYBOX,
+    debian::STRACE,
+    debian::SSHD,
+    debian::SSH,
+];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     debian::provide(&TOOLS)?;
