@@ -78,11 +78,13 @@ fn attaching_again_without_monitor_enforces(mode: Mode) -> Result<()> {
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)
 }
 
+/// Name, `monitor` and `changed` of an interface.
+type Outcome = (String, Option<bool>, Option<bool>);
+
 fn several_interfaces_switch_together_or_alone() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22", "--monitor"])?;
-    type Outcome = (String, Option<bool>, Option<bool>);
     let switch = |args: &[&str]| -> Result<Vec<Outcome>> {
         let answer: serde_json::Value = serde_json::from_str(&lab.fw(args)?)?;
         let interfaces = answer["interfaces"].as_array().cloned().unwrap_or_default();

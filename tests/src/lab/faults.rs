@@ -35,12 +35,12 @@ pub enum Fault {
 pub struct Step {
     call: String,
     count: usize,
-    what: String,
+    argument: String,
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.call, self.count, self.what)
+        write!(f, "{} {} ({})", self.call, self.count, self.argument)
     }
 }
 
@@ -62,9 +62,9 @@ impl Lab {
             };
             let count = counts.entry(call.to_owned()).or_default();
             *count += 1;
-            let what = rest.trim_end_matches([',', ')']);
-            if !(call == "bpf" && LOOKING.contains(&what)) {
-                steps.push(Step { call: call.to_owned(), count: *count, what: what.to_owned() });
+            let argument = rest.trim_end_matches([',', ')']);
+            if !(call == "bpf" && LOOKING.contains(&argument)) {
+                steps.push(Step { call: call.to_owned(), count: *count, argument: argument.to_owned() });
             }
         }
         ensure!(steps.len() > 1, "{args:?} changes nothing: {steps:?}");
