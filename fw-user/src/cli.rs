@@ -62,6 +62,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Show what passed and what was dropped: live on a terminal, once when piped.
     Stats(StatsArgs),
+    /// Attach at every boot, before any address is configured (systemd).
+    Service(ServiceArgs),
 }
 
 /// Of `attach`.
@@ -251,6 +253,48 @@ pub struct StatsArgs {
     /// Print JSON, one object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Of `service`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct ServiceArgs {
+    /// What about it.
+    #[command(subcommand)]
+    pub action: ServiceAction,
+}
+
+/// What to do about the service.
+#[derive(Debug, Subcommand)]
+pub enum ServiceAction {
+    /// Apply /etc/fw-user/INTERFACE.toml at every boot and whenever the interface appears.
+    Install {
+        /// The interface. It need not be there now.
+        #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
+        interface: String,
+    },
+    /// Do not attach at boot any more. A filter that is attached stays.
+    Remove {
+        /// The interface.
+        #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
+        interface: String,
+    },
+    /// Show the unit, whether it is enabled and active, and the file that it applies.
+    Show {
+        /// The interface.
+        #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
+        interface: String,
+    },
+}
+
+/// A name that means nothing else in a path, a unit or a udev rule. Linux takes 15 bytes.
+fn parse_interface(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
+    if (1..=15).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("an interface's name has up to 15 letters, digits and . - _ @ +".to_owned())
+    }
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {

@@ -287,6 +287,40 @@ pub enum Error {
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The boot service of an interface is not installed.
+    #[error("no service is installed for {name}; `fw-user service install {name}` does it")]
+    NoService {
+        /// The interface.
+        name: String,
+    },
+    /// The boot service was asked for with files that it does not read.
+    #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
+    OtherFolder {
+        /// As it was typed.
+        folder: PathBuf,
+    },
+    /// The machine runs without systemd.
+    #[error(
+        "this system was not started by systemd; have yours run `fw-user apply --force eth0` before the network starts"
+    )]
+    NoSystemd,
+    /// The program is where a service could not start it.
+    #[error(
+        "this program is {path}, where a service must not start it from; install it first (sudo install -m 755 {path} \
+         /usr/local/sbin/) and type /usr/local/sbin/fw-user service install"
+    )]
+    ProgramElsewhere {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A program of the system's failed.
+    #[error("`{command}` failed: {complaint}")]
+    Program {
+        /// What was run.
+        command: String,
+        /// What it said.
+        complaint: String,
+    },
     /// A file system operation failed.
     #[error("{what} {path}: {source}")]
     File {
@@ -356,6 +390,11 @@ impl Error {
             | Self::KernelTooOld { .. }
             | Self::OtherShape { .. }
             | Self::BadPin { .. }
+            | Self::NoService { .. }
+            | Self::NoSystemd
+            | Self::OtherFolder { .. }
+            | Self::ProgramElsewhere { .. }
+            | Self::Program { .. }
             | Self::File { .. }
             | Self::Kernel { .. }
             | Self::Output(_) => exit_code::FAILED,

@@ -14,6 +14,7 @@ pub mod lockout;
 pub mod privilege;
 pub mod report;
 pub mod spec;
+pub mod systemd;
 
 pub use bpf::object::OBJECT;
 pub use error::{Error, Result};

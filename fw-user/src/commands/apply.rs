@@ -34,9 +34,10 @@ use crate::{
 };
 
 /// What a file says of an interface.
-struct Wish {
+pub(super) struct Wish {
     interface: String,
-    file: PathBuf,
+    /// The file.
+    pub(super) file: PathBuf,
     settings: Settings,
 }
 
@@ -113,7 +114,7 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
 
 /// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:
 /// an interface that comes up late is not to stay open for them.
-fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Vec<Wish>> {
+pub(super) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Vec<Wish>> {
     if files.is_empty() {
         return Err(Error::NoFiles { folder: folder.to_owned() });
     }

@@ -10,6 +10,7 @@ mod detach;
 mod enforce;
 mod guard;
 mod save;
+mod service;
 mod stats;
 mod status;
 mod trial;
@@ -46,6 +47,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Rollback(args) => confirm::rollback(&pins, &args).await,
         Command::Status(args) => status::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
+        Command::Service(args) => service::run(&cli.config, &args),
     }
 }
 

@@ -1,0 +1,78 @@
+//! `fw-user service`: the filter at every boot.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    slice,
+};
+
+use nix::unistd::Uid;
+
+use super::{apply, print};
+use crate::{
+    Error, Result,
+    cli::{ServiceAction, ServiceArgs},
+    config::{DEFAULT_FOLDER, folder},
+    systemd::{Service, files},
+};
+
+pub(super) fn run(folder: &Path, args: &ServiceArgs) -> Result<()> {
+    // All services share one unit, which looks there.
+    if folder != Path::new(DEFAULT_FOLDER) {
+        return Err(Error::OtherFolder { folder: folder.to_owned() });
+    }
+    match &args.action {
+        ServiceAction::Install { interface } => install(folder, interface),
+        ServiceAction::Remove { interface } => remove(interface),
+        ServiceAction::Show { interface } => show(folder, interface),
+    }
+}
+
+/// The file that says what may come in. One with a mistake is none: at boot nobody would be there to read of it.
+fn file(folder: &Path, interface: &String) -> Result<PathBuf> {
+    let wishes = apply::wishes(folder, folder::read(folder)?, slice::from_ref(interface))?;
+    let file = wishes.into_iter().map(|wish| wish.file).next();
+    file.ok_or_else(|| Error::NoFile { name: interface.clone(), folder: folder.to_owned() })
+}
+
+/// What changes files below `/etc` and talks to systemd is root's.
+fn check_is_root() -> Result<()> {
+    if Uid::effective().is_root() { Ok(()) } else { Err(Error::Privilege { missing: "root".to_owned() }) }
+}
+
+fn install(folder: &Path, interface: &String) -> Result<()> {
+    let file = file(folder, interface)?;
+    check_is_root()?;
+    let service = Service::of(interface)?;
+    let written = service.install()?;
+    let note = if written { "" } else { " (as before)" };
+    print(&format!("{interface}  at every boot, before any address is configured: {}{note}\n", file.display()))?;
+    if service.state()?.active != "active" {
+        print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
+    }
+    Ok(())
+}
+
+fn remove(interface: &str) -> Result<()> {
+    check_is_root()?;
+    Service::of(interface)?.remove()?;
+    print(&format!(
+        "{interface}  not attached at boot any more; a filter that is on it stays until `fw-user detach {interface}`\n"
+    ))
+}
+
+fn show(folder: &Path, interface: &String) -> Result<()> {
+    let service = Service::of(interface)?;
+    let state = service.state()?;
+    let enabled = if state.is_enabled { "enabled" } else { "not enabled" };
+    print(&format!("{interface}  {enabled}, {}: {}\n", state.active, service.unit()))?;
+    match file(folder, interface) {
+        Ok(file) => print(&format!("  applies  {}\n", file.display()))?,
+        Err(error) => print(&format!("  applies  nothing: {error}\n"))?,
+    }
+    let unit = files::template_path();
+    match fs::read_to_string(&unit) {
+        Ok(text) => print(&format!("  unit     {}\n\n{text}", unit.display())),
+        Err(_) => print(&format!("  unit     none; fw-user service install {interface}\n")),
+    }
+}
