@@ -20,7 +20,7 @@ pub(crate) struct Tool {
 }
 
 impl Tool {
-    fn is_there(self) -> bool {
+    pub(crate) fn is_there(self) -> bool {
         // Systems often have another busybox, which needs libraries.
         let is_right = |file: &Path| self.package != BUSYBOX.package || is_static(file);
         find(self.program).is_some_and(|file| is_right(&file))
@@ -44,6 +44,12 @@ pub(crate) const STRACE: Tool = Tool { program: "strace", package: "strace" };
 pub(crate) const SSHD: Tool = Tool { program: "sshd", package: "openssh-server" };
 /// Its client.
 pub(crate) const SSH: Tool = Tool { program: "ssh", package: "openssh-client" };
+/// Makes a Debian in a folder.
+pub(crate) const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmdebstrap" };
+/// Makes a disk of a folder.
+pub(crate) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
+/// Judges units.
+pub(crate) const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", package: "systemd" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
@@ -110,7 +116,7 @@ pub(crate) fn is_debian() -> bool {
         && Path::new("/usr/bin/apt-get").exists()
 }
 
-fn os_release(key: &str) -> Option<String> {
+pub(crate) fn os_release(key: &str) -> Option<String> {
     field(&fs::read_to_string("/etc/os-release").ok()?, key)
 }
 
@@ -119,15 +125,15 @@ fn field(release: &str, key: &str) -> Option<String> {
     lines.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value.trim_matches('"').into())
 }
 
-/// A suite of Debian's archive that the system need not have configured: from the mirror that it has, with lists of our own.
+/// Suites of Debian's archive that the system need not have configured: from the mirror that it has, with lists of our own.
 pub(crate) struct Archive {
     home: PathBuf,
-    suite: String,
+    suites: String,
 }
 
 impl Archive {
-    /// Read the suite's list of packages. Everything stays under `home`, which is emptied first.
-    pub(crate) fn open(home: &Path, suite: &str) -> Result<Self> {
+    /// Read the suites' lists of packages. Everything stays under `home`, which is emptied first.
+    pub(crate) fn open(home: &Path, suites: &[&str]) -> Result<Self> {
         if home.exists() {
             fs::remove_dir_all(home).with_context(|| format!("cannot empty {}", home.display()))?;
         }
@@ -135,8 +141,10 @@ impl Archive {
             fs::create_dir_all(home.join(folder)).with_context(|| format!("cannot create {}", home.display()))?;
         }
         let signed = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-        fs::write(home.join("sources.list"), format!("deb {signed}{} {suite} main\n", mirror()?))?;
-        let archive = Self { home: home.into(), suite: suite.into() };
+        let mirror = mirror()?;
+        let sources: String = suites.iter().map(|suite| format!("deb {signed}{mirror} {suite} main\n")).collect();
+        fs::write(home.join("sources.list"), sources)?;
+        let archive = Self { home: home.into(), suites: suites.join(", ") };
         command::output(archive.apt("apt-get").arg("update"))?;
         Ok(archive)
     }
@@ -146,13 +154,30 @@ impl Archive {
         let listed = command::output(self.apt("apt-cache").args(["madison", package]))?;
         let mut versions = listed.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
         let Some(version) = versions.find(|candidate| candidate.starts_with(version)) else {
-            bail!("{} has no {package} {version}..., only:\n{listed}", self.suite);
+            bail!("{} has no {package} {version}..., only:\n{listed}", self.suites);
         };
         let mut download = self.apt("apt-get");
         command::output(download.args(["download", &format!("{package}={version}")]).current_dir(&self.home))?;
         let files = fs::read_dir(&self.home)?.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
         let is_package = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "deb");
         files.into_iter().find(is_package).context("apt-get is content, yet the package is not there")
+    }
+
+    /// Install a package and what it needs from a suite, before the others.
+    pub(crate) fn install(&self, package: &str, suite: &str) -> Result<()> {
+        let mut install = self.apt("apt-get");
+        install.args([
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "--no-remove",
+            "--target-release",
+            suite,
+            package,
+        ]);
+        install.env("DEBIAN_FRONTEND", "noninteractive");
+        eprintln!("installing it: {}", command::line(&install));
+        command::output(&mut install).map(drop)
     }
 
     fn apt(&self, program: &str) -> Command {

@@ -7,6 +7,7 @@ mod debian;
 mod demo;
 mod ebpf;
 mod lint;
+mod qemu;
 mod root;
 mod test;
 mod workspace;

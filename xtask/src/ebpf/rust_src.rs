@@ -43,7 +43,8 @@ fn from_debian(version: &str, library: &Path) -> Result<()> {
     let home = workspace::tools().join("rust-src-apt");
     let folder = library.parent().context("a folder under target/tools")?;
     eprintln!("unpacking Debian's rust-src {version} into {} (no root needed)", workspace::shown(folder));
-    let package = debian::Archive::open(&home, "trixie-backports")?.download("rust-src", &format!("{version}+dfsg"))?;
+    let package =
+        debian::Archive::open(&home, &["trixie-backports"])?.download("rust-src", &format!("{version}+dfsg"))?;
 
     let unpacked = home.join("unpacked");
     command::run(Command::new("dpkg").arg("-x").args([&package, &unpacked]))?;

@@ -15,6 +15,7 @@ use self::tally::Tally;
 use crate::{
     command,
     debian::{self, Tool},
+    qemu,
     root::{self, FwUser},
     workspace,
 };
@@ -28,7 +29,7 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 11] = [
     debian::IP,
     debian::NFT,
     debian::DOCKER,
@@ -37,10 +38,14 @@ const TOOLS: [Tool; 8] = [
     debian::STRACE,
     debian::SSHD,
     debian::SSH,
+    debian::MMDEBSTRAP,
+    debian::MKE2FS,
+    debian::SYSTEMD_ANALYZE,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     debian::provide(&TOOLS)?;
+    qemu::provide()?;
     root::mount_bpffs()?;
     FwUser::Debug.build()?;
 

@@ -1,0 +1,69 @@
+//! qemu, for the tests that boot a machine.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    command,
+    debian::{self, Archive, Tool},
+    root, workspace,
+};
+
+/// The emulator of this very architecture.
+const QEMU: Tool = if cfg!(target_arch = "aarch64") {
+    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm" }
+} else {
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" }
+};
+
+/// A package that systems have of qemu without the emulators, and that shares files with them.
+const UTILS: &str = "qemu-utils";
+
+/// Install qemu, if it is not there.
+pub(crate) fn provide() -> Result<()> {
+    if !QEMU.is_there()
+        && debian::is_debian()
+        && root::is_root()
+        && let Some(version) = foreign_version()?
+    {
+        let release = debian::os_release("VERSION_CODENAME").context("/etc/os-release has no VERSION_CODENAME")?;
+        let backports = format!("{release}-backports");
+        eprintln!(
+            "{UTILS} {version} is in no configured suite, and the emulator must be as new: looking in {backports}"
+        );
+        let archive = Archive::open(&workspace::tools().join("qemu"), &[&release, &backports])?;
+        return archive.install(QEMU.package, &backports);
+    }
+    debian::provide(&[QEMU])
+}
+
+/// The version of the installed part of qemu, where the system's own sources have none of that version: two versions of its packages
+/// have the same files.
+fn foreign_version() -> Result<Option<String>> {
+    let asked = command::output(Command::new("dpkg-query").args(["--show", "--showformat=${Version}", UTILS]));
+    let Some(version) = asked.ok().filter(|version| !version.is_empty()) else {
+        return Ok(None);
+    };
+    // The lists may never have been read.
+    command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
+    let offered = command::output(Command::new("apt-cache").args(["madison", QEMU.package]))?;
+    Ok((!versions(&offered).any(|offered| offered == version)).then_some(version))
+}
+
+fn versions(madison: &str) -> impl Iterator<Item = &str> {
+    madison.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_the_second_column() {
+        let madison = "qemu-system-x86 | 1:7.2+b3 | http://mirror.example bookworm/main amd64 Packages\n\
+                       qemu-system-x86 | 1:7.2+b1 | http://mirror.example bookworm-security/main amd64 Packages\n";
+        assert_eq!(versions(madison).collect::<Vec<_>>(), ["1:7.2+b3", "1:7.2+b1"]);
+        assert_eq!(versions("").count(), 0);
+    }
+}
