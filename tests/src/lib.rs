@@ -8,4 +8,5 @@ pub mod model;
 pub mod packet;
 pub mod report;
 pub mod row;
+pub mod vm;
 pub mod world;

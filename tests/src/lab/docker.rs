@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use super::{Namespace, command, process::Process, skip::Missing, wait};
+use super::{Namespace, command, process::Process, skip, skip::Missing, wait};
 
 /// The only image: a static busybox, which is enough to stay alive in.
 const IMAGE: &str = "lab";
@@ -45,9 +45,7 @@ impl<'a> Docker<'a> {
     /// [`Missing`] where Docker or busybox is not installed; else the end of the daemon's log.
     pub fn start(place: &'a Namespace, userland_proxy: bool) -> Result<Self> {
         for (program, package) in [("dockerd", "docker.io"), ("docker", "docker.io"), ("tar", "tar")] {
-            if !installed(program) {
-                return Err(Missing(format!("`{program}` is not installed: apt install {package}")).into());
-            }
+            skip::need(program, package)?;
         }
         if !fs::exists(BUSYBOX)? || command::run(Command::new("ldd").arg(BUSYBOX)).is_ok() {
             return Err(Missing("no static busybox: apt install busybox-static".to_owned()).into());
@@ -191,9 +189,4 @@ fn spawn(place: &Namespace, folder: &TempDir, log: &File, userland_proxy: bool) 
     // From release 28 on Docker drops in netfilter what is sent straight to a container; older ones do not, nor does 28 with this.
     command.env("DOCKER_INSECURE_NO_IPTABLES_RAW", "1");
     Process::start(command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?))
-}
-
-fn installed(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }

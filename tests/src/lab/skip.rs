@@ -26,6 +26,18 @@ impl fmt::Display for Missing {
 
 impl Error for Missing {}
 
+/// Ask for a program that a package of Debian's has.
+///
+/// # Errors
+/// [`Missing`].
+pub fn need(program: &str, package: &str) -> Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    if env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+        return Ok(());
+    }
+    Err(Missing(format!("`{program}` is not installed: apt install {package}")).into())
+}
+
 /// What becomes of a test: where something is [`Missing`] it is skipped, under its name. In CI nothing is skipped, since a check
 /// that silently checks less is none.
 ///

@@ -18,14 +18,22 @@ const PAUSE: Duration = Duration::from_millis(5);
 ///
 /// # Errors
 /// The look itself failed, or [`PATIENCE`] ran out; then the message names `what` was awaited.
-pub fn until<T>(what: impl Display, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    let deadline = Instant::now() + PATIENCE;
+pub fn until<T>(what: impl Display, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    within(PATIENCE, what, look)
+}
+
+/// The same with another deadline, for what is slower than anything in the lab.
+///
+/// # Errors
+/// As [`until`].
+pub fn within<T>(patience: Duration, what: impl Display, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look()? {
             return Ok(found);
         }
         if Instant::now() > deadline {
-            bail!("waited {PATIENCE:?} in vain for {what}");
+            bail!("waited {patience:?} in vain for {what}");
         }
         thread::sleep(PAUSE);
     }

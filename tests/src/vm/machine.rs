@@ -1,0 +1,106 @@
+//! A running guest.
+
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    process::Stdio,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Disk, Peer, control::Control, image::PLATFORM};
+use crate::lab::{process::Process, skip};
+
+/// The guest's Ethernet address.
+pub const MAC: &str = "52:54:00:00:00:01";
+
+/// A guest that has booted. It is switched off when dropped.
+#[derive(Debug)]
+pub struct Machine {
+    control: Control,
+    console: PathBuf,
+    /// After the line to it, so that qemu does not end first.
+    _qemu: Process,
+}
+
+impl Machine {
+    /// Switch a guest on, with its first network card at the peer's end of the cable and a second one that leads nowhere, and wait until
+    /// it has booted. `words` are for the kernel's command line.
+    ///
+    /// # Errors
+    /// [`skip::Missing`] without qemu; the end of what the guest said on its console.
+    pub fn boot(disk: &Disk, peer: &Peer, words: &str) -> Result<Self> {
+        skip::need(PLATFORM.qemu, "qemu-system-x86 or qemu-system-arm")?;
+        let (kernel, initrd) = disk.image().kernel()?;
+        let console = disk.home().join("console");
+        let socket = disk.home().join("control");
+        let mut qemu = peer.place.command(PLATFORM.qemu);
+        // Several processors as everywhere; races between them are what is looked for.
+        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-smp", "2", "-m", "512"]);
+        qemu.args(PLATFORM.machine).args(["-accel", "tcg,thread=multi"]);
+        qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+        let console_word = PLATFORM.console;
+        qemu.args(["-append", &format!("console={console_word} root=/dev/vda rw panic=-1 net.ifnames=0 {words}")]);
+        qemu.args(["-drive", &format!("file={},format=raw,if=virtio,cache=unsafe", disk.path().display())]);
+        qemu.args(["-serial", &format!("file:{}", console.display())]);
+        qemu.args(["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=control"]);
+        qemu.args(["-chardev", &format!("socket,id=control,path={},server=on,wait=off", socket.display())]);
+        qemu.args(["-device", "virtio-rng-pci"]);
+        qemu.args(["-netdev", &format!("tap,id=lan,ifname={},script=no,downscript=no", Peer::CABLE)]);
+        qemu.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={MAC},romfile=")]);
+        qemu.args(["-netdev", "hubport,id=nowhere,hubid=0", "-device", "virtio-net-pci,netdev=nowhere,romfile="]);
+        let said = File::create(disk.home().join("qemu"))?;
+        let qemu = Process::start(qemu.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said))?;
+        let control = Control::connect(&socket)
+            .with_context(|| fs::read_to_string(disk.home().join("qemu")).unwrap_or_default())?;
+        let mut machine = Self { control, console, _qemu: qemu };
+        machine.await_boot()?;
+        Ok(machine)
+    }
+
+    /// Restart the guest's system, and wait until it has booted.
+    ///
+    /// # Errors
+    /// As [`Machine::boot`].
+    pub fn reboot(&mut self) -> Result<()> {
+        self.control.send("systemctl reboot")?;
+        self.await_boot()
+    }
+
+    /// What a command line prints in the guest.
+    ///
+    /// # Errors
+    /// It does not succeed.
+    pub fn run(&mut self, line: &str) -> Result<String> {
+        let (output, code) = self.try_run(line)?;
+        ensure!(code == 0, "`{line}` ended with {code} in the guest: {output}");
+        Ok(output)
+    }
+
+    /// What a command line prints in the guest, and its exit code.
+    ///
+    /// # Errors
+    /// The guest does not answer.
+    pub fn try_run(&mut self, line: &str) -> Result<(String, u8)> {
+        let result = self.control.run(line);
+        result.with_context(|| format!("`{line}` in the guest, whose console ends with\n{}", self.console()))
+    }
+
+    /// The end of what the guest said on its console.
+    #[must_use]
+    pub fn console(&self) -> String {
+        let said = fs::read(&self.console).unwrap_or_default();
+        let said = String::from_utf8_lossy(&said).replace('\r', "");
+        let qemu = self.console.with_file_name("qemu");
+        let said = said + &fs::read_to_string(qemu).unwrap_or_default();
+        let lines: Vec<&str> = said.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    /// Units may fail, and still the boot has come to its end.
+    fn await_boot(&mut self) -> Result<()> {
+        let ready = self.control.await_ready();
+        ready.with_context(|| format!("the guest does not boot; its console ends with\n{}", self.console()))?;
+        self.try_run("systemctl is-system-running --wait").map(drop)
+    }
+}

@@ -1,0 +1,15 @@
+//! A small Debian that really boots, in qemu, with its network card in a namespace of the test. Without KVM, so that it works on any
+//! machine.
+
+mod control;
+pub mod disk;
+pub mod image;
+pub mod machine;
+pub mod peer;
+
+use std::time::Duration;
+
+pub use self::{disk::Disk, machine::Machine, peer::Peer};
+
+/// How long a boot, or a command in the guest, may take: an emulated processor on a loaded machine is slow.
+pub const PATIENCE: Duration = Duration::from_mins(3);
