@@ -29,8 +29,13 @@ tests! {
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 2] =
-    [("cargo xtask demo", "xtask/tests/demo.rs runs it"), ("cargo xtask test", "it is what runs this test")];
+const ELSEWHERE: [(&str, &str); 5] = [
+    ("cargo xtask demo", "xtask/tests/demo.rs runs it"),
+    ("cargo xtask test", "it is what runs this test"),
+    ("sudo fw-user service install eth0", "boot_systemd.rs runs it, in a guest that systemd boots"),
+    ("sudo fw-user service show eth0", "so does it this"),
+    ("sudo fw-user service remove eth0", "and this"),
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
