@@ -97,6 +97,9 @@ pub struct AttachArgs {
     /// Do not let replies in: nothing outward will work but ping and DHCP. For kernels that have neither TCX nor clsact.
     #[arg(long)]
     pub no_replies: bool,
+    /// Take another XDP program off that is on the interface.
+    #[arg(long)]
+    pub replace: bool,
     /// Stay and print what the filter says of each packet, until Ctrl-C; the filter stays.
     #[arg(long, conflicts_with_all = ["json", "confirm"])]
     pub debug: bool,

@@ -82,8 +82,8 @@ pub enum Error {
     },
     /// Another XDP program is attached.
     #[error(
-        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it (`bpftool net` shows more), then \
-         attach again"
+        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it, then attach again, or have \
+         it taken off: attach --replace"
     )]
     Taken {
         /// The interface.
@@ -93,8 +93,8 @@ pub enum Error {
     },
     /// The pins are those of an interface of the same name elsewhere.
     #[error(
-        "the pins of {name} belong to an interface of that name in another network namespace; keep those of this one elsewhere: \
-         --bpffs /sys/fs/bpf/here (or, if that namespace is gone: fw-user detach {name})"
+        "the pins of {name} hold a filter that is at work on another interface, in another network namespace or under another name; \
+         keep those of this one elsewhere: --bpffs /sys/fs/bpf/here (or take that filter off: fw-user detach {name})"
     )]
     OtherNamespace {
         /// The interface.
@@ -321,6 +321,23 @@ pub enum Error {
         /// What it said.
         complaint: String,
     },
+    /// Something lies in our folder that no version of ours put there.
+    #[error("not of fw-user's making, and left as it is: {paths}; look at it, and remove it by hand: rm -r {paths}")]
+    NotOurs {
+        /// The paths.
+        paths: String,
+    },
+    /// Another version's filter is on the interface.
+    #[error(
+        "{name} is attached by another version of fw-user (ABI {abi}); `fw-user attach {name} --allow PORTS` takes it over and keeps \
+         filtering meanwhile, `fw-user detach {name}` takes it off"
+    )]
+    OtherAbi {
+        /// The interface.
+        name: String,
+        /// The other version's ABI.
+        abi: u32,
+    },
     /// A file system operation failed.
     #[error("{what} {path}: {source}")]
     File {
@@ -348,6 +365,13 @@ impl Error {
     /// A refusal by the kernel of `what`.
     pub fn kernel(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Kernel { what: what.into(), source: source.into() }
+    }
+
+    /// Things that are not of our making.
+    #[must_use]
+    pub fn not_ours(paths: &[PathBuf]) -> Self {
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        Self::NotOurs { paths: paths.join(" ") }
     }
 
     /// The process' exit code.
@@ -395,6 +419,8 @@ impl Error {
             | Self::OtherFolder { .. }
             | Self::ProgramElsewhere { .. }
             | Self::Program { .. }
+            | Self::NotOurs { .. }
+            | Self::OtherAbi { .. }
             | Self::File { .. }
             | Self::Kernel { .. }
             | Self::Output(_) => exit_code::FAILED,

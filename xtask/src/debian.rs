@@ -50,6 +50,8 @@ pub(crate) const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmde
 pub(crate) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
 /// Judges units.
 pub(crate) const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", package: "systemd" };
+/// Maps and links, as another program would make them.
+pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {

@@ -1,57 +1,27 @@
-//! An interface's filter as a whole: found, attached, replaced, taken off.
+//! An interface's filter as a whole: attached, replaced, and what was before.
 
-use std::{fs, os::fd::AsFd, os::fd::AsRawFd, path::PathBuf};
-
-use aya::{maps::MapData, programs::loaded_programs, util::nr_cpus};
 use fw_common::{
     abi::{Active, DEFAULT_FLOWS, map},
     policy::Policy,
 };
 
 use super::{
+    detach,
     egress::{self, Hook},
-    flows, ingress,
+    flows, foreign, ingress,
     ingress::ModeChoice,
-    meta::{Egress, Mode, Record, network_namespace},
+    meta::{Egress, Mode, Record},
     object,
     pins::Pins,
     policy_map::{PolicyMap, Terms},
-    seed,
+    rebuild, seed,
     shape::Shapes,
+    state::{self, Stale, State},
 };
 use crate::{
     Error, Result,
     interface::{self, Interface},
 };
-
-/// What is on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Neither program nor pins.
-    Free,
-    /// Our filter, at work.
-    Ours,
-    /// Pins of ours, but their program is not on the interface (any more).
-    Stale,
-    /// Somebody else's XDP program, by ID. Pins of ours beside it would be stale.
-    Foreign(u32),
-}
-
-/// What is on an interface, by its pins and by what the kernel says of it. `None` for an interface that is gone.
-///
-/// # Errors
-/// [`Error::BadPin`].
-pub fn state(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<State> {
-    let pinned = ingress::pinned_program(pins, name)?;
-    let running = interface.and_then(|interface| interface.xdp_program);
-    Ok(match (pinned, running) {
-        (Some(ours), Some(id)) if ours == id => State::Ours,
-        (_, Some(id)) => State::Foreign(id),
-        (Some(_), None) => State::Stale,
-        (None, None) if pins.interfaces()?.iter().any(|with_pins| with_pins == name) => State::Stale,
-        (None, None) => State::Free,
-    })
-}
 
 /// What `attach` was asked for.
 #[derive(Clone, Debug)]
@@ -70,6 +40,8 @@ pub struct Plan {
     pub hook: Hook,
     /// Whether the programs write diagnostics.
     pub debug: bool,
+    /// Whether another XDP program that is on the interface is taken off.
+    pub replace: bool,
 }
 
 /// What `attach` came to.
@@ -79,6 +51,8 @@ pub struct Attached {
     pub record: Record,
     /// What was in force of a filter of ours that was there before.
     pub before: Option<Active>,
+    /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
+    pub rebuilt: bool,
     /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
     /// changed.
     pub ebpf: Option<aya::Ebpf>,
@@ -87,33 +61,54 @@ pub struct Attached {
 /// Refuse what cannot be attached to, before anything is changed.
 ///
 /// # Errors
-/// [`Error::NotEthernet`], [`Error::Taken`], [`Error::OtherMode`], [`Error::Unconfirmed`], [`Error::NotOnTrial`], [`Error::BadPin`].
+/// [`Error::NotEthernet`], [`Error::Taken`], [`Error::OtherMode`], [`Error::Unconfirmed`], [`Error::NotOnTrial`], [`Error::BadPin`],
+/// [`Error::OtherNamespace`], [`Error::NotOurs`], [`Error::OtherShape`].
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     interface.check_is_ethernet()?;
     let name = interface.name.clone();
-    // Pins without a readable record are remains, whoever left them.
-    if let Ok(record) = Record::read(pins, &name)
-        && record.netns != network_namespace()?
-    {
-        return Err(Error::OtherNamespace { name });
+    let in_our_way = state::in_our_way(pins, &name)?;
+    if !in_our_way.is_empty() {
+        return Err(Error::not_ours(&in_our_way));
     }
-    match state(pins, &interface.name, Some(interface))? {
-        State::Foreign(id) => Err(Error::Taken { name, program: describe_program(id) }),
+    match state::of(pins, &name, Some(interface))? {
+        State::Free | State::Stale(Stale::Gone | Stale::Recreated | Stale::TakenOff | Stale::NoLink) => Ok(()),
+        State::Stale(Stale::Elsewhere) => Err(Error::OtherNamespace { name }),
+        State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
+            Err(Error::NotOnTrial { name, what: "taking another program off" })
+        }
+        State::Foreign(_) if plan.replace && foreign::is_unpinned_filter(pins, interface) => {
+            check_mode(&name, state::mode(interface), plan.mode)
+        }
+        State::Foreign(_) if plan.replace => Ok(()),
+        State::Foreign(id) => Err(Error::Taken { name, program: foreign::examine(interface, id).to_string() }),
+        State::Damaged | State::OtherAbi(_) if plan.terms.deadline.is_some() => {
+            Err(Error::NotOnTrial { name, what: "giving the filter of another version, or a damaged one, new maps" })
+        }
+        State::Damaged | State::OtherAbi(_) => {
+            rebuild::check(pins, &name, plan.flows)?;
+            check_mode(&name, state::mode(interface), plan.mode)
+        }
         State::Ours => {
             let current = Record::read(pins, &name)?;
             PolicyMap::open(pins, &name)?.check_settled()?;
             if plan.terms.deadline.is_some() {
                 check_can_be_taken_back(&current, plan)?;
             }
-            let wanted = match plan.mode {
-                ModeChoice::Auto => current.mode,
-                ModeChoice::Native => Mode::Native,
-                ModeChoice::Generic => Mode::Generic,
-            };
-            if wanted == current.mode { Ok(()) } else { Err(Error::OtherMode { name, current: current.mode.name() }) }
+            check_mode(&name, current.mode, plan.mode)
         }
-        State::Free | State::Stale => Ok(()),
     }
+}
+
+fn check_mode(name: &str, current: Mode, wanted: ModeChoice) -> Result<()> {
+    let wanted = match wanted {
+        ModeChoice::Auto => current,
+        ModeChoice::Native => Mode::Native,
+        ModeChoice::Generic => Mode::Generic,
+    };
+    if wanted == current {
+        return Ok(());
+    }
+    Err(Error::OtherMode { name: name.to_owned(), current: current.name() })
 }
 
 /// On trial only the policy changes: one store takes it back.
@@ -128,15 +123,6 @@ fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
     }
 }
 
-/// A running program, in words.
-fn describe_program(id: u32) -> String {
-    let name = loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(ToOwned::to_owned));
-    name.map_or_else(|| format!("id {id}"), |name| format!("`{name}` (id {id})"))
-}
-
 /// Attach to an interface, or replace program and policy of the filter that is on it. [`check`] has been passed. Where this fails, the
 /// interface is as it was.
 ///
@@ -144,34 +130,45 @@ fn describe_program(id: u32) -> String {
 /// Any of the kernel's refusals.
 pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
-    let found = state(pins, name, Some(interface))?;
-    if found == State::Stale {
-        clear(pins, name, Some(interface)).await?;
-    }
-    let attempt = if found == State::Ours {
-        replace(pins, interface, plan).await
-    } else {
-        attach_anew(pins, interface, plan).await
-    };
-    match attempt {
-        Err(error) if found != State::Ours => {
-            // The first failure is the one to tell of.
-            let _unused = clear(pins, name, Some(interface)).await;
-            Err(error)
+    match state::of(pins, name, Some(interface))? {
+        State::Ours => {
+            let attached = replace(pins, interface, plan).await?;
+            detach::clear_other_abis(pins, name)?;
+            return Ok(attached);
         }
-        attempt => attempt,
+        State::Damaged => return rebuild::rebuild(pins, interface, plan, pins).await,
+        State::OtherAbi(abi) => {
+            let others = pins.others()?;
+            let Some(from) = others.iter().find(|pins| pins.abi() == abi) else {
+                return Err(Error::NotAttached { name: name.clone() });
+            };
+            return rebuild::rebuild(pins, interface, plan, from).await;
+        }
+        State::Free => {}
+        State::Foreign(_) if foreign::is_unpinned_filter(pins, interface) => {
+            drop(detach::clear(pins, name, Some(interface)).await?);
+            foreign::adopt(pins, interface)?;
+            return rebuild::rebuild(pins, interface, plan, pins).await;
+        }
+        // What is not ours and not in our way, either, stays where it is.
+        State::Stale(_) | State::Foreign(_) => drop(detach::clear(pins, name, Some(interface)).await?),
     }
+    let attempt = attach_anew(pins, interface, plan).await;
+    if attempt.is_err() {
+        // The first failure is the one to tell of.
+        let _unused = detach::clear(pins, name, Some(interface)).await;
+    }
+    attempt
 }
 
-fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
+/// The object around an interface's maps, which are made where they are missing.
+pub(super) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     pins.prepare(name)?;
-    let cpus = nr_cpus().map_err(|(what, error)| Error::kernel(what, error))?;
     let flows = plan.flows.or_else(|| flows::capacity(pins)).unwrap_or(DEFAULT_FLOWS);
-    let shapes = Shapes::new(u32::try_from(cpus).unwrap_or(u32::MAX), flows);
-    object::load(pins, name, shapes, plan.debug)
+    object::load(pins, name, Shapes::on_this_machine(flows)?, plan.debug)
 }
 
-fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
+pub(super) fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
     match ebpf.map_mut(map::META) {
         Some(meta) => record.write(meta),
         None => unreachable!("the embedded object has the map"),
@@ -190,9 +187,14 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
         egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
         seed::seed(pins)?;
     }
-    record.mode = ingress::attach(ingress::load(&mut ebpf)?, pins, interface, plan.mode)?;
+    let program = ingress::load(&mut ebpf)?;
+    if let Some(id) = interface.xdp_program {
+        // Last, when nothing is left that could fail but the attaching itself.
+        foreign::examine(interface, id).take_off(interface).await?;
+    }
+    record.mode = ingress::attach(program, pins, interface, plan.mode)?;
     write_record(&mut ebpf, &record)?;
-    Ok(Attached { record, before: None, ebpf: Some(ebpf) })
+    Ok(Attached { record, before: None, rebuilt: false, ebpf: Some(ebpf) })
 }
 
 async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
@@ -202,7 +204,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     let before = map.active()?;
     if plan.terms.deadline.is_some() {
         map.write(&plan.policy, plan.terms)?;
-        return Ok(Attached { record, before: Some(before), ebpf: None });
+        return Ok(Attached { record, before: Some(before), rebuilt: false, ebpf: None });
     }
     let mut ebpf = load(pins, name, plan)?;
     let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
@@ -224,49 +226,18 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     write_record(&mut ebpf, &record)?;
     // The last step: whatever failed before it, the old policy is in force.
     map.write(&plan.policy, plan.terms)?;
-    Ok(Attached { record, before: Some(before), ebpf: Some(ebpf) })
+    Ok(Attached { record, before: Some(before), rebuilt: false, ebpf: Some(ebpf) })
 }
 
-/// Undo an attachment of this command: what was there before is in force again.
+/// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:
+/// what was before cannot be had again, and an open interface would be worse.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Kernel`].
 pub async fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
     match attached.before {
-        None => detach(pins, name, interface::present(name).await?.as_ref()).await,
+        _ if attached.rebuilt => Ok(()),
+        None => detach::detach(pins, name, interface::present(name).await?.as_ref()).await,
         Some(before) => PolicyMap::open(pins, name)?.undo(before),
     }
-}
-
-/// Take the filter off an interface and remove its pins; also where the interface is gone, or the pins are damaged.
-///
-/// # Errors
-/// [`Error::NotAttached`], [`Error::File`], [`Error::Kernel`].
-pub async fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
-    if !pins.interfaces()?.iter().any(|attached| attached == name) {
-        return Err(Error::NotAttached { name: name.to_owned() });
-    }
-    clear(pins, name, interface).await
-}
-
-async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
-    // Without a record there is at most a TCX link, whose pin is enough.
-    let record = Record::read(pins, name).ok();
-    let egress = record.as_ref().map_or(Egress::None, |record| record.egress);
-    // Another interface that took over the name has nothing of ours.
-    let interface = interface.filter(|interface| record.is_some_and(|record| record.ifindex == interface.index));
-    ingress::detach(pins, name)?;
-    egress::detach(pins, name, interface, egress).await?;
-    pins.remove(name)
-}
-
-/// Memory that an interface's own maps, or the shared ones, take: what the kernel charges for them, in bytes.
-#[must_use]
-pub fn map_memory(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
-    let charged = |path: PathBuf| -> Option<u64> {
-        let data = MapData::from_pin(path).ok()?;
-        let facts = fs::read_to_string(format!("/proc/self/fdinfo/{}", data.fd().as_fd().as_raw_fd())).ok()?;
-        facts.lines().find_map(|line| line.strip_prefix("memlock:"))?.trim().parse().ok()
-    };
-    paths.into_iter().filter_map(charged).sum()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fw_common::abi::Active;
 use nix::time::{ClockId, clock_gettime};
 
-use super::{attachment, pins::Pins, policy_map::PolicyMap};
+use super::{detach, pins::Pins, policy_map::PolicyMap};
 use crate::{Error, Result, interface};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
@@ -61,7 +61,7 @@ pub async fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<Ve
             continue;
         }
         if active.ends_detached() {
-            attachment::detach(pins, name, interface::present(name).await?.as_ref()).await?;
+            detach::detach(pins, name, interface::present(name).await?.as_ref()).await?;
         } else {
             map.fall_back()?;
         }

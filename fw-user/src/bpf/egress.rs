@@ -10,10 +10,10 @@ use aya::{
     util::KernelVersion,
 };
 
-use super::{clsact, meta::Egress, object, pins::Pins};
+use super::{clsact, meta::Egress, object, pins::Pins, state};
 use crate::{Error, Result, interface::Interface};
 
-/// Our place among the clsact filters. A fixed one, so that it is found again, and the first one: a filter that accepts a packet ends
+/// Our place among the clsact filters, the same in every ABI. A fixed one, so that it is found again, and the first one: a filter that accepts a packet ends
 /// the list, and answers to what was not seen would be dropped. Ours lets every packet go on.
 const PRIORITY: u16 = 1;
 /// Tells our filter from other BPF filters of that priority.
@@ -29,14 +29,14 @@ pub enum Hook {
     Clsact,
 }
 
-/// The TC program of a loaded object, handed to the kernel.
+/// The TC program of a loaded object, handed to the kernel unless it has been before.
 ///
 /// # Errors
 /// [`Error::Kernel`] with the verifier's words.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     let program = ebpf.program_mut(object::EGRESS).map(<&mut SchedClassifier>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    program.load().map_err(|error| Error::kernel("loading the egress program", error))?;
+    object::load_program(|| program.load()).map_err(|error| Error::kernel("loading the egress program", error))?;
     Ok(program)
 }
 
@@ -139,20 +139,39 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
         .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
 }
 
-/// Take the egress program off. An interface that is gone has taken it along, and so has whoever removed its qdisc.
+/// What of ours notes what leaves an interface, whichever version attached it.
 ///
 /// # Errors
-/// [`Error::File`], [`Error::Kernel`].
-pub async fn detach(pins: &Pins, interface: &str, present: Option<&Interface>, egress: Egress) -> Result<()> {
-    super::pins::remove_link(&pins.egress_link(interface))?;
-    if let (Egress::Clsact { own_qdisc }, Some(present)) = (egress, present) {
-        let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {interface}"), error);
-        if clsact::has_egress_filter(present, PRIORITY, HANDLE).await? {
-            aya::programs::Link::detach(clsact_link(interface)?).map_err(failed)?;
-        }
-        if own_qdisc {
-            clsact::remove_empty(present).await?;
-        }
+/// [`Error::BadPin`], [`Error::Kernel`].
+pub(super) async fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
+    if state::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
+        Ok(Egress::Tcx)
+    } else if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? {
+        // Who made the qdisc is unknown; an empty one that is left over does nothing, whoever made it.
+        Ok(Egress::Clsact { own_qdisc: true })
+    } else {
+        Ok(Egress::None)
+    }
+}
+
+/// Take a clsact filter off. An interface that is gone has taken it along, and so has whoever removed its qdisc. Where nobody knows what
+/// was attached (`None`), it is looked for.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
+    let own_qdisc = match egress {
+        Some(Egress::Clsact { own_qdisc }) => own_qdisc,
+        None => clsact::has_egress_filter(interface, PRIORITY, HANDLE).await?,
+        Some(Egress::None | Egress::Tcx) => return Ok(()),
+    };
+    let name = &interface.name;
+    if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? {
+        let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {name}"), error);
+        aya::programs::Link::detach(clsact_link(name)?).map_err(failed)?;
+    }
+    if own_qdisc {
+        clsact::remove_empty(interface).await?;
     }
     Ok(())
 }

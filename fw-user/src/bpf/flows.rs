@@ -2,13 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use aya::maps::{HashMap, Map, MapData, MapError, MapInfo};
+use aya::maps::{HashMap, Map, MapData, MapError};
 use fw_common::{
     abi::map,
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 
-use super::{pins::Pins, plain::Plain};
+use super::{pinned, pins::Pins, plain::Plain};
 use crate::{Error, Result};
 
 /// How many flows a table can be made for.
@@ -31,5 +31,5 @@ pub fn count(pins: &Pins) -> Result<usize> {
 /// How many flows a table can hold; nothing where none is pinned.
 #[must_use]
 pub fn capacity(pins: &Pins) -> Option<u32> {
-    MapInfo::from_pin(pins.shared_map(map::FLOWS4)).ok().map(|info| info.max_entries())
+    pinned::look(&pins.shared_map(map::FLOWS4)).ok()?.map().map(|facts| facts.entries)
 }

@@ -25,14 +25,14 @@ pub enum ModeChoice {
     Generic,
 }
 
-/// The XDP program of a loaded object, handed to the kernel.
+/// The XDP program of a loaded object, handed to the kernel unless it has been before.
 ///
 /// # Errors
 /// [`Error::Kernel`] with the verifier's words.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     let program = ebpf.program_mut(object::INGRESS).map(<&mut Xdp>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    program.load().map_err(|error| Error::kernel("loading the ingress program", error))?;
+    object::load_program(|| program.load()).map_err(|error| Error::kernel("loading the ingress program", error))?;
     Ok(program)
 }
 
@@ -100,28 +100,6 @@ pub fn replace(program: &mut Xdp, pins: &Pins, interface: &str) -> Result<()> {
         .attach_to_link(link)
         .map(|_| ())
         .map_err(|error| Error::kernel(format!("replacing the filter of {interface}"), error))
-}
-
-/// The ID of the program that the pinned link holds; nothing where no link is pinned.
-///
-/// # Errors
-/// [`Error::BadPin`].
-pub fn pinned_program(pins: &Pins, interface: &str) -> Result<Option<u32>> {
-    if !pins.ingress_link(interface).exists() {
-        return Ok(None);
-    }
-    let link = FdLink::from(open(pins, interface)?);
-    let info =
-        link.info().map_err(|error| Error::BadPin { path: pins.ingress_link(interface), source: error.into() })?;
-    Ok(Some(info.program_id()))
-}
-
-/// Take the filter off: the pin is the last reference to the link.
-///
-/// # Errors
-/// [`Error::File`].
-pub fn detach(pins: &Pins, interface: &str) -> Result<()> {
-    super::pins::remove_link(&pins.ingress_link(interface))
 }
 
 fn open(pins: &Pins, interface: &str) -> Result<PinnedLink> {

@@ -7,12 +7,12 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map};
 use fw_common::abi::{ABI_VERSION, Meta, map};
 use nix::unistd::Uid;
 use serde::Serialize;
 
-use super::{pins::Pins, plain::Plain};
+use super::{pins::Pins, plain::Plain, shape};
 use crate::{Error, Result, interface::Interface};
 
 /// Where the ingress program runs.
@@ -133,7 +133,7 @@ impl Record {
     pub fn read(pins: &Pins, interface: &str) -> Result<Self> {
         let path = pins.map(interface, map::META);
         let bad = |error: aya::maps::MapError| Error::BadPin { path: path.clone(), source: error.into() };
-        let data = MapData::from_pin(&path).map_err(bad)?;
+        let data = shape::open(pins, interface, map::META)?;
         let array: Array<_, Plain<Meta>> = Array::try_from(Map::Array(data)).map_err(bad)?;
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
         if meta.abi == 0 {

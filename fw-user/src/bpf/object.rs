@@ -1,8 +1,11 @@
 //! The BPF object, and how it is loaded.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use aya::{Ebpf, EbpfLoader, util::KernelVersion};
+use aya::{Ebpf, EbpfLoader, programs::ProgramError, util::KernelVersion};
 use fw_common::abi::map;
 
 use super::{pins::Pins, shape::Shapes};
@@ -49,6 +52,20 @@ pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result
         loader.map_max_entries(name, shapes.entries(name));
     }
     loader.load(OBJECT).map_err(|error| Error::kernel(format!("making the maps for {interface}"), error))
+}
+
+/// Hand a program to the kernel, unless it has been before. The kernel gives up verifying when a signal comes (EAGAIN), such as that a
+/// terminal changed its size.
+pub(super) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    const ATTEMPTS: usize = 10;
+    for _ in 1..ATTEMPTS {
+        match load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == ErrorKind::WouldBlock => {}
+            Err(ProgramError::AlreadyLoaded) => return Ok(()),
+            outcome => return outcome,
+        }
+    }
+    load()
 }
 
 /// The running kernel's version.

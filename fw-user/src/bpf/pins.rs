@@ -1,42 +1,88 @@
 //! Where maps and links are pinned: `BPFFS/fw-user/vABI/`, a folder `shared` for what all interfaces share, and one an interface.
+//!
+//! What every ABI keeps to, so that any version can take over or take off what any other has attached:
+//! - an interface's folder is `if-NAME`, the shared one `shared`, and nothing is nested deeper;
+//! - in an interface's folder, `ingress-link` is the XDP link and `egress-link` the TCX link, where there is one;
+//! - a clsact filter has priority 1 and handle 0xf1e0;
+//! - maps are pinned under names of capitals, digits and underscores, and nothing else is pinned.
+//!
+//! Which maps there are and what is in them belongs to the ABI.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
-use aya::programs::links::PinnedLink;
-use fw_common::abi::{ABI_VERSION, map};
+use fw_common::abi::ABI_VERSION;
 use nix::{
     errno::Errno,
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::lock::{self, Lock};
+use super::{
+    lock::{self, Lock},
+    remove,
+};
 use crate::{Error, Result};
 
 /// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 
+const FOLDER: &str = "fw-user";
 /// Every interface's folder starts with this, so that none is called like the shared one.
 const INTERFACE_PREFIX: &str = "if-";
 const SHARED: &str = "shared";
-const INGRESS_LINK: &str = "ingress-link";
-const EGRESS_LINK: &str = "egress-link";
+pub(super) const INGRESS_LINK: &str = "ingress-link";
+pub(super) const EGRESS_LINK: &str = "egress-link";
 
-/// The pins of this ABI below one BPF file system.
-#[derive(Clone, Debug)]
+/// The pins of one ABI below one BPF file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pins {
     bpffs: PathBuf,
     root: PathBuf,
+    abi: u32,
 }
 
 impl Pins {
-    /// The pins below a folder of a BPF file system. Nothing is looked at yet.
+    /// The pins of this version below a folder of a BPF file system. Nothing is looked at yet.
     #[must_use]
     pub fn new(bpffs: &Path) -> Self {
-        Self { bpffs: bpffs.to_owned(), root: bpffs.join("fw-user").join(format!("v{ABI_VERSION}")) }
+        Self::of_abi(bpffs, ABI_VERSION)
+    }
+
+    fn of_abi(bpffs: &Path, abi: u32) -> Self {
+        Self { bpffs: bpffs.to_owned(), root: bpffs.join(FOLDER).join(format!("v{abi}")), abi }
+    }
+
+    /// Which ABI they are of.
+    #[must_use]
+    pub const fn abi(&self) -> u32 {
+        self.abi
+    }
+
+    /// The pins of the other ABIs that have some here.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn others(&self) -> Result<Vec<Self>> {
+        let mut abis: Vec<u32> = folders(&self.bpffs.join(FOLDER))?
+            .into_iter()
+            .filter_map(|folder| folder.strip_prefix('v')?.parse().ok().filter(|abi| format!("v{abi}") == folder))
+            .filter(|&abi| abi != self.abi)
+            .collect();
+        abis.sort_unstable();
+        Ok(abis.into_iter().map(|abi| Self::of_abi(&self.bpffs, abi)).collect())
+    }
+
+    /// These and those of the other ABIs.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn all(&self) -> Result<Vec<Self>> {
+        let mut all = vec![self.clone()];
+        all.extend(self.others()?);
+        Ok(all)
     }
 
     /// The folder of the BPF file system below which everything is.
@@ -69,36 +115,81 @@ impl Pins {
         self.interface(interface).join(EGRESS_LINK)
     }
 
-    fn interface(&self, interface: &str) -> PathBuf {
+    /// The folder of an interface.
+    #[must_use]
+    pub fn interface(&self, interface: &str) -> PathBuf {
         self.root.join(format!("{INTERFACE_PREFIX}{}", encode(interface)))
     }
 
-    /// The interfaces that have pins, by name.
+    /// The folder of what all interfaces share.
+    #[must_use]
+    pub fn shared(&self) -> PathBuf {
+        self.root.join(SHARED)
+    }
+
+    /// The folder of everything of this ABI.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of everything, of all ABIs.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        self.bpffs.join(FOLDER)
+    }
+
+    /// The interfaces that have a folder, by name.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn interfaces(&self) -> Result<Vec<String>> {
-        let entries = match fs::read_dir(&self.root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(Error::File { what: "reading", path: self.root.clone(), source }),
-        };
-        let mut names: Vec<String> = entries
-            .filter_map(|entry| decode(entry.ok()?.file_name().to_str()?.strip_prefix(INTERFACE_PREFIX)?))
+        let mut names: Vec<String> = folders(&self.root)?
+            .into_iter()
+            .filter_map(|folder| decode(folder.strip_prefix(INTERFACE_PREFIX)?))
             .collect();
         names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The interfaces that have a folder of any ABI, by name.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn interfaces_of_all(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for pins in self.all()? {
+            names.extend(pins.interfaces()?);
+        }
+        names.sort_unstable();
+        names.dedup();
         Ok(names)
     }
 
     /// Make the folders for an interface, where they are missing.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::NotOurs`], [`Error::File`].
     pub fn prepare(&self, interface: &str) -> Result<()> {
-        for folder in [self.root.join(SHARED), self.interface(interface)] {
-            fs::create_dir_all(&folder).map_err(|source| Error::File { what: "making", path: folder, source })?;
+        let folders = self.folders_of(interface);
+        if let Some(astray) = remove::astray(&folders) {
+            return Err(Error::not_ours(&[astray]));
+        }
+        for folder in folders {
+            match fs::create_dir(&folder) {
+                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(Error::File { what: "making", path: folder, source });
+                }
+                _ => {}
+            }
         }
         Ok(())
+    }
+
+    /// The folders that an interface's pins are in, outermost first.
+    #[must_use]
+    pub fn folders_of(&self, interface: &str) -> [PathBuf; 4] {
+        [self.folder(), self.root.clone(), self.shared(), self.interface(interface)]
     }
 
     /// Make sure that the pins' folder is on a BPF file system: mount one where none is.
@@ -131,68 +222,22 @@ impl Pins {
     pub fn lock(&self) -> Result<Lock> {
         lock::take(&self.bpffs)
     }
+}
 
-    /// Remove an interface's maps and folder, and what is shared with the last one. Links are not touched: their pins must be gone.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn remove(&self, interface: &str) -> Result<()> {
-        for name in map::PER_INTERFACE {
-            remove_file(&self.map(interface, name))?;
-        }
-        remove_folder(&self.interface(interface))?;
-        self.remove_unused()
+/// The names of the folders in a folder; none where it is missing. Symbolic links are none.
+fn folders(path: &Path) -> Result<Vec<String>> {
+    let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
+        return Ok(Vec::new());
     }
-
-    /// Remove what is shared where no interface has pins: with the last one, or because a command was killed in between.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub fn remove_unused(&self) -> Result<()> {
-        if self.interfaces()?.is_empty() {
-            for name in map::SHARED {
-                remove_file(&self.shared_map(name))?;
-            }
-            remove_folder(&self.root.join(SHARED))?;
-            remove_folder(&self.root)?;
-            // Another version of fw-user may have its folder beside this one.
-            if let Some(parent) = self.root.parent()
-                && let Err(error) = remove_folder(parent)
-                && !matches!(&error, Error::File { source, .. } if source.kind() == io::ErrorKind::DirectoryNotEmpty)
-            {
-                return Err(error);
-            }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            names.extend(entry.file_name().into_string());
         }
-        Ok(())
     }
-}
-
-/// Remove a link's pin, if it is there, and close the link last: only then is its program off the interface when this returns. What a
-/// pin alone held, the kernel takes off some time later.
-pub(super) fn remove_link(path: &Path) -> Result<()> {
-    // What is pinned there and is no link holds no program.
-    let link = PinnedLink::from_pin(path).ok();
-    remove_file(path)?;
-    drop(link);
-    Ok(())
-}
-
-/// Remove a pin, if it is there.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
-    absent_is_fine(fs::remove_file(path), path)
-}
-
-fn remove_folder(path: &Path) -> Result<()> {
-    absent_is_fine(fs::remove_dir(path), path)
-}
-
-fn absent_is_fine(result: io::Result<()>, path: &Path) -> Result<()> {
-    match result {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::File { what: "removing", path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
+    Ok(names)
 }
 
 /// The BPF file system takes no dots, which VLAN interfaces have in their names: they become `%2E`, and `%` becomes `%25`.

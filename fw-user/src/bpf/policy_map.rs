@@ -8,7 +8,7 @@ use fw_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{deadline, pins::Pins, plain::Plain};
+use super::{deadline, pins::Pins, plain::Plain, shape};
 use crate::{Error, Result};
 
 /// Under which conditions a policy is put in force.
@@ -43,10 +43,9 @@ impl PolicyMap {
     /// # Errors
     /// [`Error::BadPin`].
     pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
-        let data = |name| MapData::from_pin(pins.map(interface, name));
         let bad = |name| move |error: MapError| Error::BadPin { path: pins.map(interface, name), source: error.into() };
-        let array = |name| data(name).map(Map::Array).map_err(bad(name));
-        let trie = |name| data(name).map(Map::LpmTrie).map_err(bad(name));
+        let array = |name| shape::open(pins, interface, name).map(Map::Array);
+        let trie = |name| shape::open(pins, interface, name).map(Map::LpmTrie);
         Ok(Self {
             interface: interface.to_owned(),
             active: array(map::ACTIVE)?.try_into().map_err(bad(map::ACTIVE))?,

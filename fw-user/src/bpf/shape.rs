@@ -1,8 +1,11 @@
-//! Key size, value size and capacity of every map. aya takes any pinned map for its own; a wrong one would be written past its end.
+//! Kind, key size, value size and capacity of every map. aya takes any pinned map for its own; a wrong one would be written past its end.
 
 use std::path::Path;
 
-use aya::maps::MapInfo;
+use aya::{
+    maps::{MapData, MapError, MapType},
+    util::nr_cpus,
+};
 use fw_common::{
     abi::{
         self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, MAX_SOURCES, Meta, PAGES, PORT_PROTOCOLS,
@@ -11,6 +14,11 @@ use fw_common::{
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 
+use super::{
+    flows,
+    pinned::{self, MapFacts, Pinned},
+    pins::Pins,
+};
 use crate::{Error, Result};
 
 /// Key size, value size and capacity.
@@ -37,6 +45,23 @@ impl Shapes {
     #[must_use]
     pub const fn new(cpus: u32, flows: u32) -> Self {
         Self { cpus, flows }
+    }
+
+    /// Those of the maps that are pinned here, or would be.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn here(pins: &Pins) -> Result<Self> {
+        Self::on_this_machine(flows::capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
+    }
+
+    /// For so many flows a family.
+    ///
+    /// # Errors
+    /// [`Error::Kernel`].
+    pub fn on_this_machine(flows: u32) -> Result<Self> {
+        let cpus = nr_cpus().map_err(|(what, error)| Error::kernel(what, error))?;
+        Ok(Self::new(u32::try_from(cpus).unwrap_or(u32::MAX), flows))
     }
 
     /// The capacity of a map.
@@ -69,35 +94,64 @@ impl Shapes {
         }
     }
 
+    /// In what a map differs from the one that the programs were written for.
+    #[must_use]
+    pub fn difference(self, name: &str, map: MapFacts) -> Option<String> {
+        let expected = self.of(name);
+        let kind = kind(name);
+        if map.kind != kind as u32 {
+            Some(format!("it is a map of kind {}, not {}", map.kind, kind as u32))
+        } else if (map.key, map.value) != (expected.key, expected.value) {
+            Some(format!(
+                "its keys and values have {} and {} bytes, not {} and {}",
+                map.key, map.value, expected.key, expected.value
+            ))
+        } else if map.entries != expected.entries {
+            Some(format!("it holds {} entries, not {}", map.entries, expected.entries))
+        } else {
+            None
+        }
+    }
+
     /// Check that a pinned map, if there is one, has the shape that the programs were written for.
     ///
     /// # Errors
     /// [`Error::OtherShape`], [`Error::BadPin`].
     pub fn check(self, name: &str, path: &Path, interface: &str) -> Result<()> {
-        if !path.exists() {
-            return Ok(());
-        }
-        let info =
-            MapInfo::from_pin(path).map_err(|source| Error::BadPin { path: path.to_owned(), source: source.into() })?;
-        let found =
-            Shape { key: info.key_size() as usize, value: info.value_size() as usize, entries: info.max_entries() };
-        let expected = self.of(name);
-        if found == expected {
-            return Ok(());
-        }
-        let difference = if (found.key, found.value) == (expected.key, expected.value) {
-            format!("it holds {} entries, not {}", found.entries, expected.entries)
-        } else {
-            format!(
-                "its keys and values have {} and {} bytes, not {} and {}",
-                found.key, found.value, expected.key, expected.value
-            )
+        let difference = match pinned::look(path)? {
+            Pinned::Nothing => return Ok(()),
+            Pinned::Map(map) => self.difference(name, map),
+            other => Some(format!("it is {}", other.words())),
         };
+        let Some(difference) = difference else { return Ok(()) };
         let cure = if map::SHARED.contains(&name) {
             "detach every interface first: fw-user detach --all".to_owned()
         } else {
             format!("detach first: fw-user detach {interface}")
         };
         Err(Error::OtherShape { path: path.to_owned(), difference, cure })
+    }
+}
+
+/// The kind that the object declares.
+fn kind(name: &str) -> MapType {
+    match name {
+        map::FLOWS4 | map::FLOWS6 | map::RARE_PORT_COUNTERS => MapType::LruHash,
+        map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
+        _ => MapType::Array,
+    }
+}
+
+/// Open a pinned map of an interface that is what the programs were written for, and nothing else.
+pub(super) fn open(pins: &Pins, interface: &str, name: &str) -> Result<MapData> {
+    let path = pins.map(interface, name);
+    let difference = match pinned::look(&path)? {
+        Pinned::Map(map) => Shapes::here(pins)?.difference(name, map),
+        Pinned::Nothing => Some("it is missing".to_owned()),
+        other => Some(format!("it is {}", other.words())),
+    };
+    match difference {
+        Some(difference) => Err(Error::BadPin { path, source: difference.into() }),
+        None => MapData::from_pin(&path).map_err(|source: MapError| Error::BadPin { path, source: source.into() }),
     }
 }

@@ -11,12 +11,12 @@ use super::{attach, guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
-        attachment::{self, State},
-        flows,
+        attachment, flows,
         meta::{Egress, Record},
         object,
         pins::Pins,
         policy_map::PolicyMap,
+        state::{self, State},
     },
     cli::ApplyArgs,
     config::{
@@ -152,7 +152,7 @@ fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(
     {
         return Err(not_in_place(name, "the capacity for flows", &current, &wanted, "fw-user detach --all"));
     }
-    if attachment::state(pins, name, Some(interface))? != State::Ours {
+    if state::of(pins, name, Some(interface))? != State::Ours {
         return Ok((Action::Attach, Difference::new(None, wanted, Record::VERSION)));
     }
     let record = Record::read(pins, name)?;

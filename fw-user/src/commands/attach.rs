@@ -10,11 +10,12 @@ use super::{guard::Guard, json, lock, print, trial};
 use crate::{
     Error, Result,
     bpf::{
-        attachment::{self, Attached, Plan, State},
+        attachment::{self, Attached, Plan},
         egress::Hook,
         object,
         pins::Pins,
         policy_map::{PolicyMap, Terms},
+        state::{self, State},
     },
     cli::AttachArgs,
     interface::{self, Interface},
@@ -43,6 +44,7 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
         replies: !args.no_replies,
         hook: Hook::default(),
         debug: args.debug,
+        replace: args.replace,
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
@@ -105,7 +107,7 @@ pub(super) async fn attach_locked(
 /// What an attachment changes for those who are inside.
 pub(super) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Change> {
     let mut before = None;
-    if attachment::state(pins, &interface.name, Some(interface))? == State::Ours {
+    if state::of(pins, &interface.name, Some(interface))? == State::Ours {
         let map = PolicyMap::open(pins, &interface.name)?;
         if !map.active()?.monitors() {
             before = Some(map.read()?);
@@ -136,7 +138,7 @@ impl<'a> Outcome<'a> {
         Self {
             name,
             mode: outcome.record.mode.name(),
-            replaced: outcome.before.is_some(),
+            replaced: outcome.before.is_some() || outcome.rebuilt,
             monitor: plan.terms.monitors,
             cut: report::lockout::json(outlook, name),
             policy: report::PolicyJson::new(&plan.policy),

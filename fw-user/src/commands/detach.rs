@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{attached, json, print};
+use super::{json, print};
 use crate::{
-    Result,
-    bpf::{attachment, pins::Pins},
+    Error, Result,
+    bpf::{detach, foreign, pins::Pins},
     cli::DetachArgs,
     interface, privilege,
 };
@@ -17,24 +17,52 @@ struct Outcome<'a> {
 
 pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     privilege::check()?;
-    let names = if args.all { pins.interfaces()? } else { attached(pins, &args.interfaces)? };
     // Where there is no such folder, nothing of ours is in it.
-    let lock = if names.is_empty() && !pins.bpffs().exists() { None } else { Some(pins.lock()?) };
-    for name in &names {
-        attachment::detach(pins, name, interface::present(name).await?.as_ref()).await?;
+    let lock = if pins.bpffs().exists() { Some(pins.lock()?) } else { None };
+    let here = interface::all().await?;
+    let mut with_filter = pins.interfaces_of_all()?;
+    let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface));
+    with_filter.extend(unpinned.map(|interface| interface.name.clone()));
+    with_filter.sort_unstable();
+    with_filter.dedup();
+    let names = if args.all { &with_filter } else { &args.interfaces };
+    if let Some(name) = names.iter().find(|name| !with_filter.contains(name)) {
+        return Err(if with_filter.is_empty() {
+            Error::NothingAttached
+        } else {
+            Error::NotAttached { name: name.clone() }
+        });
     }
-    if args.all && lock.is_some() {
-        pins.remove_unused()?;
+    let mut detached = Vec::new();
+    let mut failure = None;
+    // One that cannot be taken off does not keep the others on.
+    for name in names {
+        match detach::detach(pins, name, here.iter().find(|interface| interface.name == *name)).await {
+            Ok(()) => detached.push(name.clone()),
+            Err(error) => {
+                // That the filter is off is worth saying all the same.
+                detached.extend(matches!(error, Error::NotOurs { .. }).then(|| name.clone()));
+                failure = failure.or(Some(error));
+            }
+        }
+    }
+    if args.all {
+        failure = failure.or(detach::sweep(pins).err());
     }
     drop(lock);
+    if detached.is_empty()
+        && let Some(error) = failure
+    {
+        return Err(error);
+    }
     if args.json {
-        return print(&json(&Outcome { detached: &names })?);
+        print(&json(&Outcome { detached: &detached })?)?;
+    } else if names.is_empty() {
+        print("fw was not attached to any interface\n")?;
+    } else {
+        for name in &detached {
+            print(&format!("{name}  detached; every port is as open as the rest of this machine leaves it\n"))?;
+        }
     }
-    if names.is_empty() {
-        return print("fw was not attached to any interface\n");
-    }
-    for name in &names {
-        print(&format!("{name}  detached; every port is as open as the rest of this machine leaves it\n"))?;
-    }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }

@@ -23,6 +23,7 @@ use crate::{
         deadline::{self, Which},
         lock::Lock,
         pins::Pins,
+        state,
     },
     cli::{Cli, Command},
 };
@@ -54,14 +55,33 @@ pub async fn run(cli: Cli) -> Result<()> {
 /// The interfaces that a command concerns: those named, which must have a filter, or all that have one.
 fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     let attached = pins.interfaces()?;
-    if attached.is_empty() {
-        return Err(Error::NothingAttached);
+    let of_other_abi = other_abis(pins)?;
+    let other_abi = |name: &String| of_other_abi.iter().find(|(other, _)| other == name);
+    let unknown = |name: &String| match other_abi(name) {
+        Some((name, abi)) => Err(Error::OtherAbi { name: name.clone(), abi: *abi }),
+        None if attached.is_empty() => Err(Error::NothingAttached),
+        None if !attached.contains(name) => Err(Error::NotAttached { name: name.clone() }),
+        None => Ok(()),
+    };
+    if !named.is_empty() {
+        named.iter().try_for_each(unknown)?;
+        return Ok(named.to_vec());
     }
-    match named.iter().find(|name| !attached.contains(name)) {
-        Some(name) => Err(Error::NotAttached { name: name.clone() }),
-        None if named.is_empty() => Ok(attached),
-        None => Ok(named.to_vec()),
+    of_other_abi.iter().map(|(name, _)| name).try_for_each(unknown)?;
+    if attached.is_empty() { Err(Error::NothingAttached) } else { Ok(attached) }
+}
+
+/// The interfaces that are filtered by another version, and its ABI.
+fn other_abis(pins: &Pins) -> Result<Vec<(String, u32)>> {
+    let mut found = Vec::new();
+    for other in pins.others()? {
+        for name in other.interfaces()? {
+            if state::ingress_link(&other, &name)?.is_some_and(|link| link.ifindex != 0) {
+                found.push((name, other.abi()));
+            }
+        }
     }
+    Ok(found)
 }
 
 /// Keep other commands from changing anything meanwhile. A change that nobody confirmed in time is taken back first, should the process

@@ -6,48 +6,102 @@ use super::{json, print};
 use crate::{
     Result,
     bpf::{
-        attachment::{self, State},
-        deadline, flows,
+        deadline, flows, foreign,
         meta::Record,
+        pinned,
         pins::Pins,
         policy_map::PolicyMap,
+        remove,
+        state::{self, State},
     },
     cli::StatusArgs,
-    interface, privilege,
+    interface::{self, Interface},
+    privilege,
     report::{
         self,
-        status::{InterfaceStatus, Status},
+        status::{Details, InterfaceStatus, Status},
     },
 };
 
 pub(super) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     privilege::check()?;
     let here = interface::all().await?;
-    let mut interfaces = Vec::new();
-    for name in pins.interfaces()? {
-        let present = here.iter().find(|interface| interface.name == name);
-        let state = attachment::state(pins, &name, present)?;
-        let memory = attachment::map_memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
-        let map = PolicyMap::open(pins, &name)?;
-        let in_force = map.in_force()?;
-        interfaces.push(InterfaceStatus {
-            state: match (state, present) {
-                (State::Ours, _) => "active",
-                (_, None) => "interface is gone",
-                _ => "not attached any more",
-            },
-            record: Record::read(pins, &name)?,
-            policy: map.read()?,
-            monitors: in_force.monitors(),
-            confirm_within: (in_force.deadline() != 0).then(|| deadline::left(in_force)).transpose()?,
-            memory,
-            name,
-        });
+    let present = |name: &str| here.iter().find(|interface| interface.name == name);
+    let mut interfaces: Vec<InterfaceStatus> =
+        pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, present(&name), name)).collect();
+    for interface in here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface)) {
+        if !interfaces.iter().any(|known| known.name == interface.name) {
+            interfaces.push(without_pins(pins, interface));
+        }
     }
     let status = Status {
-        shared_memory: attachment::map_memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
+        shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: flows::capacity(pins),
         interfaces,
     };
     print(&if args.json { json(&report::status::Json::new(&status))? } else { report::status::text(&status) })
+}
+
+/// One that cannot be read does not hide the others: what went wrong is part of the answer.
+fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceStatus {
+    let state = state::of(pins, &name, present);
+    let mut problems =
+        problems(pins, &name, state.as_ref().ok().copied()).unwrap_or_else(|error| vec![error.to_string()]);
+    let details = match state {
+        // What is beside another version's pins is not what is at work.
+        Ok(State::OtherAbi(_)) => None,
+        _ => details(pins, &name).ok(),
+    };
+    let memory = pinned::memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
+    let (state, cure) = match state {
+        Ok(state) => (state.words(), state.cure(&name)),
+        Err(error) => {
+            problems.push(error.to_string());
+            ("unknown".to_owned(), None)
+        }
+    };
+    InterfaceStatus { name, state, problems, cure, details, memory }
+}
+
+fn details(pins: &Pins, name: &str) -> Result<Details> {
+    let map = PolicyMap::open(pins, name)?;
+    let in_force = map.in_force()?;
+    Ok(Details {
+        record: Record::read(pins, name)?,
+        policy: map.read()?,
+        monitors: in_force.monitors(),
+        confirm_within: (in_force.deadline() != 0).then(|| deadline::left(in_force)).transpose()?,
+    })
+}
+
+fn problems(pins: &Pins, name: &str, state: Option<State>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    if state == Some(State::Damaged) {
+        problems.extend(
+            state::damages(pins, name)?.into_iter().map(|damage| format!("{}: {}", damage.path.display(), damage.what)),
+        );
+    }
+    for of_abi in pins.all()? {
+        for path in remove::strangers(&of_abi, name)? {
+            problems.push(format!("{}: it is not of fw-user's making", path.display()));
+        }
+    }
+    Ok(problems)
+}
+
+/// A filter of ours that no pin here holds.
+fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
+    let name = interface.name.clone();
+    let holder = interface.xdp_program.map(|id| foreign::examine(interface, id).to_string());
+    InterfaceStatus {
+        state: format!("filtered, but no pin below {} holds the filter", pins.bpffs().display()),
+        problems: holder.into_iter().collect(),
+        cure: Some(format!(
+            "`fw-user detach {name}` takes it off; `findmnt {}` shows what is mounted there",
+            pins.bpffs().display()
+        )),
+        details: None,
+        memory: 0,
+        name,
+    }
 }

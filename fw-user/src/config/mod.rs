@@ -53,6 +53,7 @@ impl Settings {
             replies: self.replies,
             hook: Hook::default(),
             debug: false,
+            replace: false,
         }
     }
 }

@@ -15,10 +15,14 @@ use crate::{
 /// For one interface.
 #[must_use]
 pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
-    let verb = if outcome.before.is_some() { "replaced" } else { "attached" };
+    let verb = match (&outcome.before, outcome.rebuilt) {
+        (_, true) => "renewed without a gap",
+        (Some(_), _) => "replaced",
+        (None, _) => "attached",
+    };
     let mode = match (outcome.record.mode, plan.mode) {
         (Mode::Native, _) => "native mode: packets are judged in the driver",
-        (Mode::Generic, ModeChoice::Auto) if outcome.before.is_none() => {
+        (Mode::Generic, ModeChoice::Auto) if outcome.before.is_none() && !outcome.rebuilt => {
             "generic mode: packets are judged in the network stack, since the driver has no native XDP"
         }
         (Mode::Generic, _) => "generic mode: packets are judged in the network stack",

@@ -22,12 +22,24 @@ pub struct Status {
     pub flow_capacity: Option<u32>,
 }
 
-/// An interface that has pins.
+/// An interface that has pins, or a filter of ours.
 pub struct InterfaceStatus {
     /// The name.
     pub name: String,
     /// `active`, or why not.
-    pub state: &'static str,
+    pub state: String,
+    /// What is wrong, where something is.
+    pub problems: Vec<String>,
+    /// What to do about it.
+    pub cure: Option<String>,
+    /// What its maps say; nothing where they cannot be read.
+    pub details: Option<Details>,
+    /// Bytes that its own maps take.
+    pub memory: u64,
+}
+
+/// What an interface's maps say.
+pub struct Details {
     /// Who attached, when and how.
     pub record: Record,
     /// What may come in.
@@ -36,8 +48,6 @@ pub struct InterfaceStatus {
     pub monitors: bool,
     /// How long the last change can still be confirmed, where it waits for that.
     pub confirm_within: Option<Duration>,
-    /// Bytes that its own maps take.
-    pub memory: u64,
 }
 
 impl Status {
@@ -58,13 +68,21 @@ pub struct Json<'a> {
 #[derive(Serialize)]
 struct InterfaceJson<'a> {
     name: &'a str,
-    state: &'static str,
+    state: &'a str,
+    problems: &'a [String],
+    cure: Option<&'a str>,
+    map_memory: u64,
+    #[serde(flatten)]
+    details: Option<DetailsJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct DetailsJson<'a> {
     mode: &'static str,
     egress: &'static str,
     since: String,
     uid: u32,
     version: &'a str,
-    map_memory: u64,
     monitor: bool,
     confirm_within: Option<u64>,
     #[serde(flatten)]
@@ -87,16 +105,26 @@ impl<'a> InterfaceJson<'a> {
     fn new(interface: &'a InterfaceStatus) -> Self {
         Self {
             name: &interface.name,
-            state: interface.state,
-            mode: interface.record.mode.name(),
-            egress: egress_name(interface.record.egress),
-            since: rfc3339(interface.record.since),
-            uid: interface.record.uid,
-            version: &interface.record.version,
+            state: &interface.state,
+            problems: &interface.problems,
+            cure: interface.cure.as_deref(),
             map_memory: interface.memory,
-            monitor: interface.monitors,
-            confirm_within: interface.confirm_within.map(|left| left.as_secs()),
-            policy: PolicyJson::new(&interface.policy),
+            details: interface.details.as_ref().map(DetailsJson::new),
+        }
+    }
+}
+
+impl<'a> DetailsJson<'a> {
+    fn new(details: &'a Details) -> Self {
+        Self {
+            mode: details.record.mode.name(),
+            egress: egress_name(details.record.egress),
+            since: rfc3339(details.record.since),
+            uid: details.record.uid,
+            version: &details.record.version,
+            monitor: details.monitors,
+            confirm_within: details.confirm_within.map(|left| left.as_secs()),
+            policy: PolicyJson::new(&details.policy),
         }
     }
 }
@@ -129,7 +157,24 @@ pub fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, record, policy, monitors, confirm_within, memory: _ } = interface;
+    let InterfaceStatus { name, state, problems, cure, details, memory: _ } = interface;
+    let mut text = format!("{name}  {state}");
+    if let Some(details) = details {
+        text += &details_text(details);
+    } else {
+        text += "\n";
+    }
+    for problem in problems {
+        text += &format!("  wrong   {problem}\n");
+    }
+    if let Some(cure) = cure {
+        text += &format!("  cure    {cure}\n");
+    }
+    text
+}
+
+fn details_text(details: &Details) -> String {
+    let Details { record, policy, monitors, confirm_within } = details;
     let user = User::from_uid(Uid::from_raw(record.uid))
         .ok()
         .flatten()
@@ -138,7 +183,7 @@ fn interface_text(interface: &InterfaceStatus) -> String {
     // Seconds are noise in an age of hours.
     let age = Duration::from_secs(if age.as_secs() < 3600 { age.as_secs() } else { age.as_secs() / 60 * 60 });
     let mut text = format!(
-        "{name}  {state}, {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n  open    {}\n",
+        ", {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n  open    {}\n",
         record.mode.name(),
         egress_name(record.egress),
         rfc3339(record.since),

@@ -111,6 +111,10 @@ pub struct InterfaceStatus {
     pub name: String,
     /// `active`, or what is wrong.
     pub state: String,
+    /// What is wrong in particular.
+    pub problems: Vec<String>,
+    /// What to do about it.
+    pub cure: Option<String>,
     /// `native` or `generic`.
     pub mode: String,
     /// `tcx`, `clsact` or `none`.

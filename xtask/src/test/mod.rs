@@ -29,13 +29,14 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     debian::IP,
     debian::NFT,
     debian::DOCKER,
     debian::DOCKER_CLI,
     debian::BUSYBOX,
     debian::STRACE,
+    debian::BPFTOOL,
     debian::SSHD,
     debian::SSH,
     debian::MMDEBSTRAP,

@@ -1,0 +1,150 @@
+//! What lies at a path of our folder: a map, a link, a program, or something that no version of `fw-user` ever put there.
+//!
+//! The kernel opens whatever is pinned under a name, and follows symbolic links on the way; aya takes it for what was expected. So it is
+//! looked at first, in the file system and in /proc/self/fdinfo, which tells of every kind of object alike.
+
+use std::{
+    collections::HashMap,
+    fs, io,
+    os::fd::{AsFd, AsRawFd},
+    path::{Path, PathBuf},
+};
+
+use super::sys;
+use crate::{Error, Result};
+
+/// What lies at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pinned {
+    /// Nothing.
+    Nothing,
+    /// A map.
+    Map(MapFacts),
+    /// A link, the attachment of a program.
+    Link(LinkFacts),
+    /// A program, by ID.
+    Program(u32),
+    /// Something else, in words; it is not of our making.
+    Stranger(&'static str),
+}
+
+/// A pinned map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapFacts {
+    /// `enum bpf_map_type`.
+    pub kind: u32,
+    /// Bytes of a key.
+    pub key: usize,
+    /// Bytes of a value.
+    pub value: usize,
+    /// Its capacity.
+    pub entries: u32,
+    /// Bytes that the kernel charges for it.
+    pub memory: u64,
+}
+
+/// A pinned link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkFacts {
+    /// `xdp`, `tcx` or another.
+    pub kind: String,
+    /// The program's ID.
+    pub program: u32,
+    /// The interface's index, in the network namespace that it is in; 0 for one that is gone, or that the program was taken off.
+    pub ifindex: u32,
+}
+
+impl Pinned {
+    /// What is there, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Nothing => "nothing".to_owned(),
+            Self::Map(_) => "a map".to_owned(),
+            Self::Link(link) => format!("a link of type {}", link.kind),
+            Self::Program(_) => "a program".to_owned(),
+            Self::Stranger(what) => (*what).to_owned(),
+        }
+    }
+
+    /// The link, if it is one of this kind.
+    #[must_use]
+    pub fn link(self, kind: &str) -> Option<LinkFacts> {
+        match self {
+            Self::Link(link) if link.kind == kind => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The map, if it is one.
+    #[must_use]
+    pub fn map(self) -> Option<MapFacts> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+}
+
+/// Look at a path.
+///
+/// # Errors
+/// [`Error::BadPin`] where the kernel does not let us.
+pub fn look(path: &Path) -> Result<Pinned> {
+    let bad = |source: io::Error| Error::BadPin { path: path.to_owned(), source: source.into() };
+    let kind = match fs::symlink_metadata(path) {
+        Ok(facts) => facts.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
+        Err(error) => return Err(bad(error)),
+    };
+    if kind.is_symlink() {
+        return Ok(Pinned::Stranger("a symbolic link"));
+    } else if kind.is_dir() {
+        return Ok(Pinned::Stranger("a folder"));
+    }
+    let pin = match sys::open_pin(path) {
+        Ok(pin) => pin,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
+        // A file of another file system.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EINVAL)) => {
+            return Ok(Pinned::Stranger("an ordinary file"));
+        }
+        Err(error) => return Err(bad(error)),
+    };
+    facts(&pin).map_err(bad)
+}
+
+/// What the kernel says of an open object.
+///
+/// # Errors
+/// /proc is not mounted.
+pub(super) fn facts(object: impl AsFd) -> io::Result<Pinned> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_fd().as_raw_fd()))?;
+    let fields: HashMap<&str, &str> =
+        text.lines().filter_map(|line| line.split_once(':')).map(|(name, value)| (name, value.trim())).collect();
+    let number = |name: &str| fields.get(name).and_then(|value| value.parse().ok());
+    let size = |name| number(name).map_or(0, |size: u32| size as usize);
+    Ok(if let Some(kind) = number("map_type") {
+        Pinned::Map(MapFacts {
+            kind,
+            key: size("key_size"),
+            value: size("value_size"),
+            entries: number("max_entries").unwrap_or_default(),
+            memory: fields.get("memlock").and_then(|value| value.parse().ok()).unwrap_or_default(),
+        })
+    } else if let Some(kind) = fields.get("link_type") {
+        Pinned::Link(LinkFacts {
+            kind: (*kind).to_owned(),
+            program: number("prog_id").unwrap_or_default(),
+            ifindex: number("ifindex").unwrap_or_default(),
+        })
+    } else {
+        Pinned::Program(number("prog_id").unwrap_or_default())
+    })
+}
+
+/// Memory that pinned maps take: what the kernel charges for them, in bytes.
+#[must_use]
+pub fn memory(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
+    paths.into_iter().filter_map(|path| Some(look(&path).ok()?.map()?.memory)).sum()
+}
