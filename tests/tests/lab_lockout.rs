@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{
-        LAN4, LAN6, Lab, PI4, PI6, SECOND_LAN4, SECOND_PI4, command,
+        LAN4, LAN6, Lab, PI4, PI6, SECOND_LAN4, SECOND_PI4,
         netfilter::CLOSED_TARGET,
         process::Process,
         ssh::{EVERYWHERE, Session, Sshd},
@@ -250,9 +250,14 @@ fn what_is_left_of_an_earlier_session_makes_every_session_ones_own() -> Result<(
 
 fn the_environment_of_another_machine_disturbs_nobody() -> Result<()> {
     let lab = Lab::without_containers()?;
-    let mut attach = lab.fw.command(&lab.pi, ["attach", "eth0", "--allow", "22"]);
-    let said = command::run(attach.env("SSH_CONNECTION", "198.51.100.77 50000 198.51.100.78 2222"))?;
-    assert!(said.contains("attached"), "{said}");
+    let (_sshd, mut session) = ssh(&lab)?;
+    let connection = session.connection()?;
+    let mut attach = lab.fw.command(&lab.pi, ["attach", "eth0", "--allow", "2222/tcp@203.0.113.0/24"]);
+    // Somebody else's session is cut, and that is no reason to refuse. The own one came to an address that is not here.
+    let output = attach.env("SSH_CONNECTION", "198.51.100.77 50000 198.51.100.78 2222").output()?;
+    let said = String::from_utf8(output.stderr)?;
+    let peer = format!("{LAN4}:{}", connection.split(' ').nth(1).context("four words")?);
+    ensure!(output.status.success() && said.contains(&peer) && !said.contains("your session"), "{said}");
     Ok(())
 }
 
@@ -287,10 +292,10 @@ fn other_connections_are_listed_with_their_process_and_cut() -> Result<()> {
     fs::write(web.folder.path().join("page"), "the page")?;
     let mut reader = lab.lan.connect_tcp(SocketAddr::new(PI4, 8000))?;
     let mut reader6 = lab.lan.connect_tcp(SocketAddr::new(PI6, 8000))?;
-    // They are accepted, so a process has them.
+    // They are accepted, so a process has each of them.
     wait::until("the server to have accepted", || {
         let open = lab.pi.run("ss --no-header --tcp --numeric --processes state established sport = :8000")?;
-        Ok((open.matches("website").count() >= 2).then_some(()))
+        Ok((open.lines().filter(|line| line.contains("website")).count() == 2).then_some(()))
     })?;
     let peers = [reader.local_addr()?.to_string(), reader6.local_addr()?.to_string()];
     let attach = |args: &[&str]| -> Result<Output> {
@@ -298,6 +303,15 @@ fn other_connections_are_listed_with_their_process_and_cut() -> Result<()> {
     };
     let output = attach(&["22,8000"])?;
     ensure!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    lab.fw(&["detach", "eth0"])?;
+
+    let said = String::from_utf8(attach(&["22"])?.stderr)?;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "note: eth0 cuts:", "{said}");
+    for peer in &peers {
+        let line = lines.iter().find(|line| line.contains(peer)).context("each peer has a line")?;
+        assert!(line.contains("8000/tcp") && line.contains("website ("), "{said}");
+    }
     lab.fw(&["detach", "eth0"])?;
 
     let output = attach(&["22", "--json"])?;
@@ -317,15 +331,6 @@ fn other_connections_are_listed_with_their_process_and_cut() -> Result<()> {
         lab.await_stats("the reader's drop", |stats| stats.dropped_at("tcp", 8000) > before)?;
     }
     ensure!(attach(&["22"])?.stderr.is_empty());
-    lab.fw(&["detach", "eth0"])?;
-
-    let said = String::from_utf8(attach(&["22"])?.stderr)?;
-    let lines: Vec<&str> = said.lines().collect();
-    assert_eq!(lines[0], "note: eth0 cuts:", "{said}");
-    for peer in &peers {
-        let line = lines.iter().find(|line| line.contains(peer)).context("each peer has a line")?;
-        assert!(line.contains("8000/tcp") && line.contains("website ("), "{said}");
-    }
     Ok(())
 }
 
