@@ -27,6 +27,8 @@ tests! {
     switching_to_monitor_and_back_is_all_or_nothing;
     rollback_is_all_or_nothing;
     detach_is_all_or_nothing;
+    apply_is_all_or_nothing;
+    a_file_is_saved_as_a_whole_or_not_at_all;
 }
 
 /// Ports that the commands here open and close, and one that they never open.
@@ -38,7 +40,7 @@ const FENCE: u16 = 22;
 struct Doors {
     knocker: UdpSocket,
     fence: UdpSocket,
-    doors: Vec<(u16, UdpSocket)>,
+    listeners: Vec<(u16, UdpSocket)>,
 }
 
 impl Doors {
@@ -47,7 +49,7 @@ impl Doors {
         Ok(Self {
             knocker: lab.lan.udp_socket(0, PI4)?,
             fence: socket(FENCE)?,
-            doors: DOORS
+            listeners: DOORS
                 .into_iter()
                 .map(|port| {
                     let socket = socket(port)?;
@@ -65,7 +67,7 @@ impl Doors {
         }
         ensure!(receives(&self.fence, PATIENCE)?, "port {FENCE} is closed");
         let mut open = BTreeSet::new();
-        for (port, socket) in &self.doors {
+        for (port, socket) in &self.listeners {
             match socket.recv(&mut [0; 16]) {
                 Ok(_) => drop(open.insert(*port)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -90,6 +92,7 @@ impl Case<'_> {
         let lab = Lab::without_containers()?;
         lab.pi.open_input()?;
         lab.add_second_lan()?;
+        lab.write_file("eth0", "allow = [\"22\", \"443\"]\n")?;
         let doors = Doors::new(&lab)?;
         let (was, asked) = (self.was.iter().copied().collect(), self.asked.iter().copied().collect());
         self.prepare(&lab)?;
@@ -149,6 +152,7 @@ impl Case<'_> {
             }
             Fault::Kill | Fault::Refuse => ensure!(open == *asked, "{open:?} are open after success"),
         }
+        lab.fw(&["status"])?;
         if open != *asked {
             lab.fw(self.command)?;
         }
@@ -191,6 +195,36 @@ fn switching_to_monitor_and_back_is_all_or_nothing() -> Result<()> {
 fn rollback_is_all_or_nothing() -> Result<()> {
     let trial = &["allow", "443", "--confirm", "600"][..];
     Case { before: &[ATTACH, trial], was: &[80, 443], command: &["rollback"], asked: &[80] }.play()
+}
+
+fn apply_is_all_or_nothing() -> Result<()> {
+    // The lab's file, from nothing and over another policy.
+    Case { before: &[], was: &DOORS, command: &["apply"], asked: &[443] }.play()?;
+    Case { before: &[ATTACH], was: &[80], command: &["apply", "eth0"], asked: &[443] }.play()
+}
+
+/// A power cut is a kill that takes the machine along; that what was written reaches the disk before the name does is fsync's part.
+fn a_file_is_saved_as_a_whole_or_not_at_all() -> Result<()> {
+    const BEFORE: &str = "# mine\nallow = [\"22\"]\n";
+    const AFTER: &str = "# mine\nallow = [\"22\", \"80\"]\n";
+    let lab = Lab::without_containers()?;
+    lab.fw(ATTACH)?;
+    lab.write_file("eth0", BEFORE)?;
+    let steps = lab.steps(&["save"])?;
+    ensure!(lab.read_file("eth0")? == AFTER, "{}", lab.read_file("eth0")?);
+    ensure!(steps.iter().any(|step| step.to_string().contains("rename")), "{steps:?}");
+    for fault in [Fault::Kill, Fault::Refuse] {
+        for step in &steps {
+            lab.write_file("eth0", BEFORE)?;
+            let output = lab.fw_with_fault(&["save"], step, fault)?;
+            let (file, done) = (lab.read_file("eth0")?, output.status.success());
+            ensure!(file == AFTER || (!done && file == BEFORE), "{fault:?} at {step}: {file}");
+            lab.fw(&["check"])?;
+            lab.fw(&["save"])?;
+            ensure!(lab.read_file("eth0")? == AFTER, "{fault:?} at {step}");
+        }
+    }
+    Ok(())
 }
 
 fn detach_is_all_or_nothing() -> Result<()> {

@@ -144,8 +144,8 @@ impl Archive {
         }
         let signed = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
         let mirror = mirror()?;
-        let sources: String = suites.iter().map(|suite| format!("deb {signed}{mirror} {suite} main\n")).collect();
-        fs::write(home.join("sources.list"), sources)?;
+        let sources: Vec<String> = suites.iter().map(|suite| format!("deb {signed}{mirror} {suite} main\n")).collect();
+        fs::write(home.join("sources.list"), sources.concat())?;
         let archive = Self { home: home.into(), suites: suites.join(", ") };
         command::output(archive.apt("apt-get").arg("update"))?;
         Ok(archive)
