@@ -91,6 +91,13 @@ fn is_running(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
+/// What went wrong, and what the guest noted meanwhile.
+fn with_journal(machine: &mut Machine, result: Result<()>) -> Result<()> {
+    let Err(error) = result else { return Ok(()) };
+    let journal = machine.run("journalctl --boot --no-pager --output=short-monotonic")?;
+    Err(error.context(journal))
+}
+
 fn a_closed_port_is_closed_from_boot_to_boot() -> Result<()> {
     let peer = Peer::new()?;
     let disk = Disk::new()?;
@@ -99,13 +106,12 @@ fn a_closed_port_is_closed_from_boot_to_boot() -> Result<()> {
     install(&mut machine)?;
     for boot in ["the first", "the second"] {
         machine.reboot()?;
-        if let Err(error) = check_boot(&mut machine) {
-            let journal = machine.run("journalctl --boot --no-pager --output=short-monotonic")?;
-            return Err(error.context(format!("{journal}\n{boot} boot with the service")));
-        }
+        let checked = check_boot(&mut machine);
+        with_journal(&mut machine, checked).with_context(|| format!("{boot} boot with the service"))?;
     }
     for _ in 0..3 {
-        pull_and_plug(&mut machine).context("after the interface was gone")?;
+        let plugged = pull_and_plug(&mut machine);
+        with_journal(&mut machine, plugged).context("after the interface was gone")?;
     }
 
     machine.run("systemctl stop fw-user@eth0")?;
