@@ -362,9 +362,19 @@ pub enum Error {
 }
 
 impl Error {
-    /// A refusal by the kernel of `what`.
+    /// A refusal by the kernel of `what`. Libraries wrap its words in their own; all of them are kept.
     pub fn kernel(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Kernel { what: what.into(), source: source.into() }
+        let source = source.into();
+        let mut words = source.to_string();
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !words.contains(&more) {
+                words = format!("{words}: {more}");
+            }
+            cause = error.source();
+        }
+        Self::Kernel { what: what.into(), source: words.into() }
     }
 
     /// Things that are not of our making.

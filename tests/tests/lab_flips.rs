@@ -56,7 +56,7 @@ fn no_packet_is_judged_by_half_a_policy(mode: Mode) -> Result<()> {
     ensure!(receives(&closed, PATIENCE)?, "without the filter it gets through");
 
     lab.attach(mode, &POLICIES[0].join(","))?;
-    let policies = POLICIES.map(|rules| rules.map(|rule| rule.parse()).into_iter().collect::<Result<Vec<_>, _>>());
+    let policies = POLICIES.map(|rules| rules.map(str::parse).into_iter().collect::<Result<Vec<_>, _>>());
     let policies: Vec<Policy> = policies.into_iter().map(|rules| rules.map(Policy::new)).collect::<Result<_, _>>()?;
     let mut map = PolicyMap::open(&Pins::new(lab.fw.bpffs()), "eth0")?;
     let done = AtomicBool::new(false);
