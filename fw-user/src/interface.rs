@@ -22,6 +22,8 @@ pub struct Interface {
     pub master: Option<u32>,
     /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
     pub below: Option<u32>,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
     /// The attached XDP program's ID, whoever attached it.
     pub xdp_program: Option<u32>,
     /// Where the attached XDP program runs.
@@ -51,10 +53,12 @@ impl From<LinkMessage> for Interface {
             below: None,
             xdp_program: None,
             xdp_attached: XdpAttached::None,
+            mtu: 0,
         };
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::LinkInfo(infos) => {
                     interface.kind = infos.into_iter().find_map(|info| match info {
                         LinkInfo::Kind(InfoKind::Other(kind)) => Some(kind),

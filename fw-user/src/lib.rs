@@ -11,6 +11,7 @@ pub mod connections;
 pub mod error;
 pub mod interface;
 pub mod lockout;
+pub mod placement;
 pub mod privilege;
 pub mod report;
 pub mod spec;

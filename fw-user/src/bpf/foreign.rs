@@ -76,7 +76,7 @@ impl fmt::Display for Holder {
         if !self.processes.is_empty() {
             write!(f, ", held by {}", self.processes.join(" and "))?;
         }
-        if self.name.as_deref() == Some(object::INGRESS) {
+        if self.name.as_deref() == Some(object::INGRESS) && matches!(self.attachment, Attachment::Link(_)) {
             write!(f, ": a filter of fw-user whose pins are not here (another --bpffs, or one mounted over it)")?;
         }
         Ok(())
@@ -98,13 +98,14 @@ impl Holder {
     }
 }
 
-/// Whether the interface's XDP program is a filter of ours that no pin below our folder holds.
+/// Whether the interface's XDP program is a filter of ours that no pin below our folder holds. Ours are always held by a link.
 #[must_use]
 pub fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
     interface.xdp_program.is_some_and(|id| {
         matches!(state::of(pins, &interface.name, Some(interface)), Ok(state::State::Foreign(_)))
             && program(id)
                 .is_some_and(|program| program.name_as_str() == Some(object::INGRESS) && !own_maps(&program).is_empty())
+            && matches!(attachment(interface, id), Attachment::Link(_))
     })
 }
 

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
 use super::sys;
 use crate::{Error, Result};
 
@@ -105,8 +107,7 @@ pub fn look(path: &Path) -> Result<Pinned> {
     let pin = match sys::open_pin(path) {
         Ok(pin) => pin,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
-        // A file of another file system.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EINVAL)) => {
+        Err(_) if statfs(path).is_ok_and(|stat| stat.filesystem_type() != BPF_FS_MAGIC) => {
             return Ok(Pinned::Stranger("an ordinary file"));
         }
         Err(error) => return Err(bad(error)),

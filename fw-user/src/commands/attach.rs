@@ -20,7 +20,7 @@ use crate::{
     cli::AttachArgs,
     interface::{self, Interface},
     lockout::{Change, Outlook},
-    privilege, report,
+    placement, privilege, report,
     report::lockout::Cure,
     spec,
 };
@@ -49,13 +49,17 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, guard).await?;
+    let all = interface::all().await?;
+    let notes =
+        |name: &str| all.iter().find(|one| one.name == name).map(|one| placement::notes(one, &all)).unwrap_or_default();
     if args.json {
         let interfaces: Vec<Outcome<'_>> =
-            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan, &outlook)).collect();
+            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan, &outlook, notes(name))).collect();
         print(&json(&Outcomes { interfaces })?)?;
     } else {
         for (name, outcome) in &attached {
             print(&report::attach::text(name, outcome, &plan))?;
+            notes(name).iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
         }
     }
     if args.debug {
@@ -129,18 +133,20 @@ struct Outcome<'a> {
     replaced: bool,
     monitor: bool,
     cut: Vec<report::lockout::CutJson>,
+    notes: Vec<String>,
     #[serde(flatten)]
     policy: report::PolicyJson,
 }
 
 impl<'a> Outcome<'a> {
-    fn new(name: &'a str, outcome: &Attached, plan: &Plan, outlook: &Outlook) -> Self {
+    fn new(name: &'a str, outcome: &Attached, plan: &Plan, outlook: &Outlook, notes: Vec<String>) -> Self {
         Self {
             name,
             mode: outcome.record.mode.name(),
             replaced: outcome.before.is_some() || outcome.rebuilt,
             monitor: plan.terms.monitors,
             cut: report::lockout::json(outlook, name),
+            notes,
             policy: report::PolicyJson::new(&plan.policy),
         }
     }

@@ -155,6 +155,8 @@ pub struct Change {
     pub changed: Option<bool>,
     /// Of `allow` and `deny`: whether the interface's file says so too.
     pub in_file: Option<bool>,
+    /// Of `attach`: what to know of a filter there.
+    pub notes: Option<Vec<String>>,
     /// The open connections that were cut.
     pub cut: Vec<Cut>,
     /// The open ports.
