@@ -60,6 +60,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Show what is attached where, since when, and which ports are open.
     Status(StatusArgs),
+    /// Look at everything that a filter needs, say what is wrong and what cures it; nothing is changed.
+    Doctor(InterfacesArgs),
     /// Show what passed and what was dropped: live on a terminal, once when piped.
     Stats(StatsArgs),
     /// Attach at every boot, before any address is configured (systemd).
@@ -200,7 +202,7 @@ pub struct SaveArgs {
     pub json: bool,
 }
 
-/// Of `monitor` and `confirm`.
+/// Of `monitor`, `confirm` and `doctor`.
 #[derive(Debug, Args)]
 pub struct InterfacesArgs {
     /// Interfaces that it is about; every one without.

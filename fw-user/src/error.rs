@@ -327,6 +327,12 @@ pub enum Error {
         /// The paths.
         paths: String,
     },
+    /// The doctor found something bad.
+    #[error("{count} of the findings are bad; the line below each says what cures it")]
+    NotWell {
+        /// How many.
+        count: usize,
+    },
     /// Another version's filter is on the interface.
     #[error(
         "{name} is attached by another version of fw-user (ABI {abi}); `fw-user attach {name} --allow PORTS` takes it over and keeps \
@@ -430,6 +436,7 @@ impl Error {
             | Self::ProgramElsewhere { .. }
             | Self::Program { .. }
             | Self::NotOurs { .. }
+            | Self::NotWell { .. }
             | Self::OtherAbi { .. }
             | Self::File { .. }
             | Self::Kernel { .. }

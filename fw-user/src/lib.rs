@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod connections;
+pub mod doctor;
 pub mod error;
 pub mod interface;
 pub mod lockout;

@@ -176,6 +176,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         &["check", "--json"],
         &["attach", "eth0", "--allow", "80", "--monitor", "--json"],
         &["apply", "--json"],
+        &["doctor", "eth0", "--json"],
         &["detach", "eth0", "--json"],
     ] {
         keys(&serde_json::from_str(&lab.fw(args)?)?, &mut found);

@@ -192,6 +192,12 @@ impl Pins {
         [self.folder(), self.root.clone(), self.shared(), self.interface(interface)]
     }
 
+    /// Whether the pins' folder is on a BPF file system.
+    #[must_use]
+    pub fn is_on_bpffs(&self) -> bool {
+        statfs(&self.bpffs).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+    }
+
     /// Make sure that the pins' folder is on a BPF file system: mount one where none is.
     ///
     /// # Errors

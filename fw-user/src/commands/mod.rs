@@ -7,6 +7,7 @@ mod change;
 mod check;
 mod confirm;
 mod detach;
+mod doctor;
 mod enforce;
 mod guard;
 mod save;
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Confirm(args) => confirm::confirm(&pins, &args).await,
         Command::Rollback(args) => confirm::rollback(&pins, &args).await,
         Command::Status(args) => status::run(&pins, &args).await,
+        Command::Doctor(args) => doctor::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
         Command::Service(args) => service::run(&cli.config, &args),
     }

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod attach;
 pub mod change;
+pub mod doctor;
 pub mod lockout;
 pub mod stats;
 pub mod status;

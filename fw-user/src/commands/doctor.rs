@@ -1,0 +1,51 @@
+//! `fw-user doctor`.
+
+use serde::Serialize;
+
+use super::{json, print};
+use crate::{
+    Error, Result,
+    bpf::pins::Pins,
+    cli::InterfacesArgs,
+    doctor::{Finding, Verdict, interfaces, machine},
+    interface::{self, Interface},
+    report,
+};
+
+#[derive(Serialize)]
+struct Json<'a> {
+    verdict: Verdict,
+    findings: &'a [Finding],
+}
+
+pub(super) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+    let all = interface::all().await?;
+    // Whoever may not look there is told so by the line about the pins.
+    let with_pins = pins.interfaces_of_all().unwrap_or_default();
+    let names: Vec<String> = if args.interfaces.is_empty() {
+        let is_ethernet = |one: &&Interface| one.check_is_ethernet().is_ok();
+        let mut names: Vec<String> = all.iter().filter(is_ethernet).map(|one| one.name.clone()).collect();
+        names.extend(with_pins.iter().filter(|name| !all.iter().any(|one| one.name == **name)).cloned());
+        names
+    } else {
+        args.interfaces.clone()
+    };
+    let mut findings = machine::examine(pins);
+    for name in &names {
+        match all.iter().find(|one| one.name == *name) {
+            Some(found) => findings.extend(interfaces::examine(pins, found, &all)),
+            None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
+            None => drop(interface::named(std::slice::from_ref(name)).await?),
+        }
+    }
+    let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
+    if args.json {
+        print(&json(&Json { verdict, findings: &findings })?)?;
+    } else {
+        print(&report::doctor::text(&findings))?;
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count() {
+        0 => Ok(()),
+        count => Err(Error::NotWell { count }),
+    }
+}

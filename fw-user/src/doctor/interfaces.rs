@@ -1,0 +1,121 @@
+//! One interface: whether it can be filtered, in which mode, and what is on it.
+
+use std::{fs, path::PathBuf};
+
+use rtnetlink::packet_route::link::LinkLayerType;
+
+use super::Finding;
+use crate::{
+    bpf::{
+        foreign,
+        pins::Pins,
+        state::{self, State},
+    },
+    interface::Interface,
+    placement,
+};
+
+/// Drivers that have no native XDP, from kernel 5.10 to 7.3.
+const GENERIC_DRIVERS: [&str; 12] = [
+    "bcmgenet",
+    "brcmfmac",
+    "cdc_ether",
+    "cdc_ncm",
+    "lan78xx",
+    "macb",
+    "r8152",
+    "rtl8xxxu",
+    "smsc75xx",
+    "smsc95xx",
+    "usbnet",
+    "ax88179_178a",
+];
+
+/// Above this, drivers that keep a packet in one page of 4 KiB refuse native mode.
+const ONE_PAGE_MTU: u32 = 3498;
+
+/// Look at an interface.
+#[must_use]
+pub fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> Vec<Finding> {
+    if interface.layer != LinkLayerType::Ether {
+        return vec![
+            Finding::bad("link layer", "not Ethernet: the filter would misread its packets")
+                .cure("attach to the Ethernet or Wi-Fi interface that carries them")
+                .of(&interface.name),
+        ];
+    }
+    let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(interface), mtu(interface)];
+    findings.extend(placement::notes(interface, all).into_iter().map(|note| Finding::note("place", note)));
+    findings.into_iter().map(|finding| finding.of(&interface.name)).collect()
+}
+
+/// Look at the pins of an interface that is not there.
+#[must_use]
+pub fn examine_gone(pins: &Pins, name: &str) -> Finding {
+    filter(pins, name, None).of(name)
+}
+
+fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
+    let state = match state::of(pins, name, interface) {
+        Ok(state) => state,
+        Err(error) => return Finding::note("filter", format!("cannot be seen: {error}")),
+    };
+    match (state, interface) {
+        (State::Free, _) => Finding::ok("filter", "none, and no other XDP program"),
+        (State::Ours, _) => Finding::ok("filter", "at work"),
+        (State::Foreign(id), Some(interface)) => {
+            let cure = if foreign::is_unpinned_filter(pins, interface) {
+                format!("fw-user detach {name}")
+            } else {
+                format!("remove it with the tool that loaded it, or: fw-user attach {name} --replace --allow PORTS")
+            };
+            Finding::bad("filter", format!("another XDP program: {}", foreign::examine(interface, id))).cure(cure)
+        }
+        (State::Damaged, _) => {
+            let damages = state::damages(pins, name).unwrap_or_default();
+            let list: Vec<String> =
+                damages.into_iter().map(|damage| format!("{}: {}", damage.path.display(), damage.what)).collect();
+            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; ")))
+                .cure(format!("fw-user detach {name}"))
+        }
+        (state, _) => Finding::bad("filter", state.words()).cure(format!("fw-user detach {name}")),
+    }
+}
+
+fn mode(interface: &Interface) -> Finding {
+    if interface.xdp_program.is_some() {
+        return Finding::ok("mode", format!("{}, as the program there runs", state::mode(interface).name()));
+    }
+    match (interface.kind.as_deref(), driver(interface)) {
+        (Some("veth"), _) => Finding::ok("mode", "native: packets are judged in the driver (veth)"),
+        (Some(kind @ ("bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
+            Finding::ok("mode", format!("generic: packets are judged in the network stack ({kind})"))
+        }
+        (_, Some(driver)) if GENERIC_DRIVERS.contains(&driver.as_str()) => {
+            Finding::ok("mode", format!("generic: the driver {driver} has no native XDP"))
+        }
+        (_, Some(driver)) => {
+            Finding::ok("mode", format!("native if the driver {driver} has it, else generic; `attach` tells"))
+        }
+        (..) => Finding::ok("mode", "native if the driver has it, else generic; `attach` tells"),
+    }
+}
+
+/// The driver's name. What is mounted on /sys may show another network namespace, whose interface has another index.
+fn driver(interface: &Interface) -> Option<String> {
+    let folder = PathBuf::from("/sys/class/net").join(&interface.name);
+    let index: u32 = fs::read_to_string(folder.join("ifindex")).ok()?.trim().parse().ok()?;
+    let driver = fs::read_link(folder.join("device/driver")).ok()?;
+    (index == interface.index).then(|| driver.file_name()?.to_str().map(ToOwned::to_owned))?
+}
+
+fn mtu(interface: &Interface) -> Finding {
+    let mtu = interface.mtu;
+    if mtu > ONE_PAGE_MTU && interface.kind.as_deref() != Some("bridge") {
+        return Finding::note(
+            "MTU",
+            format!("{mtu}: some drivers refuse native mode above {ONE_PAGE_MTU}, and get generic mode"),
+        );
+    }
+    Finding::ok("MTU", mtu.to_string())
+}

@@ -1,0 +1,137 @@
+//! The machine: its kernel, what may be done here, and what is left over.
+
+use std::{fs, path::Path};
+
+use aya::util::KernelVersion;
+
+use super::Finding;
+use crate::{
+    Result,
+    bpf::{object, pins::Pins, remove},
+    connections, privilege,
+};
+
+/// Files that keep the boot from attaching, for someone who has the SD card in hand.
+const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
+
+/// Look at the machine.
+#[must_use]
+pub fn examine(pins: &Pins) -> Vec<Finding> {
+    let mut findings = vec![kernel(), egress(), jit(), btf(), capabilities(), bpffs(pins)];
+    findings.extend(strangers(pins));
+    findings.push(connections());
+    findings.extend(switched_off());
+    findings.extend(sysctls());
+    findings
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn kernel() -> Finding {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    match object::kernel_version() {
+        Ok(_) => Finding::ok("kernel", release),
+        Err(error) => Finding::bad("kernel", error.to_string()).cure("install kernel 5.10 or newer"),
+    }
+}
+
+fn egress() -> Finding {
+    let has_tcx = object::kernel_version().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
+    Finding::ok("replies", if has_tcx { "tracked by TCX" } else { "tracked by clsact, since TCX came with kernel 6.6" })
+}
+
+fn jit() -> Finding {
+    match read("/proc/sys/net/core/bpf_jit_enable").as_deref() {
+        Some("0") => Finding::note("JIT", "off: the filter is interpreted, and some ten times slower")
+            .cure("sysctl -w net.core.bpf_jit_enable=1"),
+        Some(_) => Finding::ok("JIT", "on"),
+        None => Finding::ok("JIT", "only to be seen in the first network namespace"),
+    }
+}
+
+fn btf() -> Finding {
+    let has_btf = Path::new("/sys/kernel/btf/vmlinux").exists();
+    Finding::ok("BTF", if has_btf { "there" } else { "not there, and not needed" })
+}
+
+fn capabilities() -> Finding {
+    match privilege::check() {
+        Ok(()) => Finding::ok("privileges", "all that is needed"),
+        Err(error) => Finding::bad("privileges", error.to_string()).cure("sudo fw-user doctor"),
+    }
+}
+
+fn bpffs(pins: &Pins) -> Finding {
+    let path = pins.bpffs().display();
+    if pins.is_on_bpffs() {
+        Finding::ok("BPF file system", format!("{path}"))
+    } else {
+        Finding::note("BPF file system", format!("none at {path}; `attach` mounts one"))
+            .cure(format!("mount -t bpf bpf {path}"))
+    }
+}
+
+/// What lies in our folder and is nobody's pin.
+fn strangers(pins: &Pins) -> Vec<Finding> {
+    let look = || -> Result<Vec<_>> {
+        let mut found = Vec::new();
+        found.extend(remove::astray(&[pins.folder(), pins.root().to_owned(), pins.shared()]));
+        for of_abi in pins.all()? {
+            for name in of_abi.interfaces()? {
+                found.extend(remove::strangers(&of_abi, &name)?);
+            }
+        }
+        Ok(found)
+    };
+    match look() {
+        Ok(found) if found.is_empty() => vec![Finding::ok("pins", "nothing among them that is not ours")],
+        Ok(found) => found
+            .into_iter()
+            .map(|path| {
+                let path = path.display();
+                Finding::bad("pins", format!("{path} is not of fw-user's making")).cure(format!("rm -r {path}"))
+            })
+            .collect(),
+        Err(error) => vec![Finding::note("pins", format!("cannot be seen: {error}"))],
+    }
+}
+
+fn connections() -> Finding {
+    match connections::outward() {
+        Ok(open) => Finding::ok("connections", format!("{} are open outward, and would live on", open.len())),
+        Err(error) => Finding::note("connections", format!("cannot be listed, so what is open would be cut: {error}")),
+    }
+}
+
+/// What keeps the boot from attaching.
+fn switched_off() -> Vec<Finding> {
+    let mut found: Vec<Finding> = OFF_FILES
+        .into_iter()
+        .filter(|path| Path::new(path).exists())
+        .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).cure(format!("rm {path}")))
+        .collect();
+    if read("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|word| word == "fw-user=off")) {
+        let cure = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
+        found.push(
+            Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").cure(cure),
+        );
+    }
+    if found.is_empty() {
+        found.push(Finding::ok("boot", "nothing keeps it from attaching"));
+    }
+    found
+}
+
+fn sysctls() -> Vec<Finding> {
+    let mut found = Vec::new();
+    let routes = read("/proc/sys/net/ipv4/ip_forward").as_deref() == Some("1");
+    found.push(Finding::ok("routing", if routes { "on, as Docker needs it" } else { "off" }));
+    found.push(match read("/proc/sys/kernel/unprivileged_bpf_disabled").as_deref() {
+        Some("0") => Finding::note("unprivileged BPF", "every user may load BPF programs")
+            .cure("sysctl -w kernel.unprivileged_bpf_disabled=1"),
+        _ => Finding::ok("unprivileged BPF", "off"),
+    });
+    found
+}

@@ -1,0 +1,23 @@
+//! What the doctor found, a line each, and the cure below.
+
+use crate::doctor::{Finding, Verdict};
+
+/// For people.
+#[must_use]
+pub fn text(findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| subject(finding).len()).max().unwrap_or_default();
+    findings.iter().fold(String::new(), |text, finding| {
+        let verdict = match finding.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Note => "note",
+            Verdict::Bad => "bad",
+        };
+        let cure =
+            finding.cure.as_ref().map(|cure| format!("{:6}{:width$}  cure: {cure}\n", "", "")).unwrap_or_default();
+        text + &format!("{verdict:<6}{:width$}  {}\n{cure}", subject(finding), finding.found)
+    })
+}
+
+fn subject(finding: &Finding) -> String {
+    finding.interface.as_ref().map_or_else(|| finding.about.to_owned(), |name| format!("{name} {}", finding.about))
+}

@@ -1,0 +1,186 @@
+//! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the cure, typed, cures.
+
+use std::{fs, os::unix::fs::symlink};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, Mode, command, fw},
+    tests,
+};
+use serde::Deserialize;
+
+tests! {
+    a_healthy_machine_is_well_attached_or_not;
+    what_is_broken_is_named_and_the_cure_cures;
+    another_program_is_named;
+    an_interface_that_cannot_be_filtered_is_bad;
+    without_privileges_it_says_what_it_could_not_see;
+    where_an_interface_stands_is_noted;
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Answer {
+    verdict: String,
+    findings: Vec<Finding>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Finding {
+    interface: Option<String>,
+    about: String,
+    verdict: String,
+    found: String,
+    cure: Option<String>,
+}
+
+/// What the doctor says, and whether it found all well.
+fn ask(lab: &Lab, args: &[&str]) -> Result<(Answer, bool)> {
+    let output = lab.fw.command(&lab.pi, [&["doctor", "--json"], args].concat()).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    let answer: Answer = serde_json::from_str(&said).with_context(|| format!("doctor --json printed {said}"))?;
+    let code = output.status.code().context("killed")?;
+    ensure!((code == 0) == (answer.verdict != "bad"), "ended with {code}, and says {answer:?}");
+    let complaint = String::from_utf8(output.stderr)?;
+    ensure!(code == 0 || complaint.contains("are bad"), "{complaint}");
+    Ok((answer, code == 0))
+}
+
+impl Answer {
+    fn bad(&self) -> Vec<&Finding> {
+        self.findings.iter().filter(|finding| finding.verdict == "bad").collect()
+    }
+
+    fn find(&self, interface: Option<&str>, about: &str) -> Result<&Finding> {
+        let fits = |finding: &&Finding| finding.interface.as_deref() == interface && finding.about == about;
+        self.findings.iter().find(fits).with_context(|| format!("no word about {about} in {self:?}"))
+    }
+}
+
+fn a_healthy_machine_is_well_attached_or_not() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    for attached in [false, true] {
+        if attached {
+            lab.fw(&["attach", "eth0", "--allow", "22"])?;
+        }
+        let (answer, well) = ask(&lab, &["eth0"])?;
+        ensure!(well && answer.findings.iter().all(|finding| finding.verdict == "ok"), "{answer:?}");
+        ensure!(answer.find(Some("eth0"), "mode")?.found.contains("native"), "{answer:?}");
+        let text = lab.fw(&["doctor"])?;
+        ensure!(text.lines().count() == answer.findings.len(), "{text}");
+        ensure!(text.lines().all(|line| line.starts_with("ok    ")), "{text}");
+    }
+    Ok(())
+}
+
+/// What is done to a lab whose eth0 and eth1 are attached, and words of the finding.
+type Broken = (&'static str, fn(&Lab) -> Result<()>, &'static str);
+
+const BROKEN: &[Broken] = &[
+    (
+        "a map is missing",
+        |lab| Ok(fs::remove_file(lab.fw.bpffs().join("fw-user/v2/if-eth0/META"))?),
+        "META: it is missing",
+    ),
+    (
+        "another version attached",
+        |lab| Ok(fs::rename(lab.fw.bpffs().join("fw-user/v2"), lab.fw.bpffs().join("fw-user/v1"))?),
+        "ABI 1",
+    ),
+    ("an interface is gone", |lab| lab.pi.run("ip link delete eth1").map(drop), "interface is gone"),
+    (
+        "something is not ours",
+        |lab| Ok(symlink("/nowhere", lab.fw.bpffs().join("fw-user/v2/if-eth0/theirs"))?),
+        "theirs is not of",
+    ),
+    (
+        "the pins are gone, and somebody holds the link",
+        |lab| {
+            let theirs = lab.fw.bpffs().join("theirs");
+            fs::hard_link(lab.fw.bpffs().join("fw-user/v2/if-eth0/ingress-link"), theirs)?;
+            Ok(fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?)
+        },
+        "a filter of fw-user whose pins are not here",
+    ),
+];
+
+fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
+    for (name, break_it, words) in BROKEN {
+        let work = || -> Result<()> {
+            let lab = Lab::without_containers()?;
+            lab.add_second_lan()?;
+            lab.fw(&["attach", "eth0", "eth1", "--allow", "22"])?;
+            ask(&lab, &[])?.1.then_some(()).context("it was not well before")?;
+            break_it(&lab)?;
+            let (answer, well) = ask(&lab, &[])?;
+            let bad = answer.bad();
+            ensure!(!well && bad.iter().any(|finding| finding.found.contains(words)), "{answer:?}");
+            for finding in bad {
+                let cure = finding.cure.as_deref().with_context(|| format!("no cure for {finding:?}"))?;
+                match cure.strip_prefix("fw-user ") {
+                    Some(args) => drop(lab.fw(&args.split(' ').collect::<Vec<_>>())?),
+                    None => drop(lab.pi.run(cure)?),
+                }
+            }
+            let (answer, well) = ask(&lab, &[])?;
+            ensure!(well, "the cures cured not: {answer:?}");
+            Ok(())
+        };
+        work().context(*name)?;
+    }
+    Ok(())
+}
+
+fn another_program_is_named() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let other = fw::FwUser::new()?;
+    command::run(&mut other.command(&lab.pi, ["attach", "eth0", "--allow", "22"]))?;
+    let (answer, well) = ask(&lab, &["eth0"])?;
+    let filter = answer.find(Some("eth0"), "filter")?;
+    ensure!(!well && filter.verdict == "bad" && filter.found.contains("`fw_ingress`"), "{answer:?}");
+    ensure!(filter.found.contains(other.bpffs().to_str().context("a path in UTF-8")?), "{answer:?}");
+    Ok(())
+}
+
+fn an_interface_that_cannot_be_filtered_is_bad() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let (answer, well) = ask(&lab, &["lo"])?;
+    ensure!(!well && answer.find(Some("lo"), "link layer")?.verdict == "bad", "{answer:?}");
+    let refusal = lab.fw_fails(&["doctor", "eth7"])?;
+    ensure!(refusal.code == 1 && refusal.message.contains("`eth7`"), "{refusal:?}");
+    Ok(())
+}
+
+fn without_privileges_it_says_what_it_could_not_see() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22")?;
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let copy = folder.path().join("fw-user");
+    fs::copy(fw::binary(), &copy)?;
+    let mut nobody = lab.pi.command("setpriv");
+    nobody.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
+    lab.fw.finish(&mut nobody, ["doctor", "eth0", "--json"]);
+    let output = nobody.output()?;
+    ensure!(output.status.code() == Some(1), "ended with {}", output.status);
+    let answer: Answer = serde_json::from_slice(&output.stdout)?;
+    let privileges = answer.find(None, "privileges")?;
+    ensure!(privileges.verdict == "bad" && privileges.found.contains("CAP_BPF"), "{answer:?}");
+    ensure!(privileges.cure.as_deref() == Some("sudo fw-user doctor"), "{answer:?}");
+    ensure!(answer.find(Some("eth0"), "filter")?.found.contains("cannot be seen"), "{answer:?}");
+    Ok(())
+}
+
+fn where_an_interface_stands_is_noted() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("ip link add br0 type bridge")?;
+    lab.pi.run("ip link set eth0 master br0")?;
+    lab.pi.run("ip link set eth0 mtu 9000")?;
+    let (answer, well) = ask(&lab, &["eth0", "br0"])?;
+    ensure!(well && answer.verdict == "note", "{answer:?}");
+    ensure!(answer.find(Some("eth0"), "place")?.found.contains("a port of the bridge br0"), "{answer:?}");
+    ensure!(answer.find(Some("eth0"), "MTU")?.verdict == "note", "{answer:?}");
+    ensure!(answer.find(Some("br0"), "mode")?.found.contains("generic"), "{answer:?}");
+    Ok(())
+}
