@@ -67,6 +67,10 @@ fn a_healthy_machine_is_well_attached_or_not() -> Result<()> {
         let (answer, well) = ask(&lab, &["eth0"])?;
         ensure!(well && answer.findings.iter().all(|finding| finding.verdict == "ok"), "{answer:?}");
         ensure!(answer.find(Some("eth0"), "mode")?.found.contains("native"), "{answer:?}");
+        let gro = if attached { "off" } else { "on" };
+        lab.pi.run(&format!("ethtool -K eth0 gro {gro}"))?;
+        let (now, _) = ask(&lab, &["eth0"])?;
+        ensure!(now.find(Some("eth0"), "offloads")?.found.starts_with(&format!("GRO {gro}, LRO off")), "{now:?}");
         let text = lab.fw(&["doctor"])?;
         ensure!(text.lines().count() == answer.findings.len(), "{text}");
         ensure!(text.lines().all(|line| line.starts_with("ok    ")), "{text}");

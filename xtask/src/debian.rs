@@ -53,6 +53,9 @@ pub(crate) const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", pack
 /// Maps and links, as another program would make them.
 pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
 
+/// Features of an interface, switched.
+pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
+
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();

@@ -7,7 +7,7 @@ use crate::{
     Error, Result,
     bpf::pins::Pins,
     cli::InterfacesArgs,
-    doctor::{Finding, Verdict, interfaces, machine},
+    doctor::{Finding, Verdict, interfaces, machine, offloads},
     interface::{self, Interface},
     report,
 };
@@ -33,7 +33,10 @@ pub(super) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     let mut findings = machine::examine(pins);
     for name in &names {
         match all.iter().find(|one| one.name == *name) {
-            Some(found) => findings.extend(interfaces::examine(pins, found, &all)),
+            Some(found) => {
+                findings.extend(interfaces::examine(pins, found, &all));
+                findings.push(offloads::examine(found).await);
+            }
             None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
             None => drop(interface::named(std::slice::from_ref(name)).await?),
         }

@@ -2,6 +2,7 @@
 
 pub mod interfaces;
 pub mod machine;
+pub mod offloads;
 
 use serde::Serialize;
 

@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 13] = [
     debian::IP,
     debian::NFT,
     debian::DOCKER,
@@ -37,6 +37,7 @@ const TOOLS: [Tool; 12] = [
     debian::BUSYBOX,
     debian::STRACE,
     debian::BPFTOOL,
+    debian::ETHTOOL,
     debian::SSHD,
     debian::SSH,
     debian::MMDEBSTRAP,
