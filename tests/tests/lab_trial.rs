@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -113,8 +114,10 @@ fn a_confirmed_attach_stays(mode: Mode) -> Result<()> {
     ensure!(said == "eth0  confirmed; it stays like this\n", "{said}");
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_none());
     let before = lab.traces()?;
-    // The deadline has passed when its watcher ends.
+    // Nobody waits any more, and when the time comes nothing happens.
     await_watchers_end(&lab)?;
+    let deadline = Instant::now() + Duration::from_secs(SHORT.parse::<u64>()? + 1);
+    wait::until("the deadline", || Ok((Instant::now() > deadline).then_some(())))?;
     assert_eq!(lab.traces()?, before);
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)
 }
@@ -187,7 +190,7 @@ fn rollback_goes_back_at_once() -> Result<()> {
     let said = lab.fw(&["rollback"])?;
     ensure!(said == "eth0  is as it was before the change\n", "{said}");
     lab.nothing_is_left_behind()?;
-    kill_watchers(&lab)?;
+    await_watchers_end(&lab)?;
 
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     let before = lab.traces()?;
@@ -196,7 +199,7 @@ fn rollback_goes_back_at_once() -> Result<()> {
     assert_eq!(lab.fw(&["rollback", "eth0", "--json"])?, "{\"rolled_back\":[\"eth0\"]}\n");
     assert_eq!(lab.traces()?, before);
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)?;
-    kill_watchers(&lab)
+    await_watchers_end(&lab)
 }
 
 /// The other buffer holds what is gone back to.
@@ -224,7 +227,7 @@ fn nothing_else_changes_while_a_change_waits() -> Result<()> {
     lab.fw(&["allow", "443", "--confirm", LONG])?;
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()?;
-    kill_watchers(&lab)
+    await_watchers_end(&lab)
 }
 
 fn what_cannot_be_taken_back_is_refused() -> Result<()> {
@@ -271,7 +274,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     terminal.read_until(|text| text.contains("eth0  confirmed"))?;
     ensure!(terminal.program.await_end()?.success());
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_none());
-    kill_watchers(&lab)?;
+    await_watchers_end(&lab)?;
 
     // From another session.
     let mut terminal = on_terminal(&lab, &["allow", "9125", "--confirm", LONG])?;
@@ -279,7 +282,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     lab.fw(&["confirm"])?;
     terminal.read_until(|text| text.contains("eth0  confirmed"))?;
     ensure!(terminal.program.await_end()?.success());
-    kill_watchers(&lab)?;
+    await_watchers_end(&lab)?;
 
     // Back to the shell: the change still waits.
     let mut terminal = on_terminal(&lab, &["deny", "9125", "--confirm", LONG])?;
@@ -288,7 +291,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     ensure!(!terminal.program.await_end()?.success());
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_some() && !watchers(&lab)?.is_empty());
     lab.fw(&["rollback"])?;
-    kill_watchers(&lab)
+    await_watchers_end(&lab)
 }
 
 fn the_terminal_says_that_nobody_confirmed() -> Result<()> {

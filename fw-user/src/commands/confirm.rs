@@ -64,11 +64,28 @@ pub(super) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
 }
 
-/// Detached from whoever started it, wait until something of these interfaces is due.
+/// How often the process that waits for a deadline looks whether there is still something to wait for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Detached from whoever started it, wait until something of these interfaces is due, or until nothing waits any more.
 async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
     // A session of its own: what happens to the terminal does not reach it. Where it is started by hand, it may have one already.
     let _unused = nix::unistd::setsid();
-    tokio::time::sleep(deadline::left(Active(0).until(second, None))? + Duration::from_millis(1)).await;
+    let waits = |name: &String| {
+        PolicyMap::open(pins, name).and_then(|map| map.active()).is_ok_and(|active| active.deadline() == second)
+    };
+    // It is started before the change is made, by a command that holds the lock until it is.
+    let is_made = pins.lock().is_ok();
+    loop {
+        let left = deadline::left(Active(0).until(second, None))?;
+        if left.is_zero() {
+            break;
+        }
+        if is_made && !interfaces.iter().any(waits) {
+            return Ok(());
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
     let _lock = pins.lock()?;
     deadline::roll_back(pins, interfaces, Which::Due).await.map(drop)
 }
