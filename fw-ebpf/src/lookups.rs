@@ -28,7 +28,8 @@ pub(crate) struct Maps<'a, C> {
 impl<'a, C: EbpfContext> Maps<'a, C> {
     #[inline(always)]
     pub(crate) fn new(ctx: &'a C, ifindex: u32) -> Self {
-        let active = ACTIVE.get(0).copied().unwrap_or(Active(0));
+        // SAFETY: the map's value is alive while the program runs. One load, never two: the whole word may change at any moment.
+        let active = ACTIVE.get_ptr(0).map_or(Active(0), |active| unsafe { active.read_volatile() });
         // The clock is read only while a change waits to be confirmed.
         let has_ended = active.deadline() != 0 && active.has_ended(now());
         Self { ctx, ifindex, active: if has_ended { active.fallback() } else { active } }
