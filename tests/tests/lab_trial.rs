@@ -288,7 +288,8 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     let mut terminal = on_terminal(&lab, &["deny", "9125", "--confirm", LONG])?;
     terminal.read_until(|text| text.contains(" s "))?;
     terminal.write("\u{3}")?;
-    ensure!(!terminal.program.await_end()?.success());
+    terminal.read_until(|text| text.contains(" s, unless `fw-user confirm` follows"))?;
+    ensure!(terminal.program.await_end()?.success());
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_some() && !watchers(&lab)?.is_empty());
     lab.fw(&["rollback"])?;
     await_watchers_end(&lab)

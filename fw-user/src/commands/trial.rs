@@ -47,8 +47,7 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
     let mut trial = Trial::new(pins, names)?;
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         let State::Waits(left) = trial.state()? else { return Err(Error::NotConfirmed { names: list }) };
-        let seconds = left.as_secs();
-        return print(&format!("{list}  goes back to what it was in {seconds} s, unless `fw-user confirm` follows\n"));
+        return print(&notice(&list, left));
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
     let (pressed, mut enter) = oneshot::channel();
@@ -72,6 +71,14 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
                     return Err(Error::NotConfirmed { names: list });
                 }
             },
+            // Back to the shell. The clock runs on.
+            pressed = tokio::signal::ctrl_c() => {
+                pressed?;
+                return match trial.state()? {
+                    State::Waits(left) => print(&format!("\n{}", notice(&list, left))),
+                    State::Confirmed | State::Ended => Ok(()),
+                };
+            }
             read = &mut enter, if enter_is_open => {
                 enter_is_open = false;
                 if read.is_ok() {
@@ -81,6 +88,10 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
             }
         }
     }
+}
+
+fn notice(list: &str, left: Duration) -> String {
+    format!("{list}  goes back to what it was in {} s, unless `fw-user confirm` follows\n", left.as_secs())
 }
 
 /// Where changes on trial stand.
