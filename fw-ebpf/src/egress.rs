@@ -1,6 +1,8 @@
 //! The TC egress program: every packet that leaves, after masquerading.
 
-use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use aya_log_ebpf::debug;
 use fw_common::{Reason, track};
 
@@ -9,8 +11,12 @@ use crate::{frame::Packet, lookups::Maps};
 /// Bytes that hold every header that is read, two VLAN tags and a long IPv6 chain included.
 const HEADERS: u32 = 512;
 
-#[classifier]
-pub fn fw_egress(ctx: TcContext) -> i32 {
+// What aya's `classifier` macro makes, with a context that has no type: the type would put `__sk_buff` into BTF, and with it forward
+// declarations, whose order LLVM leaves to the addresses of its own objects. No two machines would build the same bytes.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "classifier")]
+pub fn fw_egress(skb: *mut c_void) -> i32 {
+    let ctx = TcContext::new(skb.cast());
     // SAFETY: the context is this program's own, and the field is a plain integer.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let mut outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex));
