@@ -80,13 +80,14 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     if !root::is_root() {
         bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
     }
-    if missing.contains(&DOCKER.package) && Path::new("/run/systemd/system").exists() {
-        eprintln!("docker.io starts its service when it is installed; `systemctl disable --now docker` stops it again");
-    }
-    if missing.contains(&SSHD.package) && Path::new("/run/systemd/system").exists() {
-        eprintln!(
-            "openssh-server starts its service when it is installed; `systemctl disable --now ssh` stops it again"
-        );
+    if Path::new("/run/systemd/system").exists() {
+        for (package, service) in [(DOCKER.package, "docker"), (SSHD.package, "ssh")] {
+            if missing.contains(&package) {
+                eprintln!(
+                    "{package} starts its service when it is installed; `systemctl disable --now {service}` stops it again"
+                );
+            }
+        }
     }
     eprintln!("installing them: {}", command::line(&install));
     command::output(&mut install).map(drop)
