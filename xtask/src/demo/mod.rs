@@ -84,10 +84,10 @@ impl Demo {
             "The machines of this demo go with it. On your own:
 
     cargo build --release && sudo install target/release/fw-user /usr/local/sbin
-    sudo fw-user attach eth0 --allow 22,80,443
+    sudo fw-user attach eth0 --allow 22,80,443 --confirm 60
 
-Name the port of your SSH session, or you shut yourself out; `sudo fw-user detach eth0` from the console
-opens everything again.",
+What would cut your own SSH session is refused, and unless you confirm within a minute all is as before;
+`sudo fw-user detach eth0` from the console opens everything again.",
         );
         Ok(())
     }
