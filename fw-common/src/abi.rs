@@ -3,13 +3,10 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{
-    protocol::PortProtocol,
-    reason::{Reason, Verdict},
-};
+use crate::{protocol::PortProtocol, reason::Reason};
 
 /// The version that the pins' directory carries.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
 pub mod map {
@@ -37,14 +34,33 @@ pub mod map {
     pub const RARE_PORT_COUNTERS: &str = "RARE_PORT_COUNTERS";
     /// Where destination addresses lead, remembered for [`super::ROUTE_LIFETIME`].
     pub const ROUTES: &str = "ROUTES";
+    /// The last drops, a ring a CPU.
+    pub const DROPS: &str = "DROPS";
+    /// How many drops are in the rings, and how many more may be kept now.
+    pub const RECORDERS: &str = "RECORDERS";
+    /// Whose packets were dropped, by source address.
+    pub const KNOCKS: &str = "KNOCKS";
     /// Who attached what, and when.
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
     pub const SHARED: [&str; 3] = [FLOWS4, FLOWS6, SENT];
     /// The maps that each interface has for itself.
-    pub const PER_INTERFACE: [&str; 10] =
-        [ACTIVE, SETTINGS, PORTS, SOURCES4, SOURCES6, COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS, ROUTES, META];
+    pub const PER_INTERFACE: [&str; 13] = [
+        ACTIVE,
+        SETTINGS,
+        PORTS,
+        SOURCES4,
+        SOURCES6,
+        COUNTERS,
+        PORT_COUNTERS,
+        RARE_PORT_COUNTERS,
+        ROUTES,
+        DROPS,
+        RECORDERS,
+        KNOCKS,
+        META,
+    ];
 }
 
 /// How many policy buffers there are: one in force, one being written.
@@ -67,6 +83,17 @@ pub const DEFAULT_FLOWS: u32 = 65_536;
 pub const ROUTES_PER_CPU: u32 = 64;
 /// How long a remembered route is believed, in nanoseconds.
 pub const ROUTE_LIFETIME: u64 = crate::flow::SECOND;
+/// Drops of which a CPU keeps a record; a power of two.
+pub const RECORDS_PER_CPU: u32 = 512;
+/// How many drops with the same reason a CPU records in a window of time, of each port one at most. All reasons together do not fill
+/// what is kept.
+pub const RECORDS_PER_WINDOW: u32 = 32;
+/// Of how many kinds of drops, ports and reasons without one, a CPU knows how many it left out; a power of two.
+pub const RECORD_KINDS: usize = 64;
+/// A window is 2^5 ticks of the kernel: 32 ms to 320 ms, by its `CONFIG_HZ`; 128 ms on a Raspberry Pi.
+pub const RECORD_WINDOW: u32 = 5;
+/// Source addresses whose drops are counted at the same time, the least recently seen leaving first.
+pub const KNOCKERS: u32 = 2048;
 
 /// What a policy says of a port: closed.
 pub const CLASS_CLOSED: u16 = 0;
@@ -78,7 +105,7 @@ pub type ClassPage = [u16; PAGE];
 /// A page of what was sent from local ports.
 pub type SentPage = [Sent; PAGE];
 /// A page of port counters.
-pub type CounterPage = [PortCounter; PAGE];
+pub type CounterPage = [PortSlot; PAGE];
 
 /// Index of the page that holds a port, among the pages of all protocols.
 #[inline(always)]
@@ -282,9 +309,8 @@ pub struct Counter {
 /// A CPU's counters by [`Reason`] number.
 pub type ReasonCounters = [Counter; Reason::SLOTS];
 
-/// Packets by verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-#[repr(C)]
+/// Packets by verdict, summed over the CPUs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PortCounter {
     /// Packets that passed because the port is allowed.
     pub passed: u64,
@@ -292,14 +318,49 @@ pub struct PortCounter {
     pub dropped: u64,
 }
 
-impl PortCounter {
-    /// Count one packet.
+/// Packets to one port as a CPU counts them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct PortSlot {
+    /// Packets that passed because the port is allowed.
+    pub passed: u64,
+    /// Packets that dropped.
+    pub drops: PortDrops,
+}
+
+/// Drops of one port, and when the last one was recorded, in a word that is at hand wherever a drop is counted: telling that a flood goes
+/// on must not cost a look at another.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0-47 | packets |
+/// | 48-63 | the lower half of the [window of time](RECORD_WINDOW) that the last record is of |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct PortDrops(pub u64);
+
+impl PortDrops {
+    const WINDOW: u32 = 48;
+
+    /// Packets.
     #[inline(always)]
-    pub const fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Pass => self.passed += 1,
-            Verdict::Drop => self.dropped += 1,
-        }
+    #[must_use]
+    pub const fn packets(self) -> u64 {
+        self.0 & ((1 << Self::WINDOW) - 1)
+    }
+
+    /// Count one at a time in ticks of the kernel, and say whether it is the first of its window.
+    #[inline(always)]
+    pub const fn count(&mut self, ticks: u64) -> bool {
+        let difference = self.0 ^ ticks << (Self::WINDOW - RECORD_WINDOW);
+        self.0 += 1;
+        difference >> Self::WINDOW != 0
+    }
+
+    /// Note that one of this window was recorded.
+    #[inline(always)]
+    pub const fn mark(&mut self, ticks: u64) {
+        self.0 = self.packets() | (ticks >> RECORD_WINDOW) << Self::WINDOW;
     }
 }
 

@@ -135,6 +135,13 @@ impl Address for V6 {
     }
 }
 
+/// An IPv4 address as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2).
+#[inline(always)]
+#[must_use]
+pub const fn mapped(address: V4) -> V6 {
+    [0, 0, u32::from_ne_bytes([0, 0, 0xff, 0xff]), address]
+}
+
 #[inline(always)]
 const fn first_byte(word: u32) -> u8 {
     word.to_ne_bytes()[0]

@@ -21,6 +21,7 @@ pub mod grammar;
 pub mod policy;
 pub mod protocol;
 pub mod reason;
+pub mod record;
 pub mod track;
 pub mod wire;
 

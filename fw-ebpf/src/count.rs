@@ -1,52 +1,84 @@
 //! Counters, a slice a CPU.
 
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64};
 use fw_common::{
-    Decision, PortProtocol, Reason,
-    abi::{PortCounter, counter_page, rare_key, slot_of},
+    Decision, PortProtocol, Reason, Verdict,
+    abi::{PortSlot, counter_page, rare_key, slot_of},
 };
 
 use crate::maps::{COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS};
 
-/// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port.
+/// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
+/// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
 #[inline(always)]
-pub(crate) fn count(decision: &Decision, bytes: usize) {
+pub(crate) fn count(decision: &Decision, bytes: usize) -> Option<u64> {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    count_reason(cpu, decision.reason, bytes);
-    if let Some((protocol, port)) = decision.port {
-        match protocol {
-            PortProtocol::Tcp | PortProtocol::Udp => {
-                if let Some(page) = PORT_COUNTERS.get_ptr_mut(counter_page(cpu, protocol, port)) {
-                    // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
-                    unsafe { (*page)[slot_of(port)].count(decision.verdict()) };
-                }
-            }
-            PortProtocol::Sctp | PortProtocol::Dccp | PortProtocol::UdpLite => count_rare(protocol, port, decision),
+    let packets = count_reason(cpu, decision.reason, bytes);
+    let Some((protocol, port)) = decision.port else {
+        return match decision.verdict() {
+            Verdict::Pass => None,
+            Verdict::Drop => Some(packets),
+        };
+    };
+    match protocol {
+        PortProtocol::Tcp | PortProtocol::Udp => {
+            let page = PORT_COUNTERS.get_ptr_mut(counter_page(cpu, protocol, port))?;
+            // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
+            count_port(unsafe { &mut (*page)[slot_of(port)] }, decision.verdict())
+        }
+        PortProtocol::Sctp | PortProtocol::Dccp | PortProtocol::UdpLite => {
+            Some(count_rare(rare_key(protocol, port), decision)).filter(|&drops| drops != 0)
         }
     }
 }
 
 #[inline(always)]
-fn count_reason(cpu: u32, reason: Reason, bytes: usize) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(cpu) {
-        // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
-        let counter = unsafe { &mut (*counters)[reason as usize % Reason::SLOTS] };
-        counter.packets += 1;
-        counter.bytes += bytes as u64;
+fn count_reason(cpu: u32, reason: Reason, bytes: usize) -> u64 {
+    let Some(counters) = COUNTERS.get_ptr_mut(cpu) else { return 0 };
+    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
+    let counter = unsafe { &mut (*counters)[reason as usize % Reason::SLOTS] };
+    counter.packets += 1;
+    counter.bytes += bytes as u64;
+    counter.packets
+}
+
+#[inline(always)]
+fn count_port(slot: &mut PortSlot, verdict: Verdict) -> Option<u64> {
+    match verdict {
+        Verdict::Pass => {
+            slot.passed += 1;
+            None
+        }
+        Verdict::Drop => {
+            let ticks = ticks();
+            slot.drops.count(ticks).then(|| {
+                slot.drops.mark(ticks);
+                slot.drops.packets()
+            })
+        }
     }
 }
 
+/// The same in a table for all CPUs; 0 where nothing is to be recorded. Not marked cold: that would put it into a section of its own, whose
+/// calls aya 0.14 leads elsewhere.
 #[inline(never)]
-fn count_rare(protocol: PortProtocol, port: u16, decision: &Decision) {
-    let key = rare_key(protocol, port);
-    if let Some(counter) = RARE_PORT_COUNTERS.get_ptr_mut(key) {
+fn count_rare(key: u32, decision: &Decision) -> u64 {
+    if let Some(slot) = RARE_PORT_COUNTERS.get_ptr_mut(key) {
         // SAFETY: the map's value is alive while the program runs; CPUs that count at once may lose a packet of these transports.
-        unsafe { (*counter).count(decision.verdict()) };
+        count_port(unsafe { &mut *slot }, decision.verdict()).unwrap_or(0)
     } else {
-        let mut counter = PortCounter::default();
-        counter.count(decision.verdict());
+        let mut slot = PortSlot::default();
+        let drops = count_port(&mut slot, decision.verdict()).unwrap_or(0);
         // A full table makes room; out of memory, the packet goes uncounted.
-        let _unused = RARE_PORT_COUNTERS.insert(key, counter, 0);
+        let _unused = RARE_PORT_COUNTERS.insert(key, slot, 0);
+        drops
     }
+}
+
+/// The kernel's clock in ticks of `1 / CONFIG_HZ` seconds. The kernel makes the call a load in place (5.6).
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: the helper takes no argument.
+    unsafe { bpf_jiffies64() }
 }

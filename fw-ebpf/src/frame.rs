@@ -129,13 +129,17 @@ impl Packet {
         let (mut at, mut data_end) = (at, self.data_end);
         // An offset that the compiler knows needs none of this: the packets without tags and options.
         if !is_val_statically_known(at) {
-            // SAFETY: no instruction at all. It hides where the values come from, or the compiler compares with `data_end - len`,
-            // arithmetic that the verifier forbids, and makes `at` a difference whose lower bound the verifier loses.
+            // SAFETY: one instruction, which changes nothing: no offset is larger. It tells the verifier so, and it hides where the values
+            // come from, or the compiler compares with `data_end - len`, arithmetic that the verifier forbids, and makes `at` a
+            // difference whose lower bound the verifier loses.
             unsafe {
-                asm!("/* {0} {1} */", inout(reg) at, inout(reg) data_end, options(nomem, nostack, preserves_flags))
-            };
-            if at > MAX_OFFSET {
-                return None;
+                asm!(
+                    "{at} &= {max} /* {data_end} */",
+                    at = inout(reg) at,
+                    max = const MAX_OFFSET,
+                    data_end = inout(reg) data_end,
+                    options(pure, nomem, nostack, preserves_flags)
+                );
             }
         }
         let start = self.data + at;

@@ -8,7 +8,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use fw_common::{Frame, Verdict, decide};
 
-use crate::{count::count, frame::Packet, lookups::Maps};
+use crate::{count::count, frame::Packet, lookups::Maps, record::record};
 
 #[xdp]
 #[inline(always)]
@@ -16,7 +16,9 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let packet = Packet::from_xdp(&ctx);
     let maps = Maps::new(&ctx, ctx.ingress_ifindex() as u32);
     let decision = decide(&packet, &maps);
-    count(&decision, packet.len());
+    if let Some(drops) = count(&decision, packet.len()) {
+        record(&ctx, &decision, drops, maps.monitors());
+    }
     debug!(&ctx, "{} {}", decision.reason.name(), packet.len());
     match decision.verdict() {
         Verdict::Drop if !maps.monitors() => XDP_DROP,

@@ -14,6 +14,7 @@ mod frame;
 mod ingress;
 mod lookups;
 mod maps;
+mod record;
 mod route;
 
 /// The kernel wants a licence it knows; the helpers in use ask for one that is compatible with the GPL.

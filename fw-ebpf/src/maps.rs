@@ -6,11 +6,13 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{
-        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, MAX_SOURCES, Meta, PAGES,
-        PORT_PROTOCOLS, PortCounter, RARE_PORTS, ROUTES_PER_CPU, ReasonCounters, Route, SentPage, Settings, Source4,
-        Source6,
+        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, Meta, PAGES,
+        PORT_PROTOCOLS, PortSlot, RARE_PORTS, RECORDS_PER_CPU, ROUTES_PER_CPU, ReasonCounters, Route, SentPage,
+        Settings, Source4, Source6,
     },
+    address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6},
+    record::{Knocks, Record, Recorder},
 };
 
 #[map]
@@ -38,9 +40,15 @@ pub(crate) static COUNTERS: Array<ReasonCounters> = Array::with_max_entries(1, 0
 #[map]
 pub(crate) static PORT_COUNTERS: Array<CounterPage> = Array::with_max_entries(COUNTED_PROTOCOLS * PAGES, 0);
 #[map]
-pub(crate) static RARE_PORT_COUNTERS: LruHashMap<u32, PortCounter> = LruHashMap::with_max_entries(RARE_PORTS, 0);
+pub(crate) static RARE_PORT_COUNTERS: LruHashMap<u32, PortSlot> = LruHashMap::with_max_entries(RARE_PORTS, 0);
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(ROUTES_PER_CPU, 0);
+#[map]
+pub(crate) static DROPS: Array<Record> = Array::with_max_entries(RECORDS_PER_CPU, 0);
+#[map]
+pub(crate) static RECORDERS: Array<Recorder> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static KNOCKS: LruHashMap<V6, Knocks> = LruHashMap::with_max_entries(KNOCKERS, 0);
 
 /// Only the user side reads it: it makes a pinned folder tell what it is.
 #[map]

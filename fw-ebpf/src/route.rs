@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route},
-    address::{Address, V4, V6},
+    address::{Address, V4, V6, mapped},
     wire::Addresses,
 };
 
@@ -22,8 +22,6 @@ use crate::{clock::now, maps::ROUTES};
 const AF_INET: u8 = 2;
 /// Linux's number for IPv6 in a routing request.
 const AF_INET6: u8 = 10;
-/// The third word of an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2).
-const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 /// Whether the routing table would send an IPv4 packet that came in on `ifindex` on to another machine or container. Multicast and
 /// broadcast stay here.
@@ -31,7 +29,7 @@ const MAPPED: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
     !destination.is_multicast()
-        && remembered([0, 0, MAPPED, destination], || {
+        && remembered(mapped(destination), || {
             let mut params = request(AF_INET, ifindex);
             params.__bindgen_anon_3.ipv4_src = source;
             params.__bindgen_anon_4.ipv4_dst = destination;

@@ -6,8 +6,9 @@ use std::{fmt::Write as _, mem::offset_of};
 use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
-    abi::{self, Active, Counter, Meta, PortCounter, Route, Sent, Settings, Source4, Source6, map},
+    abi::{self, Active, Counter, Meta, PortDrops, PortSlot, Route, Sent, Settings, Source4, Source6, map},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind},
+    record::{self, InWindow, Kind, Knocks, Record, Recorder},
 };
 use fw_user::OBJECT;
 
@@ -40,12 +41,20 @@ fn current() -> String {
     layout!(text, Source6 { buffer, padding, class, address });
     layout!(text, Sent { unicast, multicast });
     layout!(text, Counter { packets, bytes });
-    layout!(text, PortCounter { passed, dropped });
+    layout!(text, PortSlot { passed, drops });
+    layout!(text, PortDrops { 0 });
     layout!(text, Route { destination, asked, forwarded });
     layout!(text, Meta { abi, ifindex, attached_at, netns, uid, mode, egress, padding, version });
     layout!(text, FlowKey4 { remote, local, ports, class });
     layout!(text, FlowKey6 { remote, local, ports, class });
     layout!(text, FlowEntry { last_seen });
+    layout!(text, Recorder { recorded, reasons, kinds });
+    layout!(text, InWindow { window, drops });
+    layout!(text, Kind { number, drops });
+    layout!(text, Record { number, at, left_out, length, reason, passed, captured, bytes });
+    layout!(text, Knocks { packets, at, port, protocol, reason, padding });
+    constants!(text, record: CAPTURED);
+    constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: DEFAULT_FLOWS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_OPEN, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);

@@ -151,7 +151,8 @@ fn commands_say_that_another_version_is_attached_and_detach_takes_it_off() -> Re
     for detach in [&["detach", "eth0"][..], &["detach", "--all"]] {
         lab.attach(Mode::Native, OPEN)?;
         make_it_look_like(&lab, ABI_VERSION - 1)?;
-        let words = ["eth0 is attached by another version", "ABI 1", "fw-user attach eth0", "fw-user detach eth0"];
+        let older = format!("ABI {}", ABI_VERSION - 1);
+        let words = ["eth0 is attached by another version", &older, "fw-user attach eth0", "fw-user detach eth0"];
         for args in [
             &["stats"][..],
             &["stats", "eth0"],
@@ -170,7 +171,8 @@ fn commands_say_that_another_version_is_attached_and_detach_takes_it_off() -> Re
         )?;
         lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", "generic"], FAILED, &["native mode", "detach"])?;
         let status = lab.fw(&["status"])?;
-        for word in ["eth0  attached by another version (ABI 1)", "fw-user attach eth0", "fw-user detach eth0"] {
+        let older = format!("eth0  attached by another version (ABI {})", ABI_VERSION - 1);
+        for word in [older.as_str(), "fw-user attach eth0", "fw-user detach eth0"] {
             ensure!(status.contains(word), "{status}");
         }
         traffic.during(|| Ok(()))?;
@@ -368,7 +370,7 @@ fn a_folder_that_is_a_symbolic_link_is_not_followed() -> Result<()> {
     let theirs = lab.fw.bpffs().join("theirs");
     fs::create_dir_all(theirs.join("shared"))?;
     pin_other_map(&theirs.join("shared/META"), "hash")?;
-    for name in ["fw-user", "fw-user/v2", "fw-user/v2/if-eth0"] {
+    for name in ["fw-user", "fw-user/v3", "fw-user/v3/if-eth0"] {
         let path = lab.fw.bpffs().join(name);
         fs::create_dir_all(path.parent().context("a folder above")?)?;
         symlink(&theirs, &path)?;

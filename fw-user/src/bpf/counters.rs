@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use fw_common::{
     PortProtocol, Reason, Verdict,
-    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, ReasonCounters, map},
+    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, ReasonCounters, map},
 };
 
 use super::{pins::Pins, plain::Plain};
@@ -67,7 +67,7 @@ impl Counters {
 
     fn read_rare_ports(&mut self, pins: &Pins, interface: &str) -> Result<(), MapError> {
         let data = MapData::from_pin(pins.map(interface, map::RARE_PORT_COUNTERS))?;
-        let hash: HashMap<_, u32, Plain<PortCounter>> = HashMap::try_from(Map::LruHashMap(data))?;
+        let hash: HashMap<_, u32, Plain<PortSlot>> = HashMap::try_from(Map::LruHashMap(data))?;
         for entry in &hash {
             let (key, Plain(counter)) = entry?;
             if let Some(&protocol) = PortProtocol::ALL.get((key >> 16) as usize) {
@@ -77,7 +77,8 @@ impl Counters {
         Ok(())
     }
 
-    fn add(&mut self, protocol: PortProtocol, port: u16, PortCounter { passed, dropped }: PortCounter) {
+    fn add(&mut self, protocol: PortProtocol, port: u16, PortSlot { passed, drops }: PortSlot) {
+        let dropped = drops.packets();
         if passed != 0 || dropped != 0 {
             let sum = self.ports.entry((protocol, port)).or_default();
             sum.passed += passed;

@@ -8,10 +8,13 @@ use aya::{
 };
 use fw_common::{
     abi::{
-        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, MAX_SOURCES, Meta, PAGES, PORT_PROTOCOLS,
-        PortCounter, RARE_PORTS, ROUTES_PER_CPU, ReasonCounters, Route, SentPage, Settings, Source4, Source6, map,
+        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, Meta, PAGES,
+        PORT_PROTOCOLS, PortSlot, RARE_PORTS, RECORDS_PER_CPU, ROUTES_PER_CPU, ReasonCounters, Route, SentPage,
+        Settings, Source4, Source6, map,
     },
+    address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6},
+    record::{Knocks, Record, Recorder},
 };
 
 use super::{
@@ -87,8 +90,11 @@ impl Shapes {
             map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
             map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
             map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
-            map::RARE_PORT_COUNTERS => shape::<u32, PortCounter>(RARE_PORTS),
+            map::RARE_PORT_COUNTERS => shape::<u32, PortSlot>(RARE_PORTS),
             map::ROUTES => shape::<u32, Route>(self.cpus * ROUTES_PER_CPU),
+            map::DROPS => shape::<u32, Record>(self.cpus * RECORDS_PER_CPU),
+            map::RECORDERS => shape::<u32, Recorder>(self.cpus),
+            map::KNOCKS => shape::<V6, Knocks>(KNOCKERS),
             map::META => shape::<u32, Meta>(1),
             _ => panic!("{name} is not a map of ABI {}", abi::ABI_VERSION),
         }
@@ -136,7 +142,7 @@ impl Shapes {
 /// The kind that the object declares.
 fn kind(name: &str) -> MapType {
     match name {
-        map::FLOWS4 | map::FLOWS6 | map::RARE_PORT_COUNTERS => MapType::LruHash,
+        map::FLOWS4 | map::FLOWS6 | map::RARE_PORT_COUNTERS | map::KNOCKS => MapType::LruHash,
         map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
         _ => MapType::Array,
     }

@@ -9,7 +9,10 @@ use aya::{
 };
 use fw_common::{
     Decision, PortProtocol, Reason, Verdict,
-    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, ReasonCounters, map},
+    abi::{
+        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, ReasonCounters, counter_page, map,
+        rare_key, slot_of,
+    },
 };
 use fw_user::bpf::plain::Plain;
 
@@ -20,7 +23,7 @@ pub(super) struct Counters {
     cpu: u32,
     reasons: Array<MapData, Plain<ReasonCounters>>,
     ports: Array<MapData, Plain<CounterPage>>,
-    rare_ports: HashMap<MapData, u32, Plain<PortCounter>>,
+    rare_ports: HashMap<MapData, u32, Plain<PortSlot>>,
 }
 
 /// What is in them at one time.
@@ -41,7 +44,8 @@ impl Counters {
 
     pub(super) fn read(&self) -> Result<Snapshot> {
         let mut ports = BTreeMap::new();
-        let mut add = |port, counter: PortCounter| {
+        let mut add = |port, slot: PortSlot| {
+            let counter = PortCounter { passed: slot.passed, dropped: slot.drops.packets() };
             if counter != PortCounter::default() {
                 ports.insert(port, counter);
             }
@@ -63,6 +67,27 @@ impl Counters {
             add((*protocol, (key & 0xffff) as u16), counter);
         }
         Ok(Snapshot { reasons: self.reasons.get(&self.cpu, 0)?.0, ports })
+    }
+
+    /// Have the next drop at the ports that counted one between two snapshots be the first of its window of time.
+    pub(super) fn forget_windows(&mut self, before: &Snapshot, after: &Snapshot) -> Result<()> {
+        // Half of all windows away from any that is near.
+        let forget = |slot: &mut PortSlot| slot.drops.0 ^= 1 << 63;
+        let dropped = |snapshot: &Snapshot, port| snapshot.ports.get(port).map_or(0, |counter| counter.dropped);
+        for &(protocol, port) in after.ports.keys().filter(|port| dropped(before, port) != dropped(after, port)) {
+            if (protocol as u32) < COUNTED_PROTOCOLS {
+                let page = counter_page(self.cpu, protocol, port);
+                let Plain(mut slots) = self.ports.get(&page, 0)?;
+                forget(&mut slots[slot_of(port)]);
+                self.ports.set(page, Plain(slots), 0)?;
+            } else {
+                let key = rare_key(protocol, port);
+                let Plain(mut slot) = self.rare_ports.get(&key, 0)?;
+                forget(&mut slot);
+                self.rare_ports.insert(key, Plain(slot), 0)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn check_other_cpus(&self) -> Result<()> {
@@ -105,7 +130,10 @@ impl Snapshot {
         match moved[..] {
             [] => Ok(None),
             [(port, mut then, now)] => {
-                then.count(verdict);
+                match verdict {
+                    Verdict::Pass => then.passed += 1,
+                    Verdict::Drop => then.dropped += 1,
+                }
                 ensure!(then == now, "the packet was to {verdict}, and {port:?} now counts {now:?}");
                 Ok(Some(port))
             }

@@ -6,6 +6,7 @@ mod counters;
 mod flows;
 mod maps;
 mod namespace;
+mod recorder;
 
 use std::{
     collections::BTreeMap,
@@ -37,13 +38,14 @@ use self::{
     counters::{Counters, Snapshot},
     flows::FlowMaps,
     maps::take,
+    recorder::Recordings,
 };
 use crate::{
     model::{Flows, Outcome},
     row::{Direction, Row},
 };
 
-pub use self::namespace::Namespace;
+pub use self::{namespace::Namespace, recorder::Recorded};
 
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
 pub const LEAST_FRAME: usize = 14;
@@ -75,6 +77,7 @@ pub struct Kernel {
     written: Policy,
     counters: Counters,
     counted: Snapshot,
+    recordings: Recordings,
     flows: FlowMaps,
     routes: Array<MapData, Plain<Route>>,
 }
@@ -98,9 +101,10 @@ impl Kernel {
         policy.write_first(&written, Terms::default())?;
         let counters = Counters::take(&mut ebpf, namespace.cpu())?;
         let counted = counters.read()?;
+        let recordings = Recordings::take(&mut ebpf, namespace.cpu())?;
         let flows = FlowMaps::take(&mut ebpf)?;
         let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
-        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, flows, routes })
+        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, recordings, flows, routes })
     }
 
     /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
@@ -122,13 +126,17 @@ impl Kernel {
         }
         self.flows.pass(ago)?;
         if row.earlier.iter().any(|earlier| earlier.direction == Direction::Ingress) {
-            self.counted = self.counters.read()?;
+            let before = std::mem::replace(&mut self.counted, self.counters.read()?);
+            self.counters.forget_windows(&before, &self.counted)?;
         }
+        self.recordings.clear()?;
         let verdict = self.receive(&row.frame)?;
         let before = std::mem::replace(&mut self.counted, self.counters.read()?);
+        self.counters.forget_windows(&before, &self.counted)?;
         let decision = self.counted.one_packet_since(&before, row.frame.len())?;
         let expected = if self.force == Force::Monitor { Verdict::Pass } else { decision.verdict() };
         ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason);
+        self.recordings.check(&row.frame, decision, self.force == Force::Monitor)?;
         // Reading what was sent takes a thousand system calls; where nothing left, `check_rest` looks for it once.
         let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };
         let flows = Flows { sent, ..self.flows.read()? };
@@ -186,13 +194,34 @@ impl Kernel {
         Ok(())
     }
 
+    /// Have a frame come in so many times, as fast as the kernel can.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn flood(&mut self, frame: &[u8], times: u32) -> Result<Verdict> {
+        self.run(frame, times)
+    }
+
+    /// What is recorded, the oldest first, and the senders.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn recorded(&self) -> Result<Recorded> {
+        self.recordings.read()
+    }
+
     fn receive(&mut self, frame: &[u8]) -> Result<Verdict> {
+        self.run(frame, 1)
+    }
+
+    fn run(&mut self, frame: &[u8], times: u32) -> Result<Verdict> {
         let program = program::<Xdp>(&mut self.ebpf, object::INGRESS)?;
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let context: [u32; 6] = [0, u32::try_from(frame.len())?, 0, self.namespace.ifindex(), 0, 0];
         let options = TestRunOptions {
             data_in: Some(frame),
             ctx_in: Some(bytemuck::bytes_of(&context)),
+            repeat: times,
             ..TestRunOptions::default()
         };
         match program.test_run(options).context("running the ingress program")?.return_value {

@@ -1,0 +1,138 @@
+//! What is kept of drops besides their number: the last ones whole, and who sent them.
+//!
+//! A flood must cost next to nothing, so only a few drops a moment are kept, chosen so that one flood does not hide what else drops. How
+//! many were left out follows from the counters, which count every packet.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    PortProtocol, Reason,
+    abi::{RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_WINDOW, rare_key},
+    address::{Address, V4, V6, mapped},
+    frame::Frame,
+    wire::ethernet,
+};
+
+/// How many bytes of a frame are kept: two VLAN tags, IPv6 and TCP with their usual options fit.
+pub const CAPTURED: usize = 96;
+
+/// What a CPU has recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Recorder {
+    /// Drops recorded so far. The last one is in slot `(recorded - 1) % RECORDS_PER_CPU` of the CPU's part of `DROPS`.
+    pub recorded: u64,
+    /// Drops with a reason that came here in a window.
+    pub reasons: [InWindow; Reason::SLOTS],
+    /// Kinds of drops that were recorded lately, at `kind % RECORD_KINDS`.
+    pub kinds: [Kind; RECORD_KINDS],
+}
+
+/// Drops in a window of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct InWindow {
+    /// The window's number, its lower half.
+    pub window: u32,
+    /// Drops.
+    pub drops: u32,
+}
+
+/// Drops at the same port or, where no port decided, for the same reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Kind {
+    /// See [`Kind::number`].
+    pub number: u64,
+    /// How many the CPU had counted when it recorded one last.
+    pub drops: u64,
+}
+
+impl Kind {
+    /// The number of a kind; never 0.
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(reason: Reason, port: Option<(PortProtocol, u16)>) -> u64 {
+        match port {
+            Some((protocol, port)) => (reason as u64) << 32 | rare_key(protocol, port) as u64,
+            None => (reason as u64) << 32 | 0xffff_ffff,
+        }
+    }
+}
+
+impl Recorder {
+    /// Whether one more drop may be recorded, at a time in ticks of the kernel.
+    #[inline(always)]
+    pub const fn admits(&mut self, reason: u8, ticks: u64) -> bool {
+        let reason = &mut self.reasons[reason as usize % Reason::SLOTS];
+        let window = (ticks >> RECORD_WINDOW) as u32;
+        if reason.window != window {
+            *reason = InWindow { window, drops: 0 };
+        }
+        reason.drops = reason.drops.saturating_add(1);
+        reason.drops <= RECORDS_PER_WINDOW
+    }
+
+    /// How many drops of a kind were left out since the last one that was recorded, when the CPU has now counted `drops` of them; 0 where
+    /// that is forgotten.
+    #[inline(always)]
+    pub const fn left_out(&mut self, number: u64, drops: u64) -> u64 {
+        let kind = &mut self.kinds[number as usize % RECORD_KINDS];
+        let left_out = if kind.number == number { drops.saturating_sub(kind.drops + 1) } else { 0 };
+        *kind = Kind { number, drops };
+        left_out
+    }
+}
+
+/// A dropped packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Record {
+    /// Its number among those of its CPU, from 1; 0 where there is none, or while it is written.
+    pub number: u64,
+    /// When, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at: u64,
+    /// Drops of the same kind that were left out before this one.
+    pub left_out: u64,
+    /// Length of the frame in bytes, from the first byte of the Ethernet header.
+    pub length: u32,
+    /// [`Reason`].
+    pub reason: u8,
+    /// 1 where the interface only monitors: the packet passed.
+    pub passed: u8,
+    /// How many of [`bytes`](Self::bytes) are the frame's.
+    pub captured: u16,
+    /// The first bytes of the frame.
+    pub bytes: [u8; CAPTURED],
+}
+
+/// What a sender's packets that were dropped came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Knocks {
+    /// About how many: each recorded drop stands for those of its kind that were left out before it.
+    pub packets: u64,
+    /// When the last one was recorded, nanoseconds of `CLOCK_MONOTONIC`.
+    pub at: u64,
+    /// Its destination port, host byte order; 0 where none was read.
+    pub port: u16,
+    /// The transport, as [`PortProtocol`](crate::PortProtocol) has it; means nothing where the port is 0.
+    pub protocol: u8,
+    /// [`Reason`].
+    pub reason: u8,
+    /// Always 0.
+    pub padding: u32,
+}
+
+/// Who a frame says it is from, whatever else is wrong with it: an IPv6 address, or an IPv4-mapped one (RFC 4291, 2.5.5.2).
+#[inline(always)]
+pub fn source<F: Frame + ?Sized>(frame: &F) -> Option<V6> {
+    const IPV4_SOURCE: usize = 12;
+    const IPV6_SOURCE: usize = 8;
+    let link = ethernet::parse(frame).ok()?;
+    match link.ether_type {
+        ethernet::ETHER_TYPE_IPV4 => V4::read(frame, link.network + IPV4_SOURCE).map(|found| mapped(found.source)),
+        ethernet::ETHER_TYPE_IPV6 => V6::read(frame, link.network + IPV6_SOURCE).map(|found| found.source),
+        _ => None,
+    }
+}
