@@ -17,8 +17,8 @@ use netlink_packet_netfilter::{
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP, IPPROTO_UDP, TCP_ESTABLISHED, TCP_LISTEN},
-    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
+    constants::{AF_INET, AF_INET6, TCP_ESTABLISHED, TCP_LISTEN},
+    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags, nlas::Nla},
 };
 use netlink_sys::{
     Socket,
@@ -30,6 +30,9 @@ use crate::{Error, Result};
 
 /// The kernel answers a dump in pieces of 32 KiB at most (`netlink_dump`).
 const ANSWER: usize = 64 * 1024;
+
+/// The transports of nearly everything.
+pub const COMMON: [PortProtocol; 2] = [PortProtocol::Tcp, PortProtocol::Udp];
 
 /// Something that was opened from here, as its answers have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +67,8 @@ pub struct OpenSocket {
     pub local: SocketAddr,
     /// The other end, unless it has none.
     pub remote: Option<SocketAddr>,
+    /// Whether it leaves IPv4 to others. Of a socket of IPv6 without an address of its own, that is known where it listens or has no peer.
+    pub only_ipv6: bool,
     /// The index of the only interface that it uses; 0 where it uses any.
     pub device: u32,
     /// By which `/proc/PID/fd` knows it; 0 where no process has it (any more).
@@ -73,24 +78,24 @@ pub struct OpenSocket {
 /// The sockets of this network namespace, as far as the kernel lists them.
 #[derive(Clone, Debug, Default)]
 pub struct Sockets {
-    /// TCP and UDP, IPv4 and IPv6.
+    /// Of IPv4 and IPv6.
     pub open: Vec<OpenSocket>,
-    /// Whether the kernel was built to list TCP's.
-    pub knows_tcp: bool,
+    /// The transports that were asked for, and that this kernel was not built to list.
+    pub unlisted: Vec<PortProtocol>,
 }
 
 impl Sockets {
-    /// Ask the kernel. Many small ones are built without `INET_UDP_DIAG`, some without any of it.
+    /// Ask the kernel for those of some transports. Many small ones are built without `INET_UDP_DIAG`, some without any of it.
     ///
     /// # Errors
     /// [`Error::Kernel`].
-    pub fn ask() -> Result<Self> {
-        let mut sockets = Self { open: Vec::new(), knows_tcp: true };
+    pub fn ask(protocols: &[PortProtocol]) -> Result<Self> {
+        let mut sockets = Self::default();
         for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
-            for (number, protocol) in [(IPPROTO_TCP, PortProtocol::Tcp), (IPPROTO_UDP, PortProtocol::Udp)] {
+            for &protocol in protocols {
                 let request = SockDiagMessage::InetRequest(InetRequest {
                     family,
-                    protocol: number,
+                    protocol: protocol.number(),
                     extensions: ExtensionFlags::empty(),
                     states: StateFlags::all(),
                     socket_id: id.clone(),
@@ -99,13 +104,19 @@ impl Sockets {
                     Ok(answer) => sockets.open.extend(answer.iter().filter_map(|message| socket(protocol, message))),
                     // IPv6 may be missing on its own, with all its sockets.
                     Err(error) if is_absent(&error) => {
-                        sockets.knows_tcp &= (family, protocol) != (AF_INET, PortProtocol::Tcp);
+                        sockets.unlisted.extend((family == AF_INET).then_some(protocol));
                     }
                     Err(error) => return Err(Error::kernel("asking for the open sockets", error)),
                 }
             }
         }
         Ok(sockets)
+    }
+
+    /// Whether the kernel could list TCP's.
+    #[must_use]
+    pub fn knows_tcp(&self) -> bool {
+        !self.unlisted.contains(&PortProtocol::Tcp)
     }
 
     /// The ports at which connections are waited for.
@@ -129,6 +140,7 @@ fn socket(protocol: PortProtocol, message: &SockDiagMessage) -> Option<OpenSocke
         },
         local: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
         remote: Some(remote).filter(|remote| !remote.ip().is_unspecified()),
+        only_ipv6: socket.nlas.contains(&Nla::SkV6Only(true)),
         device: id.interface_id,
         inode: socket.header.inode.into(),
     })
@@ -163,7 +175,7 @@ pub fn tracked() -> Vec<TrackedConnection> {
 /// # Errors
 /// [`Error::Kernel`].
 pub fn outward() -> Result<HashSet<Connection>> {
-    let sockets = Sockets::ask()?;
+    let sockets = Sockets::ask(&COMMON)?;
     let served = sockets.served();
     let with_peer = sockets.open.iter().filter_map(|socket| {
         Some(Connection { protocol: socket.protocol, remote: socket.remote?, local: socket.local })

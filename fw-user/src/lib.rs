@@ -14,9 +14,11 @@ pub mod interface;
 pub mod lockout;
 pub mod placement;
 pub mod privilege;
+pub mod processes;
 pub mod report;
 pub mod spec;
 pub mod systemd;
+pub mod targets;
 
 pub use bpf::object::OBJECT;
 pub use error::{Error, Result};

@@ -7,8 +7,11 @@ use std::{
 
 use fw_common::{PortProtocol, policy::Policy};
 
-use super::{Change, network::Network, processes::Process, sessions::OwnSession};
-use crate::connections::{Activity, OpenSocket, Sockets, TrackedConnection};
+use super::{Change, network::Network, sessions::OwnSession};
+use crate::{
+    connections::{Activity, OpenSocket, Sockets, TrackedConnection},
+    processes::Process,
+};
 
 /// A TCP connection that came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +169,7 @@ impl Facts<'_> {
             socket.activity == Activity::Stands
                 && self.own.ssh.iter().any(|ssh| (Some(ssh.peer), ssh.local) == (socket.remote, socket.local))
         };
-        self.sockets.knows_tcp
+        self.sockets.knows_tcp()
             && !self.own.ssh.is_empty()
             && self.own_datagrams().next().is_none()
             && !self.sockets.open.iter().any(lives)

@@ -3,7 +3,6 @@
 
 mod judgement;
 mod network;
-mod processes;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -12,10 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
 
-pub use self::{
-    judgement::{Cut, InterfaceOutlook},
-    processes::Process,
-};
+pub use self::judgement::{Cut, InterfaceOutlook};
 use self::{
     judgement::{Facts, inbound},
     network::Network,
@@ -24,7 +20,7 @@ use self::{
 use crate::{
     Result,
     connections::{self, Activity, Sockets},
-    spec,
+    processes, spec,
 };
 
 /// A policy that is about to be put in force.
@@ -70,13 +66,13 @@ impl Outlook {
 /// [`Error::Kernel`](crate::Error::Kernel) where the kernel does not tell what it can tell. Processes that keep their facts to themselves,
 /// or are gone while they are read, are no error.
 pub async fn look(changes: &[Change]) -> Result<Outlook> {
-    let sockets = Sockets::ask()?;
+    let sockets = Sockets::ask(&connections::COMMON)?;
     let mut network = Network::ask().await?;
     let mut own = OwnSession::find();
     // One to an address of another machine or network namespace, from where this command was started, is not cut here.
     own.ssh.retain(|connection| network.has(connection.local.ip()));
     let mut inbound = inbound(&sockets, &connections::tracked());
-    if !sockets.knows_tcp {
+    if !sockets.knows_tcp() {
         inbound.extend(own.as_inbound(&network));
     }
     let closes = |port, peer| changes.iter().any(|change| change.closes(PortProtocol::Tcp, port, peer));
@@ -98,7 +94,7 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
     };
     Ok(Outlook {
         interfaces: changes.iter().map(|change| facts.judge(change)).collect(),
-        knows_sockets: sockets.knows_tcp,
+        knows_sockets: sockets.knows_tcp(),
     })
 }
 

@@ -8,8 +8,11 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use super::{judgement::Inbound, network::Network, processes};
-use crate::connections::{OpenSocket, Sockets};
+use super::{judgement::Inbound, network::Network};
+use crate::{
+    connections::{OpenSocket, Sockets},
+    processes,
+};
 
 /// What `SSH_CONNECTION` of `sshd(8)` says: client address and port, server address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use super::{
     Change,
     judgement::{Cut, Facts, Inbound, InterfaceOutlook, inbound},
     network::Network,
-    processes::Process,
     sessions::{NotAConnection, OwnSession, SshConnection},
 };
 use crate::{
     connections::{Activity, Connection, OpenSocket, Sockets, TrackedConnection},
     interface::Interface,
+    processes::Process,
     spec,
 };
 
@@ -118,7 +118,7 @@ fn what_sits_on_an_interface_is_fed_by_it() {
 
 fn socket(protocol: PortProtocol, activity: Activity, local: &str, remote: Option<&str>, inode: u64) -> OpenSocket {
     let end = |text: &str| text.parse().expect("an end");
-    OpenSocket { protocol, activity, local: end(local), remote: remote.map(end), device: 0, inode }
+    OpenSocket { protocol, activity, local: end(local), remote: remote.map(end), only_ipv6: false, device: 0, inode }
 }
 
 fn listener(local: &str, inode: u64) -> OpenSocket {
@@ -134,7 +134,6 @@ fn inbound_is_what_is_listened_on_or_redirected() {
     let udp = |local, remote| socket(PortProtocol::Udp, Activity::Stands, local, Some(remote), 9);
     let ending = OpenSocket { activity: Activity::Other, ..stream("192.0.2.1:22", "192.0.2.10:6", 9) };
     let sockets = Sockets {
-        knows_tcp: true,
         open: vec![
             listener("[::]:22", 1),
             stream("192.0.2.1:22", "192.0.2.10:5", 2),
@@ -144,6 +143,7 @@ fn inbound_is_what_is_listened_on_or_redirected() {
             udp("192.0.2.1:22", "192.0.2.10:5"),
             stream("192.0.2.1:22", "192.0.2.10:7", 3),
         ],
+        ..Sockets::default()
     };
     let tracked = |opener: &str, target: &str, answerer: &str, to: &str, protocol, stands| TrackedConnection {
         opener: opener.parse().expect("an end"),
@@ -221,7 +221,7 @@ fn holders() -> HashMap<u64, Process> {
 fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &str) -> InterfaceOutlook {
     let policy = |text: &str| Policy::new(spec::rules(&[text.to_owned()]).expect("an allow list"));
     let change = Change { interface: "eth0".to_owned(), before: before.map(policy), after: policy(after), drops: true };
-    let sockets = Sockets { open: open.to_vec(), knows_tcp: true };
+    let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
     Facts {
         inbound: &inbound(&sockets, &[]),
         sockets: &sockets,

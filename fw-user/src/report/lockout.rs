@@ -7,7 +7,10 @@ use fw_common::{
 use serde::Serialize;
 
 use super::{indented, open_ports, table};
-use crate::lockout::{Cut, InterfaceOutlook, Outlook, Process};
+use crate::{
+    lockout::{Cut, InterfaceOutlook, Outlook},
+    processes::Process,
+};
 
 /// How many lines a person reads.
 const LINES: usize = 10;

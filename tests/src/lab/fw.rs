@@ -102,6 +102,8 @@ impl FwUser {
         for name in ["SSH_CONNECTION", "SSH_CLIENT", "SUDO_UID", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
+        // What the machine's own Docker publishes is none of the lab's concern.
+        command.env("DOCKER_HOST", format!("unix://{}", self.config().join("no-docker.sock").display()));
     }
 
     /// Every pin below the folder, and every folder.

@@ -9,7 +9,7 @@ use std::{
 use procfs::process::{FDTarget, Process as Proc, all_processes};
 
 /// A process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its ID in this PID namespace.
     pub pid: i32,
@@ -19,7 +19,7 @@ pub struct Process {
 
 /// Who has these sockets open, by inode. Of several processes the one that started first, but not the first of all, which opens
 /// sockets for others.
-pub(super) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
+pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
     let mut holders = HashMap::new();
     sockets.remove(&0);
     for process in all_processes().into_iter().flatten().flatten() {
@@ -42,7 +42,7 @@ pub(super) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
 }
 
 /// The sockets that a process has open.
-pub(super) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
+pub(crate) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
     let files = process.fd().into_iter().flatten().flatten();
     files.filter_map(|file| match file.target {
         FDTarget::Socket(inode) => Some(inode),
@@ -51,7 +51,7 @@ pub(super) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
 }
 
 /// This process, its parent, and so on.
-pub(super) fn ancestors() -> Vec<Proc> {
+pub(crate) fn ancestors() -> Vec<Proc> {
     let mut found: Vec<Proc> = Vec::new();
     let mut next = Proc::myself().ok();
     while let Some(process) = next {
@@ -66,7 +66,7 @@ pub(super) fn ancestors() -> Vec<Proc> {
 }
 
 /// A variable in the environment that a process was started with.
-pub(super) fn variable(process: &Proc, name: &str) -> Option<String> {
+pub(crate) fn variable(process: &Proc, name: &str) -> Option<String> {
     let environment = process.environ().ok()?;
     environment.get(Path::new(name).as_os_str())?.to_str().map(ToOwned::to_owned)
 }
