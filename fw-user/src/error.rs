@@ -22,6 +22,15 @@ pub mod exit_code {
     pub const TAKEN: u8 = 3;
     /// A privilege is missing.
     pub const PRIVILEGE: u8 = 4;
+
+    /// Each with what it means, as manuals say it.
+    pub const ALL: [(u8, &str); 5] = [
+        (DONE, "done"),
+        (FAILED, "failed; nothing is half done"),
+        (USAGE, "the command line is not understood"),
+        (TAKEN, "the interface is taken by another XDP program"),
+        (PRIVILEGE, "a privilege is missing: `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` are needed, root has them"),
+    ];
 }
 
 /// Why a command failed.

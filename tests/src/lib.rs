@@ -6,6 +6,7 @@ pub mod kernel;
 pub mod lab;
 pub mod model;
 pub mod packet;
+pub mod pages;
 pub mod report;
 pub mod row;
 pub mod vm;

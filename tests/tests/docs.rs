@@ -12,26 +12,32 @@ use clap::Parser;
 use fw_common::Reason;
 use fw_tests::{
     lab::{Lab, Mode, PI4, Transport, command, netfilter::CLOSED_TARGET},
+    pages::{self, command_lines},
     tests,
 };
 use fw_user::{
     cli::Cli,
     config::{check, parse},
+    error::exit_code,
 };
 
 tests! {
     every_command_block_works_as_it_stands;
     every_command_in_a_sentence_is_understood;
     every_reason_stands_in_the_manual_with_its_number;
+    every_exit_code_stands_in_the_readme;
     every_json_field_stands_in_the_manual;
     the_example_of_a_file_is_one_and_has_every_key;
     removing_the_pin_by_hand_takes_the_filter_off;
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 5] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     ("cargo xtask demo", "xtask/tests/demo.rs runs it"),
     ("cargo xtask test", "it is what runs this test"),
+    ("cargo xtask dist", "packages.rs runs it"),
+    ("sudo apt install ./target/dist/fw-user_*.deb", "and installs what it makes, with dpkg, in another system"),
+    ("sudo apt purge fw-user", "and purges it there"),
     ("sudo fw-user service install eth0", "boot_systemd.rs runs it, in a guest that systemd boots"),
     ("sudo fw-user service show eth0", "so does it this"),
     ("sudo fw-user service remove eth0", "and this"),
@@ -41,34 +47,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// README and docs, with their names.
-fn pages() -> Result<Vec<(String, String)>> {
-    let mut paths = vec![root().join("README.md")];
-    for entry in fs::read_dir(root().join("docs"))? {
-        paths.push(entry?.path());
-    }
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    paths.sort_unstable();
-    paths.into_iter().map(|path| Ok((path.display().to_string(), fs::read_to_string(&path)?))).collect()
-}
-
-/// The lines of the `sh` blocks of a page.
-fn command_lines(page: &str) -> Vec<&str> {
-    let mut lines = Vec::new();
-    let mut is_shell = false;
-    for line in page.lines() {
-        match line.strip_prefix("```") {
-            Some(language) => is_shell = !is_shell && language == "sh",
-            None if is_shell => lines.push(line),
-            None => {}
-        }
-    }
-    lines
-}
-
 fn every_command_block_works_as_it_stands() -> Result<()> {
     let mut count = 0;
-    for (name, page) in pages()? {
+    for (name, page) in pages::all(&root())? {
         let lab = Lab::without_containers()?;
         // Pages that change something take for granted that something is attached.
         lab.fw(&["attach", "eth0", "--allow", "22"])?;
@@ -116,7 +97,7 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
 /// Spans between single backticks that start with the command's name.
 fn every_command_in_a_sentence_is_understood() -> Result<()> {
     let mut count = 0;
-    for (name, page) in pages()? {
+    for (name, page) in pages::all(&root())? {
         for span in page.split('`').skip(1).step_by(2) {
             let words: Vec<&str> = span.strip_prefix("sudo ").unwrap_or(span).split_whitespace().collect();
             // Words in capitals stand for something.
@@ -148,6 +129,14 @@ fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
 }
 
 /// Every key that the commands print stands in backticks in the manual.
+fn every_exit_code_stands_in_the_readme() -> Result<()> {
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    for (code, meaning) in exit_code::ALL {
+        ensure!(readme.contains(&format!("\n| {code} | {meaning} |\n")), "the README lacks {code}, {meaning}");
+    }
+    Ok(())
+}
+
 fn every_json_field_stands_in_the_manual() -> Result<()> {
     fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
         match value {
@@ -196,8 +185,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
 
 fn the_example_of_a_file_is_one_and_has_every_key() -> Result<()> {
     let manual = fs::read_to_string(root().join("docs/file.md"))?;
-    let (_, example) = manual.split_once("```toml\n").context("docs/file.md has an example")?;
-    let (example, _) = example.split_once("```").context("which ends")?;
+    let example = pages::example(&manual).context("docs/file.md has an example")?;
     let file = check::file(Path::new("example.toml"), example.to_owned());
     ensure!(file.mistakes.is_empty(), "{:#?}", file.mistakes);
     ensure!(file.is_for("eth0") && file.is_for("wlan0"), "{:?}", file.interfaces);

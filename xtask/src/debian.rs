@@ -12,7 +12,7 @@ use object::{Endianness, elf::PT_INTERP, read::elf::ElfFile64};
 
 use crate::{command, root};
 
-/// A program that is needed, and Debian's package that has it.
+/// A program that is needed, or another file by its path, and Debian's package that has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Tool {
     pub(crate) program: &'static str,
@@ -55,6 +55,28 @@ pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" }
 
 /// Features of an interface, switched.
 pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
+
+/// A compiler for amd64, and the C library that its programs are linked with; the same for others.
+pub(crate) const GCC_AMD64: Tool = Tool { program: "x86_64-linux-gnu-gcc", package: "gcc-x86-64-linux-gnu" };
+/// See [`GCC_AMD64`].
+pub(crate) const LIBC_AMD64: Tool =
+    Tool { program: "/usr/x86_64-linux-gnu/lib/libc.a", package: "libc6-dev-amd64-cross" };
+/// See [`GCC_AMD64`].
+pub(crate) const GCC_ARM64: Tool = Tool { program: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu" };
+/// See [`GCC_AMD64`].
+pub(crate) const LIBC_ARM64: Tool =
+    Tool { program: "/usr/aarch64-linux-gnu/lib/libc.a", package: "libc6-dev-arm64-cross" };
+/// See [`GCC_AMD64`].
+pub(crate) const GCC_ARMHF: Tool = Tool { program: "arm-linux-gnueabihf-gcc", package: "gcc-arm-linux-gnueabihf" };
+/// See [`GCC_AMD64`].
+pub(crate) const LIBC_ARMHF: Tool =
+    Tool { program: "/usr/arm-linux-gnueabihf/lib/libc.a", package: "libc6-dev-armhf-cross" };
+/// Judges packages.
+pub(crate) const LINTIAN: Tool = Tool { program: "lintian", package: "lintian" };
+/// Shows manual pages, and complains about them.
+pub(crate) const MAN: Tool = Tool { program: "man", package: "man-db" };
+/// Judges shell scripts.
+pub(crate) const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
 
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {

@@ -5,6 +5,7 @@ mod build_ebpf;
 mod command;
 mod debian;
 mod demo;
+mod dist;
 mod ebpf;
 mod lint;
 mod qemu;
@@ -32,6 +33,8 @@ enum Verb {
     Demo(demo::Options),
     /// Run every test, with what they need installed.
     Test(test::Options),
+    /// Build Debian packages, for every architecture that there is a compiler for.
+    Dist(dist::Options),
     /// Measure what a packet and a command cost, beside xdp-filter.
     Bench(bench::Options),
     /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Demo(options) => demo::run(&options).map(done),
         Verb::Test(options) => test::run(&options),
         Verb::BuildEbpf(options) => build_ebpf::run(&options).map(done),
+        Verb::Dist(options) => dist::run(&options).map(done),
         Verb::Bench(options) => bench::run(&options).map(done),
         Verb::Lint(options) => lint::run(&options).map(done),
     };

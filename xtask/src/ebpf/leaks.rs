@@ -1,4 +1,4 @@
-//! An object that is committed tells nothing about the machine it was built on.
+//! What is published tells nothing about the machine it was built on.
 
 use anyhow::{Result, bail};
 
@@ -6,13 +6,13 @@ use super::remap::Folders;
 use crate::workspace;
 
 /// Where people's and machines' own files are, wherever it was built.
-const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
+pub(crate) const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
 
-/// Refuse an object that contains a path of a machine or the name of a registry's host.
-pub(super) fn refuse(object: &[u8], folders: &Folders) -> Result<()> {
+/// Refuse an object that contains a path of this machine, the name of a registry's host, or one of `paths`.
+pub(crate) fn refuse(object: &[u8], folders: &Folders, paths: &[&str]) -> Result<()> {
     // Named here once more, so that a folder which the compiler was not told about is found too.
     let tree = workspace::root().display().to_string();
-    let found = find(object, MACHINE_PATHS.into_iter().map(String::from).chain([tree]).chain(folders.traces()));
+    let found = find(object, paths.iter().map(|&path| path.to_owned()).chain([tree]).chain(folders.traces()));
     if let Some((trace, around)) = found {
         bail!(
             "the object contains {trace:?} (in {around:?}): a path or host of this machine, which must not be published"

@@ -1,13 +1,17 @@
 //! The BPF programs from source: the tools, the build, and what makes its result the same everywhere.
 
-mod leaks;
+pub(crate) mod leaks;
 mod linker;
 pub(crate) mod object;
-mod remap;
-mod rust_src;
+pub(crate) mod remap;
+pub(crate) mod rust_src;
 pub(crate) mod wrapper;
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -41,8 +45,8 @@ impl Program {
 
 /// Clippy over every program, for the target that they are built for.
 pub(crate) fn clippy() -> Result<()> {
-    let folders = remap::Folders::find(rust_src::provide(&rustc_version()?)?)?;
-    command::run(cargo("clippy", &folders).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args(["--", "-Dwarnings"]))
+    let rust_src = rust_src::provide(&rustc_version()?)?;
+    command::run(cargo("clippy", &rust_src).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args(["--", "-Dwarnings"]))
 }
 
 /// Build a program, and return the object without debug information and without a trace of this machine.
@@ -54,8 +58,9 @@ pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
              Type `rustup toolchain install {RUSTC}`, then `cargo +{RUSTC} xtask ...`."
         );
     }
-    let folders = remap::Folders::find(rust_src::provide(RUSTC)?)?;
-    let mut cargo = cargo("build", &folders);
+    let rust_src = rust_src::provide(RUSTC)?;
+    let folders = remap::Folders::find(&manifest(), Some(&rust_src))?;
+    let mut cargo = cargo("build", &rust_src);
     let linked_by = format!("-Clinker={}", linker::provide()?.display());
     let mut flags =
         vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into(), INSTRUCTIONS.into()];
@@ -67,25 +72,28 @@ pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
     let path = target_dir().join(TARGET).join("release").join(program.bin());
     let whole = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let object = object::without_dwarf(&whole).with_context(|| format!("cannot strip {}", path.display()))?;
-    leaks::refuse(&object, &folders)?;
+    leaks::refuse(&object, &folders, &leaks::MACHINE_PATHS)?;
     Ok(object)
 }
 
+fn manifest() -> PathBuf {
+    workspace::root().join("fw-ebpf/Cargo.toml")
+}
+
 /// `cargo VERB` for fw-ebpf and its target.
-fn cargo(verb: &str, folders: &remap::Folders) -> Command {
-    let manifest = workspace::root().join("fw-ebpf");
+fn cargo(verb: &str, rust_src: &Path) -> Command {
     let mut cargo = command::cargo();
     // What a user has set for builds of the host must not change these bytes.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
         cargo.env_remove(name);
     }
     cargo
-        .current_dir(manifest)
+        .current_dir(workspace::root().join("fw-ebpf"))
         .args([verb, "--quiet", "--release", "--locked", "-Zbuild-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir())
         // Stable it is; what `-Z build-std` and the BPF assembly ask for are the only unstable features.
         .env("RUSTC_BOOTSTRAP", "1")
-        .env("__CARGO_TESTS_ONLY_SRC_ROOT", folders.rust_src())
+        .env("__CARGO_TESTS_ONLY_SRC_ROOT", rust_src)
         // BTF is made from debug information.
         .env("CARGO_PROFILE_RELEASE_DEBUG", "full");
     cargo
@@ -95,13 +103,14 @@ fn target_dir() -> PathBuf {
     workspace::target().join("ebpf")
 }
 
-fn rustc_version() -> Result<String> {
+/// The active compiler's version.
+pub(crate) fn rustc_version() -> Result<String> {
     let answer = command::output(Command::new("rustc").arg("--version"))?;
     let version = answer.split_whitespace().nth(1).with_context(|| format!("rustc calls itself {answer:?}"))?;
     Ok(version.into())
 }
 
 /// The active toolchain's folder.
-fn sysroot() -> Result<PathBuf> {
+pub(crate) fn sysroot() -> Result<PathBuf> {
     Ok(command::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim_end().into())
 }

@@ -12,19 +12,19 @@ use super::sysroot;
 use crate::{command, workspace};
 
 /// Folders of this machine, each with the name that takes its place.
-pub(super) struct Folders {
-    rust_src: PathBuf,
+pub(crate) struct Folders {
     names: Vec<(PathBuf, &'static str)>,
     registries: Vec<String>,
 }
 
 impl Folders {
-    /// Find them all. The packages are fetched, so that the registry's folder exists.
-    pub(super) fn find(rust_src: PathBuf) -> Result<Self> {
-        let manifest = workspace::root().join("fw-ebpf/Cargo.toml");
+    /// Find all that take part in a build. The packages are fetched, so that the registry's folder exists; `rust_src` is the standard
+    /// library's source, where that is built too.
+    pub(crate) fn find(manifest: &Path, rust_src: Option<&Path>) -> Result<Self> {
         command::run(command::cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(manifest))?;
 
-        let mut folders = vec![(workspace::root(), "fw"), (sysroot()?, "sysroot"), (rust_src.clone(), "rust")];
+        let mut folders = vec![(workspace::root(), "fw"), (workspace::target(), "target"), (sysroot()?, "sysroot")];
+        folders.extend(rust_src.map(|folder| (folder.to_owned(), "rust")));
         let mut registries = Vec::new();
         for registry in registry_sources()? {
             registries.extend(registry.file_name().map(|name| name.to_string_lossy().into_owned()));
@@ -39,21 +39,16 @@ impl Folders {
         let mut names: Vec<_> = names.into_iter().collect();
         // The last that fits is the one that the compiler takes: the inner folder after the outer one.
         names.sort_by_key(|(folder, _)| folder.as_os_str().len());
-        Ok(Self { rust_src, names, registries })
-    }
-
-    /// The standard library's source.
-    pub(super) fn rust_src(&self) -> &Path {
-        &self.rust_src
+        Ok(Self { names, registries })
     }
 
     /// The compiler's flags.
-    pub(super) fn flags(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn flags(&self) -> impl Iterator<Item = String> {
         self.names.iter().map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
     }
 
     /// What must not be found in an object: these folders, and the names of the registries they were filled from.
-    pub(super) fn traces(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn traces(&self) -> impl Iterator<Item = String> {
         let folders = self.names.iter().map(|(folder, _)| folder.display().to_string());
         // Cargo calls such a folder HOST-HASH.
         let hosts = self.registries.iter().map(|name| name.rsplit_once('-').map_or(&**name, |(host, _)| host).into());

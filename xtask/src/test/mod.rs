@@ -15,7 +15,7 @@ use self::tally::Tally;
 use crate::{
     command,
     debian::{self, Tool},
-    qemu,
+    dist, qemu,
     root::{self, FwUser},
     workspace,
 };
@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 13] = [
+const TOOLS: [Tool; 16] = [
     debian::IP,
     debian::NFT,
     debian::DOCKER,
@@ -43,10 +43,13 @@ const TOOLS: [Tool; 13] = [
     debian::MMDEBSTRAP,
     debian::MKE2FS,
     debian::SYSTEMD_ANALYZE,
+    debian::LINTIAN,
+    debian::MAN,
+    debian::SHELLCHECK,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    debian::provide(&TOOLS)?;
+    debian::provide(&[&TOOLS[..], &dist::tools()?].concat())?;
     qemu::provide()?;
     root::mount_bpffs()?;
     FwUser::Debug.build()?;

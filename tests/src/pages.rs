@@ -1,0 +1,41 @@
+//! README and docs, and the commands in them.
+
+use std::{fs, path::Path};
+
+use anyhow::Result;
+
+/// README and docs of the source tree at `root`, with their names.
+///
+/// # Errors
+/// One cannot be read.
+pub fn all(root: &Path) -> Result<Vec<(String, String)>> {
+    let mut paths = vec![root.join("README.md")];
+    for entry in fs::read_dir(root.join("docs"))? {
+        paths.push(entry?.path());
+    }
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.sort_unstable();
+    paths.into_iter().map(|path| Ok((path.display().to_string(), fs::read_to_string(&path)?))).collect()
+}
+
+/// The lines of the `sh` blocks of a page.
+#[must_use]
+pub fn command_lines(page: &str) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut is_shell = false;
+    for line in page.lines() {
+        match line.strip_prefix("```") {
+            Some(language) => is_shell = !is_shell && language == "sh",
+            None if is_shell => lines.push(line),
+            None => {}
+        }
+    }
+    lines
+}
+
+/// The example in a page about a file: its first block of TOML.
+#[must_use]
+pub fn example(page: &str) -> Option<&str> {
+    let (_, example) = page.split_once("```toml\n")?;
+    Some(example.split_once("```")?.0)
+}

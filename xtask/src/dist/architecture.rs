@@ -1,0 +1,88 @@
+//! What packages are built for, and the compilers that this takes.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    command,
+    debian::{self, Tool},
+};
+
+/// One of them, under the names that it goes by.
+pub(super) struct Architecture {
+    /// In Debian.
+    pub(super) debian: &'static str,
+    /// To the Rust compiler.
+    pub(super) rust: &'static str,
+    compiler: Tool,
+    library: Tool,
+}
+
+/// All that there are packages for.
+pub(super) const ALL: [Architecture; 3] = [
+    Architecture {
+        debian: "amd64",
+        rust: "x86_64-unknown-linux-gnu",
+        compiler: debian::GCC_AMD64,
+        library: debian::LIBC_AMD64,
+    },
+    Architecture {
+        debian: "arm64",
+        rust: "aarch64-unknown-linux-gnu",
+        compiler: debian::GCC_ARM64,
+        library: debian::LIBC_ARM64,
+    },
+    // 32-bit programs on a 64-bit kernel, as Raspberry Pi OS (32-bit) runs on everything since the Pi 3.
+    Architecture {
+        debian: "armhf",
+        rust: "armv7-unknown-linux-gnueabihf",
+        compiler: debian::GCC_ARMHF,
+        library: debian::LIBC_ARMHF,
+    },
+];
+
+/// What the Rust compiler calls this machine.
+pub(super) fn host() -> Result<String> {
+    let said = command::output(Command::new("rustc").arg("-vV"))?;
+    Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned())
+}
+
+impl Architecture {
+    /// What a machine of another architecture needs to build for this one.
+    pub(super) const fn tools(&self) -> [Tool; 2] {
+        [self.compiler, self.library]
+    }
+
+    /// The linker, where it is not the machine's own.
+    pub(super) fn linker(&self, host: &str) -> Option<&'static str> {
+        (self.rust != host).then_some(self.compiler.program)
+    }
+
+    /// Why it cannot be built for, and what to do about it.
+    pub(super) fn obstacle(&self, host: &str) -> Option<String> {
+        let missing = self.tools().into_iter().filter(|tool| self.rust != host && !tool.is_there());
+        let packages: Vec<&str> = missing.map(|tool| tool.package).collect();
+        (!packages.is_empty())
+            .then(|| format!("this machine has no compiler for it; sudo apt install {}", packages.join(" ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_its_cure() {
+        let absent = |package| Tool { program: "no-such-compiler", package };
+        let other = Architecture {
+            debian: "pdp11",
+            rust: "pdp11-unknown-linux-gnu",
+            compiler: absent("gcc-pdp11"),
+            library: absent("libc-pdp11"),
+        };
+        let obstacle = other.obstacle("x86_64-unknown-linux-gnu").expect("there is no such compiler");
+        assert!(obstacle.ends_with("sudo apt install gcc-pdp11 libc-pdp11"), "{obstacle}");
+        assert_eq!(other.obstacle(other.rust), None, "the machine's own compiler does");
+    }
+}
