@@ -9,6 +9,8 @@ use crate::{Error, Result};
 
 /// Where an administrator's units are.
 pub const UNITS: &str = "/etc/systemd/system";
+/// Where a package's units are. One of the same name in [`UNITS`] hides them.
+pub const PACKAGED: &str = "/usr/lib/systemd/system";
 /// Where an administrator's udev rules are.
 const RULES: &str = "/etc/udev/rules.d";
 
@@ -30,13 +32,14 @@ pub struct File {
 #[must_use]
 pub fn template(program: &str) -> File {
     let text = include_str!("../../systemd/fw-user@.service").replace("@FW_USER@", program);
-    File { path: template_path(), text }
+    File { path: Path::new(UNITS).join(TEMPLATE), text }
 }
 
-/// Where the template unit is.
+/// Where the template unit is: an administrator's, else a package's, as systemd looks for it.
 #[must_use]
 pub fn template_path() -> PathBuf {
-    Path::new(UNITS).join(TEMPLATE)
+    let [own, packaged] = [UNITS, PACKAGED].map(|folder| Path::new(folder).join(TEMPLATE));
+    if !own.exists() && packaged.exists() { packaged } else { own }
 }
 
 /// The unit that all instances share.
@@ -70,6 +73,22 @@ impl File {
         }
         fs::write(&self.path, &self.text).map_err(failed)?;
         Ok(true)
+    }
+
+    /// Write a unit, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write_unit(&self) -> Result<bool> {
+        let is_packaged = self.path.file_name().is_some_and(|name| {
+            fs::read_to_string(Path::new(PACKAGED).join(name)).is_ok_and(|there| there == self.text)
+        });
+        if !is_packaged {
+            return self.write();
+        }
+        let hides = self.path.exists();
+        remove(&self.path)?;
+        Ok(hides)
     }
 }
 

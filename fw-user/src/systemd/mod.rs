@@ -50,16 +50,17 @@ impl Service {
     }
 
     /// Write the unit, with the path of this very program, and have it started whenever the interface appears. What is there already
-    /// as it should be stays untouched; the filter does too. Returns whether anything was written.
+    /// as it should be, by a package too, stays untouched; the filter does too. Returns whether anything was written.
     ///
     /// # Errors
     /// [`Error::ProgramElsewhere`], [`Error::File`], [`Error::Program`].
     pub fn install(&self) -> Result<bool> {
         let program = files::program()?;
         let mut written = false;
-        for file in [files::template(&program), files::settle(), files::rules(&self.interface, &self.unit)] {
-            written |= file.write()?;
+        for unit in [files::template(&program), files::settle()] {
+            written |= unit.write_unit()?;
         }
+        written |= files::rules(&self.interface, &self.unit).write()?;
         run("systemctl", ["daemon-reload"])?;
         run("udevadm", ["control", "--reload"])?;
         run("systemctl", ["enable", "--quiet", &self.unit])?;
@@ -68,7 +69,7 @@ impl Service {
         Ok(written)
     }
 
-    /// Undo [`Service::install`]. What all services share goes with the last one. The filter stays.
+    /// Undo [`Service::install`]. What all services share goes with the last one, unless it is a package's. The filter stays.
     ///
     /// # Errors
     /// [`Error::NoService`], [`Error::File`], [`Error::Program`].
@@ -82,7 +83,7 @@ impl Service {
         if !any_enabled()? {
             run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
             remove(&files::settle().path)?;
-            remove(&files::template_path())?;
+            remove(&Path::new(UNITS).join(TEMPLATE))?;
             run("systemctl", ["daemon-reload"])?;
         }
         run("udevadm", ["control", "--reload"]).map(drop)
