@@ -2,88 +2,36 @@
 
 use std::collections::BTreeMap;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use bytemuck::Zeroable;
 use fw_common::{
     PortProtocol, Reason, Verdict,
-    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, ReasonCounters, map},
+    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, RARE_PORTS, ReasonCounters, map},
 };
 
-use super::{pins::Pins, plain::Plain};
-use crate::{Error, Result};
+use super::{batch::BatchMap, pins::Pins};
+use crate::Result;
+
+/// How many pages a CPU counts in.
+const PAGES_PER_CPU: usize = (COUNTED_PROTOCOLS * PAGES) as usize;
 
 /// What an interface's filter has counted since it was attached.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Packets and bytes by reason; only reasons that occurred.
     pub reasons: BTreeMap<Reason, Counter>,
-    /// Packets by protocol and destination port; only ports that saw traffic.
-    pub ports: BTreeMap<(PortProtocol, u16), PortCounter>,
+    /// Packets by protocol and destination port.
+    pub ports: PortCounters,
 }
 
 impl Counters {
-    /// Read the counters of an interface.
+    /// Read the counters of an interface once.
     ///
     /// # Errors
-    /// [`Error::BadPin`].
+    /// [`crate::Error::BadPin`].
     pub fn read(pins: &Pins, interface: &str) -> Result<Self> {
-        let mut counters = Self::default();
-        let bad = |name| move |error: MapError| Error::BadPin { path: pins.map(interface, name), source: error.into() };
-        counters.read_reasons(pins, interface).map_err(bad(map::COUNTERS))?;
-        counters.read_ports(pins, interface).map_err(bad(map::PORT_COUNTERS))?;
-        counters.read_rare_ports(pins, interface).map_err(bad(map::RARE_PORT_COUNTERS))?;
-        Ok(counters)
-    }
-
-    fn read_reasons(&mut self, pins: &Pins, interface: &str) -> Result<(), MapError> {
-        let data = MapData::from_pin(pins.map(interface, map::COUNTERS))?;
-        let array: Array<_, Plain<ReasonCounters>> = Array::try_from(Map::Array(data))?;
-        for cpu in array.iter() {
-            let Plain(slots) = cpu?;
-            for &reason in Reason::ALL {
-                let Counter { packets, bytes } = slots[reason as usize];
-                if packets != 0 {
-                    let sum = self.reasons.entry(reason).or_default();
-                    sum.packets += packets;
-                    sum.bytes += bytes;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn read_ports(&mut self, pins: &Pins, interface: &str) -> Result<(), MapError> {
-        let data = MapData::from_pin(pins.map(interface, map::PORT_COUNTERS))?;
-        let array: Array<_, Plain<CounterPage>> = Array::try_from(Map::Array(data))?;
-        for (index, page) in (0..).zip(array.iter()) {
-            let Plain(page) = page?;
-            let protocol = PortProtocol::ALL[(index / PAGES % COUNTED_PROTOCOLS) as usize];
-            let first = index % PAGES * PAGE as u32;
-            for (slot, counter) in page.iter().enumerate() {
-                self.add(protocol, (first as usize + slot) as u16, *counter);
-            }
-        }
-        Ok(())
-    }
-
-    fn read_rare_ports(&mut self, pins: &Pins, interface: &str) -> Result<(), MapError> {
-        let data = MapData::from_pin(pins.map(interface, map::RARE_PORT_COUNTERS))?;
-        let hash: HashMap<_, u32, Plain<PortSlot>> = HashMap::try_from(Map::LruHashMap(data))?;
-        for entry in &hash {
-            let (key, Plain(counter)) = entry?;
-            if let Some(&protocol) = PortProtocol::ALL.get((key >> 16) as usize) {
-                self.add(protocol, key as u16, counter);
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, protocol: PortProtocol, port: u16, PortSlot { passed, drops }: PortSlot) {
-        let dropped = drops.packets();
-        if passed != 0 || dropped != 0 {
-            let sum = self.ports.entry((protocol, port)).or_default();
-            sum.passed += passed;
-            sum.dropped += dropped;
-        }
+        let mut reader = Reader::open(pins, interface)?;
+        reader.read()?;
+        Ok(reader.counters)
     }
 
     /// Packets and bytes with a verdict.
@@ -93,5 +41,200 @@ impl Counters {
             Counter::default(),
             |sum, (_, counter)| Counter { packets: sum.packets + counter.packets, bytes: sum.bytes + counter.bytes },
         )
+    }
+}
+
+/// Packets of every port.
+#[derive(Debug)]
+pub struct PortCounters {
+    /// TCP, then UDP: what the maps have pages for.
+    counted: Vec<PortCounter>,
+    rare: BTreeMap<(PortProtocol, u16), PortCounter>,
+}
+
+impl Default for PortCounters {
+    fn default() -> Self {
+        Self { counted: vec![PortCounter::default(); PAGES_PER_CPU * PAGE], rare: BTreeMap::new() }
+    }
+}
+
+impl Clone for PortCounters {
+    fn clone(&self) -> Self {
+        Self { counted: self.counted.clone(), rare: self.rare.clone() }
+    }
+
+    /// Without giving the memory back between.
+    fn clone_from(&mut self, source: &Self) {
+        self.counted.clone_from(&source.counted);
+        self.rare.clone_from(&source.rare);
+    }
+}
+
+impl PortCounters {
+    /// The ports that saw traffic, in the order of protocols and numbers.
+    pub fn iter(&self) -> impl Iterator<Item = ((PortProtocol, u16), PortCounter)> {
+        let counted = self.counted.iter().enumerate().map(|(index, &counter)| {
+            let protocol = PortProtocol::ALL[index >> u16::BITS];
+            ((protocol, index as u16), counter)
+        });
+        let rare = self.rare.iter().map(|(&port, &counter)| (port, counter));
+        counted.chain(rare).filter(|(_, counter)| *counter != PortCounter::default())
+    }
+
+    /// The packets of a port.
+    #[must_use]
+    pub fn get(&self, port: (PortProtocol, u16)) -> PortCounter {
+        match Self::index(port) {
+            Some(index) => self.counted[index],
+            None => self.rare.get(&port).copied().unwrap_or_default(),
+        }
+    }
+
+    /// Set the packets of a port.
+    pub fn set(&mut self, port: (PortProtocol, u16), counter: PortCounter) {
+        match Self::index(port) {
+            Some(index) => self.counted[index] = counter,
+            None => drop(self.rare.insert(port, counter)),
+        }
+    }
+
+    fn index((protocol, port): (PortProtocol, u16)) -> Option<usize> {
+        let index = (protocol as usize) << u16::BITS | port as usize;
+        (index < PAGES_PER_CPU * PAGE).then_some(index)
+    }
+}
+
+/// The maps in which an interface's filter counts, kept open to be read again and again.
+pub struct Reader {
+    reasons: BatchMap<u32, ReasonCounters>,
+    ports: BatchMap<u32, CounterPage>,
+    rare: BatchMap<u32, PortSlot>,
+    cpus: Vec<Cpu>,
+    keys: Vec<u32>,
+    pages: Vec<CounterPage>,
+    counters: Counters,
+}
+
+/// What a CPU had counted at the last reading.
+#[derive(Clone)]
+struct Cpu {
+    reasons: ReasonCounters,
+    /// None before the first packet.
+    pages: Vec<CounterPage>,
+    /// Whether it had counted nothing between the last reading and the one before.
+    is_idle: bool,
+}
+
+impl Reader {
+    /// Open the pinned maps of an interface.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`].
+    pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
+        let path = |name| pins.map(interface, name);
+        Ok(Self {
+            reasons: BatchMap::open(&path(map::COUNTERS))?,
+            ports: BatchMap::open(&path(map::PORT_COUNTERS))?,
+            rare: BatchMap::open(&path(map::RARE_PORT_COUNTERS))?,
+            cpus: Vec::new(),
+            keys: vec![0; PAGES_PER_CPU],
+            pages: vec![CounterPage::zeroed(); PAGES_PER_CPU],
+            counters: Counters::default(),
+        })
+    }
+
+    /// Read what was counted by now.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`].
+    pub fn read(&mut self) -> Result<&Counters> {
+        let reasons = self.read_reasons()?;
+        self.cpus.resize_with(reasons.len(), || Cpu {
+            reasons: ReasonCounters::zeroed(),
+            pages: Vec::new(),
+            is_idle: true,
+        });
+        for (index, counted) in reasons.into_iter().enumerate() {
+            let cpu = &mut self.cpus[index];
+            let is_idle = counted == cpu.reasons;
+            // A packet's reason is counted before its port: one more look catches the port.
+            let is_read = is_idle && cpu.is_idle;
+            cpu.is_idle = is_idle;
+            cpu.reasons = counted;
+            if !is_read {
+                self.read_ports(index)?;
+            }
+        }
+        self.sum_reasons();
+        self.read_rare_ports()?;
+        Ok(&self.counters)
+    }
+
+    fn read_reasons(&mut self) -> Result<Vec<ReasonCounters>> {
+        let mut all = Vec::new();
+        let mut next = None;
+        loop {
+            let mut some = [ReasonCounters::zeroed(); 16];
+            let count;
+            (count, next) = self.reasons.read(next, &mut self.keys[..16], &mut some)?;
+            all.extend_from_slice(&some[..count]);
+            if next.is_none() || count == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn sum_reasons(&mut self) {
+        for &reason in Reason::ALL {
+            let sum = self.cpus.iter().fold(Counter::default(), |sum, cpu| {
+                let Counter { packets, bytes } = cpu.reasons[reason as usize];
+                Counter { packets: sum.packets + packets, bytes: sum.bytes + bytes }
+            });
+            if sum.packets != 0 {
+                self.counters.reasons.insert(reason, sum);
+            }
+        }
+    }
+
+    /// Bring the sums up to what a CPU has counted.
+    fn read_ports(&mut self, cpu: usize) -> Result<()> {
+        let first = cpu * PAGES_PER_CPU;
+        let mut read = 0;
+        while read < PAGES_PER_CPU {
+            let before = (first + read).checked_sub(1).map(|page| page as u32);
+            let (count, _) = self.ports.read(before, &mut self.keys[read..], &mut self.pages[read..])?;
+            if count == 0 {
+                break;
+            }
+            read += count;
+        }
+        let before = &mut self.cpus[cpu].pages;
+        before.resize(PAGES_PER_CPU, CounterPage::zeroed());
+        let slots = self.pages.as_flattened().iter().zip(before.as_flattened());
+        for (sum, (now, before)) in self.counters.ports.counted.iter_mut().zip(slots) {
+            sum.passed = sum.passed.wrapping_add(now.passed.wrapping_sub(before.passed));
+            sum.dropped = sum.dropped.wrapping_add(now.drops.packets().wrapping_sub(before.drops.packets()));
+        }
+        std::mem::swap(before, &mut self.pages);
+        Ok(())
+    }
+
+    fn read_rare_ports(&mut self) -> Result<()> {
+        self.counters.ports.rare.clear();
+        let mut values = [PortSlot::zeroed(); RARE_PORTS as usize / 8];
+        let mut next = None;
+        loop {
+            let count;
+            (count, next) = self.rare.read(next, &mut self.keys[..values.len()], &mut values)?;
+            for (key, slot) in self.keys.iter().zip(&values[..count]) {
+                if let Some(&protocol) = PortProtocol::ALL.get((key >> 16) as usize) {
+                    let counter = PortCounter { passed: slot.passed, dropped: slot.drops.packets() };
+                    self.counters.ports.set((protocol, *key as u16), counter);
+                }
+            }
+            if next.is_none() {
+                return Ok(());
+            }
+        }
     }
 }

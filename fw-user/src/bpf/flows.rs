@@ -1,35 +1,119 @@
 //! The flow tables, which all interfaces share.
 
-use std::ops::RangeInclusive;
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use bytemuck::{Pod, Zeroable};
 use fw_common::{
     abi::map,
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 
-use super::{pinned, pins::Pins, plain::Plain};
-use crate::{Error, Result};
+use super::{batch::BatchMap, pinned, pins::Pins};
+use crate::Result;
 
 /// How many flows a table can be made for.
 pub const CAPACITY: RangeInclusive<i64> = 1024..=16_777_216;
 
+/// How many flows are read at once.
+const STEP: usize = 16_384;
+
+/// How many times as long as a step takes nothing more is read: counting is to cost no more than half a percent of a CPU.
+const PAUSE: u32 = 200;
+
 /// How many flows are in the tables of both families, expired ones that nothing has pushed out yet included.
 ///
 /// # Errors
-/// [`Error::BadPin`].
+/// [`crate::Error::BadPin`].
 pub fn count(pins: &Pins) -> Result<usize> {
-    let bad = |name| move |error: MapError| Error::BadPin { path: pins.shared_map(name), source: error.into() };
-    let open = |name| MapData::from_pin(pins.shared_map(name)).map(Map::LruHashMap).map_err(bad(name));
-    let flows4: HashMap<_, Plain<FlowKey4>, Plain<FlowEntry>> =
-        open(map::FLOWS4)?.try_into().map_err(bad(map::FLOWS4))?;
-    let flows6: HashMap<_, Plain<FlowKey6>, Plain<FlowEntry>> =
-        open(map::FLOWS6)?.try_into().map_err(bad(map::FLOWS6))?;
-    Ok(flows4.keys().count() + flows6.keys().count())
+    Census::take(pins).map(|census| census.flows())
 }
 
 /// How many flows a table can hold; nothing where none is pinned.
 #[must_use]
 pub fn capacity(pins: &Pins) -> Option<u32> {
     pinned::look(&pins.shared_map(map::FLOWS4)).ok()?.map().map(|facts| facts.entries)
+}
+
+/// A count of the flows that is taken again and again, piece by piece: no map tells how many entries it has, and to walk through all of
+/// a large one takes a while.
+pub struct Census {
+    flows4: Table<FlowKey4>,
+    flows6: Table<FlowKey6>,
+    not_before: Instant,
+}
+
+impl Census {
+    /// Count for the first time, all at once.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`].
+    pub fn take(pins: &Pins) -> Result<Self> {
+        let mut census = Self {
+            flows4: Table::open(pins, map::FLOWS4)?,
+            flows6: Table::open(pins, map::FLOWS6)?,
+            not_before: Instant::now(),
+        };
+        while !census.flows4.step()? {}
+        while !census.flows6.step()? {}
+        Ok(census)
+    }
+
+    /// Go on with the next count, as far as is cheap.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`].
+    pub fn go_on(&mut self) -> Result<()> {
+        let begun = Instant::now();
+        if begun >= self.not_before {
+            self.flows4.step()?;
+            self.flows6.step()?;
+            let took: Duration = begun.elapsed();
+            self.not_before = begun + took * PAUSE;
+        }
+        Ok(())
+    }
+
+    /// How many there were in both tables when each was counted through last.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows4.flows + self.flows6.flows
+    }
+}
+
+/// One family's.
+struct Table<K> {
+    map: BatchMap<K, FlowEntry>,
+    keys: Vec<K>,
+    entries: Vec<FlowEntry>,
+    next: Option<u32>,
+    counted: usize,
+    flows: usize,
+}
+
+impl<K: Pod> Table<K> {
+    fn open(pins: &Pins, name: &str) -> Result<Self> {
+        Ok(Self {
+            map: BatchMap::open(&pins.shared_map(name))?,
+            keys: vec![K::zeroed(); STEP],
+            entries: vec![FlowEntry::zeroed(); STEP],
+            next: None,
+            counted: 0,
+            flows: 0,
+        })
+    }
+
+    /// Count the next ones, and say whether that were the last.
+    fn step(&mut self) -> Result<bool> {
+        let count;
+        (count, self.next) = self.map.read(self.next, &mut self.keys, &mut self.entries)?;
+        self.counted += count;
+        let is_done = self.next.is_none();
+        if is_done {
+            self.flows = std::mem::take(&mut self.counted);
+        }
+        Ok(is_done)
+    }
 }

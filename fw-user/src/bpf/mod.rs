@@ -1,6 +1,7 @@
 //! Everything that talks to the kernel's BPF side.
 
 pub mod attachment;
+mod batch;
 mod clsact;
 pub mod counters;
 pub mod deadline;

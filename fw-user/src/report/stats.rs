@@ -93,10 +93,9 @@ impl<'a> Json<'a> {
 impl<'a> InterfaceJson<'a> {
     fn new(stats: &'a InterfaceStats) -> Self {
         let allowed = allowed_ports(&stats.policy);
-        let seen = stats.counters.ports.keys().copied();
+        let seen = stats.counters.ports.iter().map(|(port, _)| port);
         let ports = allowed.iter().copied().chain(seen).collect::<BTreeSet<_>>().into_iter().map(|(protocol, port)| {
-            let PortCounter { passed, dropped } =
-                stats.counters.ports.get(&(protocol, port)).copied().unwrap_or_default();
+            let PortCounter { passed, dropped } = stats.counters.ports.get((protocol, port));
             PortJson { proto: protocol.name(), port, allowed: allowed.contains(&(protocol, port)), passed, dropped }
         });
         Self {
@@ -166,10 +165,10 @@ fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>)
     }
     let allowed = allowed_ports(&stats.policy);
     let mut ports: Vec<_> = counters.ports.iter().collect();
-    ports.sort_by_key(|(port, counter)| (std::cmp::Reverse(counter.passed + counter.dropped), **port));
+    ports.sort_by_key(|(port, counter)| (std::cmp::Reverse(counter.passed + counter.dropped), *port));
     if !ports.is_empty() {
         let mut rows = table(&["port", "state", "passed", dropped], &[2, 3]);
-        for &(&(protocol, port), counter) in ports.iter().take(PORTS_SHOWN) {
+        for &((protocol, port), counter) in ports.iter().take(PORTS_SHOWN) {
             let state = if allowed.contains(&(protocol, port)) { "open" } else { "closed" };
             rows.add_row([
                 format!("{port}/{protocol}"),

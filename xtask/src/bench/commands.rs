@@ -11,7 +11,10 @@ use aya::{
     maps::{Array, Map, MapData},
     util::nr_cpus,
 };
-use fw_common::abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map};
+use fw_common::{
+    Reason,
+    abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
+};
 use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
 use serde::Serialize;
 
@@ -67,7 +70,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// A port's counters: passed and dropped.
+/// A port's counters, passed and dropped, and a reason's, packets and bytes.
 const COUNTERS: usize = 2;
 
 /// As if somebody had scanned every port, on every CPU.
@@ -75,8 +78,16 @@ fn count_every_port() -> Result<()> {
     let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(COMMANDS, map::PORT_COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(COMMANDS, map::COUNTERS);
+    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
+    let mut reasons: Array<_, [u64; Reason::SLOTS * COUNTERS]> = Map::Array(data).try_into()?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
-    for page in 0..u32::try_from(cpus)? * COUNTED_PROTOCOLS * PAGES {
+    let cpus = u32::try_from(cpus)?;
+    for cpu in 0..cpus {
+        // Where a CPU has seen no packet, nobody looks at its ports.
+        reasons.set(cpu, [1; Reason::SLOTS * COUNTERS], 0)?;
+    }
+    for page in 0..cpus * COUNTED_PROTOCOLS * PAGES {
         pages.set(page, [1; PAGE * COUNTERS], 0)?;
     }
     Ok(())
