@@ -167,6 +167,14 @@ pub enum Error {
         /// The interface.
         name: String,
     },
+    /// The pins are there, and the filter is not at work.
+    #[error("{name}: {state}; `fw-user status` says what to do")]
+    NotFiltering {
+        /// The interface.
+        name: String,
+        /// What is there instead.
+        state: String,
+    },
     /// Nothing of ours is attached anywhere.
     #[error("fw is not attached to any interface; start with: fw-user attach eth0 --allow 22")]
     NothingAttached,
@@ -417,6 +425,7 @@ impl Error {
             | Self::NotEthernet { .. }
             | Self::NoBpffs { .. }
             | Self::NotAttached { .. }
+            | Self::NotFiltering { .. }
             | Self::NothingAttached
             | Self::Locked { .. }
             | Self::NotOpen { .. }

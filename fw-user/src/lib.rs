@@ -16,6 +16,8 @@ pub mod placement;
 pub mod privilege;
 pub mod processes;
 pub mod report;
+#[cfg(feature = "screen")]
+pub mod screen;
 pub mod spec;
 pub mod systemd;
 pub mod targets;

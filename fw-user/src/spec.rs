@@ -1,6 +1,10 @@
 //! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
 
-use std::{cell::OnceCell, collections::BTreeSet, fs};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use fw_common::{
     PortProtocol,
@@ -22,15 +26,8 @@ pub fn rules(specs: &[String]) -> Result<Vec<Rule>> {
     let mut rules = Vec::new();
     for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
         let known = |name: &str| {
-            services
-                .entries()
-                .filter(|(names, _)| names.contains(&name))
-                .filter_map(|(_, value)| {
-                    let (port, protocol) = value.split_once('/')?;
-                    let protocol = PortProtocol::ALL.into_iter().find(|of| of.name() == protocol)?;
-                    Some((protocol, port.parse().ok()?))
-                })
-                .collect()
+            let of_name = services.entries().filter(|(names, _)| names.contains(&name));
+            of_name.filter_map(|(_, value)| service_port(value)).collect()
         };
         let parsed = grammar::parse(spec, known);
         services.check()?;
@@ -73,6 +70,26 @@ pub fn protocol_name(protocol: u8) -> String {
         .find(|(_, value)| value.parse() == Ok(protocol))
         .and_then(|(names, _)| names.first().map(|&name| name.to_owned()))
         .unwrap_or_else(|| protocol.to_string())
+}
+
+/// What the ports are called in `/etc/services`; nothing where there is no such file.
+#[must_use]
+pub fn service_names() -> BTreeMap<(PortProtocol, u16), String> {
+    let names = Names::new(SERVICES);
+    let mut services = BTreeMap::new();
+    for (names, value) in names.entries() {
+        if let (Some(port), Some(name)) = (service_port(value), names.first()) {
+            services.entry(port).or_insert_with(|| (*name).to_owned());
+        }
+    }
+    services
+}
+
+/// A port as it stands in `/etc/services`: `22/tcp`.
+fn service_port(value: &str) -> Option<(PortProtocol, u16)> {
+    let (port, protocol) = value.split_once('/')?;
+    let protocol = PortProtocol::ALL.into_iter().find(|of| of.name() == protocol)?;
+    Some((protocol, port.parse().ok()?))
 }
 
 /// Why a protocol cannot be allowed as a whole.

@@ -170,6 +170,12 @@ impl Reader {
         Ok(&self.counters)
     }
 
+    /// What the last reading found.
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
     fn read_reasons(&mut self) -> Result<Vec<ReasonCounters>> {
         let mut all = Vec::new();
         let mut next = None;
@@ -204,6 +210,7 @@ impl Reader {
             let before = (first + read).checked_sub(1).map(|page| page as u32);
             let (count, _) = self.ports.read(before, &mut self.keys[read..], &mut self.pages[read..])?;
             if count == 0 {
+                self.pages[read..].fill(CounterPage::zeroed());
                 break;
             }
             read += count;

@@ -26,8 +26,8 @@ struct Pin {
 
 #[repr(C)]
 struct Batch {
-    in_batch: u64,
-    out_batch: u64,
+    after: u64,
+    next: u64,
     keys: u64,
     values: u64,
     count: u32,
@@ -84,8 +84,8 @@ pub(super) unsafe fn lookup_batch<K: bytemuck::Pod, V: bytemuck::Pod>(
     // An array goes on after a key, a hash at a bucket: a number of four bytes in either case.
     let (after, mut next) = (after.as_ref(), 0_u32);
     let mut batch = Batch {
-        in_batch: after.map_or(0, |after| std::ptr::from_ref(after) as u64),
-        out_batch: &raw mut next as u64,
+        after: after.map_or(0, |after| std::ptr::from_ref(after) as u64),
+        next: &raw mut next as u64,
         keys: keys.as_mut_ptr() as u64,
         values: values.as_mut_ptr() as u64,
         count: u32::try_from(count).map_err(io::Error::other)?,

@@ -89,6 +89,6 @@ fn indented(table: &Table) -> String {
 }
 
 /// Bytes with a unit.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     humansize::format_size(count, humansize::BINARY)
 }

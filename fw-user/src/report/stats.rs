@@ -35,7 +35,7 @@ pub struct InterfaceStats {
 }
 
 /// Which ports some rule opens, to anybody.
-fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
+pub(crate) fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
     policy
         .rules()
         .iter()

@@ -1,11 +1,16 @@
-//! `fw-user stats`: once, or again and again.
+//! `fw-user stats`: once, again and again, or as a live screen.
+
+#[cfg(feature = "screen")]
+mod live;
+#[cfg(feature = "screen")]
+mod terminal;
+#[cfg(feature = "screen")]
+mod watch;
 
 use std::{
     io::IsTerminal,
     time::{Duration, Instant},
 };
-
-use crossterm::{cursor, queue, terminal};
 
 use super::{attached, has_reader, json, print};
 use crate::{
@@ -16,21 +21,19 @@ use crate::{
     report::stats::{self, InterfaceStats},
 };
 
-/// How often the terminal is drawn anew, unless `--interval` says otherwise.
+/// How often a terminal gets new numbers, unless `--interval` says otherwise.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(pins: &Pins, args: &StatsArgs) -> Result<()> {
     privilege::check()?;
     attached(pins, &args.interfaces)?;
-    let on_terminal = std::io::stdout().is_terminal() && !args.json;
-    let interval = match args.interval {
-        Some(interval) => Some(interval),
-        None if on_terminal && !args.once => Some(INTERVAL),
-        None => None,
-    };
-    match interval {
+    let is_live = std::io::stdout().is_terminal() && !args.json && !args.once;
+    #[cfg(feature = "screen")]
+    if is_live && terminal::can_draw() {
+        return live::run(pins, &args.interfaces, args.interval.unwrap_or(INTERVAL)).await;
+    }
+    match args.interval.or(is_live.then_some(INTERVAL)) {
         None => print(&render(&read(pins, args)?, args.json, None)?),
-        Some(interval) if on_terminal => live(pins, args, interval).await,
         Some(interval) => repeat(pins, args, interval).await,
     }
 }
@@ -57,21 +60,8 @@ fn render(now: &[InterfaceStats], as_json: bool, before: Option<(&[InterfaceStat
     if as_json { json(&stats::Json::new(now)) } else { Ok(stats::text(now, before)) }
 }
 
-/// One report after another, for files and programs, as long as somebody reads them.
+/// One report after another, for files, programs and terminals on which nothing can be drawn, as long as somebody reads them.
 async fn repeat(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()> {
-    let mut ticks = tokio::time::interval(interval);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => if !has_reader(&render(&read(pins, args)?, args.json, None)?)? {
-                return Ok(());
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(()),
-        }
-    }
-}
-
-/// One report over the other, until Ctrl-C.
-async fn live(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()> {
     let mut ticks = tokio::time::interval(interval);
     let mut before: Option<(Vec<InterfaceStats>, Instant)> = None;
     loop {
@@ -79,21 +69,13 @@ async fn live(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()> {
             _ = ticks.tick() => {
                 let (now, read_at) = (read(pins, args)?, Instant::now());
                 let since = before.as_ref().map(|(before, at)| (before.as_slice(), read_at - *at));
-                draw(&render(&now, false, since)?)?;
+                let gap = if before.is_some() && !args.json { "\n" } else { "" };
+                if !has_reader(&(gap.to_owned() + &render(&now, args.json, since)?))? {
+                    return Ok(());
+                }
                 before = Some((now, read_at));
             }
             _ = tokio::signal::ctrl_c() => return Ok(()),
         }
     }
-}
-
-/// Draw over the last report: what does not fit is left out, so that the top stays where it is.
-fn draw(text: &str) -> Result<()> {
-    let rows = terminal::size().map_or(24, |(_, rows)| usize::from(rows));
-    let mut frame = Vec::new();
-    queue!(frame, cursor::MoveTo(0, 0), terminal::Clear(terminal::ClearType::All))?;
-    let mut lines: Vec<&str> = text.lines().take(rows.saturating_sub(2)).collect();
-    lines.extend(["", "Ctrl-C ends the view, not the filter"]);
-    frame.extend_from_slice(lines.join("\r\n").as_bytes());
-    print(&String::from_utf8_lossy(&frame))
 }
