@@ -8,15 +8,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, process::Process, terminal::OnTerminal},
+    lab::{Lab, Mode, PI4, process::Process, stats::Stats, terminal::OnTerminal, wait},
     tests,
 };
-use nix::sys::signal::Signal;
 
 tests! {
     a_reader_that_has_left_is_no_error;
     output_has_no_escape_codes_off_a_terminal;
-    stats_are_live_on_a_terminal_until_interrupted;
     once_is_once_on_a_terminal_too;
     stats_repeat_when_asked_to;
 }
@@ -79,39 +77,6 @@ fn output_has_no_escape_codes_off_a_terminal() -> Result<()> {
     Ok(())
 }
 
-/// Drawn over and over, with new numbers, until Ctrl-C; the filter stays.
-fn stats_are_live_on_a_terminal_until_interrupted() -> Result<()> {
-    let lab = filter_at_work()?;
-    for no_color in [false, true] {
-        let mut command = lab.fw.command(&lab.pi, ["stats", "--interval", "0.1"]);
-        if no_color {
-            command.env("NO_COLOR", "1");
-        }
-        let mut view = OnTerminal::start(&mut command)?;
-        let before = lab.stats("eth0")?.dropped_at("udp", 9125);
-        view.read_until(|text| text.contains("9125/udp"))?;
-        lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
-        // Port, state, passed and dropped stand in columns.
-        let row = format!("9125/udpclosed0{}", before + 1);
-        let text = view.read_until(|text| text.replace(' ', "").contains(&row))?;
-        assert!(text.contains(ESCAPE), "the screen is drawn anew: {text:?}");
-        if no_color {
-            // "\x1b[...m" sets a colour; moving about on the screen is something else.
-            let colours = text.split(ESCAPE).skip(1).filter(|code| {
-                code.trim_start_matches('[')
-                    .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
-                    .starts_with('m')
-            });
-            assert_eq!(colours.count(), 0, "NO_COLOR is set: {text:?}");
-        }
-        view.program.signal(Signal::SIGINT)?;
-        let status = view.program.await_end()?;
-        assert!(status.success(), "Ctrl-C ended it with {status}");
-    }
-    assert_eq!(lab.stats("eth0")?.dropped_at("udp", 9125), 3, "the filter goes on");
-    Ok(())
-}
-
 fn once_is_once_on_a_terminal_too() -> Result<()> {
     let lab = filter_at_work()?;
     for args in [&["stats", "--once"][..], &["stats", "--json"]] {
@@ -131,11 +96,17 @@ fn stats_repeat_when_asked_to() -> Result<()> {
     // The command still holds the pipe's other end.
     drop(command);
     let mut lines = BufReader::new(reader).lines();
+    let mut next = || -> Result<Stats> {
+        let line = lines.next().context("no more answers")??;
+        serde_json::from_str(&line).with_context(|| format!("no object on a line: {line}"))
+    };
+    let dropped = |stats: &Stats| anyhow::Ok(stats.interface("eth0")?.dropped_at("udp", 9125));
     for _ in 0..3 {
-        let line = lines.next().context("three answers")??;
-        let answer: serde_json::Value = serde_json::from_str(&line)?;
-        assert_eq!(answer["interfaces"][0]["name"], "eth0");
+        assert_eq!(dropped(&next()?)?, 1);
     }
+    lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
+    // Each tick has an object of its own, and one of the next has the new number.
+    wait::until("the new number", || Ok((dropped(&next()?)? == 2).then_some(())))?;
     drop(lines);
     let status = program.await_end()?;
     assert!(status.success(), "the reader left, and it ended with {status}");

@@ -53,6 +53,9 @@ pub(crate) const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", pack
 /// Maps and links, as another program would make them.
 pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
 
+/// A terminal whose screen can be read.
+pub(crate) const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
+
 /// Features of an interface, switched.
 pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
 

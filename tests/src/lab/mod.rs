@@ -27,6 +27,7 @@ pub mod skip;
 pub mod ssh;
 pub mod stats;
 pub mod terminal;
+pub mod tmux;
 pub mod traffic;
 pub mod wait;
 pub mod wire;

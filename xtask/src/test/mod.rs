@@ -29,7 +29,7 @@ pub(crate) struct Options {
 }
 
 /// What the tests start, beside what every Debian has.
-const TOOLS: [Tool; 16] = [
+const TOOLS: &[Tool] = &[
     debian::IP,
     debian::NFT,
     debian::DOCKER,
@@ -46,6 +46,7 @@ const TOOLS: [Tool; 16] = [
     debian::LINTIAN,
     debian::MAN,
     debian::SHELLCHECK,
+    debian::TMUX,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
