@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use fw_common::{grammar::SpecError, policy::TooManySources};
 use thiserror::Error;
 
-use crate::config::Mistakes;
+use crate::{config::Mistakes, packet::capture::CaptureError};
 
 /// Short for a result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -361,6 +361,44 @@ pub enum Error {
         /// The other version's ABI.
         abi: u32,
     },
+    /// The program on the interface is not the one that this build has.
+    #[error(
+        "the filter of {name} is of another build of fw-user, for which this one cannot speak; `fw-user attach {name} --allow PORTS` puts \
+         this one in its place, and keeps filtering meanwhile"
+    )]
+    OtherBuild {
+        /// The interface.
+        name: String,
+    },
+    /// There is no whole filter at work on the interface.
+    #[error("{name}: {state}; {cure}")]
+    NotAtWork {
+        /// The interface.
+        name: String,
+        /// What is there, in words.
+        state: String,
+        /// What to do about it.
+        cure: String,
+    },
+    /// Several interfaces have a filter, and one is meant.
+    #[error("fw is attached to {there}; say which one is meant: --iface {example}")]
+    WhichInterface {
+        /// All of them.
+        there: String,
+        /// One of them.
+        example: String,
+    },
+    /// What was typed makes no packet.
+    #[error("{0}")]
+    NoPacket(String),
+    /// A file of packets cannot be read.
+    #[error("{file}: {source}")]
+    Capture {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: CaptureError,
+    },
     /// A file system operation failed.
     #[error("{what} {path}: {source}")]
     File {
@@ -418,6 +456,8 @@ impl Error {
             | Self::SeveralEntries(_)
             | Self::Mistakes(_)
             | Self::TooManySources(_)
+            | Self::WhichInterface { .. }
+            | Self::NoPacket(_)
             | Self::Names { .. } => exit_code::USAGE,
             Self::Taken { .. } => exit_code::TAKEN,
             Self::Privilege { .. } => exit_code::PRIVILEGE,
@@ -456,6 +496,9 @@ impl Error {
             | Self::NotOurs { .. }
             | Self::NotWell { .. }
             | Self::OtherAbi { .. }
+            | Self::OtherBuild { .. }
+            | Self::NotAtWork { .. }
+            | Self::Capture { .. }
             | Self::File { .. }
             | Self::Kernel { .. }
             | Self::Output(_) => exit_code::FAILED,

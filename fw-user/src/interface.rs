@@ -1,8 +1,10 @@
 //! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
 
 use futures_util::TryStreamExt;
-use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+use ipnet::IpNet;
+use rtnetlink::packet_route::{
+    address::AddressAttribute,
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 
 use crate::{Error, Result};
@@ -125,4 +127,31 @@ pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
 /// [`Error::Kernel`].
 pub async fn present(name: &str) -> Result<Option<Interface>> {
     Ok(all().await?.into_iter().find(|interface| interface.name == name))
+}
+
+/// Every address of this network namespace, with the index of its interface and the length of the prefix that is on its link.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub async fn addresses() -> Result<Vec<(u32, IpNet)>> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the addresses", error);
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let answers: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
+    connection.abort();
+    let mut addresses = Vec::new();
+    for message in answers.map_err(|error| failed(error.into()))? {
+        let (mut address, mut local) = (None, None);
+        for attribute in message.attributes {
+            match attribute {
+                AddressAttribute::Address(found) => address = Some(found),
+                // On a point-to-point link the other one is the peer's.
+                AddressAttribute::Local(found) => local = Some(found),
+                _ => {}
+            }
+        }
+        let net = local.or(address).and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
+        addresses.extend(net.map(|net| (message.header.index, net)));
+    }
+    Ok(addresses)
 }

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod error;
 pub mod interface;
 pub mod lockout;
+pub mod packet;
 pub mod placement;
 pub mod privilege;
 pub mod processes;

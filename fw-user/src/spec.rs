@@ -1,9 +1,9 @@
 //! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
 
 use std::{
-    cell::OnceCell,
     collections::{BTreeMap, BTreeSet},
     fs,
+    sync::OnceLock,
 };
 
 use fw_common::{
@@ -12,7 +12,7 @@ use fw_common::{
     protocol::number,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, packet::build::Target};
 
 const SERVICES: &str = "/etc/services";
 const PROTOCOLS: &str = "/etc/protocols";
@@ -41,17 +41,10 @@ pub fn rules(specs: &[String]) -> Result<Vec<Rule>> {
 /// # Errors
 /// [`Error::UnknownProtocol`], [`Error::ProtocolNotHere`], [`Error::Names`].
 pub fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
-    let names = Names::new(PROTOCOLS);
     let mut protocols = BTreeSet::new();
     for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
-        let found = spec.parse().ok().or_else(|| {
-            let lower = spec.to_ascii_lowercase();
-            names
-                .entries()
-                .find(|(names, _)| names.iter().any(|name| name.eq_ignore_ascii_case(&lower)))
-                .and_then(|(_, value)| value.parse().ok())
-        });
-        names.check()?;
+        let found = spec.parse().ok().or_else(|| protocol_number(spec));
+        KNOWN_PROTOCOLS.check()?;
         let protocol = found.ok_or_else(|| Error::UnknownProtocol(spec.to_owned()))?;
         if let Some(why) = not_here(protocol) {
             return Err(Error::ProtocolNotHere { name: spec.to_owned(), why });
@@ -61,11 +54,45 @@ pub fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
     Ok(protocols)
 }
 
+/// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
+/// TCP and UDP.
+///
+/// # Errors
+/// As [`rules`]; [`Error::NoPacket`].
+pub fn targets(text: &str) -> Result<Vec<Target>> {
+    if let Some(protocol) = protocol_number(text) {
+        let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
+        return match name {
+            None => Ok(vec![Target::Protocol(protocol)]),
+            Some(name) => Err(Error::NoPacket(format!("{name} has ports; write which one: 9125/{name}"))),
+        };
+    }
+    let target = |rule: Rule| match rule.source {
+        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::NoPacket(format!(
+            "`{text}`: a packet goes to one port; write for example {}",
+            rule.ports.first()
+        ))),
+        Some(network) => {
+            let address = network.addr();
+            Err(Error::NoPacket(format!("`{text}`: who sends the packet is said apart: --from {address}")))
+        }
+        None => Ok(Target::Port(rule.protocol, rule.ports.first())),
+    };
+    rules(&[text.to_owned()])?.into_iter().map(target).collect()
+}
+
+/// The number of an IP protocol in `/etc/protocols`.
+fn protocol_number(name: &str) -> Option<u8> {
+    KNOWN_PROTOCOLS
+        .entries()
+        .find(|(names, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .and_then(|(_, value)| value.parse().ok())
+}
+
 /// The name of an IP protocol in `/etc/protocols`, or its number.
 #[must_use]
 pub fn protocol_name(protocol: u8) -> String {
-    let names = Names::new(PROTOCOLS);
-    names
+    KNOWN_PROTOCOLS
         .entries()
         .find(|(_, value)| value.parse() == Ok(protocol))
         .and_then(|(names, _)| names.first().map(|&name| name.to_owned()))
@@ -111,15 +138,17 @@ fn not_here(protocol: u8) -> Option<&'static str> {
     }
 }
 
+static KNOWN_PROTOCOLS: Names = Names::new(PROTOCOLS);
+
 /// A file of names: `NAME VALUE ALIAS...` a line, `#` before comments (services(5), protocols(5)).
 struct Names {
     path: &'static str,
-    text: OnceCell<std::io::Result<String>>,
+    text: OnceLock<std::io::Result<String>>,
 }
 
 impl Names {
     const fn new(path: &'static str) -> Self {
-        Self { path, text: OnceCell::new() }
+        Self { path, text: OnceLock::new() }
     }
 
     /// The names of each line and its value; the file is read at the first call.

@@ -5,14 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::maps::{HashMap, Map, MapData, MapError};
 use bytemuck::{Pod, Zeroable};
 use fw_common::{
     abi::map,
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 
-use super::{batch::BatchMap, pinned, pins::Pins};
-use crate::Result;
+use super::{batch::BatchMap, pinned, pins::Pins, plain::Plain};
+use crate::{Error, Result};
 
 /// How many flows a table can be made for.
 pub const CAPACITY: RangeInclusive<i64> = 1024..=16_777_216;
@@ -22,6 +23,25 @@ const STEP: usize = 16_384;
 
 /// How many times as long as a step takes nothing more is read: counting is to cost no more than half a percent of a CPU.
 const PAUSE: u32 = 200;
+/// The tables of both families.
+pub(super) struct Tables {
+    pub(super) v4: FlowMap<FlowKey4>,
+    pub(super) v6: FlowMap<FlowKey6>,
+}
+
+pub(super) type FlowMap<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
+
+impl Tables {
+    /// The pinned ones.
+    pub(super) fn open(pins: &Pins) -> Result<Self> {
+        let bad = |name| move |error: MapError| Error::BadPin { path: pins.shared_map(name), source: error.into() };
+        let open = |name| MapData::from_pin(pins.shared_map(name)).map(Map::LruHashMap).map_err(bad(name));
+        Ok(Self {
+            v4: open(map::FLOWS4)?.try_into().map_err(bad(map::FLOWS4))?,
+            v6: open(map::FLOWS6)?.try_into().map_err(bad(map::FLOWS6))?,
+        })
+    }
+}
 
 /// How many flows are in the tables of both families, expired ones that nothing has pushed out yet included.
 ///

@@ -25,3 +25,4 @@ pub mod seed;
 pub mod shape;
 pub mod state;
 mod sys;
+pub mod twin;

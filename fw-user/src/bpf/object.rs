@@ -29,12 +29,17 @@ const LOG_DEBUG: u8 = 4;
 /// # Errors
 /// [`Error::KernelTooOld`], [`Error::OtherShape`], [`Error::Kernel`].
 pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result<Ebpf> {
+    load_around(pins, interface, &every_map(), shapes, debug)
+}
+
+/// The same around some of the maps; the others are made anew, and go with the object.
+///
+/// # Errors
+/// As [`load`].
+pub(super) fn load_around(pins: &Pins, interface: &str, pinned: &[&str], shapes: Shapes, debug: bool) -> Result<Ebpf> {
     let kernel = kernel_version()?;
-    let paths: Vec<(&str, PathBuf)> = map::SHARED
-        .iter()
-        .map(|&name| (name, pins.shared_map(name)))
-        .chain(map::PER_INTERFACE.iter().map(|&name| (name, pins.map(interface, name))))
-        .collect();
+    let path = |name| if map::SHARED.contains(&name) { pins.shared_map(name) } else { pins.map(interface, name) };
+    let paths: Vec<(&str, PathBuf)> = pinned.iter().map(|&name| (name, path(name))).collect();
     for (name, path) in &paths {
         shapes.check(name, path, interface)?;
     }
@@ -49,9 +54,15 @@ pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result
     );
     for (name, path) in &paths {
         loader.map_pin_path(name, path.as_path());
+    }
+    for name in every_map() {
         loader.map_max_entries(name, shapes.entries(name));
     }
     loader.load(OBJECT).map_err(|error| Error::kernel(format!("making the maps for {interface}"), error))
+}
+
+fn every_map() -> Vec<&'static str> {
+    map::SHARED.into_iter().chain(map::PER_INTERFACE).collect()
 }
 
 /// Hand a program to the kernel, unless it has been before. The kernel gives up verifying when a signal comes (EAGAIN), such as that a

@@ -52,6 +52,8 @@ pub struct LinkFacts {
     pub kind: String,
     /// The program's ID.
     pub program: u32,
+    /// The program's tag, which programs of the same instructions share.
+    pub tag: u64,
     /// The interface's index, in the network namespace that it is in; 0 for one that is gone, or that the program was taken off.
     pub ifindex: u32,
 }
@@ -137,6 +139,7 @@ pub(super) fn facts(object: impl AsFd) -> io::Result<Pinned> {
         Pinned::Link(LinkFacts {
             kind: (*kind).to_owned(),
             program: number("prog_id").unwrap_or_default(),
+            tag: fields.get("prog_tag").and_then(|tag| u64::from_str_radix(tag, 16).ok()).unwrap_or_default(),
             ifindex: number("ifindex").unwrap_or_default(),
         })
     } else {

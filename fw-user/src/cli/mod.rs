@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod explain;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
@@ -64,6 +66,8 @@ pub enum Command {
     Doctor(InterfacesArgs),
     /// Show what passed and what was dropped: live on a terminal, once when piped.
     Stats(StatsArgs),
+    /// Say what the filter does with a packet, why, and what to type if that is not what you want.
+    Explain(explain::ExplainArgs),
     /// Attach at every boot, before any address is configured (systemd).
     Service(ServiceArgs),
 }

@@ -9,6 +9,7 @@ mod confirm;
 mod detach;
 mod doctor;
 mod enforce;
+mod explain;
 mod guard;
 mod save;
 mod service;
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Status(args) => status::run(&pins, &args).await,
         Command::Doctor(args) => doctor::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
+        Command::Explain(args) => explain::run(&pins, &args).await,
         Command::Service(args) => service::run(&cli.config, &args),
     }
 }

@@ -7,10 +7,7 @@ use std::{
 
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use rtnetlink::{
-    RouteMessageBuilder,
-    packet_route::{address::AddressAttribute, route::RouteAttribute},
-};
+use rtnetlink::{RouteMessageBuilder, packet_route::route::RouteAttribute};
 
 use super::judgement::Inbound;
 use crate::{
@@ -30,26 +27,8 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) async fn ask() -> Result<Self> {
-        let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the addresses", error);
         let interfaces = interface::all().await?;
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
-        let connection = tokio::spawn(connection);
-        let answers: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
-        connection.abort();
-        let mut addresses = Vec::new();
-        for message in answers.map_err(|error| failed(error.into()))? {
-            let (mut address, mut local) = (None, None);
-            for attribute in message.attributes {
-                match attribute {
-                    AddressAttribute::Address(found) => address = Some(found),
-                    // On a point-to-point link the other one is the peer's.
-                    AddressAttribute::Local(found) => local = Some(found),
-                    _ => {}
-                }
-            }
-            let net = local.or(address).and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
-            addresses.extend(net.map(|net| (message.header.index, net)));
-        }
+        let addresses = interface::addresses().await?;
         Ok(Self { interfaces, addresses, routes: HashMap::new() })
     }
 

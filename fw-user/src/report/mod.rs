@@ -4,7 +4,9 @@ pub mod apply;
 pub mod attach;
 pub mod change;
 pub mod doctor;
+pub mod explain;
 pub mod lockout;
+pub mod reasons;
 pub mod stats;
 pub mod status;
 

@@ -50,7 +50,7 @@ const TOOLS: &[Tool] = &[
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    debian::provide(&[&TOOLS[..], &dist::tools()?].concat())?;
+    debian::provide(&[TOOLS, &dist::tools()?].concat())?;
     qemu::provide()?;
     root::mount_bpffs()?;
     FwUser::Debug.build()?;

@@ -1,0 +1,42 @@
+//! Of `explain`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+use clap::Args;
+
+use crate::packet::build::EPHEMERAL;
+
+/// Of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// What the packet is for: one port, written as for `allow` (9125/tcp, ssh), or an IP protocol without ports (icmp, gre).
+    #[arg(required_unless_present_any = ["hex", "pcap"], value_name = "PORT")]
+    pub target: Option<String>,
+    /// Who sends it; another address of the interface's network without. IPv6 with a port stands in brackets.
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse_sender)]
+    pub from: Option<SocketAddr>,
+    /// Whom it is for; the interface's own address without.
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: Option<IpAddr>,
+    /// The interface that it comes in by; the only attached one without.
+    #[arg(long, short, visible_alias = "interface", value_name = "INTERFACE")]
+    pub iface: Option<String>,
+    /// Explain this Ethernet frame, in hexadecimal digits; `-` reads them from standard input.
+    #[arg(long, value_name = "DIGITS", conflicts_with_all = ["target", "from", "to", "pcap"])]
+    pub hex: Option<String>,
+    /// Explain each packet of a pcap or pcapng file, a line each; `-` reads standard input.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "from", "to"])]
+    pub pcap: Option<PathBuf>,
+    /// Print JSON, an object on a line for each packet.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_sender(text: &str) -> Result<SocketAddr, String> {
+    text.parse::<IpAddr>().map(|address| SocketAddr::new(address, EPHEMERAL)).or_else(|_| text.parse()).map_err(|_| {
+        "write an address, 192.168.1.20, or one with a port: 192.168.1.20:53, [2001:db8::20]:53".to_owned()
+    })
+}

@@ -1,0 +1,61 @@
+//! A packet as it would come in: the first one of a connection, a datagram, or one of a protocol without ports.
+
+use std::net::{IpAddr, SocketAddr};
+
+use etherparse::{IpNumber, PacketBuilder};
+use fw_common::{PortProtocol, protocol::number};
+
+/// The source port of a packet for which none is named: one of those that clients take.
+pub const EPHEMERAL: u16 = 40_000;
+/// Locally administered addresses (IEEE 802, 8.2): the verdict does not depend on them.
+const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const RECEIVER: [u8; 6] = [2, 0, 0, 0, 0, 2];
+/// Hops that the packet may still go.
+const TTL: u8 = 64;
+/// As long as the longest header of the transports that are not spelled out, DCCP's with its long sequence numbers (RFC 4340, 5.1).
+const TRANSPORT: usize = 16;
+
+/// What a packet is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A port: the first packet that goes there.
+    Port(PortProtocol, u16),
+    /// An IP protocol without ports, by number.
+    Protocol(u8),
+}
+
+/// The frame of a packet. Sender and receiver are of one family.
+#[must_use]
+pub fn frame(target: Target, from: SocketAddr, to: IpAddr) -> Vec<u8> {
+    let ethernet = PacketBuilder::ethernet2(SENDER, RECEIVER);
+    let ip = match (from.ip(), to) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
+        (from, to) => ethernet.ipv6(as_v6(from), as_v6(to), TTL),
+    };
+    let mut frame = Vec::new();
+    let written = match target {
+        Target::Port(PortProtocol::Tcp, port) => ip.tcp(from.port(), port, 1, 64_240).syn().write(&mut frame, &[]),
+        Target::Port(PortProtocol::Udp, port) => ip.udp(from.port(), port).write(&mut frame, &[]),
+        Target::Port(protocol, port) => {
+            // All of them start with the ports, and nothing else of theirs is looked at.
+            let mut header = [0; TRANSPORT];
+            header[..2].copy_from_slice(&from.port().to_be_bytes());
+            header[2..4].copy_from_slice(&port.to_be_bytes());
+            ip.write(&mut frame, IpNumber(protocol.number()), &header)
+        }
+        Target::Protocol(number::ICMP) if to.is_ipv4() => ip.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
+        Target::Protocol(number::ICMPV6) if to.is_ipv6() => ip.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
+        Target::Protocol(protocol) => ip.write(&mut frame, IpNumber(protocol), &[0; TRANSPORT]),
+    };
+    match written {
+        Ok(()) => frame,
+        Err(error) => unreachable!("memory takes a packet of a few headers that fit each other: {error}"),
+    }
+}
+
+fn as_v6(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
