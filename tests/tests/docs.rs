@@ -11,7 +11,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use fw_common::Reason;
 use fw_tests::{
-    lab::{Lab, Mode, PI4, Transport, command, netfilter::CLOSED_TARGET},
+    lab::{Lab, Mode, PI4, Transport, command, explained::write_pcap, netfilter::CLOSED_TARGET},
+    packet::eth,
     pages::{self, command_lines},
     tests,
 };
@@ -19,6 +20,7 @@ use fw_user::{
     cli::Cli,
     config::{check, parse},
     error::exit_code,
+    report::reasons,
 };
 
 tests! {
@@ -26,6 +28,7 @@ tests! {
     every_command_in_a_sentence_is_understood;
     every_reason_stands_in_the_manual_with_its_number;
     every_exit_code_stands_in_the_readme;
+    every_reason_is_explained_in_the_words_of_the_manual;
     every_json_field_stands_in_the_manual;
     the_example_of_a_file_is_one_and_has_every_key;
     removing_the_pin_by_hand_takes_the_filter_off;
@@ -67,8 +70,15 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
         return Ok(());
     }
     let scratch = tempfile::tempdir()?;
+    let capture = scratch.path().join("capture.pcap");
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
+        ["sudo", "fw-user", args @ .., "capture.pcap"] => {
+            write_pcap(&capture, &[eth().ipv4().tcp(40_000, 22).syn().build()])?;
+            let said = lab.fw(&[args, &[capture.to_str().context("a path in UTF-8")?]].concat())?;
+            ensure!(said.contains("pass  allowed"), "it says {said}");
+            Ok(())
+        }
         ["sudo", "fw-user", args @ ..] => lab.fw(args).map(|_| ()),
         ["git", "clone", "<this", "repository>", "fw", "&&", "cd", "fw"] => {
             let mut git = Command::new("git");
@@ -128,7 +138,17 @@ fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
     Ok(())
 }
 
-/// Every key that the commands print stands in backticks in the manual.
+/// What `explain` says of a reason is the row of the manual.
+fn every_reason_is_explained_in_the_words_of_the_manual() -> Result<()> {
+    let manual = fs::read_to_string(root().join("docs/reasons.md"))?.replace('`', "");
+    for &reason in Reason::ALL {
+        let advice = reasons::advice(reason).map(|advice| format!(" {advice} |")).unwrap_or_default();
+        let row = format!("| {} | {reason} | {} |{advice}", reason as u8, reasons::words(reason));
+        ensure!(manual.lines().any(|line| line.starts_with(&row)), "docs/reasons.md lacks this row: {row}");
+    }
+    Ok(())
+}
+
 fn every_exit_code_stands_in_the_readme() -> Result<()> {
     let readme = fs::read_to_string(root().join("README.md"))?;
     for (code, meaning) in exit_code::ALL {
@@ -137,6 +157,7 @@ fn every_exit_code_stands_in_the_readme() -> Result<()> {
     Ok(())
 }
 
+/// Every key that the commands print stands in backticks in the manual.
 fn every_json_field_stands_in_the_manual() -> Result<()> {
     fn keys(value: &serde_json::Value, found: &mut BTreeSet<String>) {
         match value {
@@ -161,6 +182,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         &["deny", "80", "--json"],
         &["status", "--json"],
         &["stats", "--json"],
+        &["explain", "80/tcp", "--json"],
         &["save", "--json"],
         &["check", "--json"],
         &["attach", "eth0", "--allow", "80", "--monitor", "--json"],

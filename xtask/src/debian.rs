@@ -55,6 +55,8 @@ pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" }
 
 /// A terminal whose screen can be read.
 pub(crate) const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
+/// Packets as another program captures them.
+pub(crate) const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
 
 /// Features of an interface, switched.
 pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };

@@ -15,6 +15,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod docker;
+pub mod explained;
 pub mod faults;
 pub mod filter;
 pub mod fw;
@@ -31,6 +32,7 @@ pub mod tmux;
 pub mod traffic;
 pub mod wait;
 pub mod wire;
+pub mod wire_world;
 
 use anyhow::Result;
 

@@ -30,6 +30,7 @@ pub(crate) struct Options {
 
 /// What the tests start, beside what every Debian has.
 const TOOLS: &[Tool] = &[
+const TOOLS: &[Tool] = &[
     debian::IP,
     debian::NFT,
     debian::DOCKER,
@@ -38,6 +39,7 @@ const TOOLS: &[Tool] = &[
     debian::STRACE,
     debian::BPFTOOL,
     debian::ETHTOOL,
+    debian::TCPDUMP,
     debian::SSHD,
     debian::SSH,
     debian::MMDEBSTRAP,
