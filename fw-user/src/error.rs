@@ -1,6 +1,6 @@
 //! What can go wrong, in words that name the thing and the cure, and the exit code for it.
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use fw_common::{grammar::SpecError, policy::TooManySources};
 use thiserror::Error;
@@ -338,6 +338,14 @@ pub enum Error {
         /// What it said.
         complaint: String,
     },
+    /// An address to listen on is not to be had.
+    #[error("cannot listen on {address} ({source}); {}", listen_cure(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// Something lies in our folder that no version of ours put there.
     #[error("not of fw-user's making, and left as it is: {paths}; look at it, and remove it by hand: rm -r {paths}")]
     NotOurs {
@@ -422,6 +430,15 @@ pub enum Error {
     Output(#[from] io::Error),
 }
 
+/// What to do about an address that is not to be had.
+fn listen_cure(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "another program has that port (`ss -tlnp` names it): choose one with --listen",
+        io::ErrorKind::AddrNotAvailable => "no interface has that address: choose one with --listen",
+        _ => "choose another address with --listen",
+    }
+}
+
 impl Error {
     /// A refusal by the kernel of `what`. Libraries wrap its words in their own; all of them are kept.
     pub fn kernel(what: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -494,6 +511,7 @@ impl Error {
             | Self::ProgramElsewhere { .. }
             | Self::Program { .. }
             | Self::NotOurs { .. }
+            | Self::Listen { .. }
             | Self::NotWell { .. }
             | Self::OtherAbi { .. }
             | Self::OtherBuild { .. }

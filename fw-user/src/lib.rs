@@ -13,6 +13,8 @@ pub mod error;
 pub mod interface;
 pub mod lockout;
 pub mod packet;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod placement;
 pub mod privilege;
 pub mod processes;

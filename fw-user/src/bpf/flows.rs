@@ -23,7 +23,8 @@ const STEP: usize = 16_384;
 
 /// How many times as long as a step takes nothing more is read: counting is to cost no more than half a percent of a CPU.
 const PAUSE: u32 = 200;
-/// The tables of both families.
+
+/// The tables of both families, for single look-ups.
 pub(super) struct Tables {
     pub(super) v4: FlowMap<FlowKey4>,
     pub(super) v6: FlowMap<FlowKey6>,
@@ -43,11 +44,28 @@ impl Tables {
     }
 }
 
-/// How many flows are in the tables of both families, expired ones that nothing has pushed out yet included.
+/// How many flows are in the tables, expired ones that nothing has pushed out yet included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flows {
+    /// Of IPv4.
+    pub ipv4: usize,
+    /// Of IPv6.
+    pub ipv6: usize,
+}
+
+impl Flows {
+    /// Of both.
+    #[must_use]
+    pub const fn all(self) -> usize {
+        self.ipv4 + self.ipv6
+    }
+}
+
+/// How many flows are in the tables.
 ///
 /// # Errors
-/// [`crate::Error::BadPin`].
-pub fn count(pins: &Pins) -> Result<usize> {
+/// [`Error::BadPin`].
+pub fn count(pins: &Pins) -> Result<Flows> {
     Census::take(pins).map(|census| census.flows())
 }
 
@@ -96,10 +114,10 @@ impl Census {
         Ok(())
     }
 
-    /// How many there were in both tables when each was counted through last.
+    /// How many there were when each table was counted through last.
     #[must_use]
-    pub fn flows(&self) -> usize {
-        self.flows4.flows + self.flows6.flows
+    pub fn flows(&self) -> Flows {
+        Flows { ipv4: self.flows4.flows, ipv6: self.flows6.flows }
     }
 }
 

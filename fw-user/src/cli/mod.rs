@@ -1,6 +1,9 @@
 //! The command line.
 
 pub mod explain;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+pub mod run;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -26,7 +29,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_BPFFS)]
     pub bpffs: PathBuf,
 
-    /// Folder of the files that say what may come in, NAME.toml.
+    /// Folder of the files that say what may come in, NAME.toml; for `run`, a file as well.
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub config: PathBuf,
 
@@ -68,6 +71,11 @@ pub enum Command {
     Stats(StatsArgs),
     /// Say what the filter does with a packet, why, and what to type if that is not what you want.
     Explain(explain::ExplainArgs),
+    /// Apply the files, and apply them again when they change or an interface appears, until this is ended.
+    Run(run::RunArgs),
+    /// Serve metrics for Prometheus, or write them to a file.
+    #[cfg(feature = "metrics")]
+    Metrics(metrics::MetricsArgs),
     /// Attach at every boot, before any address is configured (systemd).
     Service(ServiceArgs),
 }

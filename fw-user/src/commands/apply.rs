@@ -34,8 +34,10 @@ use crate::{
 };
 
 /// What a file says of an interface.
+#[derive(Clone)]
 pub(super) struct Wish {
-    interface: String,
+    /// The interface, by name.
+    pub(super) interface: String,
     /// The file.
     pub(super) file: PathBuf,
     settings: Settings,
@@ -55,8 +57,44 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     if !args.interfaces.is_empty() {
         interface::named(&args.interfaces).await?;
     }
-    let here = interface::all().await?;
     let deadline = trial::deadline(args.safeguards)?;
+    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
+    let Applied { outcomes, missing, .. } = apply(pins, wishes, deadline, args.dry_run, guard).await?;
+    if args.json {
+        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;
+    } else {
+        outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
+        if args.dry_run {
+            print("dry run: nothing was changed\n")?;
+        }
+    }
+    if !args.dry_run {
+        let changed = outcomes.into_iter().filter(|outcome| outcome.action != Action::None);
+        let names: Vec<String> = changed.map(|outcome| outcome.name).collect();
+        trial::wait(pins, &names, deadline, args.json).await?;
+    }
+    if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
+}
+
+/// What became of wishes.
+pub(super) struct Applied {
+    /// Of the interfaces that are there.
+    pub(super) outcomes: Vec<Outcome>,
+    /// What they were when they were looked at.
+    pub(super) interfaces: Vec<Interface>,
+    /// Those that are not there.
+    pub(super) missing: Vec<String>,
+}
+
+/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change.
+pub(super) async fn apply(
+    pins: &Pins,
+    wishes: Vec<Wish>,
+    deadline: Option<u32>,
+    dry_run: bool,
+    guard: Guard,
+) -> Result<Applied> {
+    let here = interface::all().await?;
     let find = |name: &str| here.iter().find(|interface| interface.name == name).cloned();
     let mut missing = Vec::new();
     let mut planned = Vec::new();
@@ -67,27 +105,28 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
         }
     }
     // What is compared is what changes then: nobody comes between.
-    let lock = if args.dry_run || planned.is_empty() {
+    let lock = if dry_run || planned.is_empty() {
         None
     } else {
         pins.ensure_bpffs()?;
         Some(lock(pins).await?)
     };
     let mut outcomes = Vec::new();
+    let mut interfaces = Vec::new();
     let mut changes = Vec::new();
     for (interface, Wish { interface: name, file, settings }) in planned {
         let plan = settings.plan(deadline);
         attachment::check(pins, &interface, &plan)?;
         let (action, difference) = difference(pins, &interface, &settings)?;
+        interfaces.push(interface.clone());
         if action != Action::None {
             changes.push((interface, plan));
         }
         outcomes.push(Outcome { name, file, action, difference, cut: Vec::new() });
     }
-    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
     let outlook = if changes.is_empty() {
         Outlook::default()
-    } else if args.dry_run {
+    } else if dry_run {
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
         guard.look(&changes.collect::<Result<Vec<_>>>()?).await?
     } else {
@@ -97,19 +136,7 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     for outcome in &mut outcomes {
         outcome.cut = lockout::json(&outlook, &outcome.name);
     }
-    if args.json {
-        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;
-    } else {
-        outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
-        if args.dry_run {
-            print("dry run: nothing was changed\n")?;
-        }
-    }
-    if !args.dry_run {
-        let names: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();
-        trial::wait(pins, &names, deadline, args.json).await?;
-    }
-    if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
+    Ok(Applied { outcomes, interfaces, missing })
 }
 
 /// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:

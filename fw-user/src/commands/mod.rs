@@ -11,6 +11,9 @@ mod doctor;
 mod enforce;
 mod explain;
 mod guard;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod run;
 mod save;
 mod service;
 mod stats;
@@ -18,6 +21,8 @@ mod status;
 mod trial;
 
 use std::io::Write;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     Error, Result,
@@ -52,6 +57,9 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => doctor::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
         Command::Explain(args) => explain::run(&pins, &args).await,
+        Command::Run(args) => run::run(&pins, &cli.config, &args).await,
+        #[cfg(feature = "metrics")]
+        Command::Metrics(args) => metrics::run(&pins, &cli.config, &args).await,
         Command::Service(args) => service::run(&cli.config, &args),
     }
 }
@@ -101,6 +109,11 @@ fn print(text: &str) -> Result<()> {
     has_reader(text).map(|_| ())
 }
 
+/// Complain, on standard error. What is done does not depend on whether anybody reads it.
+fn complain(text: &str) {
+    let _unused = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Print one report of many, and say whether anybody reads them still.
 fn has_reader(text: &str) -> Result<bool> {
     let mut out = std::io::stdout().lock();
@@ -108,6 +121,26 @@ fn has_reader(text: &str) -> Result<bool> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         Err(error) => Err(error.into()),
         Ok(()) => Ok(true),
+    }
+}
+
+/// The wish that this process ends: Ctrl-C on a terminal, or SIGTERM from whatever started it.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// From now on the process is not ended by these signals any more.
+    fn listen() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 

@@ -10,11 +10,36 @@ use std::{
 use super::{File, Mistake, check};
 use crate::{Error, Result};
 
+/// A file's path, and what is in it.
+pub type Text = (PathBuf, Vec<u8>);
+
 /// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder.
 ///
 /// # Errors
 /// [`Error::File`].
 pub fn read(folder: &Path) -> Result<Vec<File>> {
+    read_files(&paths(folder)?)
+}
+
+/// What is in every file of a folder, or in the one file that is called so. One that is gone is none.
+///
+/// # Errors
+/// [`Error::File`].
+pub fn texts(place: &Path) -> Result<Vec<Text>> {
+    let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
+    let mut texts = Vec::new();
+    for path in paths {
+        match fs::read(&path) {
+            Ok(text) => texts.push((path, text)),
+            // Between the listing and the reading.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(Error::File { what: "reading", path, source }),
+        }
+    }
+    Ok(texts)
+}
+
+fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source| Error::File { what: "reading", path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -30,7 +55,7 @@ pub fn read(folder: &Path) -> Result<Vec<File>> {
         }
     }
     paths.sort_unstable();
-    read_files(&paths)
+    Ok(paths)
 }
 
 /// Read these files, each by itself and against the others.
@@ -38,14 +63,23 @@ pub fn read(folder: &Path) -> Result<Vec<File>> {
 /// # Errors
 /// [`Error::File`].
 pub fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
-    let mut files = paths.iter().map(|path| read_file(path)).collect::<Result<Vec<_>>>()?;
-    check::between(&mut files);
-    Ok(files)
+    let read = |path: &PathBuf| match fs::read(path) {
+        Ok(text) => Ok((path.clone(), text)),
+        Err(source) => Err(Error::File { what: "reading", path: path.clone(), source }),
+    };
+    paths.iter().map(read).collect::<Result<_>>().map(parse)
 }
 
-fn read_file(path: &Path) -> Result<File> {
-    let bytes = fs::read(path).map_err(|source| Error::File { what: "reading", path: path.to_owned(), source })?;
-    Ok(match String::from_utf8(bytes) {
+/// Make sense of these texts, each by itself and against the others.
+#[must_use]
+pub fn parse(texts: Vec<Text>) -> Vec<File> {
+    let mut files: Vec<File> = texts.into_iter().map(|(path, text)| parse_one(&path, text)).collect();
+    check::between(&mut files);
+    files
+}
+
+fn parse_one(path: &Path, text: Vec<u8>) -> File {
+    match String::from_utf8(text) {
         Ok(text) => check::file(path, text),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
@@ -56,7 +90,7 @@ fn read_file(path: &Path) -> Result<File> {
             file.settings = None;
             file
         }
-    })
+    }
 }
 
 /// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made.

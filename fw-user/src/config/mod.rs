@@ -15,6 +15,7 @@ pub mod parse;
 use std::{
     fmt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use fw_common::policy::Policy;
@@ -81,6 +82,15 @@ impl File {
     pub fn is_for(&self, interface: &str) -> bool {
         self.interfaces.iter().any(|name| name.get_ref() == interface)
     }
+}
+
+/// How a process fares that keeps interfaces as their files say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applies {
+    /// Whether everything is as the files say.
+    pub is_good: bool,
+    /// When files were applied last, without a failure.
+    pub last_success: SystemTime,
 }
 
 /// Something wrong in a file.

@@ -129,7 +129,8 @@ impl<'a> DetailsJson<'a> {
     }
 }
 
-const fn egress_name(egress: Egress) -> &'static str {
+/// The word for what tracks replies.
+pub(crate) const fn egress_name(egress: Egress) -> &'static str {
     match egress {
         Egress::None => "none",
         Egress::Tcx => "tcx",

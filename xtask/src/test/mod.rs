@@ -30,7 +30,6 @@ pub(crate) struct Options {
 
 /// What the tests start, beside what every Debian has.
 const TOOLS: &[Tool] = &[
-const TOOLS: &[Tool] = &[
     debian::IP,
     debian::NFT,
     debian::DOCKER,

@@ -39,7 +39,7 @@ pub(super) async fn run(pins: &Pins, args: &StatsArgs) -> Result<()> {
 }
 
 fn read(pins: &Pins, args: &StatsArgs) -> Result<Vec<InterfaceStats>> {
-    let flows = flows::count(pins)?;
+    let flows = flows::count(pins)?.all();
     attached(pins, &args.interfaces)?
         .into_iter()
         .map(|name| {

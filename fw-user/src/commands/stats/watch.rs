@@ -104,7 +104,7 @@ impl<'a> Watch<'a> {
             None => Census::take(self.pins),
         };
         let (_, census) = self.census.insert((generation, census.ok()?));
-        Some(census.flows())
+        Some(census.flows().all())
     }
 }
 

@@ -1,0 +1,72 @@
+//! `fw-user metrics`: for Prometheus, at an address or in a file.
+
+use std::{fs, io, path::Path};
+
+use tokio::sync::watch;
+
+use super::{Stop, complain, print};
+use crate::{
+    Error, Result,
+    bpf::pins::Pins,
+    cli::metrics::MetricsArgs,
+    config::{Applies, folder},
+    metrics::{
+        exposition::{self, Format},
+        reading::Source,
+        server::Server,
+    },
+    privilege,
+};
+
+pub(super) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Result<()> {
+    privilege::check()?;
+    let source = source(pins, config, None);
+    let mut stop = Stop::listen()?;
+    let Some(path) = &args.textfile else {
+        let server = Server::bind(args.listen).await?;
+        announce(&server)?;
+        print("Ctrl-C ends this, not the filter\n")?;
+        return tokio::select! {
+            never = server.serve(source) => match never {},
+            () = stop.wait() => Ok(()),
+        };
+    };
+    let Some(interval) = args.interval else { return write(&source, path).await };
+    let mut ticks = tokio::time::interval(interval);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => write(&source, path).await?,
+            () = stop.wait() => return Ok(()),
+        }
+    }
+}
+
+/// Where the metrics of this machine come from.
+pub(super) fn source(pins: &Pins, config: &Path, applies: Option<watch::Receiver<Applies>>) -> Source {
+    Source { pins: pins.clone(), config: config.to_owned(), applies }
+}
+
+/// Say where the metrics are, and who else may read them.
+pub(super) fn announce(server: &Server) -> Result<()> {
+    let address = server.address();
+    print(&format!("metrics are at http://{address}/metrics\n"))?;
+    if !address.ip().is_loopback() {
+        complain(&format!(
+            "note: that is not loopback, and nobody is asked for a password; the filter lets in whom you name: fw-user allow \
+             {}/tcp@192.168.1.5",
+            address.port()
+        ));
+    }
+    Ok(())
+}
+
+/// In place of the old file at once, so that whoever reads it finds one of the two, whole.
+async fn write(source: &Source, path: &Path) -> Result<()> {
+    let text = exposition::encode(source.read().await?, Format::Prometheus)?;
+    let failed = |source| Error::File { what: "writing", path: path.to_owned(), source };
+    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A folder that nobody reads helps nobody.
+    fs::metadata(folder).map_err(failed)?;
+    folder::write(&folder.join(name), &text)
+}
