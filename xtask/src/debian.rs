@@ -57,6 +57,10 @@ pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" }
 pub(crate) const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
 /// Packets as another program captures them.
 pub(crate) const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
+/// What reads the metrics, and checks alerts.
+pub(crate) const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
+/// Puts files on machines.
+pub(crate) const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
 
 /// Features of an interface, switched.
 pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
@@ -108,7 +112,9 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
         bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
     }
     if Path::new("/run/systemd/system").exists() {
-        for (package, service) in [(DOCKER.package, "docker"), (SSHD.package, "ssh")] {
+        for (package, service) in
+            [(DOCKER.package, "docker"), (SSHD.package, "ssh"), (PROMETHEUS.package, "prometheus")]
+        {
             if missing.contains(&package) {
                 eprintln!(
                     "{package} starts its service when it is installed; `systemctl disable --now {service}` stops it again"

@@ -135,7 +135,7 @@ fn format(headers: &HeaderMap) -> Format {
     let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(MediaTypeList::new);
     let wants = named.filter_map(std::result::Result::ok).any(|media| {
         let is_refused = media.get_param(names::Q).is_some_and(|weight| weight.as_str().parse() == Ok(0.0));
-        media.ty == names::APPLICATION && media.subty.as_str() == "openmetrics-text" && !is_refused
+        media.ty == names::APPLICATION && media.subty.as_str().eq_ignore_ascii_case("openmetrics-text") && !is_refused
     });
     if wants { Format::OpenMetrics } else { Format::Prometheus }
 }

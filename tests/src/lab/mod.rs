@@ -11,6 +11,7 @@
 //! [`Lab`], also when a test panics.
 
 pub mod address;
+pub mod background;
 pub mod client;
 pub mod command;
 pub mod config;
@@ -19,6 +20,7 @@ pub mod explained;
 pub mod faults;
 pub mod filter;
 pub mod fw;
+pub mod http;
 pub mod namespace;
 pub mod netfilter;
 pub mod process;

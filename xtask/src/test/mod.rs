@@ -48,6 +48,8 @@ const TOOLS: &[Tool] = &[
     debian::MAN,
     debian::SHELLCHECK,
     debian::TMUX,
+    debian::PROMETHEUS,
+    debian::ANSIBLE,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {

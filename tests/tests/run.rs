@@ -1,0 +1,322 @@
+//! `run`: the files are in force as long as it goes on, and the filter needs nobody to go on.
+
+use std::{
+    fs, io,
+    os::unix::{fs::symlink, net::UnixDatagram, process::ExitStatusExt},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{
+        Lab, PI4, Transport,
+        background::Background,
+        ssh::{EVERYWHERE, Sshd},
+        wait::{self, PATIENCE},
+    },
+    tests,
+};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+
+tests! {
+    what_the_file_says_is_in_force_once_it_is_ready;
+    a_changed_file_is_applied_and_one_that_replaces_it_too;
+    a_configmap_that_is_swapped_is_applied;
+    mistakes_and_missing_files_leave_the_old_rules_in_force;
+    a_file_that_loses_its_interface_leaves_the_filter_on;
+    an_interface_that_comes_or_comes_back_is_closed;
+    an_interface_that_comes_is_closed_while_another_cannot_be;
+    a_change_by_hand_lasts_until_the_next_hangup;
+    at_the_end_the_filter_stays_or_goes_as_asked;
+    a_run_that_is_killed_leaves_the_filter_on;
+    a_file_that_would_cut_sshd_is_not_applied_unless_forced;
+    what_apply_refuses_at_the_start_ends_it_and_changes_nothing;
+    the_watchdog_hears_of_it_and_stops_hearing_when_it_hangs;
+}
+
+/// What systemd would be told.
+struct Supervisor {
+    socket: UnixDatagram,
+    folder: TempDir,
+}
+
+impl Supervisor {
+    fn new() -> Result<Self> {
+        let folder = TempDir::with_prefix("fw-lab-notify-")?;
+        let socket = UnixDatagram::bind(folder.path().join("socket"))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self { socket, folder })
+    }
+
+    /// Start `fw-user run`, with more arguments and variables.
+    fn start(&self, lab: &Lab, args: &[&str], variables: &[(&str, &str)]) -> Result<Background> {
+        let mut command = lab.fw.command(&lab.pi, [&["run", "--listen", "off"], args].concat());
+        command.env("NOTIFY_SOCKET", self.folder.path().join("socket")).envs(variables.iter().copied());
+        Background::start(&mut command)
+    }
+
+    fn next(&self) -> io::Result<String> {
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer)?;
+        Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
+    /// Wait for a message that has this line.
+    fn hears(&self, line: &str) -> Result<()> {
+        let mut heard = Vec::new();
+        loop {
+            let message = self.next().with_context(|| format!("{line} was not heard, only {heard:?}"))?;
+            if message.lines().any(|said| said.starts_with(line)) {
+                return Ok(());
+            }
+            heard.push(message);
+        }
+    }
+}
+
+/// A run that is ready, and its supervisor.
+fn ready(lab: &Lab, args: &[&str]) -> Result<(Background, Supervisor)> {
+    let supervisor = Supervisor::new()?;
+    let run = supervisor.start(lab, args, &[])?;
+    supervisor.hears("READY=1").with_context(|| format!("it said {:?}", run.said()))?;
+    Ok((run, supervisor))
+}
+
+/// The rules that are in force, as `status` writes them.
+fn allowed(lab: &Lab, interface: &str) -> Result<Vec<String>> {
+    let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
+    let interfaces = status["interfaces"].as_array().context("a list")?;
+    let of_name = interfaces.iter().find(|entry| entry["name"] == interface && entry["state"] == "active");
+    let rules = of_name.map(|entry| entry["allow"].as_array().cloned().unwrap_or_default()).unwrap_or_default();
+    Ok(rules.iter().filter_map(|rule| rule.as_str().map(ToOwned::to_owned)).collect())
+}
+
+/// Wait until exactly these rules are in force.
+fn await_rules(lab: &Lab, interface: &str, rules: &[&str]) -> Result<()> {
+    wait::until(format!("{rules:?} on {interface}"), || Ok((allowed(lab, interface)? == rules).then_some(())))
+}
+
+fn what_the_file_says_is_in_force_once_it_is_ready() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let (open, closed) = (lab.pi.serve_tcp(443)?, lab.pi.serve_tcp(8080)?);
+    lab.lan.reaches(&closed, Transport::Tcp, PI4, 8080)?;
+    lab.write_file("eth0", "allow = [\"443/tcp\"]")?;
+    lab.write_file("eth7", "allow = [\"22\"]")?;
+    let (mut run, supervisor) = ready(&lab, &[])?;
+    lab.is_closed(&closed, Transport::Tcp, PI4, 8080)?;
+    lab.lan.reaches(&open, Transport::Tcp, PI4, 443)?;
+    run.await_said("eth0  attach, as ")?;
+    run.await_said("eth7  is not here")?;
+    supervisor.hears("STATUS=as the files say: eth0")
+}
+
+/// As the issue writes it, `run --config FILE`: an editor writes a new file in the place of the old one.
+fn a_changed_file_is_applied_and_one_that_replaces_it_too() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    // Another file beside it is not its concern.
+    lab.write_file("eth1", "allow = [\"nonsense\"]")?;
+    let file = lab.file("eth0");
+    let (mut run, _supervisor) = ready(&lab, &["--config", file.to_str().context("UTF-8")?])?;
+    assert_eq!(allowed(&lab, "eth0")?, ["22/tcp"]);
+    lab.write_file("eth0", "allow = [\"22/tcp\", \"80/tcp\"]")?;
+    await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])?;
+    run.await_said("eth0  change, as ")?;
+    let other = lab.fw.config().join("eth0.toml~");
+    fs::write(&other, "allow = [\"22/tcp\", \"81/tcp\"]")?;
+    fs::rename(&other, &file)?;
+    await_rules(&lab, "eth0", &["22/tcp", "81/tcp"])
+}
+
+/// The kubelet swaps the symbolic link `..data`; the path of the file, and the link that is the file, never change.
+fn a_configmap_that_is_swapped_is_applied() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let folder = lab.fw.config().to_owned();
+    let publish = |version: &str, text: &str| -> Result<()> {
+        fs::create_dir(folder.join(version))?;
+        fs::write(folder.join(version).join("node.toml"), text)?;
+        symlink(version, folder.join("..data_tmp"))?;
+        Ok(fs::rename(folder.join("..data_tmp"), folder.join("..data"))?)
+    };
+    publish("..2026_01", "interfaces = [\"eth0\"]\nallow = [\"22/tcp\"]")?;
+    symlink("..data/node.toml", folder.join("node.toml"))?;
+    let _run = ready(&lab, &[])?;
+    assert_eq!(allowed(&lab, "eth0")?, ["22/tcp"]);
+    publish("..2026_02", "interfaces = [\"eth0\"]\nallow = [\"22/tcp\", \"9000/udp\"]")?;
+    fs::remove_dir_all(folder.join("..2026_01"))?;
+    await_rules(&lab, "eth0", &["22/tcp", "9000/udp"])
+}
+
+fn mistakes_and_missing_files_leave_the_old_rules_in_force() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let (mut run, supervisor) = ready(&lab, &[])?;
+    let before = lab.active("eth0")?;
+    lab.write_file("eth0", "allow = [\n  \"22/tcp\",\n  \"70000\",\n]\nmonitr = true")?;
+    let said = run.await_said("what is in force stays")?;
+    for words in ["2 mistakes", "eth0.toml:3:3: `70000`", "eth0.toml:5:1: there is no key `monitr`"] {
+        ensure!(said.contains(words), "{words}: {said}");
+    }
+    supervisor.hears("STATUS=what is in force stays: 2 mistakes")?;
+    fs::remove_file(lab.file("eth0"))?;
+    run.await_said("there is no file in")?;
+    assert_eq!(lab.active("eth0")?, before, "nothing was written");
+    lab.write_file("eth0", "allow = [\"22/tcp\", \"80/tcp\"]")?;
+    await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])?;
+    supervisor.hears("STATUS=as the files say: eth0")
+}
+
+fn a_file_that_loses_its_interface_leaves_the_filter_on() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    lab.write_file("eth1", "allow = [\"22/tcp\"]")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    fs::remove_file(lab.file("eth1"))?;
+    run.await_said("eth1  has no file any more; its filter stays until `fw-user detach eth1`")?;
+    assert_eq!(allowed(&lab, "eth1")?, ["22/tcp"]);
+    Ok(())
+}
+
+/// A USB adapter: it comes later, is pulled out, and comes back as another interface of the same name.
+fn an_interface_that_comes_or_comes_back_is_closed() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("lan", "interfaces = [\"eth0\", \"usb0\"]\nallow = [\"22/tcp\"]")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    run.await_said("usb0  is not here")?;
+    lab.pi.run("ip link add usb0 type veth peer name other")?;
+    await_rules(&lab, "usb0", &["22/tcp"])?;
+    // By hand, and on the other interface: plugging something in takes nothing back.
+    lab.fw(&["allow", "--interface", "eth0", "8080/tcp"])?;
+    lab.pi.run("ip link delete usb0")?;
+    run.await_said("usb0  is gone")?;
+    lab.pi.run("ip link add usb0 type veth peer name other")?;
+    await_rules(&lab, "usb0", &["22/tcp"])?;
+    assert_eq!(allowed(&lab, "eth0")?, ["22/tcp", "8080/tcp"]);
+    Ok(())
+}
+
+/// All of the files' interfaces change or none, but one that comes meanwhile is not left open for that.
+fn an_interface_that_comes_is_closed_while_another_cannot_be() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("lan", "interfaces = [\"eth0\", \"usb0\"]\nallow = [\"22/tcp\"]")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    // Nothing can be applied to it while a change waits to be confirmed.
+    lab.fw(&["allow", "--interface", "eth0", "8080/tcp", "--confirm", "600"])?;
+    lab.write_file("lan", "interfaces = [\"eth0\", \"usb0\"]\nallow = [\"22/tcp\", \"80/tcp\"]")?;
+    run.await_said("waits to be confirmed")?;
+    lab.pi.run("ip link add usb0 type veth peer name other")?;
+    await_rules(&lab, "usb0", &["22/tcp", "80/tcp"])?;
+    assert_eq!(allowed(&lab, "eth0")?, ["22/tcp", "8080/tcp"]);
+    // It is tried again by itself.
+    lab.fw(&["confirm"])?;
+    await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])
+}
+
+fn a_change_by_hand_lasts_until_the_next_hangup() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let (run, supervisor) = ready(&lab, &[])?;
+    lab.fw(&["allow", "8080/tcp"])?;
+    run.process.signal(Signal::SIGHUP)?;
+    supervisor.hears("RELOADING=1")?;
+    supervisor.hears("READY=1")?;
+    assert_eq!(allowed(&lab, "eth0")?, ["22/tcp"]);
+    Ok(())
+}
+
+fn at_the_end_the_filter_stays_or_goes_as_asked() -> Result<()> {
+    for (signal, args, stays) in [
+        (Signal::SIGTERM, &[][..], true),
+        (Signal::SIGINT, &["--on-exit", "stay"], true),
+        (Signal::SIGTERM, &["--on-exit", "detach"], false),
+        (Signal::SIGINT, &["--on-exit", "detach"], false),
+    ] {
+        let lab = Lab::without_containers()?;
+        lab.write_file("lan", "interfaces = [\"eth0\", \"eth7\"]\nallow = [\"22/tcp\"]")?;
+        let (mut run, supervisor) = ready(&lab, args)?;
+        let status = run.end(signal)?;
+        ensure!(status.success(), "{signal} {args:?}: {status}, {}", run.said()?);
+        supervisor.hears("STOPPING=1")?;
+        let left: &[&str] = if stays { &["22/tcp"] } else { &[] };
+        assert_eq!(allowed(&lab, "eth0")?, left, "{signal} {args:?}");
+        assert_eq!(run.said()?.contains("eth0  detached"), !stays, "{signal} {args:?}: {}", run.said()?);
+        lab.fw(&["detach", "--all"])?;
+        lab.nothing_is_left_behind()?;
+    }
+    Ok(())
+}
+
+fn a_run_that_is_killed_leaves_the_filter_on() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let server = lab.pi.serve_tcp(8080)?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let (mut run, _supervisor) = ready(&lab, &["--on-exit", "detach"])?;
+    assert_eq!(run.end(Signal::SIGKILL)?.signal(), Some(Signal::SIGKILL as i32));
+    lab.is_closed(&server, Transport::Tcp, PI4, 8080)?;
+    // The next one takes over what is there, without writing anything.
+    let before = lab.active("eth0")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    run.await_said("nothing to do")?;
+    assert_eq!(lab.active("eth0")?, before);
+    Ok(())
+}
+
+fn a_file_that_would_cut_sshd_is_not_applied_unless_forced() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _sshd = Sshd::start(&lab.pi, &EVERYWHERE, 2222)?;
+    lab.write_file("eth0", "allow = [\"2222/tcp\"]")?;
+    let (mut run, supervisor) = ready(&lab, &[])?;
+    lab.write_file("eth0", "allow = [\"80/tcp\"]")?;
+    let said = run.await_said("lock you out")?;
+    ensure!(said.contains("2222/tcp") && said.contains("sshd"), "{said}");
+    supervisor.hears("STATUS=what is in force stays: ")?;
+    assert_eq!(allowed(&lab, "eth0")?, ["2222/tcp"]);
+    run.end(Signal::SIGTERM)?;
+    let (_run, _supervisor) = ready(&lab, &["--force"])?;
+    assert_eq!(allowed(&lab, "eth0")?, ["80/tcp"]);
+    Ok(())
+}
+
+fn what_apply_refuses_at_the_start_ends_it_and_changes_nothing() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.refuses(&["run", "--listen", "off"], FAILED, &["there is no file"])?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]\nmonitr = true")?;
+    lab.refuses(&["run", "--listen", "off"], USAGE, &["eth0.toml:2:1", "monitr"])?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    lab.refuses(&["run", "--listen", "localhost"], USAGE, &["--listen", "ADDRESS:PORT, or off"])?;
+    lab.refuses(&["run", "--on-exit", "panic"], USAGE, &["stay", "detach"])?;
+    let taken = lab.pi.enter(|| std::net::TcpListener::bind("127.0.0.1:9843"))?;
+    lab.refuses(&["run"], FAILED, &["127.0.0.1:9843", "another program has that port", "--listen"])?;
+    drop(taken);
+    Ok(())
+}
+
+/// Without the word of it, systemd would start it anew.
+fn the_watchdog_hears_of_it_and_stops_hearing_when_it_hangs() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let supervisor = Supervisor::new()?;
+    let run = supervisor.start(&lab, &[], &[("WATCHDOG_USEC", "400000")])?;
+    supervisor.hears("READY=1")?;
+    for _ in 0..3 {
+        supervisor.hears("WATCHDOG=1")?;
+    }
+    run.process.signal(Signal::SIGSTOP)?;
+    // What was said before it stopped, and then nothing for much longer than the watchdog waits.
+    supervisor.socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let silence = wait::until("silence", || match supervisor.next() {
+        Ok(_) => Ok(None),
+        Err(error) => Ok(Some(error.kind())),
+    })?;
+    assert_eq!(silence, io::ErrorKind::WouldBlock);
+    run.process.signal(Signal::SIGCONT)?;
+    supervisor.hears("WATCHDOG=1")
+}
