@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{Read, Seek},
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -71,6 +71,8 @@ impl<'a> Docker<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
+        // What builds without a builder of its own, which Debian packages apart.
+        command.env("DOCKER_BUILDKIT", "0");
         command.arg("--host").arg(format!("unix://{}", self.folder.path().join("socket").display()));
         command
     }
@@ -134,12 +136,21 @@ impl<'a> Docker<'a> {
     }
 
     fn make_image(&self) -> Result<()> {
+        self.import("/bin".as_ref(), "busybox", IMAGE, &[])
+    }
+
+    /// Make an image of what is called so in a folder, with changes as in a `Dockerfile`: `ENV PATH=/bin`.
+    ///
+    /// # Errors
+    /// tar's, or the daemon's.
+    pub fn import(&self, folder: &Path, name: &str, image: &str, changes: &[&str]) -> Result<()> {
         let mut tar = Command::new("tar");
-        tar.args(["--create", "--directory", "/bin", "busybox"]).stdout(Stdio::piped());
+        tar.args(["--create", "--directory"]).arg(folder).arg(name).stdout(Stdio::piped());
         let mut tar = tar.spawn()?;
         let archive = tar.stdout.take().context("standard output was asked to be a pipe")?;
         let mut import = self.command();
-        let imported = import.args(["import", "-", IMAGE]).stdin(archive).output()?;
+        import.arg("import").args(changes.iter().flat_map(|change| ["--change", change])).args(["-", image]);
+        let imported = import.stdin(archive).output()?;
         ensure!(imported.status.success(), "docker import: {}", String::from_utf8_lossy(&imported.stderr));
         ensure!(tar.wait()?.success(), "tar failed");
         Ok(())
