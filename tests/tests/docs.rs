@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use fw_common::Reason;
 use fw_tests::{
-    lab::{Lab, Mode, PI4, Transport, command, explained::write_pcap, netfilter::CLOSED_TARGET},
+    lab::{Lab, Mode, PI4, Transport, command, explained::write_pcap, netfilter::CLOSED_TARGET, skip, wait},
     packet::eth,
     pages::{self, command_lines},
     tests,
@@ -22,6 +22,7 @@ use fw_user::{
     error::exit_code,
     report::reasons,
 };
+use nix::sys::signal::Signal;
 
 tests! {
     every_command_block_works_as_it_stands;
@@ -79,6 +80,16 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
             ensure!(said.contains("pass  allowed"), "it says {said}");
             Ok(())
         }
+        ["sudo", "fw-user", args @ ..] if ["run", "metrics"].contains(&args[0]) => {
+            run_a_while(lab, args, scratch.path())
+        }
+        ["ansible-playbook", args @ ..] => {
+            skip::need("ansible-playbook", "ansible-core")?;
+            let mut play = Command::new("ansible-playbook");
+            play.args(args).current_dir(root()).env("HOME", scratch.path()).env("LC_ALL", "C.UTF-8");
+            command::run(&mut play).map(|_| ())
+        }
+        ["sudo", "docker", verb, ..] if container_test()?.contains(&format!("manual(\"{verb}\")")) => Ok(()),
         ["sudo", "fw-user", args @ ..] => lab.fw(args).map(|_| ()),
         ["git", "clone", "<this", "repository>", "fw", "&&", "cd", "fw"] => {
             let mut git = Command::new("git");
@@ -102,6 +113,37 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
         }
         _ => bail!("no test runs this command"),
     }
+}
+
+/// What goes on until somebody ends it has to say that it is at work, and to end well. The folders are the lab's.
+fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
+    let textfile = scratch.join("fw.prom");
+    let here = |word: &&str| {
+        word.replace("/etc/fw-user", &lab.fw.config().display().to_string())
+            .replace("/var/lib/prometheus/node-exporter/fw.prom", &textfile.display().to_string())
+    };
+    let args: Vec<String> = args.iter().map(here).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let writes = args.contains(&"--textfile");
+    if writes && !args.contains(&"--interval") {
+        lab.fw(&args)?;
+        ensure!(fs::read_to_string(textfile)?.contains("fw_up{interface=\"eth0\"} 1\n"), "the file lacks the filter");
+        return Ok(());
+    }
+    let mut running = lab.fw_background(&args)?;
+    if writes {
+        wait::until("the file", || Ok(textfile.exists().then_some(())))?;
+    } else {
+        running.await_said(if args[0] == "run" { "eth0  " } else { "Ctrl-C ends this, not the filter" })?;
+    }
+    let status = running.end(Signal::SIGINT)?;
+    ensure!(status.success(), "{status}: {}", running.said()?);
+    Ok(())
+}
+
+/// The test that takes the manual's Docker commands, and runs them.
+fn container_test() -> Result<String> {
+    Ok(fs::read_to_string(root().join("tests/tests/container.rs"))?)
 }
 
 /// Spans between single backticks that start with the command's name.
@@ -239,9 +281,10 @@ fn removing_the_pin_by_hand_takes_the_filter_off() -> Result<()> {
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)?;
     fs::remove_file(lab.fw.bpffs().join(pin))?;
     // The kernel takes its time over a link that only the pin held.
-    fw_tests::lab::wait::until("the filter is off", || {
-        Ok((!lab.pi.run("ip -details link show eth0")?.contains("xdp")).then_some(()))
-    })?;
+    wait::until(
+        "the filter is off",
+        || Ok((!lab.pi.run("ip -details link show eth0")?.contains("xdp")).then_some(())),
+    )?;
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
     // What is left is recognized, and goes.
     lab.fw(&["detach", "--all"])?;

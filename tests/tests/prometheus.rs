@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A Prometheus that has just started takes its time over the first scrapes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 tests! {
     prometheus_scrapes_the_endpoint_and_another_one_federates_it;
