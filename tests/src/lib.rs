@@ -1,7 +1,7 @@
 //! Packet builders, the case table and the lab.
 
 pub mod cases;
-
+pub mod deb;
 pub mod kernel;
 pub mod lab;
 pub mod model;

@@ -84,6 +84,10 @@ pub(crate) const LIBC_ARMHF: Tool =
 pub(crate) const LINTIAN: Tool = Tool { program: "lintian", package: "lintian" };
 /// Shows manual pages, and complains about them.
 pub(crate) const MAN: Tool = Tool { program: "man", package: "man-db" };
+/// A shell that completions are made for.
+pub(crate) const ZSH: Tool = Tool { program: "zsh", package: "zsh" };
+/// Another.
+pub(crate) const FISH: Tool = Tool { program: "fish", package: "fish" };
 /// Judges shell scripts.
 pub(crate) const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
 

@@ -104,7 +104,10 @@ impl Image {
 }
 
 /// Where images and disks are kept.
-pub(super) fn folder() -> Result<PathBuf> {
+///
+/// # Errors
+/// It cannot be made.
+pub fn folder() -> Result<PathBuf> {
     let target = env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
     let folder = target.join("vm");

@@ -50,6 +50,8 @@ const TOOLS: &[Tool] = &[
     debian::TMUX,
     debian::PROMETHEUS,
     debian::ANSIBLE,
+    debian::ZSH,
+    debian::FISH,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
