@@ -25,10 +25,7 @@ pub const NATIVE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "am
 /// # Errors
 /// What it says.
 pub fn packages() -> Result<&'static [PathBuf]> {
-    static PACKAGES: LazyLock<Result<Vec<PathBuf>>> = LazyLock::new(|| {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        listed(&tree(), cargo.args(["xtask", "dist"]).current_dir(tree()))
-    });
+    static PACKAGES: LazyLock<Result<Vec<PathBuf>>> = LazyLock::new(|| dist(&[]));
     PACKAGES.as_deref().map_err(|error| anyhow!("{error:#}"))
 }
 
@@ -40,6 +37,19 @@ pub fn native() -> Result<&'static Path> {
     let mut packages = packages()?.iter();
     let found = packages.find(|package| package.to_string_lossy().ends_with(&format!("_{NATIVE}.deb")));
     Ok(found.with_context(|| format!("there is no package for {NATIVE}"))?)
+}
+
+/// Make the package for this machine alone. Not for a test beside others that use [`packages`].
+///
+/// # Errors
+/// As [`packages`].
+pub fn only_native() -> Result<PathBuf> {
+    dist(&["--arch", NATIVE])?.pop().context("it names no package")
+}
+
+fn dist(args: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    listed(&tree(), cargo.args(["xtask", "dist"]).args(args).current_dir(tree()))
 }
 
 /// The package for this machine, made once more of a copy of the source in `folder`.

@@ -39,25 +39,10 @@ fn install(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// How many datagrams reached a port since the guest booted.
-fn heard(machine: &mut Machine, port: u16) -> Result<u64> {
-    let count = machine.run(&format!("wc -l < /run/heard-{port}"))?;
-    count.trim().parse().with_context(|| format!("wc says {count}"))
-}
-
-/// What the listeners hear while a good many datagrams come to the open port: whether one comes to the other.
-fn is_closed(machine: &mut Machine) -> Result<bool> {
-    let (open, closed) = (heard(machine, peer::OPEN)?, heard(machine, peer::CLOSED)?);
-    wait::within(PATIENCE, "datagrams at the open port", || {
-        Ok((heard(machine, peer::OPEN)? > open + 100).then_some(()))
-    })?;
-    Ok(heard(machine, peer::CLOSED)? == closed)
-}
-
 /// The filter was there before the network, and nothing got past it.
 fn check_boot(machine: &mut Machine) -> Result<()> {
-    ensure!(is_closed(machine)?, "datagrams come in at a closed port");
-    let early = heard(machine, peer::CLOSED)?;
+    ensure!(machine.is_closed()?, "datagrams come in at a closed port");
+    let early = machine.heard(peer::CLOSED)?;
     ensure!(early == 0, "{early} datagrams came in before the filter");
     let before = machine.run("cat /run/before-network")?;
     ensure!(before.contains("prog/xdp") && !before.contains("inet "), "just before the network starts: {before}");
@@ -67,7 +52,7 @@ fn check_boot(machine: &mut Machine) -> Result<()> {
     }
     let jobs = machine.run("systemctl list-jobs --no-legend")?;
     ensure!(jobs.is_empty(), "the boot is not over: {jobs}");
-    is_running(machine)?;
+    machine.is_running()?;
     let mut seconds = |unit: &str, property: &str| -> Result<f64> {
         let said = machine.run(&format!("systemctl show --property={property} --value {unit}"))?;
         Ok(said.trim().parse::<f64>()? / 1e6)
@@ -82,46 +67,30 @@ fn check_boot(machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// The boot is over and no unit failed.
-fn is_running(machine: &mut Machine) -> Result<()> {
-    let failed = machine.run("systemctl --failed --no-legend --plain")?;
-    ensure!(failed.is_empty(), "failed: {failed}{}", machine.run("journalctl --boot --no-pager --unit 'fw-user*'")?);
-    let system = machine.run("systemctl is-system-running")?;
-    ensure!(system.trim() == "running", "the system is {system}");
-    Ok(())
-}
-
-/// What went wrong, and what the guest noted meanwhile.
-fn with_journal(machine: &mut Machine, result: Result<()>) -> Result<()> {
-    let Err(error) = result else { return Ok(()) };
-    let journal = machine.run("journalctl --boot --no-pager --output=short-monotonic")?;
-    Err(error.context(journal))
-}
-
 fn a_closed_port_is_closed_from_boot_to_boot() -> Result<()> {
     let peer = Peer::new()?;
     let disk = Disk::new()?;
     let mut machine = Machine::boot(&disk, &peer, "")?;
-    ensure!(!is_closed(&mut machine)?, "without the service nothing comes in at the port that it is to close");
+    ensure!(!machine.is_closed()?, "without the service nothing comes in at the port that it is to close");
     install(&mut machine)?;
     for boot in ["the first", "the second"] {
         machine.reboot()?;
         let checked = check_boot(&mut machine);
-        with_journal(&mut machine, checked).with_context(|| format!("{boot} boot with the service"))?;
+        machine.with_journal(checked).with_context(|| format!("{boot} boot with the service"))?;
     }
     for _ in 0..3 {
         let plugged = pull_and_plug(&mut machine);
-        with_journal(&mut machine, plugged).context("after the interface was gone")?;
+        machine.with_journal(plugged).context("after the interface was gone")?;
     }
 
     machine.run("systemctl stop fw-user@eth0")?;
-    ensure!(!is_closed(&mut machine)?, "stopping the service opens nothing");
+    ensure!(!machine.is_closed()?, "stopping the service opens nothing");
     machine.run("systemctl start fw-user@eth0")?;
-    ensure!(is_closed(&mut machine)?, "starting the service closes nothing");
+    ensure!(machine.is_closed()?, "starting the service closes nothing");
 
     for file in ["/etc/fw-user/off", "/boot/fw-user.off", "/boot/firmware/fw-user.off"] {
         machine.run(&format!("install -D /dev/null {file}; systemctl restart fw-user@eth0"))?;
-        ensure!(!is_closed(&mut machine)?, "{file} does not keep the filter off");
+        ensure!(!machine.is_closed()?, "{file} does not keep the filter off");
         machine.run(&format!("rm {file}"))?;
     }
 
@@ -138,7 +107,7 @@ fn a_closed_port_is_closed_from_boot_to_boot() -> Result<()> {
 
 /// The driver lets go of the network card, and takes it again.
 fn pull_and_plug(machine: &mut Machine) -> Result<()> {
-    let before = heard(machine, peer::CLOSED)?;
+    let before = machine.heard(peer::CLOSED)?;
     let driver = "/sys/bus/virtio/drivers/virtio_net";
     let device = machine.run("basename $(readlink /sys/class/net/eth0/device)")?;
     machine.run(&format!("echo {} > {driver}/unbind", device.trim()))?;
@@ -149,8 +118,8 @@ fn pull_and_plug(machine: &mut Machine) -> Result<()> {
     wait::within(PATIENCE, "the new interface to have its address", || {
         Ok(machine.try_run("ip address show eth0")?.0.contains("inet ").then_some(()))
     })?;
-    ensure!(is_closed(machine)?, "the new interface has no filter");
-    let slipped = heard(machine, peer::CLOSED)? - before;
+    ensure!(machine.is_closed()?, "the new interface has no filter");
+    let slipped = machine.heard(peer::CLOSED)? - before;
     ensure!(slipped == 0, "{slipped} datagrams came in at the new interface before its filter");
     Ok(())
 }
@@ -168,7 +137,7 @@ fn a_mistake_is_loud(machine: &mut Machine) -> Result<()> {
     let journal = machine.run("journalctl --boot --no-pager --unit fw-user@eth0")?;
     ensure!(journal.contains("/etc/fw-user/eth0.toml:1:1: "), "{journal}");
     ensure!(machine.console().contains("/etc/fw-user/eth0.toml:1:1: "), "{}", machine.console());
-    ensure!(!is_closed(machine)?, "without a file that can be read nothing is closed");
+    ensure!(!machine.is_closed()?, "without a file that can be read nothing is closed");
     let (said, code) = machine.try_run("fw-user service install eth0")?;
     ensure!(code == 2 && said.contains("/etc/fw-user/eth0.toml:1:1: "), "{code}, {said}");
     Ok(())
@@ -181,14 +150,14 @@ fn the_way_back_with_nothing_but_the_boot_medium() -> Result<()> {
     let mut machine = Machine::boot(&disk, &peer, "fw-user=off")?;
     install(&mut machine)?;
     machine.reboot()?;
-    ensure!(!is_closed(&mut machine)?, "fw-user=off does not keep the filter off");
+    ensure!(!machine.is_closed()?, "fw-user=off does not keep the filter off");
     let state = machine.try_run("systemctl is-active fw-user@eth0 fw-user@eth1")?.0;
     ensure!(state == "inactive\ninactive\n", "{state}");
     machine.run("systemctl start fw-user@eth0")?;
-    ensure!(!is_closed(&mut machine)?, "a start by hand attaches in spite of fw-user=off");
-    is_running(&mut machine)?;
+    ensure!(!machine.is_closed()?, "a start by hand attaches in spite of fw-user=off");
+    machine.is_running()?;
     // By hand it works.
     machine.run("fw-user apply eth0")?;
-    ensure!(is_closed(&mut machine)?, "fw-user apply closes nothing");
+    ensure!(machine.is_closed()?, "fw-user apply closes nothing");
     Ok(())
 }

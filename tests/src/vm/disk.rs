@@ -34,6 +34,14 @@ impl Disk {
     /// # Errors
     /// What [`Image::provide`] and `mke2fs` say.
     pub fn new() -> Result<Self> {
+        Self::with(&[])
+    }
+
+    /// The same, with copies of files in its root folder.
+    ///
+    /// # Errors
+    /// As [`Disk::new`], or one cannot be read.
+    pub fn with(files: &[&Path]) -> Result<Self> {
         let image = Image::provide()?;
         let turn = File::create(image::folder()?.join("turn"))?;
         turn.lock()?;
@@ -58,6 +66,10 @@ impl Disk {
         tree.want("sysinit.target", "probe.service", "../probe.service")?;
         for port in [super::peer::CLOSED, super::peer::OPEN] {
             tree.want("sysinit.target", &format!("listener@{port}.service"), "../listener@.service")?;
+        }
+        for file in files {
+            let name = file.file_name().context("a file has a name")?.to_string_lossy();
+            tree.write(&name, &fs::read(file).with_context(|| format!("cannot read {}", file.display()))?, 0o644)?;
         }
         let disk = Self { home, image, _turn: turn };
         let mut mke2fs = Command::new("mke2fs");

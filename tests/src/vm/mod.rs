@@ -6,6 +6,7 @@ pub mod disk;
 pub mod image;
 pub mod machine;
 pub mod peer;
+mod watch;
 
 use std::time::Duration;
 

@@ -1,0 +1,51 @@
+//! What is looked for in a guest while the peer sends without pause.
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Machine, PATIENCE, peer};
+use crate::lab::wait;
+
+impl Machine {
+    /// How many datagrams reached a port since the guest booted.
+    ///
+    /// # Errors
+    /// Nobody listens there.
+    pub fn heard(&mut self, port: u16) -> Result<u64> {
+        let count = self.run(&format!("wc -l < /run/heard-{port}"))?;
+        count.trim().parse().with_context(|| format!("wc says {count}"))
+    }
+
+    /// What the listeners hear while a good many datagrams come to the open port: whether none comes to the other.
+    ///
+    /// # Errors
+    /// None comes to the open port either.
+    pub fn is_closed(&mut self) -> Result<bool> {
+        let (open, closed) = (self.heard(peer::OPEN)?, self.heard(peer::CLOSED)?);
+        wait::within(PATIENCE, "datagrams at the open port", || {
+            Ok((self.heard(peer::OPEN)? > open + 100).then_some(()))
+        })?;
+        Ok(self.heard(peer::CLOSED)? == closed)
+    }
+
+    /// The boot is over and no unit failed.
+    ///
+    /// # Errors
+    /// One did.
+    pub fn is_running(&mut self) -> Result<()> {
+        let failed = self.run("systemctl --failed --no-legend --plain")?;
+        ensure!(failed.is_empty(), "failed: {failed}{}", self.run("journalctl --boot --no-pager --unit 'fw-user*'")?);
+        let system = self.run("systemctl is-system-running")?;
+        ensure!(system.trim() == "running", "the system is {system}");
+        Ok(())
+    }
+
+    /// What went wrong, and what the guest noted meanwhile.
+    ///
+    /// # Errors
+    /// Those of `result`.
+    pub fn with_journal(&mut self, result: Result<()>) -> Result<()> {
+        let Err(error) = result else { return Ok(()) };
+        let journal = self.run("journalctl --boot --no-pager --output=short-monotonic")?;
+        Err(error.context(journal))
+    }
+}
