@@ -33,6 +33,12 @@ pub struct Interface {
 }
 
 impl Interface {
+    /// Whether it is `lo`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.layer == LinkLayerType::Loopback
+    }
+
     /// # Errors
     /// [`Error::NotEthernet`].
     pub fn check_is_ethernet(&self) -> Result<()> {

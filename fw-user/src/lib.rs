@@ -10,8 +10,10 @@ pub mod config;
 pub mod connections;
 pub mod doctor;
 pub mod error;
+pub mod exposed;
 pub mod interface;
 pub mod lockout;
+mod network;
 pub mod packet;
 #[cfg(feature = "metrics")]
 pub mod metrics;

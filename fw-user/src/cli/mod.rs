@@ -4,6 +4,7 @@ pub mod explain;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod run;
+pub mod exposed;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -14,6 +15,8 @@ use crate::{
     bpf::{flows, ingress::ModeChoice, pins::DEFAULT_BPFFS},
     config::DEFAULT_FOLDER,
 };
+
+use self::exposed::ExposedArgs;
 
 /// A host firewall in front of netfilter: closes every port but the allowed ones, those that Docker publishes included.
 #[derive(Debug, Parser)]
@@ -41,6 +44,8 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what listens and what Docker publishes, and which of it the network reaches; nothing is changed.
+    Exposed(ExposedArgs),
     /// Close every port of an interface but the allowed ones, at once and until `detach` or a reboot.
     Attach(AttachArgs),
     /// Take the filter off and leave nothing behind.

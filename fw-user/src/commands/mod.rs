@@ -10,6 +10,7 @@ mod detach;
 mod doctor;
 mod enforce;
 mod explain;
+mod exposed;
 mod guard;
 #[cfg(feature = "metrics")]
 mod metrics;
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Rollback(args) => confirm::rollback(&pins, &args).await,
         Command::Status(args) => status::run(&pins, &args).await,
         Command::Doctor(args) => doctor::run(&pins, &args).await,
+        Command::Exposed(args) => exposed::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
         Command::Explain(args) => explain::run(&pins, &args).await,
         Command::Run(args) => run::run(&pins, &cli.config, &args).await,

@@ -7,9 +7,10 @@ use std::{
 
 use fw_common::{PortProtocol, policy::Policy};
 
-use super::{Change, network::Network, sessions::OwnSession};
+use super::{Change, sessions::OwnSession};
 use crate::{
     connections::{Activity, OpenSocket, Sockets, TrackedConnection},
+    network::Network,
     processes::Process,
 };
 
@@ -26,6 +27,13 @@ pub(super) struct Inbound {
     pub(super) device: u32,
     /// Of its socket; 0 where it has none here.
     pub(super) inode: u64,
+}
+
+impl Inbound {
+    /// Whether its packets come in through these interfaces.
+    pub(super) fn comes_through(&self, network: &Network, fed: &BTreeSet<u32>) -> bool {
+        network.lead_in(fed, self.peer.ip(), self.target.ip(), self.device)
+    }
 }
 
 /// The connections that came in: at ports that are listened on here, and such as are redirected to a container.
@@ -112,7 +120,8 @@ impl Facts<'_> {
     pub(super) fn judge(&self, change: &Change) -> InterfaceOutlook {
         let fed = self.network.index(&change.interface).map(|index| self.network.fed_by(index)).unwrap_or_default();
         let is_cut = |open: &&Inbound| {
-            change.closes(PortProtocol::Tcp, open.target.port(), open.peer.ip()) && self.network.lead_in(&fed, open)
+            change.closes(PortProtocol::Tcp, open.target.port(), open.peer.ip())
+                && open.comes_through(self.network, &fed)
         };
         let any_sshd_is_own = self.own_is_unknown();
         let connections = self.inbound.iter().filter(is_cut).map(|open| {
@@ -191,6 +200,6 @@ impl Facts<'_> {
 }
 
 /// Servers of SSH by the names of their processes; the longer ones are those of `OpenSSH` 9.8 and later.
-fn is_sshd(process: &Process) -> bool {
+pub(crate) fn is_sshd(process: &Process) -> bool {
     ["sshd", "sshd-session", "sshd-auth", "dropbear"].contains(&process.name.as_str())
 }

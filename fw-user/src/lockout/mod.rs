@@ -2,7 +2,6 @@
 //! session that they type in, or that of `sshd`, without wanting to.
 
 mod judgement;
-mod network;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -11,15 +10,16 @@ use std::collections::{BTreeSet, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
 
+pub(crate) use self::judgement::is_sshd;
 pub use self::judgement::{Cut, InterfaceOutlook};
 use self::{
     judgement::{Facts, inbound},
-    network::Network,
     sessions::OwnSession,
 };
 use crate::{
     Result,
     connections::{self, Activity, Sockets},
+    network::Network,
     processes, spec,
 };
 

@@ -8,9 +8,10 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use super::{judgement::Inbound, network::Network};
+use super::judgement::Inbound;
 use crate::{
     connections::{OpenSocket, Sockets},
+    network::Network,
     processes,
 };
 

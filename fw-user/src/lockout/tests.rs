@@ -8,12 +8,12 @@ use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
 use super::{
     Change,
     judgement::{Cut, Facts, Inbound, InterfaceOutlook, inbound},
-    network::Network,
     sessions::{NotAConnection, OwnSession, SshConnection},
 };
 use crate::{
     connections::{Activity, Connection, OpenSocket, Sockets, TrackedConnection},
     interface::Interface,
+    network::Network,
     processes::Process,
     spec,
 };
@@ -102,7 +102,7 @@ fn packets_come_in_by_the_interface_that_leads_to_the_peer() {
     for (peer, local, device, by_eth0, by_eth1) in rows {
         let open = open(peer, local, device, 0);
         for (index, expected) in [(ETH0, by_eth0), (ETH1, by_eth1)] {
-            assert_eq!(network.lead_in(&network.fed_by(index), &open), expected, "{peer} to {local} by {index}");
+            assert_eq!(open.comes_through(&network, &network.fed_by(index)), expected, "{peer} to {local} by {index}");
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod attach;
 pub mod change;
 pub mod doctor;
 pub mod explain;
+pub mod exposed;
 pub mod lockout;
 pub mod reasons;
 pub mod stats;

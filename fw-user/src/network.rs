@@ -1,4 +1,4 @@
-//! Which way packets of a peer come in.
+//! The interfaces with their addresses, and which way packets come in.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -9,7 +9,6 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::{RouteMessageBuilder, packet_route::route::RouteAttribute};
 
-use super::judgement::Inbound;
 use crate::{
     Error, Result,
     interface::{self, Interface},
@@ -17,23 +16,23 @@ use crate::{
 
 /// The interfaces, their addresses, and the routes to some peers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Network {
-    pub(super) interfaces: Vec<Interface>,
+pub(crate) struct Network {
+    pub(crate) interfaces: Vec<Interface>,
     /// With the index of the interface, and the length of the prefix that is on its link.
-    pub(super) addresses: Vec<(u32, IpNet)>,
+    pub(crate) addresses: Vec<(u32, IpNet)>,
     /// Through which interface a peer is answered from a local address.
-    pub(super) routes: HashMap<(IpAddr, IpAddr), u32>,
+    pub(crate) routes: HashMap<(IpAddr, IpAddr), u32>,
 }
 
 impl Network {
-    pub(super) async fn ask() -> Result<Self> {
+    pub(crate) async fn ask() -> Result<Self> {
         let interfaces = interface::all().await?;
         let addresses = interface::addresses().await?;
         Ok(Self { interfaces, addresses, routes: HashMap::new() })
     }
 
     /// Ask for the routes from local addresses, the second ones, to peers. Peers without a route have none.
-    pub(super) async fn find_routes(&mut self, pairs: impl Iterator<Item = (IpAddr, IpAddr)>) -> Result<()> {
+    pub(crate) async fn find_routes(&mut self, pairs: impl Iterator<Item = (IpAddr, IpAddr)>) -> Result<()> {
         let pairs: BTreeSet<_> = pairs.collect();
         if pairs.is_empty() {
             return Ok(());
@@ -60,12 +59,12 @@ impl Network {
         Ok(())
     }
 
-    pub(super) fn index(&self, name: &str) -> Option<u32> {
+    pub(crate) fn index(&self, name: &str) -> Option<u32> {
         self.interfaces.iter().find(|interface| interface.name == name).map(|interface| interface.index)
     }
 
     /// The interfaces whose packets come in through one: itself, the bridge or bond that it is a port of, VLANs on any of these.
-    pub(super) fn fed_by(&self, index: u32) -> BTreeSet<u32> {
+    pub(crate) fn fed_by(&self, index: u32) -> BTreeSet<u32> {
         let mut fed = BTreeSet::from([index]);
         loop {
             let before = fed.len();
@@ -83,23 +82,23 @@ impl Network {
     }
 
     /// Whether the address is one of this network namespace.
-    pub(super) fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(_, net)| net.addr() == address)
     }
 
     /// Whether one of these interfaces has the address, or the address stands for all of them.
-    pub(super) fn have(&self, fed: &BTreeSet<u32>, address: IpAddr) -> bool {
+    pub(crate) fn have(&self, fed: &BTreeSet<u32>, address: IpAddr) -> bool {
         address.is_unspecified() || self.addresses.iter().any(|(at, net)| fed.contains(at) && net.addr() == address)
     }
 
-    /// Whether packets of a connection come in through these interfaces. Where several could be the way, each of them is.
-    pub(super) fn lead_in(&self, fed: &BTreeSet<u32>, open: &Inbound) -> bool {
-        let (peer, target) = (open.peer.ip(), open.target.ip());
+    /// Whether packets of a peer to an address come in through these interfaces, for a socket that uses the only interface `device`, or any
+    /// where that is 0. Where several could be the way, each of them is.
+    pub(crate) fn lead_in(&self, fed: &BTreeSet<u32>, peer: IpAddr, target: IpAddr, device: u32) -> bool {
         if !self.has(target) || self.has(peer) || peer.is_loopback() {
             return false;
         }
-        if open.device != 0 {
-            return fed.contains(&open.device);
+        if device != 0 {
+            return fed.contains(&device);
         }
         let route = self.routes.get(&(peer, target));
         if route.is_some_and(|out| fed.contains(out)) {

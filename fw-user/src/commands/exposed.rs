@@ -1,0 +1,68 @@
+//! `fw-user exposed`.
+
+use std::{fs, ops::RangeInclusive};
+
+use super::{json, print};
+use crate::{
+    Result,
+    bpf::{
+        counters::Counters,
+        foreign,
+        meta::Record,
+        pins::Pins,
+        policy_map::PolicyMap,
+        state::{self, State},
+    },
+    cli::exposed::ExposedArgs,
+    exposed::{Facts, Filter, Filters, Ruling},
+    interface::{self, Interface},
+    network::Network,
+    privilege,
+    report::exposed,
+    targets::{self, Targets},
+};
+
+pub(super) async fn run(pins: &Pins, args: &ExposedArgs) -> Result<()> {
+    privilege::check()?;
+    interface::named(&args.interfaces).await?;
+    let network = Network::ask().await?;
+    let mut filters = Filters::new();
+    for interface in &network.interfaces {
+        filters.extend(filter(pins, interface)?.map(|filter| (interface.name.clone(), filter)));
+    }
+    let targets = Targets::read(&targets::docker_socket()).await?;
+    let facts =
+        Facts { network: &network, filters, endpoints: targets.endpoints(), chosen_by_kernel: chosen_by_kernel() };
+    let exposure = facts.judge(&args.interfaces);
+    print(&if args.json { json(&exposed::Json::new(&exposure, &targets))? } else { exposed::text(&exposure, &targets) })
+}
+
+fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {
+    let name = &interface.name;
+    Ok(match state::of(pins, name, Some(interface))? {
+        State::Ours | State::Damaged => {
+            let map = PolicyMap::open(pins, name)?;
+            Some(Filter::Ours(Box::new(Ruling {
+                policy: map.read()?,
+                monitors: map.in_force()?.monitors(),
+                mode: Record::read(pins, name)?.mode,
+                counters: Counters::read(pins, name)?,
+            })))
+        }
+        State::OtherAbi(abi) => Some(Filter::Unknown(format!("the filter of another version of fw-user (ABI {abi})"))),
+        State::Foreign(id) => {
+            Some(Filter::Unknown(format!("another XDP program, {}", foreign::examine(interface, id))))
+        }
+        State::Free | State::Stale(_) => None,
+    })
+}
+
+/// The ports from which the kernel chooses for who does not name one. Where it does not say, those that it has by default.
+fn chosen_by_kernel() -> RangeInclusive<u16> {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let mut ends = text.split_whitespace().map(str::parse);
+    match (ends.next(), ends.next()) {
+        (Some(Ok(first)), Some(Ok(last))) => first..=last,
+        _ => 32_768..=60_999,
+    }
+}

@@ -1,0 +1,129 @@
+//! What this host and its containers have open, asked of the kernel's sockets and of connection tracking.
+
+mod netlink;
+mod sockets;
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+};
+
+use fw_common::PortProtocol;
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+    conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Protocol, Tuple},
+};
+use netlink_sys::protocols::NETLINK_NETFILTER;
+
+pub use self::sockets::{Activity, COMMON, OpenSocket, Sockets};
+use crate::Result;
+
+/// Something that was opened from here, as its answers have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Connection {
+    /// The transport.
+    pub protocol: PortProtocol,
+    /// Who answers.
+    pub remote: SocketAddr,
+    /// Where the answers come to, as the wire has it: after masquerading.
+    pub local: SocketAddr,
+}
+
+/// What connection tracking knows of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrackedConnection {
+    /// Who opened it.
+    pub opener: SocketAddr,
+    /// Where to, as the opener had it: before any translation.
+    pub target: SocketAddr,
+    /// What its answers look like, as if it had been opened from here.
+    pub answers: Connection,
+    /// Of TCP, whether both ends have agreed.
+    pub stands: bool,
+}
+
+/// What connection tracking knows. Nothing where the kernel has none, or not its netlink side; then there is no translation either.
+#[must_use]
+pub fn tracked() -> Vec<TrackedConnection> {
+    let mut found = Vec::new();
+    for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
+        let request = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Get(vec![]));
+        found.extend(netlink::dump(NETLINK_NETFILTER, request).unwrap_or_default().iter().filter_map(track));
+    }
+    found
+}
+
+/// What is open outward now.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub fn outward() -> Result<HashSet<Connection>> {
+    let sockets = Sockets::ask(&COMMON)?;
+    let served = sockets.served();
+    let with_peer = sockets.open.iter().filter_map(|socket| {
+        Some(Connection { protocol: socket.protocol, remote: socket.remote?, local: socket.local })
+    });
+    // What came in at a port that is listened on was not opened from here.
+    let mut found: HashSet<_> =
+        with_peer.filter(|open| !served.contains(&(open.protocol, open.local.port()))).collect();
+    // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened from
+    // outside it is what goes out, which matches nothing that ever comes in.
+    found.extend(tracked().iter().map(|tracked| tracked.answers));
+    found.retain(|open| !open.remote.ip().is_loopback());
+    Ok(found)
+}
+
+fn track(message: &NetfilterMessage) -> Option<TrackedConnection> {
+    /// `TCP_CONNTRACK_ESTABLISHED` of `linux/netfilter/nf_conntrack_tcp.h`.
+    const ESTABLISHED: u8 = 3;
+    let NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)) = &message.inner else { return None };
+    let (mut original, mut answer, mut stands) = (None, None, false);
+    for attribute in attributes {
+        match attribute {
+            ConntrackAttribute::CtaTupleOrig(tuple) => original = ends(tuple),
+            ConntrackAttribute::CtaTupleReply(tuple) => answer = ends(tuple),
+            ConntrackAttribute::CtaProtoInfo(infos) => {
+                stands = infos.iter().any(
+                    |info| matches!(info, ProtoInfo::TCP(facts) if facts.contains(&ProtoInfoTCP::State(ESTABLISHED))),
+                );
+            }
+            _ => {}
+        }
+    }
+    let ((_, opener, target), (protocol, remote, local)) = (original?, answer?);
+    Some(TrackedConnection { opener, target, answers: Connection { protocol, remote, local }, stands })
+}
+
+/// Transport, sender and receiver of one direction.
+fn ends(tuple: &[Tuple]) -> Option<(PortProtocol, SocketAddr, SocketAddr)> {
+    let (mut source, mut destination, mut protocol) = (None::<IpAddr>, None::<IpAddr>, None);
+    let (mut source_port, mut destination_port) = (None, None);
+    for part in tuple {
+        match part {
+            Tuple::Ip(addresses) => {
+                for address in addresses {
+                    match address {
+                        IPTuple::SourceAddress(address) => source = Some(*address),
+                        IPTuple::DestinationAddress(address) => destination = Some(*address),
+                        _ => {}
+                    }
+                }
+            }
+            Tuple::Proto(facts) => {
+                for fact in facts {
+                    match fact {
+                        ProtoTuple::Protocol(Protocol::Tcp) => protocol = Some(PortProtocol::Tcp),
+                        ProtoTuple::Protocol(Protocol::Udp) => protocol = Some(PortProtocol::Udp),
+                        ProtoTuple::Protocol(Protocol::Sctp) => protocol = Some(PortProtocol::Sctp),
+                        ProtoTuple::Protocol(Protocol::Dccp) => protocol = Some(PortProtocol::Dccp),
+                        ProtoTuple::SourcePort(port) => source_port = Some(*port),
+                        ProtoTuple::DestinationPort(port) => destination_port = Some(*port),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Some((protocol?, SocketAddr::new(source?, source_port?), SocketAddr::new(destination?, destination_port?)))
+}
