@@ -108,7 +108,10 @@ fn workers_that_share_a_port_are_one() {
 mod of_docker {
     use std::time::Instant;
 
-    use tokio::{io::AsyncWriteExt, net::UnixListener};
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::UnixListener,
+    };
 
     use super::{
         super::{Container, answer},
@@ -201,13 +204,14 @@ mod of_docker {
         }
     }
 
-    /// What came of asking a Docker that says this to whoever connects, and waits then.
+    /// What came of asking a Docker that says this to whoever asks, and waits then.
     async fn asked(says: &'static [u8]) -> Docker {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).expect("a socket");
         let dockerd = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.expect("a client");
+            stream.read(&mut [0; 4096]).await.expect("a question");
             stream.write_all(says).await.expect("it reads");
             std::future::pending::<()>().await;
         });

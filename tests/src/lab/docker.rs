@@ -68,12 +68,18 @@ impl<'a> Docker<'a> {
         command::run(self.command().args(args))
     }
 
+    /// Where the daemon answers, as `DOCKER_HOST` has it.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("unix://{}", self.folder.path().join("socket").display())
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
         // What builds without a builder of its own, which Debian packages apart.
         command.env("DOCKER_BUILDKIT", "0");
-        command.arg("--host").arg(format!("unix://{}", self.folder.path().join("socket").display()));
+        command.arg("--host").arg(self.host());
         command
     }
 

@@ -1,0 +1,472 @@
+//! `fw-user exposed`: who listens, what Docker publishes, and what of it the LAN gets, held against what the LAN really gets.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
+    os::unix::net::{UnixListener, UnixStream},
+    process, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, Mode, PI4, SECOND_PI4, Transport, command, docker::Docker, wait},
+    tests,
+};
+use serde::Deserialize;
+
+tests! {
+    before_attach_everything_that_is_served_is_open;
+    what_attach_closes_is_what_the_lan_loses;
+    two_interfaces_have_a_verdict_each;
+    a_filter_that_only_monitors_leaves_ports_open;
+    what_is_open_and_not_served_is_named;
+    ports_that_the_kernel_chose_are_not_taken_for_services;
+    a_bridge_of_containers_is_not_the_network;
+    another_xdp_program_is_not_taken_for_ours;
+    a_docker_that_cannot_be_read_holds_nothing_up;
+    without_privileges_it_says_what_is_missing;
+}
+
+tests! { in both modes:
+    what_docker_publishes_is_named_and_judged;
+    knocks_are_counted;
+}
+
+/// What `exposed --json` prints, with exactly the documented fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Exposed {
+    interfaces: Vec<Interface>,
+    ports: Vec<Port>,
+    unused: Vec<Unused>,
+    docker: DockerState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Interface {
+    name: String,
+    filters: Vec<Filter>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Filter {
+    name: Option<String>,
+    kind: String,
+    monitor: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Port {
+    proto: String,
+    port: u16,
+    state: String,
+    reached_by: Vec<Reached>,
+    addresses: Vec<String>,
+    device: Option<String>,
+    process: Option<Process>,
+    container: Option<Container>,
+    client: bool,
+    passed: Option<u64>,
+    dropped: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reached {
+    name: String,
+    state: String,
+    sources: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Process {
+    name: String,
+    pid: u32,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Container {
+    name: String,
+    image: String,
+    port: u16,
+    forward: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unused {
+    name: String,
+    allow: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DockerState {
+    state: String,
+    socket: Option<String>,
+    why: Option<String>,
+}
+
+impl Exposed {
+    fn of(lab: &Lab) -> Result<Self> {
+        Ok(serde_json::from_str(&lab.fw(&["exposed", "--json"])?)?)
+    }
+
+    fn of_docker(lab: &Lab, docker: &Docker) -> Result<Self> {
+        let mut command = lab.fw.command(&lab.pi, ["exposed", "--json"]);
+        Ok(serde_json::from_str(&command::run(command.env("DOCKER_HOST", docker.host()))?)?)
+    }
+
+    fn at(&self, proto: &str, port: u16) -> Result<&Port> {
+        let mut found = self.ports.iter().filter(|one| (one.proto.as_str(), one.port) == (proto, port));
+        let one = found.next().with_context(|| format!("{port}/{proto} is missing in {self:#?}"))?;
+        ensure!(found.next().is_none(), "{port}/{proto} stands twice in {self:#?}");
+        Ok(one)
+    }
+
+    fn state(&self, proto: &str, port: u16) -> Result<&str> {
+        self.at(proto, port).map(|port| port.state.as_str())
+    }
+}
+
+fn text(lab: &Lab, args: &[&str]) -> Result<String> {
+    lab.fw(&[&["exposed"], args].concat())
+}
+
+/// The words of the row of a port, each blank a single one.
+fn row(text: &str, port: &str) -> Result<String> {
+    let row = text.lines().find(|line| line.split_whitespace().next() == Some(port));
+    let row = row.with_context(|| format!("no row for {port} in:\n{text}"))?;
+    Ok(row.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn before_attach_everything_that_is_served_is_open() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("nft flush ruleset")?;
+    let tcp = lab.pi.serve_tcp(9123)?;
+    let udp = lab.pi.serve_udp(9123)?;
+    let local4 = lab.pi.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 631)))?;
+    let local6 = lab.pi.enter(|| TcpListener::bind((Ipv6Addr::LOCALHOST, 631)))?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!(exposed.interfaces.len(), 1);
+    assert_eq!(exposed.interfaces[0].name, "eth0");
+    assert_eq!(
+        (exposed.interfaces[0].filters[0].kind.as_str(), &exposed.interfaces[0].filters[0].name),
+        ("none", &None)
+    );
+    for (server, transport) in [(&tcp, Transport::Tcp), (&udp, Transport::Udp)] {
+        let port = exposed.at(&transport.to_string(), 9123)?;
+        assert_eq!((port.state.as_str(), port.passed, port.dropped), ("open", None, None));
+        assert_eq!(port.addresses, ["::"]);
+        let process = port.process.as_ref().context("a process serves it")?;
+        // The kernel keeps 15 bytes of the name.
+        ensure!(process.pid == process::id() && process.name.starts_with("exposed-"), "{process:?}");
+        lab.lan.reaches(server, transport, PI4, 9123).context("it says open")?;
+    }
+    let local = exposed.at("tcp", 631)?;
+    assert_eq!((local.state.as_str(), local.reached_by.len()), ("local only", 0));
+    assert_eq!(local.addresses, ["127.0.0.1", "::1"]);
+    assert_eq!(exposed.docker.state, "absent");
+    drop((local4, local6));
+
+    let said = text(&lab, &[])?;
+    ensure!(said.starts_with("eth0  no filter\n"), "{said}");
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open exposed-"), "{said}");
+    ensure!(row(&said, "9123/tcp")?.ends_with(" any address"), "{said}");
+    for word in ["fw-user attach eth0 --allow PORTS", "to choose from: 9123\n"] {
+        ensure!(said.contains(word), "{word:?} is missing in:\n{said}");
+    }
+    lab.nothing_is_left_behind()
+}
+
+/// Every port that is said to be closed is closed, and every open one open.
+fn what_attach_closes_is_what_the_lan_loses() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("nft flush ruleset")?;
+    let ports = [22, 80, 443, 9123];
+    let servers: Vec<_> = ports.iter().map(|&port| lab.pi.serve_tcp(port)).collect::<Result<_>>()?;
+    lab.fw(&["attach", "eth0", "--allow", "22,80@192.0.2.0/24,443@198.51.100.0/24", "--force"])?;
+    let exposed = Exposed::of(&lab)?;
+    let expected = [(22, "open"), (80, "open to some"), (443, "open to some"), (9123, "closed")];
+    for ((port, state), server) in expected.into_iter().zip(&servers) {
+        assert_eq!(exposed.state("tcp", port)?, state, "{port}");
+        match port {
+            // The LAN's host is in 192.0.2.0/24.
+            22 | 80 => lab.lan.reaches(server, Transport::Tcp, PI4, port)?,
+            _ => lab.is_closed(server, Transport::Tcp, PI4, port)?,
+        }
+    }
+    assert_eq!(exposed.at("tcp", 80)?.reached_by[0].sources, ["192.0.2.0/24"]);
+    let filter = &exposed.interfaces[0].filters[0];
+    assert_eq!((filter.name.as_deref(), filter.kind.as_str(), filter.monitor), (Some("eth0"), "fw", false));
+    let said = text(&lab, &[])?;
+    ensure!(said.contains("  80/tcp    open to 192.0.2.0/24 "), "{said}");
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp closed "), "{said}");
+    ensure!(!said.contains("fw is not on"), "{said}");
+    // The most open first.
+    let order: Vec<u16> = exposed.ports.iter().map(|port| port.port).collect();
+    assert_eq!(order, ports);
+    Ok(())
+}
+
+fn two_interfaces_have_a_verdict_each() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let _everywhere = lab.pi.serve_tcp(9123)?;
+    let _one_address = lab.pi.enter(|| TcpListener::bind((SECOND_PI4, 9124)))?;
+    let bound = lab.pi.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 67)))?;
+    socket2::SockRef::from(&bound).bind_device(Some(b"eth1"))?;
+    lab.attach(Mode::Native, "22")?;
+    let exposed = Exposed::of(&lab)?;
+    let reached = |proto, port| -> Result<Vec<(String, String)>> {
+        let reached = exposed.at(proto, port)?.reached_by.iter();
+        Ok(reached.map(|by| (by.name.clone(), by.state.clone())).collect())
+    };
+    let by = |name: &str, state: &str| (name.to_owned(), state.to_owned());
+    assert_eq!(reached("tcp", 9123)?, [by("eth0", "closed"), by("eth1", "open")]);
+    assert_eq!(reached("tcp", 9124)?, [by("eth1", "open")]);
+    assert_eq!(reached("udp", 67)?, [by("eth1", "open")]);
+    assert_eq!(exposed.at("udp", 67)?.device.as_deref(), Some("eth1"));
+    let said = text(&lab, &[])?;
+    ensure!(said.contains("eth1  no filter\n") && said.contains("fw-user attach eth1 --allow PORTS"), "{said}");
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open on eth1 "), "{said}");
+    ensure!(said.contains("\n            closed on eth0\n"), "{said}");
+    // With one of them named, the other one is somewhere else.
+    let said = text(&lab, &["eth0"])?;
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp closed "), "{said}");
+    ensure!(row(&said, "9124/tcp")?.starts_with("9124/tcp eth1 only "), "{said}");
+    // With both attached alike they agree again.
+    lab.fw(&["attach", "eth1", "--allow", "22"])?;
+    ensure!(row(&text(&lab, &[])?, "9123/tcp")?.starts_with("9123/tcp closed "));
+    lab.refuses(&["exposed", "eth7"], 1, &["`eth7`", "eth0", "eth1"])
+}
+
+fn a_filter_that_only_monitors_leaves_ports_open() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("nft flush ruleset")?;
+    let server = lab.pi.serve_tcp(9123)?;
+    lab.fw(&["attach", "eth0", "--allow", "22", "--monitor"])?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!(exposed.state("tcp", 9123)?, "monitored");
+    assert!(exposed.interfaces[0].filters[0].monitor);
+    lab.lan.reaches(&server, Transport::Tcp, PI4, 9123)?;
+    let said = text(&lab, &[])?;
+    for word in ["MONITOR ONLY", "open (monitor)", "`fw-user enforce` closes"] {
+        ensure!(said.contains(word), "{word:?} is missing in:\n{said}");
+    }
+    lab.fw(&["enforce"])?;
+    assert_eq!(Exposed::of(&lab)?.state("tcp", 9123)?, "closed");
+    lab.is_closed(&server, Transport::Tcp, PI4, 9123)
+}
+
+fn what_is_open_and_not_served_is_named() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _ssh = lab.pi.serve_tcp(22)?;
+    let _local = lab.pi.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 631)))?;
+    lab.attach(Mode::Native, "22/tcp,443,631/tcp,6000-6010/udp")?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!(exposed.unused.len(), 1);
+    assert_eq!(exposed.unused[0].name, "eth0");
+    assert_eq!(exposed.unused[0].allow, ["443/tcp", "631/tcp", "443/udp", "6000-6010/udp"]);
+    let said = text(&lab, &[])?;
+    ensure!(said.contains("open on eth0, and nobody listens: 443, 631/tcp, 6000-6010/udp\n"), "{said}");
+    lab.fw(&["deny", "443", "631/tcp", "6000-6010/udp"])?;
+    assert!(Exposed::of(&lab)?.unused.is_empty());
+    assert!(!text(&lab, &[])?.contains("nobody listens"));
+    Ok(())
+}
+
+fn ports_that_the_kernel_chose_are_not_taken_for_services() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.sysctl("net/ipv4/ip_local_port_range", "40000 40001")?;
+    let client = lab.pi.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)))?;
+    let connected = lab.pi.enter(|| {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 50_000))?;
+        socket.connect((PI4, 9)).map(|()| socket)
+    })?;
+    let _service = lab.pi.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 5353)))?;
+    let port = client.local_addr()?.port();
+    let exposed = Exposed::of(&lab)?;
+    assert!(exposed.at("udp", port)?.client);
+    assert!(!exposed.at("udp", 5353)?.client);
+    ensure!(exposed.at("udp", connected.local_addr()?.port()).is_err(), "it hears its peer alone: {exposed:#?}");
+    let said = text(&lab, &[])?;
+    ensure!(said.contains(&format!("clients, at ports that the kernel chose: {port}/udp (exposed-")), "{said}");
+    ensure!(row(&said, &format!("{port}/udp")).is_err() && row(&said, "5353/udp").is_ok(), "{said}");
+    // What somebody opened on purpose is a service.
+    lab.attach(Mode::Native, &format!("22,{port}/udp"))?;
+    assert!(!Exposed::of(&lab)?.at("udp", port)?.client);
+    row(&text(&lab, &[])?, &format!("{port}/udp")).map(drop)
+}
+
+fn a_bridge_of_containers_is_not_the_network() -> Result<()> {
+    let lab = Lab::new()?;
+    let bridge: IpAddr = Ipv4Addr::new(172, 17, 0, 1).into();
+    let _dns = lab.pi.enter(|| UdpSocket::bind((bridge, 53)))?;
+    let exposed = Exposed::of(&lab)?;
+    let names: Vec<&str> = exposed.interfaces.iter().map(|interface| interface.name.as_str()).collect();
+    assert_eq!(names, ["eth0"]);
+    let dns = exposed.at("udp", 53)?;
+    assert_eq!((dns.state.as_str(), dns.device.as_deref()), ("elsewhere", Some("docker0")));
+    let said = text(&lab, &[])?;
+    ensure!(row(&said, "53/udp")?.starts_with("53/udp docker0 only "), "{said}");
+    // Who names the bridge wants to know.
+    assert!(row(&text(&lab, &["docker0"])?, "53/udp")?.starts_with("53/udp open "));
+    Ok(())
+}
+
+fn another_xdp_program_is_not_taken_for_ours() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _server = lab.pi.serve_tcp(9123)?;
+    lab.attach(Mode::Native, "22")?;
+    // Seen with other pins, our filter is a stranger.
+    let mut command = lab.pi.command(fw_tests::lab::fw::binary());
+    command.args(["exposed", "--bpffs"]).arg(lab.fw.bpffs().join("elsewhere")).env("DOCKER_HOST", "unix:///nowhere");
+    let said = command::run(&mut command)?;
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp unknown "), "{said}");
+    ensure!(said.starts_with("eth0  another XDP program, "), "{said}");
+    Ok(())
+}
+
+fn a_docker_that_cannot_be_read_holds_nothing_up() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _server = lab.pi.serve_tcp(9123)?;
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("docker.sock");
+    let ask = |args: &[&str]| -> Result<String> {
+        let mut command = lab.fw.command(&lab.pi, args);
+        command::run(command.env("DOCKER_HOST", format!("unix://{}", socket.display())))
+    };
+    let answers: [(&[u8], &str); 3] = [
+        (b"", "no answer within 2 s"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "is not understood"),
+        (b"220 smtp.example ESMTP\r\n", "does not speak HTTP"),
+    ];
+    for (answer, expected) in answers {
+        let listener = UnixListener::bind(&socket)?;
+        let daemon = thread::spawn(move || -> Result<Vec<UnixStream>> {
+            // Once for people, once for programs; the connections stay open until the thread is joined.
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept()?;
+                let _question = stream.read(&mut [0; 4096])?;
+                stream.write_all(answer)?;
+                open.push(stream);
+            }
+            Ok(open)
+        });
+        let start = Instant::now();
+        let said = ask(&["exposed"])?;
+        ensure!(start.elapsed() < Duration::from_secs(5), "{expected}: {:?}", start.elapsed());
+        ensure!(said.contains(expected) && said.contains(&socket.display().to_string()), "{expected}: {said}");
+        row(&said, "9123/tcp").context("sockets are shown all the same")?;
+        let exposed: Exposed = serde_json::from_str(&ask(&["exposed", "--json"])?)?;
+        assert_eq!(exposed.docker.state, "unreadable");
+        assert_eq!(exposed.docker.socket.as_deref(), socket.to_str());
+        ensure!(exposed.docker.why.is_some_and(|why| why.contains(expected)), "{expected}");
+        let open = daemon.join().expect("the daemon's thread does not panic")?;
+        assert_eq!(open.len(), 2);
+        std::fs::remove_file(&socket)?;
+    }
+    Ok(())
+}
+
+fn without_privileges_it_says_what_is_missing() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let mut command = lab.pi.command("setpriv");
+    command.args(["--bounding-set=-net_admin", "--"]).arg(fw_tests::lab::fw::binary());
+    lab.fw.finish(&mut command, ["exposed"]);
+    let refusal = fw_tests::lab::Refusal::of(&command.output()?)?;
+    assert_eq!(refusal.code, 4);
+    ensure!(refusal.message.contains("CAP_NET_ADMIN") && refusal.message.contains("sudo"), "{}", refusal.message);
+    Ok(())
+}
+
+fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    for userland_proxy in [true, false] {
+        let docker = Docker::start(&lab.pi, userland_proxy)?;
+        let publish = ["-p", "9125:80", "-p", "80:8080/udp", "-p", "127.0.0.1:9126:81", "-p", "192.0.2.1:9127:82"];
+        let container = docker.container("web", &publish)?;
+        let hidden = container.namespace.serve_tcp(80)?;
+        let shown = container.namespace.serve_udp(8080)?;
+        let exposed = Exposed::of_docker(&lab, &docker)?;
+        assert_eq!(exposed.docker.state, "read");
+        let forward = |port: u16| vec![SocketAddr::new(container.address, port).to_string()];
+        let rows = [
+            ("tcp", 9125, 80, "open"),
+            ("udp", 80, 8080, "open"),
+            ("tcp", 9126, 81, "local only"),
+            ("tcp", 9127, 82, "open"),
+        ];
+        for (proto, port, inside, state) in rows {
+            // The proxies of Docker's own are not listed beside it.
+            let published = exposed.at(proto, port)?;
+            assert_eq!(published.state, state, "{port}");
+            let expected =
+                Container { name: "web".to_owned(), image: "lab".to_owned(), port: inside, forward: forward(inside) };
+            assert_eq!(published.container.as_ref(), Some(&expected), "{port}");
+            assert!(published.process.is_none());
+        }
+        assert_eq!(exposed.at("tcp", 9127)?.addresses, ["192.0.2.1"]);
+        lab.lan.reaches(&hidden, Transport::Tcp, PI4, 9125).context("it says open")?;
+
+        lab.attach(mode, "22,80")?;
+        let exposed = Exposed::of_docker(&lab, &docker)?;
+        for (proto, port, state) in
+            [("tcp", 9125, "closed"), ("udp", 80, "open"), ("tcp", 9126, "local only"), ("tcp", 9127, "closed")]
+        {
+            assert_eq!(exposed.state(proto, port)?, state, "{port}");
+        }
+        lab.is_closed(&hidden, Transport::Tcp, PI4, 9125)?;
+        lab.lan.reaches(&shown, Transport::Udp, PI4, 80)?;
+        let mut command = lab.fw.command(&lab.pi, ["exposed"]);
+        let said = command::run(command.env("DOCKER_HOST", docker.host()))?;
+        let published = row(&said, "9125/tcp")?;
+        ensure!(published.starts_with("9125/tcp closed "), "{said}");
+        ensure!(published.contains(" container web, lab "), "{said}");
+        ensure!(published.ends_with(&format!(" -> {}:80", container.address)), "{said}");
+        // Without Docker's word there are its proxies, where there are any.
+        let alone = Exposed::of(&lab)?;
+        assert_eq!(alone.docker.state, "absent");
+        if userland_proxy {
+            let proxies = alone.ports.iter().filter(|port| port.port == 9125);
+            ensure!(proxies.clone().count() > 0, "{alone:#?}");
+            for proxy in proxies {
+                assert_eq!(proxy.process.as_ref().map(|process| process.name.as_str()), Some("docker-proxy"));
+            }
+        }
+        lab.fw(&["detach", "eth0"])?;
+    }
+    Ok(())
+}
+
+fn knocks_are_counted(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _open = lab.pi.serve_udp(80)?;
+    let _closed = lab.pi.serve_udp(9123)?;
+    lab.attach(mode, "22,80")?;
+    for (port, count) in [(80, 2), (9123, 3)] {
+        for _ in 0..count {
+            lab.lan.send_udp_from(0, SocketAddr::new(PI4, port), b"knock")?;
+        }
+    }
+    let counted = |exposed: &Exposed, port| -> Result<_> {
+        let port = exposed.at("udp", port)?;
+        Ok((port.passed, port.dropped))
+    };
+    wait::until("five packets to be counted", || {
+        let exposed = Exposed::of(&lab)?;
+        let is_so = counted(&exposed, 80)? == (Some(2), Some(0)) && counted(&exposed, 9123)? == (Some(0), Some(3));
+        Ok(is_so.then_some(()))
+    })?;
+    let said = text(&lab, &[])?;
+    ensure!(row(&said, "80/udp")?.starts_with("80/udp open 2 "), "{said}");
+    ensure!(row(&said, "9123/udp")?.starts_with("9123/udp closed 3 "), "{said}");
+    Ok(())
+}
