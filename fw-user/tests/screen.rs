@@ -383,14 +383,14 @@ fn a_filter_that_is_taken_off_leaves_its_last_numbers() {
     assert_eq!(words_of(&lines, "9125/tcp")[2..4], ["20", "40"]);
     // Attached anew, it counts from zero, and that is no negative rate.
     scene.interfaces[0] = Interface { generation: 2, ..Interface::new("eth0") };
-    scene.interfaces[0].knock((Udp, 53), 5);
+    scene.interfaces[0].knock((Udp, 53), 50);
     scene.tick(1);
     let lines = scene.lines(80, 24, FULL);
     assert_eq!(scene.ports(), ["53/udp"]);
-    assert_eq!(words_of(&lines, "53/udp")[3..5], ["0", "5"]);
+    assert_eq!(words_of(&lines, "53/udp")[3..5], ["0", "50"]);
     scene.interfaces[0].knock((Udp, 53), 5);
     scene.tick(1);
-    assert_eq!(words_of(&scene.lines(80, 24, FULL), "53/udp")[3..5], ["5", "10"]);
+    assert_eq!(words_of(&scene.lines(80, 24, FULL), "53/udp")[3..5], ["5", "55"]);
 }
 
 #[test]
