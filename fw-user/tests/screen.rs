@@ -2,8 +2,9 @@
 #![cfg(feature = "screen")]
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use fw_common::{
@@ -12,7 +13,7 @@ use fw_common::{
     abi::{Counter, PortCounter},
 };
 use fw_user::{
-    bpf::{counters::Counters, meta::Mode},
+    bpf::{counters::Counters, knocks::Knocker, meta::Mode},
     screen::{
         look::Look,
         model::{Command, Model},
@@ -39,6 +40,7 @@ struct Interface {
     open: BTreeSet<Port>,
     counters: Counters,
     without: Option<&'static str>,
+    knockers: Vec<Knocker>,
 }
 
 impl Interface {
@@ -51,12 +53,22 @@ impl Interface {
             open: BTreeSet::from([(Tcp, 22)]),
             counters: Counters::default(),
             without: None,
+            knockers: Vec::new(),
         }
     }
 
     fn count(&mut self, reason: Reason, packets: u64) {
         let sum = self.counters.reasons.entry(reason).or_default();
         *sum = Counter { packets: sum.packets + packets, bytes: sum.bytes + 100 * packets };
+    }
+
+    /// As the kernel keeps it: the busiest first.
+    fn meet(&mut self, source: &str, packets: u64, port: Port) {
+        let source = source.parse().expect("an address");
+        self.knockers.retain(|known| known.source != source);
+        let (at, reason) = (SystemTime::UNIX_EPOCH, Reason::ClosedPort);
+        self.knockers.push(Knocker { source, packets, at, port: Some(port), reason });
+        self.knockers.sort_by_key(|known| Reverse(known.packets));
     }
 
     fn knock(&mut self, port: Port, packets: u64) {
@@ -109,6 +121,7 @@ impl Scene {
                     trial_ends_in: interface.trial_ends_in,
                     open: &interface.open,
                     counters: &interface.counters,
+                    knockers: &interface.knockers,
                 }),
             },
         });
@@ -170,8 +183,8 @@ fn everything_that_matters_fits_into_80x24() {
         assert!(text.contains(words), "no {words:?} in\n{text}");
     }
     assert_eq!(words_of(&lines, "9125/tcp")[..4], ["9125/tcp", "closed", "20", "40"]);
-    assert_eq!(words_of(&lines, "23/tcp ")[..5], ["23/tcp", "telnet", "closed", "0", "1000"]);
-    assert_eq!(words_of(&lines, "53/udp ")[..5], ["53/udp", "domain", "closed", "10", "20"]);
+    assert_eq!(words_of(&lines, "23/tcp ")[..5], ["23/tcp", "(telnet)", "closed", "0", "1000"]);
+    assert_eq!(words_of(&lines, "53/udp ")[..5], ["53/udp", "(domain)", "closed", "10", "20"]);
     assert!(words_of(&lines, "closed-port").ends_with(&["closed-port", "31", "1062"]));
     assert!(words_of(&lines, "allowed").ends_with(&["allowed", "300", "600"]));
 }
@@ -319,6 +332,50 @@ fn a_port_that_was_opened_meanwhile_is_shown_as_open() {
     scene.interfaces[0].open.insert((Tcp, 9125));
     scene.tick(1);
     assert_eq!(words_of(&scene.lines(80, 24, FULL), "9125/tcp")[..4], ["9125/tcp", "open", "0", "40"]);
+}
+
+#[test]
+fn ports_are_called_after_who_would_be_met_there() {
+    let mut scene = Scene::with_knocks();
+    let names = [((Tcp, 9125), "container web"), ((Udp, 53), "dnsmasq"), ((Sctp, 7), "\u{1b}[31mbad")];
+    scene.model.name_targets(BTreeMap::from(names.map(|(port, name)| (port, name.to_owned()))));
+    let lines = scene.lines(80, 24, FULL);
+    assert_eq!(words_of(&lines, "9125/tcp")[..3], ["9125/tcp", "container", "web"]);
+    assert_eq!(words_of(&lines, "53/udp ")[..2], ["53/udp", "dnsmasq"]);
+    assert_eq!(words_of(&lines, "23/tcp ")[..2], ["23/tcp", "(telnet)"]);
+    assert_eq!(words_of(&lines, "7/sctp")[..2], ["7/sctp", "?[31mbad"]);
+}
+
+#[test]
+fn who_knocks_is_sorted_by_rate_and_by_total() {
+    let mut scene = Scene::with_knocks();
+    let eth0 = &mut scene.interfaces[0];
+    eth0.meet("192.0.2.10", 1000, (Tcp, 23));
+    eth0.meet("2001:db8:1:0:a8bb:ccff:fedd:eeff", 20, (Udp, 53));
+    scene.tick(2);
+    let eth0 = &mut scene.interfaces[0];
+    eth0.meet("2001:db8:1:0:a8bb:ccff:fedd:eeff", 40, (Tcp, 9125));
+    eth0.meet("198.51.100.7", 6, (Sctp, 7));
+    scene.tick(2);
+    let order = |scene: &Scene| {
+        let lines = scene.lines(140, 30, PLAIN);
+        let sources = ["192.0.2.10", "2001:db8:1:0:", "198.51.100.7"];
+        let place = |source: &str| lines.iter().position(|line| line.contains(source)).expect("all of them are shown");
+        let mut places = sources.map(|source| (place(source), source));
+        places.sort_unstable();
+        places.map(|(_, source)| source)
+    };
+    assert_eq!(order(&scene), ["2001:db8:1:0:", "198.51.100.7", "192.0.2.10"]);
+    let lines = scene.lines(140, 30, FULL);
+    assert!(words_of(&lines, "198.51.100.7").ends_with(&["198.51.100.7", "7/sctp", "3", "6"]), "{lines:#?}");
+    let words = words_of(&lines, "2001:db8:1:0:");
+    assert!(words.ends_with(&["2001:db8:1:0:\u{2026}ff:fedd:eeff", "9125/tcp", "10", "40"]), "{words:?}");
+    // Where it is narrow, both ends of a long address, and not where it knocked.
+    let lines = scene.lines(80, 24, PLAIN);
+    assert!(words_of(&lines, "2001:db8").ends_with(&["2001:db8~dd:eeff", "10", "40"]), "{lines:#?}");
+    assert!(words_of(&lines, "192.0.2.10").ends_with(&["192.0.2.10", "0", "1000"]), "{lines:#?}");
+    scene.obey(&[Command::Sort]);
+    assert_eq!(order(&scene), ["192.0.2.10", "2001:db8:1:0:", "198.51.100.7"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, fw::binary, tmux::Tmux, wait},
+    lab::{LAN4, Lab, Mode, PI4, fw::binary, tmux::Tmux, wait},
     tests,
 };
 use nix::sys::signal::Signal;
@@ -15,6 +15,8 @@ tests! {
     whatever_ends_the_screen_the_terminal_is_as_before;
     neither_colour_nor_unicode_where_they_are_not_wanted;
     a_filter_that_goes_and_comes_back_is_followed;
+    a_filter_that_is_made_anew_between_two_looks_is_followed;
+    ports_and_sources_have_names;
     monitor_and_trial_are_loud;
     every_interface_is_shown;
     a_dumb_terminal_gets_plain_text_at_intervals;
@@ -53,7 +55,7 @@ fn the_screen_shows_what_is_knocked_at_and_obeys_keys() -> Result<()> {
         knock(&lab, 53)?;
     }
     tmux.await_screen("three knocks", |screen| {
-        row(screen, "53/udp ").is_some_and(|row| row[..3] == ["53/udp", "domain", "closed"] && row[4] == "3")
+        row(screen, "53/udp ").is_some_and(|row| row[..3] == ["53/udp", "(domain)", "closed"] && row[4] == "3")
     })?;
     // While packets come there is a rate.
     let has_rate =
@@ -89,7 +91,7 @@ fn the_screen_shows_what_is_knocked_at_and_obeys_keys() -> Result<()> {
     let still = tmux.await_screen("no keys", |screen| !screen.contains("freezes the numbers"))?;
     assert_eq!(still, paused);
     tmux.press("Space")?;
-    tmux.await_screen("the knock", |screen| row(screen, "│7/udp ").is_some_and(|row| row.contains(&"echo")))?;
+    tmux.await_screen("the knock", |screen| row(screen, "│7/udp ").is_some_and(|row| row.contains(&"(echo)")))?;
 
     assert!(tmux.is_drawn_on()?);
     tmux.press("q")?;
@@ -202,6 +204,35 @@ fn a_filter_that_goes_and_comes_back_is_followed() -> Result<()> {
     tmux.await_screen("that the interface is gone", |screen| screen.contains("eth0: interface is gone"))?;
     tmux.press("q")?;
     tmux.await_shell()
+}
+
+fn a_filter_that_is_made_anew_between_two_looks_is_followed() -> Result<()> {
+    let (lab, tmux) = start(&[])?;
+    // Far longer than it takes to detach and attach.
+    tmux.enter(&stats(&lab).replace("0.2", "4"))?;
+    tmux.await_screen("the screen", |screen| screen.contains("by rate"))?;
+    lab.fw(&["detach", "eth0"])?;
+    lab.attach(Mode::Native, "22")?;
+    knock(&lab, 9126)?;
+    tmux.await_screen("a knock at the new one", |screen| row(screen, "9126/udp").is_some()).map(drop)
+}
+
+fn ports_and_sources_have_names() -> Result<()> {
+    let (lab, tmux) = start(&[])?;
+    let server = lab.pi.serve_udp(9125)?;
+    // The kernel's name for a process is that of its first thread, cut to 15 bytes.
+    let process = std::fs::read_to_string("/proc/self/comm")?;
+    let process = process.trim().split(['-', ' ']).next().context("a process has a name")?.to_owned();
+    knock(&lab, 9125)?;
+    tmux.enter(&stats(&lab))?;
+    let source = LAN4.to_string();
+    tmux.await_screen("who is there, and who knocks", |screen| {
+        row(screen, "9125/udp").is_some_and(|row| row[1].starts_with(&process))
+            && row(screen, &source).is_some_and(|row| row.ends_with(&["1"]))
+            && screen.contains("who knocks: 1")
+    })?;
+    assert_eq!(server.reached(), 0, "the port is closed");
+    Ok(())
 }
 
 fn monitor_and_trial_are_loud() -> Result<()> {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use bytemuck::Zeroable;
 use fw_common::{
     PortProtocol, Reason, Verdict,
-    abi::{COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, RARE_PORTS, ReasonCounters, map},
+    abi::{
+        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, RARE_PORTS, ReasonCounters, map,
+    },
 };
 
 use super::{batch::BatchMap, pins::Pins};

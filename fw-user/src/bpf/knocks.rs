@@ -5,16 +5,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use bytemuck::Zeroable;
 use fw_common::{
     PortProtocol, Reason,
-    abi::map,
+    abi::{KNOCKERS, map},
     address::{Address, V6},
     record::Knocks,
 };
 
-use super::{deadline, pins::Pins, plain::Plain, shape};
-use crate::{Error, Result};
+use super::{batch::BatchMap, deadline, pins::Pins};
+use crate::Result;
 
 /// A sender whose packets were dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,27 +31,55 @@ pub struct Knocker {
     pub reason: Reason,
 }
 
-/// The senders whose packets an interface dropped, the busiest first. The table holds [`KNOCKERS`](fw_common::abi::KNOCKERS); those who
-/// have not been seen for longest leave it.
+/// The table of an interface's senders, kept open to be read again and again. It holds [`KNOCKERS`]; those who have not been seen for
+/// longest leave it.
+pub struct Reader {
+    map: BatchMap<V6, Knocks>,
+    sources: Vec<V6>,
+    knocks: Vec<Knocks>,
+}
+
+impl Reader {
+    /// Open the pinned map of an interface.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`].
+    pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
+        Ok(Self {
+            map: BatchMap::open(&pins.map(interface, map::KNOCKS))?,
+            sources: vec![V6::zeroed(); KNOCKERS as usize],
+            knocks: vec![Knocks::zeroed(); KNOCKERS as usize],
+        })
+    }
+
+    /// The senders whose packets the interface dropped, the busiest first.
+    ///
+    /// # Errors
+    /// [`crate::Error::BadPin`], [`crate::Error::Kernel`].
+    pub fn read(&mut self) -> Result<Vec<Knocker>> {
+        let (clock, now) = (deadline::now()?, SystemTime::now());
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let count;
+            (count, next) = self.map.read(next, &mut self.sources, &mut self.knocks)?;
+            let read = self.sources.iter().zip(&self.knocks).take(count);
+            found.extend(read.filter_map(|(&source, knocks)| knocker(source, knocks, clock, now)));
+            if next.is_none() {
+                break;
+            }
+        }
+        found.sort_by_key(|knocker| (u64::MAX - knocker.packets, knocker.source));
+        Ok(found)
+    }
+}
+
+/// The senders whose packets an interface dropped, the busiest first.
 ///
 /// # Errors
-/// [`Error::BadPin`], [`Error::Kernel`].
+/// [`crate::Error::BadPin`], [`crate::Error::Kernel`].
 pub fn read(pins: &Pins, interface: &str) -> Result<Vec<Knocker>> {
-    let bad = |source: MapError| Error::BadPin { path: pins.map(interface, map::KNOCKS), source: source.into() };
-    let data: MapData = shape::open(pins, interface, map::KNOCKS)?;
-    let knocks: HashMap<_, Plain<V6>, Plain<Knocks>> = HashMap::try_from(Map::LruHashMap(data)).map_err(bad)?;
-    let (clock, now) = (deadline::now()?, SystemTime::now());
-    let mut found = Vec::new();
-    for entry in &knocks {
-        match entry {
-            Ok((Plain(source), Plain(knocks))) => found.extend(knocker(source, &knocks, clock, now)),
-            // It left while we looked.
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(bad(error)),
-        }
-    }
-    found.sort_by_key(|knocker| (u64::MAX - knocker.packets, knocker.source));
-    Ok(found)
+    Reader::open(pins, interface)?.read()
 }
 
 /// Nothing for a reason that this version does not know.

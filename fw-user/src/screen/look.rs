@@ -84,6 +84,19 @@ impl Look {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
+    /// A text in so many columns: of a longer one both ends, since networks and hosts differ at either end of an address.
+    pub(super) fn shortened(self, text: &str, columns: usize) -> String {
+        let length = text.chars().count();
+        if length <= columns {
+            return text.to_owned();
+        }
+        let gap = if self.unicode { "\u{2026}" } else { "~" };
+        let end = columns.saturating_sub(1) / 2;
+        let start = columns.saturating_sub(1 + end);
+        let part = |from, count| text.chars().skip(from).take(count).collect::<String>();
+        part(0, start) + gap + &part(length - end, end)
+    }
+
     /// Names that others have given, as this terminal can show them.
     pub(super) fn text(self, text: &str) -> String {
         let shown = |c: char| if c.is_control() || !(self.unicode || c.is_ascii()) { '?' } else { c };

@@ -1,7 +1,9 @@
 //! The state of the screen, from one reading to the next.
 
 use std::{
-    collections::BTreeMap,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
     time::{Duration, Instant},
 };
 
@@ -15,6 +17,7 @@ use super::{
 };
 use crate::bpf::{
     counters::{Counters, PortCounters},
+    knocks::Knocker,
     meta::Mode,
 };
 
@@ -77,7 +80,8 @@ pub struct Model {
     pub(super) is_paused: bool,
     pub(super) shows_help: bool,
     pub(super) flows: Option<usize>,
-    pub(super) services: BTreeMap<Port, String>,
+    services: BTreeMap<Port, String>,
+    targets: BTreeMap<Port, String>,
 }
 
 /// What is known of an interface.
@@ -101,7 +105,8 @@ pub(super) struct FilterModel {
     pub(super) reasons: Vec<ReasonRow>,
     pub(super) ports: Vec<PortRow>,
     pub(super) ports_in_all: usize,
-    open: std::collections::BTreeSet<Port>,
+    pub(super) sources: Vec<SourceRow>,
+    open: BTreeSet<Port>,
     now: Counters,
     /// The ports as they were `elapsed` before; nothing after the first reading.
     before: Option<PortCounters>,
@@ -118,6 +123,15 @@ pub(super) struct Traffic {
     pub(super) history: History,
 }
 
+/// Who knocked.
+pub(super) struct SourceRow {
+    pub(super) source: IpAddr,
+    pub(super) per_second: u64,
+    pub(super) packets: u64,
+    /// Where it knocked last.
+    pub(super) port: Option<Port>,
+}
+
 /// A reason that occurred.
 pub(super) struct ReasonRow {
     pub(super) reason: Reason,
@@ -126,7 +140,7 @@ pub(super) struct ReasonRow {
 }
 
 impl Model {
-    /// A screen on which nothing is to be seen yet. Ports have these names.
+    /// A screen on which nothing is to be seen yet. Services at ports have these names.
     #[must_use]
     pub fn new(services: BTreeMap<Port, String>) -> Self {
         Self { services, ..Self::default() }
@@ -164,9 +178,21 @@ impl Model {
                 let sort = self.sort;
                 self.interfaces.iter_mut().filter_map(|interface| interface.filter.as_mut()).for_each(|filter| {
                     filter.choose_ports(sort);
+                    filter.sort_sources(sort);
                 });
             }
         }
+    }
+
+    /// Say who takes what comes in at ports.
+    pub fn name_targets(&mut self, targets: BTreeMap<Port, String>) {
+        self.targets = targets;
+    }
+
+    /// Who would take what comes in at a port or, in brackets, what is usually there.
+    pub(super) fn name(&self, port: Port) -> String {
+        let usual = || self.services.get(&port).map(|name| format!("({name})"));
+        self.targets.get(&port).cloned().or_else(usual).unwrap_or_default()
     }
 
     pub(super) fn chosen(&self) -> Option<&InterfaceModel> {
@@ -198,6 +224,7 @@ impl FilterModel {
             reasons: Vec::new(),
             ports: Vec::new(),
             ports_in_all: 0,
+            sources: Vec::new(),
             open: read.open.clone(),
             now: read.counters.clone(),
             before: None,
@@ -208,6 +235,7 @@ impl FilterModel {
         filter.dropped.total = filter.now.total(Verdict::Drop);
         filter.choose_reasons(&Counters::default());
         filter.choose_ports(sort);
+        filter.read_sources(read.knockers, sort);
         filter
     }
 
@@ -235,6 +263,32 @@ impl FilterModel {
         self.choose_reasons(&reasons_before);
         self.before = Some(reasons_before.ports);
         self.choose_ports(sort);
+        self.read_sources(read.knockers, sort);
+    }
+
+    fn read_sources(&mut self, knockers: &[Knocker], sort: Sort) {
+        let is_first = self.before.is_none();
+        let before: HashMap<IpAddr, u64> =
+            std::mem::take(&mut self.sources).into_iter().map(|row| (row.source, row.packets)).collect();
+        let elapsed = self.elapsed;
+        self.sources.extend(knockers.iter().map(|knocker| {
+            // Who was not there at the last reading knocks since then, or left the table in between; nobody knows at the first one.
+            let known = before.get(&knocker.source).copied().unwrap_or(if is_first { knocker.packets } else { 0 });
+            let per_second = rate::per_second(knocker.packets.saturating_sub(known), elapsed);
+            SourceRow { source: knocker.source, per_second, packets: knocker.packets, port: knocker.port }
+        }));
+        self.sort_sources(sort);
+    }
+
+    /// An order by port says nothing of sources.
+    fn sort_sources(&mut self, sort: Sort) {
+        self.sources.sort_by_key(|row| {
+            let ranks = match sort {
+                Sort::Rate => [row.per_second, row.packets],
+                Sort::Total | Sort::Port => [row.packets, row.per_second],
+            };
+            (Reverse(ranks), row.source)
+        });
     }
 
     fn choose_reasons(&mut self, before: &Counters) {
@@ -245,8 +299,7 @@ impl FilterModel {
             ReasonRow { reason, per_second: rate::per_second(new, elapsed), packets }
         }));
         // What is dropped first, and of that what is dropped most.
-        self.reasons
-            .sort_by_key(|row| (row.reason.verdict() == Verdict::Pass, std::cmp::Reverse(row.packets), row.reason));
+        self.reasons.sort_by_key(|row| (row.reason.verdict() == Verdict::Pass, Reverse(row.packets), row.reason));
     }
 
     fn choose_ports(&mut self, sort: Sort) {

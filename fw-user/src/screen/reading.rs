@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Instant};
 
 use fw_common::PortProtocol;
 
-use crate::bpf::{counters::Counters, meta::Mode};
+use crate::bpf::{counters::Counters, knocks::Knocker, meta::Mode};
 
 /// A protocol and a port of this host.
 pub type Port = (PortProtocol, u16);
@@ -41,4 +41,6 @@ pub struct FilterReading<'a> {
     pub open: &'a BTreeSet<Port>,
     /// What was counted.
     pub counters: &'a Counters,
+    /// Whose packets were dropped, the busiest first.
+    pub knockers: &'a [Knocker],
 }

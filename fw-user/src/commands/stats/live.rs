@@ -9,7 +9,7 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use super::{terminal::Drawn, watch::Watch};
+use super::{names, terminal::Drawn, watch::Watch};
 use crate::{
     Result,
     bpf::pins::Pins,
@@ -37,6 +37,7 @@ pub(super) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     let mut ends = End::new()?;
     let mut terminal = Drawn::begin()?;
     let mut events = EventStream::new();
+    let mut names = names::follow()?;
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -55,6 +56,7 @@ pub(super) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
                 // The terminal is gone.
                 None => return Ok(()),
             },
+            Some(names) = names.recv() => model.name_targets(names),
             () = ends.comes() => return Ok(()),
         }
     }

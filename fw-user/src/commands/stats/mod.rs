@@ -3,6 +3,8 @@
 #[cfg(feature = "screen")]
 mod live;
 #[cfg(feature = "screen")]
+mod names;
+#[cfg(feature = "screen")]
 mod terminal;
 #[cfg(feature = "screen")]
 mod watch;

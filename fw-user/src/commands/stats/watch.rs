@@ -16,6 +16,7 @@ use crate::{
         counters::Reader,
         deadline,
         flows::Census,
+        knocks::{self, Knocker},
         meta::{Mode, Record},
         pins::Pins,
         policy_map::PolicyMap,
@@ -47,6 +48,8 @@ struct Watched {
     read_at: Instant,
     open: BTreeSet<Port>,
     counters: Reader,
+    knocks: knocks::Reader,
+    knockers: Vec<Knocker>,
 }
 
 impl<'a> Watch<'a> {
@@ -119,6 +122,8 @@ impl Watched {
             open: BTreeSet::new(),
             policy,
             counters: Reader::open(pins, name)?,
+            knocks: knocks::Reader::open(pins, name)?,
+            knockers: Vec::new(),
         };
         watched.read_policy()?;
         Ok(watched)
@@ -130,7 +135,9 @@ impl Watched {
             self.in_force = in_force;
             self.read_policy()?;
         }
-        self.counters.read().map(drop)
+        self.counters.read()?;
+        self.knockers = self.knocks.read()?;
+        Ok(())
     }
 
     fn read_policy(&mut self) -> Result<()> {
@@ -148,6 +155,7 @@ impl Watched {
             trial_ends_in: is_on_trial.then(|| deadline::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
             open: &self.open,
             counters: self.counters.counters(),
+            knockers: &self.knockers,
         }
     }
 }

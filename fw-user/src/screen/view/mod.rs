@@ -12,7 +12,10 @@ use ratatui::{
     widgets::Block,
 };
 
-use super::{look::Look, model::Model};
+use super::{
+    look::Look,
+    model::{FilterModel, Model},
+};
 
 /// From so many columns on, reasons stand beside the ports.
 const WIDE: u16 = 70;
@@ -52,14 +55,19 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
     }
 }
 
-fn draw_tables(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &super::model::FilterModel, look: Look) {
-    if area.width >= WIDE {
-        let [ports, reasons] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(30)]).areas(area);
-        tables::ports(frame, ports, model, filter, look);
-        tables::reasons(frame, reasons, filter, look);
-    } else {
+fn draw_tables(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &FilterModel, look: Look) {
+    if area.width < WIDE {
         tables::ports(frame, area, model, filter, look);
+        return;
     }
+    let beside = (area.width * 2 / 5).clamp(32, 56);
+    let [ports, beside] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(beside)]).areas(area);
+    tables::ports(frame, ports, model, filter, look);
+    // A frame and a head are three lines.
+    let reasons = (filter.reasons.len() as u16 + 3).min(area.height / 2);
+    let [reasons, sources] = Layout::vertical([Constraint::Length(reasons), Constraint::Fill(1)]).areas(beside);
+    tables::reasons(frame, reasons, filter, look);
+    tables::sources(frame, sources, filter, look);
 }
 
 /// A frame around something.
