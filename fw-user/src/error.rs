@@ -396,9 +396,9 @@ pub enum Error {
         /// One of them.
         example: String,
     },
-    /// What was typed makes no packet.
+    /// What was typed makes no sense, for a reason that only the command knows.
     #[error("{0}")]
-    NoPacket(String),
+    Usage(String),
     /// A file of packets cannot be read.
     #[error("{file}: {source}")]
     Capture {
@@ -474,7 +474,7 @@ impl Error {
             | Self::Mistakes(_)
             | Self::TooManySources(_)
             | Self::WhichInterface { .. }
-            | Self::NoPacket(_)
+            | Self::Usage(_)
             | Self::Names { .. } => exit_code::USAGE,
             Self::Taken { .. } => exit_code::TAKEN,
             Self::Privilege { .. } => exit_code::PRIVILEGE,

@@ -58,23 +58,22 @@ pub fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
 /// TCP and UDP.
 ///
 /// # Errors
-/// As [`rules`]; [`Error::NoPacket`].
+/// As [`rules`]; [`Error::Usage`].
 pub fn targets(text: &str) -> Result<Vec<Target>> {
     if let Some(protocol) = protocol_number(text) {
         let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
         return match name {
             None => Ok(vec![Target::Protocol(protocol)]),
-            Some(name) => Err(Error::NoPacket(format!("{name} has ports; write which one: 9125/{name}"))),
+            Some(name) => Err(Error::Usage(format!("{name} has ports; write which one: 9125/{name}"))),
         };
     }
     let target = |rule: Rule| match rule.source {
-        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::NoPacket(format!(
-            "`{text}`: a packet goes to one port; write for example {}",
-            rule.ports.first()
-        ))),
+        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => {
+            Err(Error::Usage(format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first())))
+        }
         Some(network) => {
             let address = network.addr();
-            Err(Error::NoPacket(format!("`{text}`: who sends the packet is said apart: --from {address}")))
+            Err(Error::Usage(format!("`{text}`: who sends the packet is said apart: --from {address}")))
         }
         None => Ok(Target::Port(rule.protocol, rule.ports.first())),
     };

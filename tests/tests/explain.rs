@@ -36,6 +36,7 @@ tests! {
     an_answer_is_explained_without_prolonging_what_it_answers;
     asking_counts_nothing;
     the_rule_that_lets_a_packet_in_is_named;
+    who_listens_is_named_also_behind_a_closed_port;
     typing_the_cure_opens_the_port_to_the_sender;
     typing_the_cure_lets_a_protocol_in_and_keeps_all_else;
     typing_the_cure_lets_packets_through_a_router;
@@ -229,6 +230,26 @@ fn the_rule_that_lets_a_packet_in_is_named() -> Result<()> {
     let both = Explained::read(&lab.fw(&["explain", "8003", "--json"])?)?;
     let outcomes: Vec<_> = both.iter().map(|said| (said.proto.as_str(), said.outcome())).collect();
     assert_eq!(outcomes, [("tcp", "pass allowed".to_owned()), ("udp", "drop closed-port".to_owned())]);
+    Ok(())
+}
+
+fn who_listens_is_named_also_behind_a_closed_port() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _servers = (lab.pi.serve_tcp(9125)?, lab.pi.serve_udp(22)?);
+    lab.attach(Mode::Native, "22")?;
+    let own_name = fs::read_to_string("/proc/self/comm")?;
+    for (port, outcome, target) in [
+        ("9125/tcp", "drop closed-port", Some(own_name.trim())),
+        ("9125/udp", "drop closed-port", None),
+        ("22/udp", "pass allowed", Some(own_name.trim())),
+        ("22/tcp", "pass allowed", None),
+        ("icmp", "pass protocol", None),
+    ] {
+        let said = explain(&lab, &[port])?;
+        assert_eq!((said.outcome().as_str(), said.target.as_deref()), (outcome, target), "{port}");
+    }
+    let text = lab.fw(&["explain", "9125/tcp"])?;
+    ensure!(text.contains(&format!("\n  listens  {own_name}  cure     fw-user allow 9125/tcp\n")), "{text}");
     Ok(())
 }
 

@@ -1,8 +1,19 @@
 //! `fw-user explain --pcap`: packets of files that others wrote, and files that are none.
 
-use std::{fs, net::SocketAddr, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, UdpSocket},
+    path::PathBuf,
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, ensure};
+use aya::maps::{HashMap, Map, MapData};
+use fw_common::{
+    abi::map,
+    flow::{FlowEntry, FlowKey4},
+};
 use fw_tests::{
     lab::{
         LAN4, Lab, Mode, PI4,
@@ -13,6 +24,7 @@ use fw_tests::{
     packet::eth,
     tests,
 };
+use fw_user::bpf::{pins::Pins, plain::Plain};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -22,6 +34,7 @@ tests! {
     a_frame_that_the_file_has_only_the_beginning_of_is_judged_by_it;
     frames_that_the_kernel_cannot_be_asked_about_are_said_to_be_so;
     pcapng_in_either_byte_order_is_read;
+    packets_of_a_stream_are_judged_as_they_come;
     a_file_that_breaks_off_is_explained_as_far_as_it_goes;
     what_is_no_capture_of_ethernet_is_refused;
 }
@@ -165,6 +178,43 @@ fn pcapng_in_either_byte_order_is_read() -> Result<()> {
         let wanted = [(Some(1), "pass allowed".to_owned()), (Some(2), "drop closed-port".to_owned())];
         assert_eq!(outcomes(&explain(&lab, &file)?), wanted, "big endian: {is_big}");
     }
+    Ok(())
+}
+
+/// As `ssh ... tcpdump -w - | fw-user explain --pcap -` does it: with what is in force and open when each comes.
+fn packets_of_a_stream_are_judged_as_they_come() -> Result<()> {
+    let (lab, _folder) = lab()?;
+    let (packets, mut stream) = io::pipe()?;
+    let (said, pipe) = io::pipe()?;
+    let mut command = lab.fw.command(&lab.pi, ["explain", "--json", "--pcap", "-"]);
+    let mut program = Process::start(command.stdin(packets).stdout(pipe))?;
+    drop(command);
+    let mut said = BufReader::new(said).lines();
+    let answer = eth().ipv4().from(&LAN4.to_string()).to(&PI4.to_string()).udp(53, 50_000).build();
+    let mut file = pcap(link_type::ETHERNET, std::slice::from_ref(&answer), usize::MAX);
+    let packet = file.split_off(24);
+    stream.write_all(&file)?;
+    let mut next = || -> Result<String> {
+        stream.write_all(&packet)?;
+        Ok(Explained::read(&said.next().context("an answer")??)?.remove(0).outcome())
+    };
+    assert_eq!(next()?, "drop closed-port");
+    lab.pi.enter(|| -> Result<()> {
+        UdpSocket::bind(SocketAddr::new(PI4, 50_000))?.send_to(b"question", SocketAddr::new(LAN4, 53))?;
+        Ok(())
+    })?;
+    wait::until("the answer to be awaited", || Ok((next()? == "pass reply").then_some(())))?;
+    let pins = Pins::new(lab.fw.bpffs());
+    let mut flows: HashMap<MapData, Plain<FlowKey4>, Plain<FlowEntry>> =
+        Map::LruHashMap(MapData::from_pin(pins.shared_map(map::FLOWS4))?).try_into()?;
+    for key in flows.keys().collect::<Result<Vec<_>, _>>()? {
+        flows.remove(&key)?;
+    }
+    assert_eq!(next()?, "drop closed-port", "nothing of it is remembered");
+    lab.fw(&["allow", "50000/udp"])?;
+    assert_eq!(next()?, "pass allowed");
+    drop(stream);
+    ensure!(program.await_end()?.success());
     Ok(())
 }
 

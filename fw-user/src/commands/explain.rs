@@ -10,7 +10,7 @@ use std::{
 use fw_common::protocol::number;
 use ipnet::IpNet;
 
-use super::{attached, has_reader, json, print};
+use super::{attached, has_reader, json, meets::Meets, print};
 use crate::{
     Error, Result,
     bpf::{
@@ -43,7 +43,7 @@ pub(super) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
         return Err(Error::WhichInterface { there: names.join(" and "), example: names[0].clone() });
     };
     let interface = interface::named(std::slice::from_ref(name)).await?.remove(0);
-    let mut twin;
+    let twin;
     let filter;
     {
         // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
@@ -51,17 +51,17 @@ pub(super) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
         twin = ask_for(pins, &interface)?;
         filter = examine(pins, &interface, &twin)?;
     }
-    let ask = Asking { filter: &filter, as_json: args.json };
+    let mut ask = Asking { filter: &filter, twin, meets: Meets::default(), as_json: args.json };
     if let Some((file, name)) = file {
-        return ask.of_file(&mut twin, file, &name);
+        return ask.of_file(file, &name).await;
     }
     if let Some(frame) = frame {
-        return ask.of_frame(&mut twin, &frame, true, Vec::new());
+        return ask.of_frame(&frame, true, Vec::new()).await;
     }
     for target in targets {
         let Ends { from, to, note } = ends(target, args, &interface).await?;
         let frame = build::frame(target, from, to);
-        ask.of_frame(&mut twin, &frame, args.from.is_some(), note.into_iter().collect())?;
+        ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
     }
     Ok(())
 }
@@ -92,8 +92,8 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
     }
     if !twin.knows_interface() {
         notes.push(format!(
-            "before Linux 5.14 the kernel cannot be told that the packet comes in by {name}; whether it would be routed on is asked \
-             for this machine as a whole"
+            "before Linux 5.14 the kernel cannot be told that a packet comes in by {name}: one that would be `forwarded` may be \
+             called `allowed` here"
         ));
     }
     Ok(Filter {
@@ -106,22 +106,26 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
     })
 }
 
-/// How answers are put.
+/// Whom is asked, and how answers are put.
 struct Asking<'a> {
     filter: &'a Filter,
+    twin: Twin,
+    meets: Meets,
     as_json: bool,
 }
 
 impl Asking<'_> {
-    fn of_frame(&self, twin: &mut Twin, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
-        let judgement = twin.judge(frame)?;
+    async fn of_frame(&mut self, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
+        let judgement = self.twin.judge(frame)?;
+        let headers = Headers::of(&Seen { bytes: frame, len: frame.len() });
         if let Some(age) = judgement.answered_after {
             notes.push(format!("it answers something that was last heard of {} s ago", age.as_secs()));
         }
         let answer = Answer {
             filter: self.filter,
             number: None,
-            headers: Headers::of(&Seen { bytes: frame, len: frame.len() }),
+            target: self.meets.who(&headers).await,
+            headers,
             len: frame.len(),
             judgement: Ok(judgement),
             is_sender_meant,
@@ -130,7 +134,7 @@ impl Asking<'_> {
         print(&if self.as_json { json(&explain::Json::new(&answer))? } else { explain::text(&answer) })
     }
 
-    fn of_file(&self, twin: &mut Twin, file: Box<dyn Read>, name: &str) -> Result<()> {
+    async fn of_file(&mut self, file: Box<dyn Read>, name: &str) -> Result<()> {
         let failed = |source: CaptureError| Error::Capture { file: name.to_owned(), source };
         let mut capture = Capture::open(file).map_err(failed)?;
         if !self.as_json {
@@ -155,12 +159,13 @@ impl Asking<'_> {
                 }
                 len => {
                     frame.bytes.resize(len, 0);
-                    Ok(twin.judge(&frame.bytes)?)
+                    Ok(self.twin.judge(&frame.bytes)?)
                 }
             };
             let answer = Answer {
                 filter: self.filter,
                 number: Some(number),
+                target: self.meets.who(&headers).await,
                 headers,
                 len: frame.len,
                 judgement,
@@ -199,11 +204,11 @@ fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
         })?;
     }
     let digits: String = text.chars().filter(|character| !character.is_whitespace() && *character != ':').collect();
-    let frame = hex::decode(&digits).map_err(|error| Error::NoPacket(format!("--hex: {error}")))?;
+    let frame = hex::decode(&digits).map_err(|error| Error::Usage(format!("--hex: {error}")))?;
     if (LEAST_FRAME..=LARGEST_FRAME).contains(&frame.len()) {
         return Ok(frame);
     }
-    Err(Error::NoPacket(format!(
+    Err(Error::Usage(format!(
         "--hex: this has {} bytes; a frame has at least {LEAST_FRAME}, its Ethernet header, and the kernel can be asked about at most \
          {LARGEST_FRAME}",
         frame.len()
@@ -232,7 +237,7 @@ async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Resu
     }
     let is_v4 = match (args.from, args.to, target) {
         (Some(from), Some(to), _) if from.is_ipv4() != to.is_ipv4() => {
-            return Err(Error::NoPacket(format!("--from {} and --to {to} are not of one family", from.ip())));
+            return Err(Error::Usage(format!("--from {} and --to {to} are not of one family", from.ip())));
         }
         (Some(from), ..) => from.is_ipv4(),
         (_, Some(to), _) => to.is_ipv4(),
@@ -247,7 +252,7 @@ async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Resu
     });
     let Some(to) = args.to.or(own.first().map(IpNet::addr)) else {
         let family = if is_v4 { "IPv4" } else { "IPv6" };
-        return Err(Error::NoPacket(format!(
+        return Err(Error::Usage(format!(
             "{} has no {family} address; say which one the packet is for: --to ADDRESS",
             interface.name
         )));

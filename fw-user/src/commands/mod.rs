@@ -12,6 +12,7 @@ mod enforce;
 mod explain;
 mod exposed;
 mod guard;
+mod meets;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod run;

@@ -40,6 +40,8 @@ pub struct Answer<'a> {
     pub number: Option<u64>,
     /// What its headers say.
     pub headers: Headers,
+    /// Who listens where it is for.
+    pub target: Option<String>,
     /// Its length in bytes.
     pub len: usize,
     /// What becomes of it, or why nobody can say.
@@ -66,6 +68,7 @@ pub struct Json<'a> {
     because: Option<String>,
     monitor: bool,
     rule: Option<String>,
+    target: Option<&'a str>,
     cure: Option<String>,
     notes: Vec<&'a str>,
     error: Option<&'a str>,
@@ -91,6 +94,7 @@ impl<'a> Json<'a> {
             because: judgement.map(|judgement| because(judgement.reason)),
             monitor: answer.filter.monitors,
             rule: judgement.and_then(|judgement| answer.rule(judgement.reason)),
+            target: answer.target.as_deref(),
             cure: judgement.and_then(|judgement| answer.cure(judgement.reason)),
             notes: answer.notes.iter().chain(&answer.filter.notes).map(String::as_str).collect(),
             error: answer.judgement.as_ref().err().map(String::as_str),
@@ -109,6 +113,7 @@ pub fn text(answer: &Answer<'_>) -> String {
             line("verdict", &answer.verdict(judgement));
             line("reason", &format!("{reason}: {}", because(reason)));
             answer.rule(reason).iter().for_each(|rule| line("rule", rule));
+            answer.target.iter().for_each(|target| line("listens", target));
             answer.cure(reason).iter().for_each(|cure| line("cure", cure));
         }
         Err(why) => line("unknown", why),

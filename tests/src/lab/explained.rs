@@ -35,6 +35,8 @@ pub struct Explained {
     pub monitor: bool,
     /// The rule.
     pub rule: Option<String>,
+    /// Who listens there.
+    pub target: Option<String>,
     /// What to type or do.
     pub cure: Option<String>,
     /// What else to know.
