@@ -10,6 +10,7 @@ mod ebpf;
 mod lint;
 mod qemu;
 mod root;
+mod screenshot;
 mod test;
 mod workspace;
 
@@ -37,6 +38,8 @@ enum Verb {
     Dist(dist::Options),
     /// Measure what a packet and a command cost, beside xdp-filter.
     Bench(bench::Options),
+    /// Take a picture of the live screen, docs/screen.svg, with made-up traffic and a real Docker.
+    Screenshot(screenshot::Options),
     /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
     Lint(lint::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::BuildEbpf(options) => build_ebpf::run(&options).map(done),
         Verb::Dist(options) => dist::run(&options).map(done),
         Verb::Bench(options) => bench::run(&options).map(done),
+        Verb::Screenshot(options) => screenshot::run(&options).map(done),
         Verb::Lint(options) => lint::run(&options).map(done),
     };
     match result {

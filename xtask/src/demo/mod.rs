@@ -183,10 +183,7 @@ meets the input chain. That chain is right; it is only not asked.",
     fn watch_statistics(&self) -> Result<()> {
         wait::until("the scan to be seen", || Ok((self.dropped(traffic::LAST)? > 0).then_some(())))?;
         let Some(time) = self.live else { return self.fw_user("stats --once") };
-        stage::say(&format!(
-            "Live for {} seconds; it clears the screen, and what was shown so far is above.",
-            time.as_secs()
-        ));
+        stage::say(&format!("Live for {} seconds, on a screen of its own.", time.as_secs()));
         stage::command("pi", "fw-user stats");
         if let Some(pause) = self.pause {
             thread::sleep(pause);
@@ -196,7 +193,6 @@ meets the input chain. That chain is right; it is only not asked.",
         // As Ctrl-C would.
         kill(Pid::from_raw(i32::try_from(live.id())?), Signal::SIGINT)?;
         let status = live.wait()?;
-        stage::gap();
         stage::gap();
         ensure!(status.success(), "the live statistics ended with {status}");
         Ok(())
