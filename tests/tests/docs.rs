@@ -217,6 +217,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         }
     }
     let lab = Lab::without_containers()?;
+    let _served = lab.pi.serve_tcp(22)?;
     let mut found = BTreeSet::new();
     for args in [
         &["attach", "eth0", "--allow", "22", "--json"][..],
@@ -225,6 +226,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         &["status", "--json"],
         &["stats", "--json"],
         &["explain", "80/tcp", "--json"],
+        &["exposed", "--json"],
         &["save", "--json"],
         &["check", "--json"],
         &["attach", "eth0", "--allow", "80", "--monitor", "--json"],
