@@ -32,6 +32,8 @@ tests! {
     every_reason_is_explained_in_the_words_of_the_manual;
     every_json_field_stands_in_the_manual;
     the_example_of_a_file_is_one_and_has_every_key;
+    every_file_on_a_page_is_one;
+    every_link_leads_somewhere;
     removing_the_pin_by_hand_takes_the_filter_off;
 }
 
@@ -267,6 +269,51 @@ fn the_example_of_a_file_is_one_and_has_every_key() -> Result<()> {
     let mistakes = check::file(Path::new("eth0.toml"), bad.to_owned()).mistakes;
     let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
     assert_eq!(lines, said.lines().collect::<Vec<_>>());
+    Ok(())
+}
+
+/// The blocks of a page in a language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fences = page.split("\n```");
+    let starting = fences.filter_map(|block| block.strip_prefix(language)?.strip_prefix('\n'));
+    starting.collect()
+}
+
+fn every_file_on_a_page_is_one() -> Result<()> {
+    let mut count = 0;
+    for (name, page) in pages::all(&root())? {
+        for block in blocks(&page, "toml") {
+            let file = check::file(Path::new("eth0.toml"), block.to_owned());
+            ensure!(file.mistakes.is_empty(), "{name}: {:#?}", file.mistakes);
+            count += 1;
+        }
+    }
+    ensure!(count >= 2, "the pages have {count} files");
+    Ok(())
+}
+
+/// To another page, and to a heading where one is named.
+fn every_link_leads_somewhere() -> Result<()> {
+    let mut count = 0;
+    for (name, page) in pages::all(&root())? {
+        let here = Path::new(&name);
+        for target in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.starts_with("https://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let path = if file.is_empty() { here.to_owned() } else { here.with_file_name(file) };
+            ensure!(path.exists(), "{name} leads to {target}, which is not there");
+            let text = if heading.is_empty() { String::new() } else { fs::read_to_string(path)? };
+            let is_it = |line: &str| {
+                let words = line.trim_start_matches('#').trim().to_lowercase();
+                line.starts_with('#') && words.replace(' ', "-").replace(['`', ',', '.', ':'], "") == heading
+            };
+            ensure!(heading.is_empty() || text.lines().any(is_it), "{name} leads to {target}: no such heading");
+            count += 1;
+        }
+    }
+    ensure!(count >= 20, "the pages have {count} links");
     Ok(())
 }
 
