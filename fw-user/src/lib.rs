@@ -13,10 +13,10 @@ pub mod error;
 pub mod exposed;
 pub mod interface;
 pub mod lockout;
-mod network;
-pub mod packet;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod network;
+pub mod packet;
 pub mod placement;
 pub mod privilege;
 pub mod processes;

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -11,7 +12,10 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use fw_common::Reason;
 use fw_tests::{
-    lab::{Lab, Mode, PI4, Transport, command, explained::write_pcap, netfilter::CLOSED_TARGET, skip, wait},
+    lab::{
+        Lab, Mode, PI4, Transport, command, dropped::PcapNg, explained::write_pcap, netfilter::CLOSED_TARGET, skip,
+        wait,
+    },
     packet::eth,
     pages::{self, command_lines},
     tests,
@@ -92,6 +96,11 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
             command::run(&mut play).map(|_| ())
         }
         ["sudo", "docker", verb, ..] if container_test()?.contains(&format!("manual(\"{verb}\")")) => Ok(()),
+        ["sudo", "fw-user", args @ .., "drops.pcapng"] => {
+            let file = scratch.path().join("drops.pcapng");
+            lab.fw(&[args, &[file.to_str().context("a path in UTF-8")?]].concat())?;
+            PcapNg::read(&fs::read(&file)?).map(drop)
+        }
         ["sudo", "fw-user", args @ ..] => lab.fw(args).map(|_| ()),
         ["git", "clone", "<this", "repository>", "fw", "&&", "cd", "fw"] => {
             let mut git = Command::new("git");
@@ -238,6 +247,10 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
     ] {
         keys(&serde_json::from_str(&lab.fw(args)?)?, &mut found);
     }
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
+    lab.await_stats("a drop", |stats| stats.dropped_at("udp", 9125) == 1)?;
+    keys(&serde_json::from_str(&lab.fw(&["drops", "--last", "--json"])?)?, &mut found);
     let manual = fs::read_to_string(root().join("docs/json.md"))?;
     let documented: BTreeSet<&str> = manual
         .split('`')

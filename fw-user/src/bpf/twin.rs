@@ -161,7 +161,12 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Map {
 }
 
 /// Make a table hold what another one knows of some flows, and nothing else of them; the ages of those that are there.
-fn copy<K: bytemuck::Pod>(keys: &[K], from: &FlowMap<K>, to: &mut FlowMap<K>, now: u64) -> Result<Vec<Duration>, MapError> {
+fn copy<K: bytemuck::Pod>(
+    keys: &[K],
+    from: &FlowMap<K>,
+    to: &mut FlowMap<K>,
+    now: u64,
+) -> Result<Vec<Duration>, MapError> {
     let mut ages = Vec::new();
     for &key in keys {
         match from.get(&Plain(key), 0) {

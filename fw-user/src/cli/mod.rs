@@ -1,10 +1,11 @@
 //! The command line.
 
+pub mod drops;
 pub mod explain;
+pub mod exposed;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod run;
-pub mod exposed;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -74,6 +75,8 @@ pub enum Command {
     Doctor(InterfacesArgs),
     /// Show what passed and what was dropped: live on a terminal, once when piped.
     Stats(StatsArgs),
+    /// Show each packet that is dropped, as it happens, or the last ones.
+    Drops(drops::DropsArgs),
     /// Say what the filter does with a packet, why, and what to type if that is not what you want.
     Explain(explain::ExplainArgs),
     /// Apply the files, and apply them again when they change or an interface appears, until this is ended.

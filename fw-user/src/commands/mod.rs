@@ -8,6 +8,7 @@ mod check;
 mod confirm;
 mod detach;
 mod doctor;
+mod drops;
 mod enforce;
 mod explain;
 mod exposed;
@@ -59,6 +60,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Doctor(args) => doctor::run(&pins, &args).await,
         Command::Exposed(args) => exposed::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,
+        Command::Drops(args) => drops::run(&pins, &args).await,
         Command::Explain(args) => explain::run(&pins, &args).await,
         Command::Run(args) => run::run(&pins, &cli.config, &args).await,
         #[cfg(feature = "metrics")]

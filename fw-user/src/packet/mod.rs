@@ -3,3 +3,4 @@
 pub mod build;
 pub mod capture;
 pub mod headers;
+pub mod pcapng;

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod attach;
 pub mod change;
 pub mod doctor;
+pub mod drops;
 pub mod explain;
 pub mod exposed;
 pub mod lockout;

@@ -16,6 +16,7 @@ pub mod client;
 pub mod command;
 pub mod config;
 pub mod docker;
+pub mod dropped;
 pub mod explained;
 pub mod faults;
 pub mod filter;
