@@ -13,7 +13,7 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use fw_common::{
-    Reason,
+    PortProtocol, Reason,
     abi::map,
     flow::{FlowEntry, FlowKey4, SECOND},
 };
@@ -21,6 +21,7 @@ use fw_tests::{
     cases,
     lab::{
         LAN4, LAN6, Lab, Mode, PI4, PI6, container4,
+        dropped::Drops,
         explained::{Explained, write_pcap},
         wait,
         wire_world::{Change, WireWorld, fits_a_wire},
@@ -29,7 +30,7 @@ use fw_tests::{
     row::Row,
     tests, world,
 };
-use fw_user::bpf::{ingress, object, pins::Pins, plain::Plain};
+use fw_user::bpf::{ingress, knocks, object, pins::Pins, plain::Plain};
 
 tests! {
     packets_of_every_kind_are_explained_as_the_wire_judges_them;
@@ -165,6 +166,14 @@ fn asking_counts_nothing() -> Result<()> {
     lab.attach(Mode::Native, "22,80")?;
     lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"x")?;
     lab.await_stats("a drop", |stats| stats.dropped_at("udp", 9125) == 1)?;
+    let pins = Pins::new(lab.fw.bpffs());
+    let recorded = || -> Result<_> {
+        let drops = Drops::read(&lab.fw(&["drops", "--last", "--json"])?)?;
+        let knocks: Vec<_> =
+            knocks::read(&pins, "eth0")?.into_iter().map(|knock| (knock.source, knock.packets, knock.port)).collect();
+        Ok((drops.lines.len(), drops.left_out, knocks))
+    };
+    assert_eq!(recorded()?, (1, 0, vec![(LAN4, 1, Some((PortProtocol::Udp, 9125)))]));
     let before = (lab.fw(&["stats", "--json"])?, lab.traces()?);
     let container = container4(0).to_string();
     for args in [
@@ -184,6 +193,7 @@ fn asking_counts_nothing() -> Result<()> {
     };
     assert_eq!(ports(&before.0)?, ports(&after.0)?);
     assert_eq!(lab.stats("eth0")?.dropped.packets, 1);
+    assert_eq!(recorded()?, (1, 0, vec![(LAN4, 1, Some((PortProtocol::Udp, 9125)))]), "nothing is recorded");
     assert_eq!(before.1, after.1, "no pin, program or policy is another");
     Ok(())
 }
