@@ -160,7 +160,8 @@ pub struct Active(pub u64);
 impl Active {
     const BUFFER: u64 = 1;
     const MONITOR: u64 = 1 << 1;
-    const STATE: u64 = Self::BUFFER | Self::MONITOR;
+    /// The bits that say what is in force now.
+    pub const STATE: u64 = Self::BUFFER | Self::MONITOR;
     const FALLBACK: u32 = 8;
     const ENDS_DETACHED: u64 = 1 << 16;
     const DEADLINE: u32 = 32;

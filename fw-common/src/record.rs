@@ -20,12 +20,34 @@ pub const CAPTURED: usize = 96;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recorder {
+    /// The drop that is being recorded.
+    pub drop: Dropped,
     /// Drops recorded so far. The last one is in slot `(recorded - 1) % RECORDS_PER_CPU` of the CPU's part of `DROPS`.
     pub recorded: u64,
     /// Drops with a reason that came here in a window.
     pub reasons: [InWindow; Reason::SLOTS],
     /// Kinds of drops that were recorded lately, at `kind % RECORD_KINDS`.
     pub kinds: [Kind; RECORD_KINDS],
+}
+
+/// A drop, as the decision left it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Dropped {
+    /// Its [kind](Kind::number).
+    pub kind: u64,
+    /// How many of its kind the CPU has counted, this one included.
+    pub drops: u64,
+    /// Its destination port, host byte order; 0 where none was read.
+    pub port: u16,
+    /// The transport, as [`PortProtocol`] has it; means nothing where the port is 0.
+    pub protocol: u8,
+    /// [`Reason`].
+    pub reason: u8,
+    /// 1 where the interface only monitors: the packet passes.
+    pub passed: u8,
+    /// Always 0.
+    pub padding: [u8; 3],
 }
 
 /// Drops in a window of time.
@@ -61,10 +83,10 @@ impl Kind {
 }
 
 impl Recorder {
-    /// Whether one more drop may be recorded, at a time in ticks of the kernel.
+    /// Whether the drop may be recorded, at a time in ticks of the kernel.
     #[inline(always)]
-    pub const fn admits(&mut self, reason: u8, ticks: u64) -> bool {
-        let reason = &mut self.reasons[reason as usize % Reason::SLOTS];
+    pub const fn admits(&mut self, ticks: u64) -> bool {
+        let reason = &mut self.reasons[self.drop.reason as usize % Reason::SLOTS];
         let window = (ticks >> RECORD_WINDOW) as u32;
         if reason.window != window {
             *reason = InWindow { window, drops: 0 };
@@ -73,10 +95,10 @@ impl Recorder {
         reason.drops <= RECORDS_PER_WINDOW
     }
 
-    /// How many drops of a kind were left out since the last one that was recorded, when the CPU has now counted `drops` of them; 0 where
-    /// that is forgotten.
+    /// How many drops of its kind were left out since the last one that was recorded; 0 where that is forgotten.
     #[inline(always)]
-    pub const fn left_out(&mut self, number: u64, drops: u64) -> u64 {
+    pub const fn left_out(&mut self) -> u64 {
+        let Dropped { kind: number, drops, .. } = self.drop;
         let kind = &mut self.kinds[number as usize % RECORD_KINDS];
         let left_out = if kind.number == number { drops.saturating_sub(kind.drops + 1) } else { 0 };
         *kind = Kind { number, drops };

@@ -4,7 +4,7 @@ use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol, Reason,
     abi::{PortDrops, RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_CPU, RECORDS_PER_WINDOW},
-    record::{Kind, Recorder, source},
+    record::{Dropped, Kind, Recorder, source},
 };
 
 const WINDOW: u64 = 1 << RECORD_WINDOW;
@@ -40,12 +40,16 @@ fn a_port_is_recorded_again_after_the_lower_half_of_the_window_came_round() {
 #[test]
 fn many_ports_at_once_fill_their_share_and_leave_the_other_reasons_theirs() {
     let mut recorder = Recorder::zeroed();
+    let mut admits = |reason: Reason, ticks| {
+        recorder.drop.reason = reason as u8;
+        recorder.admits(ticks)
+    };
     let ticks = 7 * WINDOW;
-    let closed = (0..1000).filter(|_| recorder.admits(Reason::ClosedPort as u8, ticks)).count();
+    let closed = (0..1000).filter(|_| admits(Reason::ClosedPort, ticks)).count();
     assert_eq!(closed, RECORDS_PER_WINDOW as usize);
-    assert!(recorder.admits(Reason::Malformed as u8, ticks));
-    assert!(!recorder.admits(Reason::ClosedPort as u8, ticks + WINDOW - 1));
-    assert!(recorder.admits(Reason::ClosedPort as u8, ticks + WINDOW));
+    assert!(admits(Reason::Malformed, ticks));
+    assert!(!admits(Reason::ClosedPort, ticks + WINDOW - 1));
+    assert!(admits(Reason::ClosedPort, ticks + WINDOW));
 }
 
 #[test]
@@ -58,13 +62,17 @@ fn a_window_with_every_reason_fits_what_a_cpu_keeps() {
 fn a_record_knows_how_many_of_its_kind_were_left_out_before_it() {
     let mut recorder = Recorder::zeroed();
     let of = |port| Kind::number(Reason::ClosedPort, Some((PortProtocol::Tcp, port)));
-    assert_eq!(recorder.left_out(of(9125), 500), 0, "what was before the first record is not known");
-    assert_eq!(recorder.left_out(of(9125), 501), 0);
-    assert_eq!(recorder.left_out(of(22), 1), 0);
-    assert_eq!(recorder.left_out(of(9125), 601), 99);
+    let mut left_out = |kind, drops| {
+        recorder.drop = Dropped { kind, drops, ..Dropped::default() };
+        recorder.left_out()
+    };
+    assert_eq!(left_out(of(9125), 500), 0, "what was before the first record is not known");
+    assert_eq!(left_out(of(9125), 501), 0);
+    assert_eq!(left_out(of(22), 1), 0);
+    assert_eq!(left_out(of(9125), 601), 99);
     let same_place = of(9125 + RECORD_KINDS as u16);
-    assert_eq!(recorder.left_out(same_place, 5), 0);
-    assert_eq!(recorder.left_out(of(9125), 701), 0, "another kind took its place");
+    assert_eq!(left_out(same_place, 5), 0);
+    assert_eq!(left_out(of(9125), 701), 0, "another kind took its place");
 }
 
 #[test]

@@ -16,10 +16,11 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let packet = Packet::from_xdp(&ctx);
     let maps = Maps::new(&ctx, ctx.ingress_ifindex() as u32);
     let decision = decide(&packet, &maps);
-    if let Some(drops) = count(&decision, packet.len()) {
-        record(&ctx, &decision, drops, maps.monitors());
-    }
+    let to_record = count(&decision, packet.len());
     debug!(&ctx, "{} {}", decision.reason.name(), packet.len());
+    if let Some(drops) = to_record {
+        return record(&ctx, &decision, drops, maps.monitors());
+    }
     match decision.verdict() {
         Verdict::Drop if !maps.monitors() => XDP_DROP,
         Verdict::Pass | Verdict::Drop => XDP_PASS,

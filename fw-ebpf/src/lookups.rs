@@ -1,5 +1,7 @@
 //! fw-common's look-ups as maps and helpers.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     EbpfContext,
     maps::{LruHashMap, lpm_trie::Key},
@@ -32,7 +34,7 @@ impl<'a, C: EbpfContext> Maps<'a, C> {
         let active = ACTIVE.get_ptr(0).map_or(Active(0), |active| unsafe { active.read_volatile() });
         // The clock is read only while a change waits to be confirmed.
         let has_ended = active.deadline() != 0 && active.has_ended(now());
-        Self { ctx, ifindex, active: if has_ended { active.fallback() } else { active } }
+        Self { ctx, ifindex, active: settled(if has_ended { active.fallback() } else { active }) }
     }
 
     /// Whether nothing is dropped.
@@ -55,6 +57,17 @@ impl<'a, C: EbpfContext> Maps<'a, C> {
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(self.buffer())
     }
+}
+
+/// What counts of the word while a packet is judged. As an instruction, because the compiler would look at the single bits where they are used
+/// instead: then the verifier knows other things of the word on each way to here, and in Linux 6.1 goes all that follows once a way.
+#[inline(always)]
+fn settled(Active(mut word): Active) -> Active {
+    // SAFETY: arithmetic on a register.
+    unsafe {
+        asm!("{word} &= {state}", word = inout(reg) word, state = const Active::STATE, options(pure, nomem, nostack));
+    }
+    Active(word)
 }
 
 impl<C: EbpfContext> Lookups for Maps<'_, C> {

@@ -1,13 +1,18 @@
 //! The recorder: the last drops, and who sent them.
 
 use aya_ebpf::{
+    bindings::{
+        xdp_action::{XDP_DROP, XDP_PASS},
+        xdp_md,
+    },
     helpers::{bpf_ktime_get_ns, generated::bpf_get_smp_processor_id},
     programs::XdpContext,
 };
 use fw_common::{
     Decision, Frame,
     abi::RECORDS_PER_CPU,
-    record::{CAPTURED, Kind, Knocks, source},
+    address::V6,
+    record::{CAPTURED, Dropped, Kind, Knocks, Recorder, source},
 };
 
 use crate::{
@@ -16,65 +21,77 @@ use crate::{
     maps::{DROPS, KNOCKS, RECORDERS},
 };
 
-/// A drop as it is recorded.
-struct Drop {
-    kind: u64,
-    drops: u64,
-    port: u16,
-    protocol: u8,
-    reason: u8,
-    passed: u8,
-}
-
-/// Record a drop of a kind of which this CPU has seen so many, unless there are too many kinds at once.
+/// Record a drop of a kind of which this CPU has seen so many, unless there are too many kinds at once. Returns what becomes of the packet.
+///
+/// It is the last thing that is done with a packet, and all that is known of it goes by way of the map: so the verifier finds the same
+/// state here whatever path led here, and looks at what follows once. Otherwise it would take a million instructions in Linux 6.1.
 #[inline(always)]
-pub(crate) fn record(ctx: &XdpContext, decision: &Decision, drops: u64, passed: bool) {
+pub(crate) fn record(ctx: &XdpContext, decision: &Decision, drops: u64, monitors: bool) -> u32 {
+    // SAFETY: the helper takes no argument.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(recorder) = RECORDERS.get_ptr_mut(cpu) else { return if monitors { XDP_PASS } else { XDP_DROP } };
     let (protocol, port) = decision.port.map_or((0, 0), |(protocol, port)| (protocol as u8, port));
-    let kind = Kind::number(decision.reason, decision.port);
-    write(ctx, &Drop { kind, drops, port, protocol, reason: decision.reason as u8, passed: u8::from(passed) });
+    let drop = Dropped {
+        kind: Kind::number(decision.reason, decision.port),
+        drops,
+        port,
+        protocol,
+        reason: decision.reason as u8,
+        passed: u8::from(monitors),
+        padding: [0; 3],
+    };
+    // SAFETY: the map's value is alive while the program runs, and this CPU's alone. Volatile, or the compiler would hand the values over
+    // in registers after all.
+    unsafe { (&raw mut (*recorder).drop).write_volatile(drop) };
+    write(ctx.ctx, recorder)
 }
 
 #[inline(never)]
-fn write(ctx: &XdpContext, drop: &Drop) {
-    // SAFETY: the helper takes no argument.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(recorder) = RECORDERS.get_ptr_mut(cpu) else { return };
-    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
+fn write(ctx: *mut xdp_md, recorder: *mut Recorder) -> u32 {
+    // SAFETY: as above.
     let recorder = unsafe { &mut *recorder };
-    if !recorder.admits(drop.reason, ticks()) {
-        return;
+    if recorder.admits(ticks()) {
+        keep(&Packet::from_xdp(&XdpContext::new(ctx)), recorder);
     }
-    let left_out = recorder.left_out(drop.kind, drop.drops);
-    // SAFETY: the helper takes no argument.
-    let at = unsafe { bpf_ktime_get_ns() };
-    let packet = Packet::from_xdp(ctx);
+    if recorder.drop.passed == 0 { XDP_DROP } else { XDP_PASS }
+}
+
+#[inline(always)]
+fn keep(packet: &Packet, recorder: &mut Recorder) {
+    // SAFETY: the helpers take no argument.
+    let (cpu, at) = unsafe { (bpf_get_smp_processor_id(), bpf_ktime_get_ns()) };
+    let left_out = recorder.left_out();
+    let Dropped { port, protocol, reason, passed, .. } = recorder.drop;
+    // Copying comes last: each length that a frame can have is a way of its own through what follows.
+    if let Some(source) = source(packet) {
+        note(source, Knocks { packets: 1 + left_out, at, port, protocol, reason, padding: 0 });
+    }
     let slot = (recorder.recorded % u64::from(RECORDS_PER_CPU)) as u32;
-    if let Some(record) = DROPS.get_ptr_mut(cpu * RECORDS_PER_CPU + slot) {
-        // SAFETY: as above.
-        let record = unsafe { &mut *record };
-        record.number = 0;
-        record.at = at;
-        record.left_out = left_out;
-        record.length = packet.len() as u32;
-        record.reason = drop.reason;
-        record.passed = drop.passed;
-        record.captured = capture(&packet, &mut record.bytes) as u16;
-        recorder.recorded += 1;
-        record.number = recorder.recorded;
-    }
-    if let Some(source) = source(&packet) {
-        let Drop { port, protocol, reason, .. } = *drop;
-        let mut knocks = Knocks { packets: 1 + left_out, at, port, protocol, reason, padding: 0 };
-        if let Some(known) = KNOCKS.get_ptr_mut(source) {
-            // SAFETY: the kernel keeps the element's memory while the program runs; CPUs that count a sender at once may lose a packet.
-            unsafe {
-                knocks.packets += (*known).packets;
-                *known = knocks;
-            }
-        } else {
-            // A full table makes room; out of memory, the sender goes uncounted.
-            let _unused = KNOCKS.insert(source, knocks, 0);
+    let Some(record) = DROPS.get_ptr_mut(cpu * RECORDS_PER_CPU + slot) else { return };
+    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
+    let record = unsafe { &mut *record };
+    record.number = 0;
+    record.at = at;
+    record.left_out = left_out;
+    record.length = packet.len() as u32;
+    record.reason = reason;
+    record.passed = passed;
+    record.captured = capture(packet, &mut record.bytes) as u16;
+    recorder.recorded += 1;
+    record.number = recorder.recorded;
+}
+
+#[inline(always)]
+fn note(source: V6, mut knocks: Knocks) {
+    if let Some(known) = KNOCKS.get_ptr_mut(source) {
+        // SAFETY: the kernel keeps the element's memory while the program runs; CPUs that count a sender at once may lose a packet.
+        unsafe {
+            knocks.packets += (*known).packets;
+            *known = knocks;
         }
+    } else {
+        // A full table makes room; out of memory, the sender goes uncounted.
+        let _unused = KNOCKS.insert(source, knocks, 0);
     }
 }
 

@@ -8,7 +8,7 @@ use fw_common::{
     PortProtocol, Reason,
     abi::{self, Active, Counter, Meta, PortDrops, PortSlot, Route, Sent, Settings, Source4, Source6, map},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind},
-    record::{self, InWindow, Kind, Knocks, Record, Recorder},
+    record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
 use fw_user::OBJECT;
 
@@ -48,7 +48,8 @@ fn current() -> String {
     layout!(text, FlowKey4 { remote, local, ports, class });
     layout!(text, FlowKey6 { remote, local, ports, class });
     layout!(text, FlowEntry { last_seen });
-    layout!(text, Recorder { recorded, reasons, kinds });
+    layout!(text, Recorder { drop, recorded, reasons, kinds });
+    layout!(text, Dropped { kind, drops, port, protocol, reason, passed, padding });
     layout!(text, InWindow { window, drops });
     layout!(text, Kind { number, drops });
     layout!(text, Record { number, at, left_out, length, reason, passed, captured, bytes });
