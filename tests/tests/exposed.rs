@@ -10,7 +10,12 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, SECOND_PI4, Transport, command, docker::Docker, wait},
+    lab::{
+        Lab, Mode, PI4, SECOND_PI4, Transport, command,
+        docker::Docker,
+        ssh::{EVERYWHERE, Sshd},
+        wait,
+    },
     tests,
 };
 use serde::Deserialize;
@@ -18,6 +23,7 @@ use serde::Deserialize;
 tests! {
     before_attach_everything_that_is_served_is_open;
     what_attach_closes_is_what_the_lan_loses;
+    the_way_in_is_proposed_by_name;
     two_interfaces_have_a_verdict_each;
     a_filter_that_only_monitors_leaves_ports_open;
     what_is_open_and_not_served_is_named;
@@ -212,6 +218,22 @@ fn what_attach_closes_is_what_the_lan_loses() -> Result<()> {
     let order: Vec<u16> = exposed.ports.iter().map(|port| port.port).collect();
     assert_eq!(order, ports);
     Ok(())
+}
+
+/// What is proposed keeps the session that it is typed in, and closes the rest.
+fn the_way_in_is_proposed_by_name() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("nft flush ruleset")?;
+    let _sshd = Sshd::start(&lab.pi, &EVERYWHERE, 2222)?;
+    let other = lab.pi.serve_tcp(9123)?;
+    let said = text(&lab, &[])?;
+    ensure!(row(&said, "2222/tcp")?.starts_with("2222/tcp open sshd ("), "{said}");
+    let proposed = said.lines().find_map(|line| line.strip_prefix("to keep SSH alone: fw-user "));
+    let proposed = proposed.with_context(|| format!("nothing is proposed in:\n{said}"))?;
+    assert_eq!(proposed, "attach eth0 --allow 2222/tcp");
+    lab.fw(&proposed.split(' ').collect::<Vec<_>>())?;
+    assert!(!text(&lab, &[])?.contains("to keep SSH alone"));
+    lab.is_closed(&other, Transport::Tcp, PI4, 9123)
 }
 
 fn two_interfaces_have_a_verdict_each() -> Result<()> {

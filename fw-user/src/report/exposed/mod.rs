@@ -138,8 +138,7 @@ fn next_step(exposure: &Exposure, served: &[&Port]) -> Vec<String> {
     if !open.is_empty() {
         let attach = format!("fw-user attach {} --allow", unfiltered.join(" "));
         let names = unfiltered.join(" and ");
-        steps
-            .push(format!("fw is not on {names}: the network reaches what is open, unless another firewall closes it"));
+        steps.push(format!("fw is not on {names}: what is open is reached, unless another firewall closes it"));
         steps.push(format!("to close all but what you name: {attach} PORTS"));
         steps.push(format!("open now, to choose from: {}", words(&open)));
         let ssh: Vec<&&Port> = open.iter().copied().filter(|port| is_sshd(port)).collect();
