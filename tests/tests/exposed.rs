@@ -44,7 +44,7 @@ tests! { in both modes:
 #[serde(deny_unknown_fields)]
 struct Exposed {
     interfaces: Vec<Interface>,
-    ports: Vec<Port>,
+    ports: Vec<Served>,
     unused: Vec<Unused>,
     docker: DockerState,
 }
@@ -65,7 +65,7 @@ struct Filter {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Port {
+struct Served {
     proto: String,
     port: u16,
     state: String,
@@ -128,7 +128,7 @@ impl Exposed {
         Ok(serde_json::from_str(&command::run(command.env("DOCKER_HOST", docker.host()))?)?)
     }
 
-    fn at(&self, proto: &str, port: u16) -> Result<&Port> {
+    fn at(&self, proto: &str, port: u16) -> Result<&Served> {
         let mut found = self.ports.iter().filter(|one| (one.proto.as_str(), one.port) == (proto, port));
         let one = found.next().with_context(|| format!("{port}/{proto} is missing in {self:#?}"))?;
         ensure!(found.next().is_none(), "{port}/{proto} stands twice in {self:#?}");
