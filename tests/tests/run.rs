@@ -3,10 +3,10 @@
 use std::{
     fs, io,
     os::unix::{fs::symlink, net::UnixDatagram, process::ExitStatusExt},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use fw_tests::{
     lab::{
         Lab, PI4, Transport,
@@ -69,13 +69,16 @@ impl Supervisor {
     /// Wait for a message that has this line.
     fn hears(&self, line: &str) -> Result<()> {
         let mut heard = Vec::new();
-        loop {
+        // What is said again and again must not keep it waiting for ever.
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
             let message = self.next().with_context(|| format!("{line} was not heard, only {heard:?}"))?;
             if message.lines().any(|said| said.starts_with(line)) {
                 return Ok(());
             }
             heard.push(message);
         }
+        bail!("{line} was not heard within {PATIENCE:?}, only {heard:?}")
     }
 }
 
