@@ -84,8 +84,13 @@ impl Supervisor {
 
 /// A run that is ready, and its supervisor.
 fn ready(lab: &Lab, args: &[&str]) -> Result<(Background, Supervisor)> {
+    ready_with(lab, args, &[])
+}
+
+/// The same with more in its environment.
+fn ready_with(lab: &Lab, args: &[&str], variables: &[(&str, &str)]) -> Result<(Background, Supervisor)> {
     let supervisor = Supervisor::new()?;
-    let run = supervisor.start(lab, args, &[])?;
+    let run = supervisor.start(lab, args, variables)?;
     supervisor.hears("READY=1").with_context(|| format!("it said {:?}", run.said()))?;
     Ok((run, supervisor))
 }
@@ -306,9 +311,7 @@ fn what_apply_refuses_at_the_start_ends_it_and_changes_nothing() -> Result<()> {
 fn the_watchdog_hears_of_it_and_stops_hearing_when_it_hangs() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
-    let supervisor = Supervisor::new()?;
-    let run = supervisor.start(&lab, &[], &[("WATCHDOG_USEC", "400000")])?;
-    supervisor.hears("READY=1")?;
+    let (run, supervisor) = ready_with(&lab, &[], &[("WATCHDOG_USEC", "400000")])?;
     for _ in 0..3 {
         supervisor.hears("WATCHDOG=1")?;
     }
