@@ -12,7 +12,7 @@ use fw_tests::{
         Lab, PI4, Transport,
         background::Background,
         ssh::{EVERYWHERE, Sshd},
-        wait::{self, PATIENCE},
+        wait,
     },
     tests,
 };
@@ -20,6 +20,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Loading the programs is the slowest that any command does, and on a busy machine several do it at a time.
+const PATIENCE: Duration = Duration::from_mins(1);
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
 
