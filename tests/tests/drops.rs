@@ -357,7 +357,7 @@ fn people_read_aligned_lines() -> Result<()> {
         wire.send(frame)?;
     }
     lab.await_stats("them", |stats| stats.dropped.packets == frames.len() as u64)?;
-    let wanted = "  at    reason            from                to                listens
+    let wanted = "  at    reason            from                to                for
   eth0  closed-port  tcp  192.0.2.10:40000    192.0.2.1:9125
   eth0  closed-protocol  gre  192.0.2.10          192.0.2.1
   eth0  closed-port      udp  [2001:db8:1::10]:5  [2001:db8:1::1]:9126 vlan 5

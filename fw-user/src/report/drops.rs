@@ -114,7 +114,7 @@ impl Columns {
 
     /// What the columns are.
     pub fn head(&mut self) -> String {
-        self.line(["time", "at", "", "reason", "", "from", "to"].map(str::to_owned), "listens")
+        self.line(["time", "at", "", "reason", "", "from", "to"].map(str::to_owned), "for")
     }
 
     /// A drop. Those of another day than the one before stand below its date.
