@@ -30,6 +30,20 @@ impl Meets {
             self.asked = Some(Instant::now());
         }
         let target = self.targets.as_ref()?.of_address(protocol, SocketAddr::new(destination, port))?;
-        Some(target.to_string())
+        Some(printable(&target.to_string()))
+    }
+}
+
+/// A process calls itself what it wants, also what a terminal would obey.
+fn printable(name: &str) -> String {
+    name.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_name_of_a_process_moves_no_cursor_and_ends_no_line() {
+        assert_eq!(super::printable("container web-1"), "container web-1");
+        assert_eq!(super::printable("ss\u{1b}[2Jhd\n\u{9b}"), "ss?[2Jhd??");
     }
 }
