@@ -15,7 +15,7 @@ pub(super) fn all() -> [(&'static str, String); 3] {
 
 const NAME: &str = "fw-user";
 
-/// clap_complete 4.6.11 writes the hyphen of a command's name in two ways that do not meet in bash, and completes no option then. A name
+/// `clap_complete` 4.6.11 writes the hyphen of a command's name in two ways that do not meet in bash, and completes no option then. A name
 /// without one takes its place everywhere but where the shell is told for which command the script is.
 fn bash() -> String {
     script(Shell::Bash, "fw_user").replace(" fw_user\n", &format!(" {NAME}\n"))

@@ -107,7 +107,9 @@ fn add(command: &Command, above: &[&str], date: &str, commands: &[String], pages
     }
     if path.len() == 1 {
         more.control("SH", ["FILES"]);
-        FILES.iter().for_each(|(file, what)| entry(&mut more, file, what));
+        for (file, what) in FILES {
+            entry(&mut more, file, what);
+        }
     }
     let examples: Vec<&String> = commands.iter().filter(|line| is_of(line, &path)).collect();
     ensure!(!examples.is_empty(), "no page in docs/ has `{}` in a block of commands", path.join(" "));

@@ -59,14 +59,13 @@ pub(crate) fn tools() -> Result<Vec<Tool>> {
 
 /// What the packages call their own time: of the last commit, in seconds since 1970. Another build of the same source is to have the same.
 fn source_date_epoch() -> Result<i64> {
-    let said = match env::var("SOURCE_DATE_EPOCH") {
-        Ok(set) => set,
-        Err(_) => {
-            let mut git = Command::new("git");
-            // A checkout made by another user is as good.
-            git.args(["-c", "safe.directory=*", "log", "-1", "--format=%ct"]).current_dir(workspace::root());
-            command::output(&mut git).context("the time of the last commit is not known; set SOURCE_DATE_EPOCH")?
-        }
+    let said = if let Ok(set) = env::var("SOURCE_DATE_EPOCH") {
+        set
+    } else {
+        let mut git = Command::new("git");
+        // A checkout made by another user is as good.
+        git.args(["-c", "safe.directory=*", "log", "-1", "--format=%ct"]).current_dir(workspace::root());
+        command::output(&mut git).context("the time of the last commit is not known; set SOURCE_DATE_EPOCH")?
     };
     said.trim().parse().with_context(|| format!("{said:?} is not a number of seconds since 1970"))
 }
