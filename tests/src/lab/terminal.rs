@@ -49,6 +49,20 @@ impl OnTerminal {
         Ok(self.screen.write_all(text.as_bytes())?)
     }
 
+    /// Everything that was printed and not read yet.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn read_what_is_there(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        while poll(&mut [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO)? == 1 {
+            let length = self.screen.read(&mut buffer)?;
+            bytes.extend_from_slice(&buffer[..length]);
+        }
+        Ok(bytes)
+    }
+
     /// Everything that is printed until it satisfies, or until the end.
     ///
     /// # Errors
