@@ -107,6 +107,14 @@ pub enum Fault {
     /// A number that is no port.
     #[error("{0} is not a port; ports are 1 to 65535")]
     Port(String),
+    /// A range with one end only.
+    #[error("the range has one end only; write {first}-{last}")]
+    HalfRange {
+        /// What was written first, or the lowest port.
+        first: String,
+        /// What was written last, or the highest port.
+        last: String,
+    },
     /// A range whose end lies before its start.
     #[error("the range runs backwards; write {last}-{first}")]
     Backwards {
@@ -213,6 +221,10 @@ fn parse_protocol(text: &str) -> Result<PortProtocol, Fault> {
 
 fn parse_range(text: &str) -> Result<PortRange, Fault> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
+    if first.is_empty() || last.is_empty() {
+        let or = |text: &str, missing: &str| if text.is_empty() { missing } else { text }.to_string();
+        return Err(Fault::HalfRange { first: or(first, "1"), last: or(last, "65535") });
+    }
     let (first, last) = (parse_port(first)?, parse_port(last)?);
     PortRange::new(first, last).ok_or(Fault::Backwards { first, last })
 }

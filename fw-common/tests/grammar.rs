@@ -70,16 +70,12 @@ fn a_rule_reads_what_it_writes() {
 
 #[test]
 fn a_port_that_is_none_is_refused() {
-    for (spec, port) in [
-        ("0", "0"),
-        ("65536", "65536"),
-        ("70000/tcp", "70000"),
-        ("22-70000", "70000"),
-        ("-1", ""),
-        ("22-", ""),
-        ("-", ""),
-    ] {
+    for (spec, port) in [("0", "0"), ("65536", "65536"), ("70000/tcp", "70000"), ("22-70000", "70000")] {
         assert_eq!(fault(spec), Fault::Port(port.to_owned()), "{spec}");
+    }
+    for (spec, first, last) in [("-22", "1", "22"), ("22-/udp", "22", "65535"), ("-", "1", "65535")] {
+        let (first, last) = (first.to_owned(), last.to_owned());
+        assert_eq!(fault(spec), Fault::HalfRange { first, last }, "{spec}");
     }
     assert_eq!(fault("1-2-3"), Fault::Port("2-3".to_owned()));
     assert_eq!(fault("20-10"), Fault::Backwards { first: 20, last: 10 });
