@@ -1,8 +1,13 @@
 //! `apply`: interfaces become what their files say, nothing is written twice, and all of them change or none.
 
-use std::net::{TcpListener, TcpStream};
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    os::unix::fs::symlink,
+    path::Path,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{Lab, Mode, PI4, Refusal, Transport},
     tests,
@@ -241,7 +246,31 @@ fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     lab.write_file("eth1", "interfaces = [\"eth0\"]\nallow = [\"22\"]")?;
     lab.refuses(&["apply", "eth0"], USAGE, &["eth1.toml:1:15: eth0 has a file already"])?;
     lab.write_file("eth1", "allow = [\"22\"]")?;
-    lab.refuses(&["apply", "eth2"], FAILED, &["no file", "eth2", "fw-user save eth2"])
+    lab.refuses(&["apply", "eth2"], FAILED, &["no file", "eth2", "fw-user save eth2"])?;
+    // Nor does what cannot be read at all.
+    let path = lab.file("eth1");
+    let spoilt: [(&str, fn(&Path) -> Result<()>); 3] = [
+        ("a link to nothing", |path| Ok(symlink("/nowhere", path)?)),
+        ("a folder", |path| Ok(fs::create_dir(path)?)),
+        ("a pipe", |path| Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU)?)),
+    ];
+    for (what, spoil) in spoilt {
+        let work = || -> Result<()> {
+            if path.is_dir() {
+                fs::remove_dir(&path)?
+            } else {
+                fs::remove_file(&path)?
+            }
+            spoil(&path)?;
+            lab.fw(&["apply", "eth0"])?;
+            for args in [&["apply"][..], &["apply", "eth1"], &["check"]] {
+                lab.refuses(args, USAGE, &["eth1.toml:1:1: this cannot be read"])?;
+            }
+            Ok(())
+        };
+        work().context(what)?;
+    }
+    Ok(())
 }
 
 fn an_applied_file_that_nobody_confirms_is_taken_back(mode: Mode) -> Result<()> {

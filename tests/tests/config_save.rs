@@ -17,6 +17,7 @@ tests! {
     a_file_is_made_with_its_folder_and_its_mode;
     comments_and_order_survive;
     a_list_on_one_line_stays_there;
+    what_an_editor_elsewhere_puts_into_a_file_stays;
     nothing_to_save_writes_nothing;
     a_file_for_several_interfaces_says_one_thing;
     allow_and_deny_say_that_the_file_lacks_them;
@@ -196,6 +197,20 @@ fn a_list_on_one_line_stays_there() -> Result<()> {
         lab.fw(&["save"])?;
         assert_eq!(lab.read_file("eth0")?, format!("{after}\n"), "{before} with {allow}");
     }
+    Ok(())
+}
+
+/// Line ends of two characters, and a byte order mark.
+fn what_an_editor_elsewhere_puts_into_a_file_stays() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22,80"])?;
+    let file = "\u{feff}# mine\r\nallow = [\r\n  \"22\", # ssh\r\n  \"80\",\r\n]\r\n";
+    lab.write_file("eth0", file)?;
+    let said = lab.fw(&["save"])?;
+    assert!(said.contains("says so already") && lab.read_file("eth0")? == file, "{said}{}", lab.read_file("eth0")?);
+    lab.fw(&["allow", "443", "--save"])?;
+    assert_eq!(lab.read_file("eth0")?, file.replace("  \"80\",\r\n", "  \"80\",\r\n  \"443\",\r\n"));
+    assert_eq!(lab.fw(&["check"])?, "one file, no mistakes\n");
     Ok(())
 }
 

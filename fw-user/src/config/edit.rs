@@ -60,7 +60,14 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     if wanted.monitor != says.monitor {
         set(&mut document, "monitor", wanted.monitor.into());
     }
-    Ok(document.to_string())
+    Ok(as_before(text, document.to_string()))
+}
+
+/// The parser drops the byte order mark and the carriage returns of editors on other systems; a file that has them keeps them.
+fn as_before(old: &str, new: String) -> String {
+    const MARK: char = '\u{feff}';
+    let new = if old.contains("\r\n") { new.replace("\r\n", "\n").replace('\n', "\r\n") } else { new };
+    if old.starts_with(MARK) { format!("{MARK}{new}") } else { new }
 }
 
 /// The list of this name, which is made where it is missing.

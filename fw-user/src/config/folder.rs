@@ -13,12 +13,30 @@ use crate::{Error, Result};
 /// A file's path, and what is in it.
 pub type Text = (PathBuf, Vec<u8>);
 
-/// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder.
+/// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder. One that cannot be read
+/// is one with a mistake: it is not to keep the others from their interfaces.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::File`] where the folder cannot be read.
 pub fn read(folder: &Path) -> Result<Vec<File>> {
-    read_files(&paths(folder)?)
+    let read = |path: PathBuf| match contents(&path) {
+        Ok(text) => parse_one(&path, text),
+        Err(error) => unreadable(&path, "", 0, format!("this cannot be read ({error}); mend it, or remove it")),
+    };
+    let mut files: Vec<File> = paths(folder)?.into_iter().map(read).collect();
+    check::between(&mut files);
+    Ok(files)
+}
+
+/// What is in a file. Of what is none, a pipe above all, nobody can tell when it ends.
+fn contents(path: &Path) -> io::Result<Vec<u8>> {
+    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is not an ordinary file")) }
+}
+
+/// A file of which nothing is known but its name and what is wrong with it.
+fn unreadable(path: &Path, text: &str, at: usize, what: impl Into<String>) -> File {
+    let mistake = Mistake::new(path, text, at, what);
+    File { settings: None, mistakes: vec![mistake], ..check::file(path, text.to_owned()) }
 }
 
 /// What is in every file of a folder, or in the one file that is called so. One that is gone is none.
@@ -83,12 +101,8 @@ fn parse_one(path: &Path, text: Vec<u8>) -> File {
         Ok(text) => check::file(path, text),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let mistake = Mistake::new(path, &text, at, "this is not UTF-8 text; save the file as UTF-8");
-            let mut file = check::file(path, text);
-            file.mistakes = vec![mistake];
-            file.settings = None;
-            file
+            let text = String::from_utf8_lossy(error.as_bytes());
+            unreadable(path, &text, at, "this is not UTF-8 text; save the file as UTF-8")
         }
     }
 }
