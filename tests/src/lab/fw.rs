@@ -27,6 +27,9 @@ use super::{command, namespace::Namespace};
 /// Where the kernel's BPF file system belongs.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
+/// How the folders of tests begin; the number of the process follows.
+const PREFIX: &str = "fw-test-";
+
 /// The program: `FW_USER` where that is set (on machines without cargo), else built by cargo, in the profile of the test.
 ///
 /// # Panics
@@ -70,9 +73,10 @@ impl FwUser {
     pub fn new() -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         mount_bpffs()?;
+        sweep();
         let mut hasher = DefaultHasher::new();
         (thread::current().name(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
-        let bpffs = Path::new(BPFFS).join(format!("fw-test-{:08x}", hasher.finish() as u32));
+        let bpffs = Path::new(BPFFS).join(format!("{PREFIX}{}-{:08x}", process::id(), hasher.finish() as u32));
         fs::create_dir(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
         Ok(Self { bpffs, config: tempfile::tempdir()? })
     }
@@ -132,6 +136,20 @@ impl Drop for FwUser {
         // Links go with their pins, so whatever is still attached is off now.
         if let Err(error) = fs::remove_dir_all(&self.bpffs) {
             eprintln!("cannot remove {}: {error}", self.bpffs.display());
+        }
+    }
+}
+
+/// Remove what runs left that were killed: the folders of processes that are over.
+fn sweep() {
+    let is_over = |name: &str| {
+        let pid = name.strip_prefix(PREFIX)?.split_once('-')?.0;
+        pid.parse::<u32>().ok().map(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    };
+    for folder in fs::read_dir(BPFFS).into_iter().flatten().flatten() {
+        if folder.file_name().to_str().and_then(is_over) == Some(true) {
+            // Another test may be at it as well.
+            let _unused = fs::remove_dir_all(folder.path());
         }
     }
 }
