@@ -109,6 +109,17 @@ pub enum Error {
         /// The interface.
         name: String,
     },
+    /// The interface has the filter that it got under another name.
+    #[error(
+        "{name} has its filter already, which was attached when it was called {former}; to attach by the new name, take it off by the old \
+         one first: fw-user detach {former}"
+    )]
+    Renamed {
+        /// The interface.
+        name: String,
+        /// What it was called then.
+        former: String,
+    },
     /// A change waits to be confirmed.
     #[error(
         "the last change of {name} still waits to be confirmed, {seconds} s from now at the latest; `fw-user confirm` keeps it, \
@@ -160,6 +171,15 @@ pub enum Error {
         path: PathBuf,
         /// Why it could not be mounted.
         source: io::Error,
+    },
+    /// A BPF file system that is mounted now would not last.
+    #[error(
+        "{path} is not on a BPF file system, and one mounted here would go with this mount namespace, and the filter with it; in place of \
+         `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf bpf {path}"
+    )]
+    PrivateMounts {
+        /// Where the pins go.
+        path: PathBuf,
     },
     /// Nothing of ours is attached.
     #[error("fw is not attached to {name}; `fw-user status` shows where it is")]
@@ -274,6 +294,17 @@ pub enum Error {
         name: String,
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another clsact filter stands where ours must.
+    #[error(
+        "{name}: a {kind} filter has priority 1 on the way out, where that of fw-user must stand, since one before it could hide packets from \
+         it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
+    )]
+    EgressTaken {
+        /// The interface.
+        name: String,
+        /// What kind of filter it is, by tc's name.
+        kind: String,
     },
     /// The kernel is too old.
     #[error("this kernel ({release}) is too old: {what}")]
@@ -476,11 +507,12 @@ impl Error {
             | Self::WhichInterface { .. }
             | Self::Usage(_)
             | Self::Names { .. } => exit_code::USAGE,
-            Self::Taken { .. } => exit_code::TAKEN,
+            Self::Taken { .. } | Self::Renamed { .. } => exit_code::TAKEN,
             Self::Privilege { .. } => exit_code::PRIVILEGE,
             Self::UnknownInterface { .. }
             | Self::NotEthernet { .. }
             | Self::NoBpffs { .. }
+            | Self::PrivateMounts { .. }
             | Self::NotAttached { .. }
             | Self::NotFiltering { .. }
             | Self::NothingAttached
@@ -502,6 +534,7 @@ impl Error {
             | Self::OtherNamespace { .. }
             | Self::NoNativeMode { .. }
             | Self::NoEgress { .. }
+            | Self::EgressTaken { .. }
             | Self::KernelTooOld { .. }
             | Self::OtherShape { .. }
             | Self::BadPin { .. }

@@ -15,6 +15,7 @@ pub mod interface;
 pub mod lockout;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+mod netlink;
 mod network;
 pub mod packet;
 pub mod placement;

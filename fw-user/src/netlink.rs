@@ -12,7 +12,7 @@ use netlink_sys::{Socket, SocketAddr};
 const ANSWER: usize = 64 * 1024;
 
 /// Ask for everything of a kind, and read until the kernel says that this was all.
-pub(super) fn dump<T>(family: isize, question: T) -> io::Result<Vec<T>>
+pub(crate) fn dump<T>(family: isize, question: T) -> io::Result<Vec<T>>
 where
     T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
 {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 tests! {
     a_healthy_machine_is_well_attached_or_not;
     what_is_broken_is_named_and_the_cure_cures;
+    what_closes_nothing_or_not_for_long_is_noted;
     another_program_is_named;
     an_interface_that_cannot_be_filtered_is_bad;
     without_privileges_it_says_what_it_could_not_see;
@@ -122,9 +123,10 @@ fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
             ensure!(!well && bad.iter().any(|finding| finding.found.contains(words)), "{answer:?}");
             for finding in bad {
                 let cure = finding.cure.as_deref().with_context(|| format!("no cure for {finding:?}"))?;
+                let cure = cure.replace("PORTS", "22");
                 match cure.strip_prefix("fw-user ") {
                     Some(args) => drop(lab.fw(&args.split(' ').collect::<Vec<_>>())?),
-                    None => drop(lab.pi.run(cure)?),
+                    None => drop(lab.pi.run(&cure)?),
                 }
             }
             let (answer, well) = ask(&lab, &[])?;
@@ -134,6 +136,29 @@ fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
         work().context(*name)?;
     }
     Ok(())
+}
+
+fn what_closes_nothing_or_not_for_long_is_noted() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22", "--monitor"])?;
+    let noted = |interface, about, words: &str, cure: &str| -> Result<()> {
+        let (answer, well) = ask(&lab, &["eth0"])?;
+        let finding = answer.find(interface, about)?;
+        ensure!(well && finding.verdict == "note" && finding.found.contains(words), "{answer:?}");
+        ensure!(finding.cure.as_deref() == Some(cure), "{answer:?}");
+        lab.fw(&cure.split(' ').skip(1).collect::<Vec<_>>())?;
+        let (answer, _) = ask(&lab, &["eth0"])?;
+        ensure!(answer.findings.iter().all(|finding| finding.verdict == "ok"), "{answer:?}");
+        Ok(())
+    };
+    noted(Some("eth0"), "filter", "nothing is dropped", "fw-user enforce eth0")?;
+    lab.fw(&["allow", "80", "--confirm", "600"])?;
+    noted(Some("eth0"), "filter", "on trial", "fw-user confirm eth0")?;
+    // As of a command that was killed between the folders and the links.
+    lab.fw(&["detach", "eth0"])?;
+    fs::create_dir_all(lab.fw.bpffs().join("fw-user/v3/shared"))?;
+    noted(None, "leftovers", "fw-user/v3", "fw-user detach --all")?;
+    lab.nothing_is_left_behind()
 }
 
 fn another_program_is_named() -> Result<()> {

@@ -38,6 +38,10 @@ tests! {
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
+    what_closes_nothing_does_not_say_that_it_did;
+    the_first_two_commands_at_once_share_one_file_system;
+    a_file_system_that_would_end_with_the_command_is_refused;
+    one_that_is_read_only_is_named_with_its_cure;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
     a_filter_behind_another_mount_is_named;
     detach_takes_the_filter_off_though_somebody_holds_the_link;
@@ -246,7 +250,7 @@ fn damaged_pins_are_named_and_repaired_without_a_gap(mode: Mode) -> Result<()> {
         let work = || -> Result<()> {
             damage(&folder(&lab))?;
             let status = lab.fw(&["status"])?;
-            for words in ["eth0  active, but its pins are damaged", words, "fw-user attach eth0"] {
+            for words in ["eth0  active, but damaged", words, "fw-user attach eth0"] {
                 ensure!(status.contains(words), "no {words:?} in {status}");
             }
             traffic.during(|| lab.attach(mode, &format!("22,{OPEN}")).map(drop))?;
@@ -431,7 +435,13 @@ fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach() -> Result<()> {
     let status = lab.fw(&["status"])?;
     ensure!(status.contains("eth0  attached to an interface that has another name here"), "{status}");
     traffic.during(|| Ok(()))?;
-    lab.refuses(&["attach", "lan0", "--allow", "22"], TAKEN, &["lan0", "if-eth0/ingress-link"])?;
+    ensure!(!status.contains("lan0"), "{status}");
+    for attach in [&["attach", "lan0", "--allow", "22"][..], &["attach", "lan0", "--allow", "22", "--replace"]] {
+        lab.refuses(attach, TAKEN, &["lan0 has its filter already", "fw-user detach eth0"])?;
+    }
+    lab.refuses(&["detach", "lan0"], FAILED, &["lan0", "fw-user status"])?;
+    // What is at work can be changed.
+    lab.fw(&["allow", "443", "--interface", "eth0"])?;
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()?;
     traffic.is_unfiltered()
@@ -463,6 +473,110 @@ fn a_program_taken_off_by_somebody_is_noticed_and_attached_again() -> Result<()>
     traffic.is_filtered()?;
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()
+}
+
+/// The pins of a filter that is not at work can be written to, which no packet ever heeds.
+fn what_closes_nothing_does_not_say_that_it_did() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.fw(&["attach", "eth0", "eth1", "--allow", "22,80"])?;
+    let link = folder(&lab).join("ingress-link");
+    let link = link.to_str().context("a path in UTF-8")?;
+    command::run(std::process::Command::new("bpftool").args(["link", "detach", "pinned", link]))?;
+    let words = ["eth0: not attached any more", "fw-user status"];
+    for args in [
+        &["deny", "80", "--interface", "eth0"][..],
+        &["allow", "443", "--interface", "eth0"],
+        &["monitor", "eth0"],
+        &["enforce", "eth0"],
+        &["confirm", "eth0"],
+        &["save", "eth0"],
+    ] {
+        lab.refuses(args, FAILED, &words)?;
+    }
+    // One that is not at work keeps no other from changing.
+    let output = lab.fw.command(&lab.pi, ["deny", "80"]).output()?;
+    let (said, note) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    ensure!(output.status.success() && said == "eth1  open: 22\n", "{said}");
+    ensure!(words.iter().all(|words| note.contains(words)), "{note}");
+    lab.fw(&["detach", "eth1"])?;
+    lab.refuses(&["deny", "80"], FAILED, &words)
+}
+
+/// Two mounted over each other would hide the pins of the first command.
+fn the_first_two_commands_at_once_share_one_file_system() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let folder = tempfile::tempdir()?;
+    // Either takes a second from the look for a file system to the mount.
+    let script = r#"
+        folder=$1
+        attach() {
+            strace -f -qq -o /dev/null -e trace=mount -e inject=mount:delay_enter=1000000 \
+                "$0" --bpffs "$folder" attach "$1" --allow 22
+        }
+        attach eth0 & attach eth1; wait
+        grep -c " $folder bpf " /proc/mounts
+        "$0" --bpffs "$folder" status
+        "$0" --bpffs "$folder" detach --all"#;
+    let mut private = lab.pi.command("unshare");
+    // With a first process of their own, theirs is not a mount namespace that ends with the command.
+    private.args(["--mount", "--pid", "--fork", "--mount-proc", "--", "sh", "-c", script]);
+    private.arg(fw::binary()).arg(folder.path());
+    let said = command::run(&mut private)?;
+    for words in ["\n1\n", "eth0  active", "eth1  active", "eth0  detached", "eth1  detached"] {
+        ensure!(said.contains(words), "no {words:?} in {said}");
+    }
+    Ok(())
+}
+
+/// `ip netns exec` hides the BPF file system that is there, and what is mounted in its place is gone with the command.
+fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let folder = tempfile::tempdir()?;
+    lab.write_file("eth0", "allow = [\"22\"]\n")?;
+    let private = |script: &str| {
+        let mut unshare = lab.pi.command("unshare");
+        unshare.args(["--mount", "--", "sh", "-c", script]).arg(fw::binary()).args([folder.path(), lab.fw.config()]);
+        unshare
+    };
+    for args in ["attach eth0 --allow 22", "apply"] {
+        let refusal = Refusal::of(&private(&format!("exec \"$0\" --bpffs \"$1\" --config \"$2\" {args}")).output()?)?;
+        ensure!(refusal.code == FAILED, "{refusal:?}");
+        for words in ["ip netns exec", "nsenter --net=", "mount -t bpf bpf"] {
+            ensure!(refusal.message.contains(words), "no {words:?} in {refusal:?}");
+        }
+    }
+    // Who mounts it knows how long it lasts.
+    let script =
+        "mount -t bpf bpf \"$1\" && \"$0\" --bpffs \"$1\" attach eth0 --allow 22 && \"$0\" --bpffs \"$1\" detach eth0";
+    let said = command::run(&mut private(script))?;
+    ensure!(said.contains("eth0  attached") && said.contains("eth0  detached"), "{said}");
+    lab.nothing_is_left_behind()
+}
+
+fn one_that_is_read_only_is_named_with_its_cure() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let folder = tempfile::tempdir()?;
+    let script = r#"
+        mount -t bpf bpf "$1"
+        "$0" --bpffs "$1" attach eth0 --allow 22
+        mount -o remount,ro "$1"
+        "$0" --bpffs "$1" doctor eth0 && exit 1
+        mount -o remount,rw "$1"
+        "$0" --bpffs "$1" doctor eth0 && "$0" --bpffs "$1" detach eth0"#;
+    let mut private = lab.pi.command("unshare");
+    private.args(["--mount", "--", "sh", "-c", script]).arg(fw::binary()).arg(folder.path());
+    let said = command::run(&mut private)?;
+    let path = folder.path().display();
+    for words in [
+        format!("{path} is mounted read-only"),
+        format!("cure: mount -o remount,rw {path}"),
+        "eth0  detached".to_owned(),
+    ] {
+        ensure!(said.contains(&words), "no {words:?} in {said}");
+    }
+    Ok(())
 }
 
 /// Somebody holds the link open, and the pins were removed.

@@ -62,7 +62,7 @@ pub struct Attached {
 ///
 /// # Errors
 /// [`Error::NotEthernet`], [`Error::Taken`], [`Error::OtherMode`], [`Error::Unconfirmed`], [`Error::NotOnTrial`], [`Error::BadPin`],
-/// [`Error::OtherNamespace`], [`Error::NotOurs`], [`Error::OtherShape`].
+/// [`Error::OtherNamespace`], [`Error::Renamed`], [`Error::NotOurs`], [`Error::OtherShape`].
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     interface.check_is_ethernet()?;
     let name = interface.name.clone();
@@ -73,6 +73,9 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     match state::of(pins, &name, Some(interface))? {
         State::Free | State::Stale(Stale::Gone | Stale::Recreated | Stale::TakenOff | Stale::NoLink) => Ok(()),
         State::Stale(Stale::Elsewhere) => Err(Error::OtherNamespace { name }),
+        State::Foreign(_) if let Some(former) = state::former_name(pins, interface)? => {
+            Err(Error::Renamed { name, former })
+        }
         State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
             Err(Error::NotOnTrial { name, what: "taking another program off" })
         }

@@ -2,12 +2,16 @@
 
 use aya::programs::tc::TcHandle;
 use futures_util::TryStreamExt;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::{
     Handle,
-    packet_route::tc::{TcAttribute, TcHandle as Place, TcMessage},
+    packet_route::{
+        RouteNetlinkMessage,
+        tc::{TcAttribute, TcHandle as Place, TcMessage},
+    },
 };
 
-use crate::{Error, Result, interface::Interface};
+use crate::{Error, Result, interface::Interface, netlink};
 
 /// The qdisc's own handle, `ffff:`.
 const QDISC: u32 = 0xffff_0000;
@@ -16,13 +20,37 @@ const QDISC: u32 = 0xffff_0000;
 ///
 /// # Errors
 /// [`Error::Kernel`].
-pub(super) async fn has_egress_filter(interface: &Interface, priority: u16, handle: TcHandle) -> Result<bool> {
+pub(super) fn has_egress_filter(interface: &Interface, priority: u16, handle: TcHandle) -> Result<bool> {
     let handle = Place::from(u32::from(handle));
-    let is_it = |filter: &TcMessage| {
-        filter.header.info >> 16 == u32::from(priority) && filter.header.handle == handle && kind(filter) == Some("bpf")
+    let is_it = |filter: &TcMessage| filter.header.handle == handle && kind(filter) == Some("bpf");
+    Ok(egress_filters_of(interface, priority)?.iter().any(is_it))
+}
+
+/// What keeps a BPF filter for all protocols from this priority on the way out, by its kind: the kernel has filters of one kind and one
+/// protocol at each (`tcf_chain_tp_find`, net/sched/cls_api.c).
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) fn in_the_way(interface: &Interface, priority: u16) -> Result<Option<String>> {
+    // The lower half is the protocol, in network byte order.
+    let protocol = |filter: &TcMessage| u16::from_be((filter.header.info & 0xffff) as u16);
+    let fits = |filter: &TcMessage| kind(filter) == Some("bpf") && i32::from(protocol(filter)) == libc::ETH_P_ALL;
+    let other = egress_filters_of(interface, priority)?.into_iter().find(|filter| !fits(filter));
+    Ok(other.map(|filter| kind(&filter).unwrap_or("nameless").to_owned()))
+}
+
+fn egress_filters_of(interface: &Interface, priority: u16) -> Result<Vec<TcMessage>> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::kernel(format!("looking for the egress filters of {}", interface.name), error)
     };
-    let work = async |kernel: Handle, index| egress_filters(&kernel, index).await;
-    Ok(ask("looking for the egress filter", interface, work).await?.iter().any(is_it))
+    let mut question = TcMessage::with_index(i32::try_from(interface.index).map_err(|error| failed(error.into()))?);
+    question.header.parent = Place { major: Place::CLSACT.major, minor: Place::MIN_EGRESS };
+    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetTrafficFilter(question));
+    let filters = answers.map_err(|error| failed(error.into()))?.into_iter().filter_map(|answer| match answer {
+        RouteNetlinkMessage::NewTrafficFilter(filter) => Some(filter),
+        _ => None,
+    });
+    Ok(filters.filter(|filter| filter.header.info >> 16 == u32::from(priority)).collect())
 }
 
 /// Whether the interface has the qdisc.

@@ -54,7 +54,7 @@ pub async fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
 /// Attach a loaded program where none of ours is.
 ///
 /// # Errors
-/// [`Error::NoEgress`].
+/// [`Error::EgressTaken`], [`Error::NoEgress`].
 pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
     let name = &interface.name;
     let failed =
@@ -73,6 +73,9 @@ pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Inte
             return link.pin(pins.egress_link(name)).map(drop).map_err(|error| failed(error.into()));
         }
     };
+    if let Some(kind) = clsact::in_the_way(interface, PRIORITY)? {
+        return Err(Error::EgressTaken { name: name.clone(), kind });
+    }
     if own_qdisc {
         tc::qdisc_add_clsact(name).map_err(|error| failed(error.into()))?;
     }
@@ -121,7 +124,7 @@ pub async fn replace(
             let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(bad)?;
             program.attach_to_link(link).map_err(failed)?;
         }
-        Egress::Clsact { .. } if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? => {
+        Egress::Clsact { .. } if has_clsact_filter(interface)? => {
             let id = program.attach_to_link(clsact_link(name)?).map_err(failed)?;
             keep(program.take_link(id).map_err(failed)?);
         }
@@ -134,6 +137,14 @@ pub async fn replace(
     Ok(egress)
 }
 
+/// Whether our clsact filter is on the interface.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub(super) fn has_clsact_filter(interface: &Interface) -> Result<bool> {
+    clsact::has_egress_filter(interface, PRIORITY, HANDLE)
+}
+
 fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
     SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
         .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
@@ -143,10 +154,10 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
 ///
 /// # Errors
 /// [`Error::BadPin`], [`Error::Kernel`].
-pub(super) async fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
+pub(super) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
     if state::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
         Ok(Egress::Tcx)
-    } else if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? {
+    } else if has_clsact_filter(interface)? {
         // Who made the qdisc is unknown; an empty one that is left over does nothing, whoever made it.
         Ok(Egress::Clsact { own_qdisc: true })
     } else {
@@ -162,11 +173,11 @@ pub(super) async fn found(pins: &Pins, interface: &Interface) -> Result<Egress> 
 pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
     let own_qdisc = match egress {
         Some(Egress::Clsact { own_qdisc }) => own_qdisc,
-        None => clsact::has_egress_filter(interface, PRIORITY, HANDLE).await?,
+        None => has_clsact_filter(interface)?,
         Some(Egress::None | Egress::Tcx) => return Ok(()),
     };
     let name = &interface.name;
-    if clsact::has_egress_filter(interface, PRIORITY, HANDLE).await? {
+    if has_clsact_filter(interface)? {
         let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {name}"), error);
         aya::programs::Link::detach(clsact_link(name)?).map_err(failed)?;
     }

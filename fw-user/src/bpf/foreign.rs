@@ -98,7 +98,8 @@ impl Holder {
     }
 }
 
-/// Whether the interface's XDP program is a filter of ours that no pin below our folder holds. Ours are always held by a link.
+/// Whether the interface's XDP program is a filter of ours that no pin below our folder holds, under any name. Ours are always held by a
+/// link.
 #[must_use]
 pub fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
     interface.xdp_program.is_some_and(|id| {
@@ -106,6 +107,7 @@ pub fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
             && program(id)
                 .is_some_and(|program| program.name_as_str() == Some(object::INGRESS) && !own_maps(&program).is_empty())
             && matches!(attachment(interface, id), Attachment::Link(_))
+            && matches!(state::former_name(pins, interface), Ok(None))
     })
 }
 

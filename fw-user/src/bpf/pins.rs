@@ -24,7 +24,7 @@ use super::{
     lock::{self, Lock},
     remove,
 };
-use crate::{Error, Result};
+use crate::{Error, Result, processes};
 
 /// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
@@ -198,10 +198,29 @@ impl Pins {
         statfs(&self.bpffs).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
     }
 
+    /// Refuse where a BPF file system would have to be mounted, and would be gone with the mount namespace of this process, the filter with
+    /// it: `ip netns exec` makes one for each command.
+    ///
+    /// # Errors
+    /// [`Error::PrivateMounts`].
+    pub fn check_mounts_last(&self) -> Result<()> {
+        // Who started this is elsewhere, as far as that may be looked at.
+        let mut namespaces: Vec<PathBuf> = processes::ancestors()
+            .iter()
+            .filter_map(|process| fs::read_link(format!("/proc/{}/ns/mnt", process.pid)).ok())
+            .collect();
+        namespaces.dedup();
+        let lasts = namespaces.len() <= 1;
+        // A folder yet to be made may be below one.
+        let place = self.bpffs.ancestors().find(|folder| folder.exists()).unwrap_or(&self.bpffs);
+        let is_mounted = statfs(place).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
+        if lasts || is_mounted { Ok(()) } else { Err(Error::PrivateMounts { path: self.bpffs.clone() }) }
+    }
+
     /// Make sure that the pins' folder is on a BPF file system: mount one where none is.
     ///
     /// # Errors
-    /// [`Error::NoBpffs`].
+    /// [`Error::NoBpffs`], [`Error::Locked`].
     pub fn ensure_bpffs(&self) -> Result<()> {
         let no_bpffs = |source: io::Error| Error::NoBpffs { path: self.bpffs.clone(), source };
         let is_bpffs = |path: &Path| statfs(path).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
@@ -216,6 +235,11 @@ impl Pins {
                 }
             }
             Err(error) => return Err(no_bpffs(error.into())),
+        }
+        // Two commands at once: of two file systems, one over the other, the first would be out of sight.
+        let _turn = lock::take(&self.bpffs)?;
+        if is_bpffs(&self.bpffs) == Ok(true) {
+            return Ok(());
         }
         mount(Some("bpf"), &self.bpffs, Some("bpf"), MsFlags::empty(), Some("mode=700"))
             .map_err(|error| no_bpffs(error.into()))

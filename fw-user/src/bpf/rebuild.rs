@@ -48,7 +48,7 @@ pub(super) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
 /// Any of the kernel's refusals. The filter is at work then as before.
 pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
     let name = &interface.name;
-    let since = Record::read(from, name).ok().map(|record| record.since);
+    let known = Record::read(from, name).ok();
     // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
     remove::maps(pins, name)?;
     let flows = plan.flows.or_else(|| flows::capacity(pins)).or_else(|| flows::capacity(from));
@@ -64,8 +64,13 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // An interrupted attempt may have moved the link already.
     let old_egress = if state::egress_link(from, name)?.is_some() { from } else { pins };
-    let mut record = Record::now(interface, state::mode(interface), egress::found(old_egress, interface).await?)?;
-    record.since = since.unwrap_or(record.since);
+    let egress = match (egress::found(old_egress, interface)?, known.as_ref().map(|record| record.egress)) {
+        // One that somebody has taken away comes back where it was.
+        (Egress::None | Egress::Clsact { .. }, Some(known @ Egress::Clsact { .. })) => known,
+        (found, _) => found,
+    };
+    let mut record = Record::now(interface, state::mode(interface), egress)?;
+    record.since = known.map_or(record.since, |record| record.since);
     let is_new = record.egress == Egress::None && plan.replies;
     if is_new {
         record.egress = egress::choose(interface, plan.hook).await?;
@@ -84,7 +89,8 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             }
             egress::attach(program, pins, interface, record.egress).await?;
         } else {
-            egress::replace(program, old_egress, interface, record.egress).await?;
+            record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
+            attachment::write_record(&mut ebpf, &record)?;
         }
         seed::seed(pins)?;
     }

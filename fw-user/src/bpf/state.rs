@@ -1,11 +1,12 @@
 //! What is on an interface, by its pins and by what the kernel says of it.
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf};
 
 use fw_common::abi::map;
 use rtnetlink::packet_route::link::XdpAttached;
 
 use super::{
+    egress,
     meta::{Egress, Mode, Record},
     pinned::{self, LinkFacts, Pinned},
     pins::Pins,
@@ -53,7 +54,7 @@ impl State {
         match self {
             Self::Free => "free".to_owned(),
             Self::Ours => "active".to_owned(),
-            Self::Damaged => "active, but its pins are damaged".to_owned(),
+            Self::Damaged => "active, but damaged".to_owned(),
             Self::OtherAbi(abi) => format!("attached by another version (ABI {abi})"),
             Self::Stale(Stale::Gone) => "interface is gone".to_owned(),
             Self::Stale(Stale::Recreated) => "not attached any more, the interface was made anew".to_owned(),
@@ -99,7 +100,7 @@ pub fn of(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stat
             if ingress_link(&of_abi, name)?.is_some_and(|link| link.program == id) {
                 return Ok(if of_abi != *pins {
                     State::OtherAbi(of_abi.abi())
-                } else if damages(pins, name)?.is_empty() {
+                } else if interface.map_or(Ok(Vec::new()), |interface| damages(pins, interface))?.is_empty() {
                     State::Ours
                 } else {
                     State::Damaged
@@ -130,6 +131,22 @@ fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale
     })
 }
 
+/// Under which other name our pins hold the program of an interface: it has been renamed since.
+///
+/// # Errors
+/// [`crate::Error::BadPin`], [`crate::Error::File`].
+pub fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<String>> {
+    let Some(id) = interface.xdp_program else { return Ok(None) };
+    for of_abi in pins.all()? {
+        for name in of_abi.interfaces()?.into_iter().filter(|name| *name != interface.name) {
+            if ingress_link(&of_abi, &name)?.is_some_and(|link| link.program == id) {
+                return Ok(Some(name));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// The XDP link that is pinned for an interface, if it is one.
 ///
 /// # Errors
@@ -152,20 +169,28 @@ pub fn mode(interface: &Interface) -> Mode {
     if interface.xdp_attached == XdpAttached::SocketBuffer { Mode::Generic } else { Mode::Native }
 }
 
-/// A pin that is not what it should be.
+/// Something beside the ingress link that is not what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The pin.
-    pub path: PathBuf,
+    /// The pin, or what it is that no pin holds.
+    pub place: String,
     /// What is wrong with it.
     pub what: String,
 }
 
-/// What is wrong with an interface's pins of this ABI, the ingress link aside.
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// What is wrong with an interface's pins of this ABI, and with what notes what leaves, the ingress link aside.
 ///
 /// # Errors
 /// [`crate::Error::BadPin`], [`crate::Error::Kernel`].
-pub fn damages(pins: &Pins, name: &str) -> Result<Vec<Damage>> {
+pub fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>> {
+    let name = &interface.name;
+    let damage = |path: PathBuf, what| Damage { place: path.display().to_string(), what };
     let shapes = Shapes::here(pins)?;
     let maps = map::PER_INTERFACE
         .into_iter()
@@ -181,16 +206,20 @@ pub fn damages(pins: &Pins, name: &str) -> Result<Vec<Damage>> {
             Pinned::Nothing => "it is missing".to_owned(),
             other => format!("it is {}, not a map", other.words()),
         };
-        damages.push(Damage { path, what });
+        damages.push(damage(path, what));
     }
-    if Record::read(pins, name).is_ok_and(|record| record.egress == Egress::Tcx) {
+    let egress = Record::read(pins, name).map_or(Egress::None, |record| record.egress);
+    if matches!(egress, Egress::Clsact { .. }) && !egress::has_clsact_filter(interface)? {
+        damages.push(Damage { place: format!("the clsact filter of {name}"), what: "it is missing".to_owned() });
+    }
+    if egress == Egress::Tcx {
         let what = match pinned::look(&pins.egress_link(name))? {
             Pinned::Link(link) if link.kind == "tcx" && link.ifindex != 0 => None,
             Pinned::Link(link) if link.kind == "tcx" => Some("its program was taken off".to_owned()),
             Pinned::Nothing => Some("it is missing".to_owned()),
             other => Some(format!("it is {}, not a TCX link", other.words())),
         };
-        damages.extend(what.map(|what| Damage { path: pins.egress_link(name), what }));
+        damages.extend(what.map(|what| damage(pins.egress_link(name), what)));
     }
     Ok(damages)
 }

@@ -57,6 +57,7 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     if !args.interfaces.is_empty() {
         interface::named(&args.interfaces).await?;
     }
+    pins.check_mounts_last()?;
     let deadline = trial::deadline(args.safeguards)?;
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
     let Applied { outcomes, missing, .. } = apply(pins, wishes, deadline, args.dry_run, guard).await?;

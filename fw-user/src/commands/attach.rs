@@ -75,6 +75,7 @@ pub(super) async fn attach_all(
     wishes: &[(Interface, Plan)],
     guard: Guard,
 ) -> Result<(Vec<(String, Attached)>, Outlook)> {
+    pins.check_mounts_last()?;
     pins.ensure_bpffs()?;
     let _lock = lock(pins).await?;
     attach_locked(pins, wishes, guard).await

@@ -6,7 +6,7 @@ use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
 use super::{
-    attached,
+    at_work,
     beside::{self, InFile},
     guard::Guard,
     json, lock, print, trial,
@@ -55,7 +55,7 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     let files = beside::read(config, args)?;
     let mut edits = Edits::new(config, &files);
     // Everything that can be refused is refused before the first write.
-    let names = attached(pins, &args.interface)?;
+    let names = at_work(pins, &args.interface).await?;
     if args.save {
         beside::check_siblings(pins, &files, &names)?;
     }

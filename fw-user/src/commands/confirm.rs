@@ -5,7 +5,7 @@ use std::time::Duration;
 use fw_common::abi::Active;
 use serde::Serialize;
 
-use super::{attached, json, lock, print};
+use super::{at_work, attached, json, lock, print};
 use crate::{
     Error, Result,
     bpf::{
@@ -31,7 +31,7 @@ pub(super) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     privilege::check()?;
     let _lock = lock(pins).await?;
     let mut confirmed = Vec::new();
-    for name in attached(pins, &args.interfaces)? {
+    for name in at_work(pins, &args.interfaces).await? {
         let mut map = PolicyMap::open(pins, &name)?;
         if map.active()?.deadline() != 0 {
             map.confirm()?;

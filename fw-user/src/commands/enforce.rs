@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{attached, guard::Guard, json, lock, print, trial};
+use super::{at_work, guard::Guard, json, lock, print, trial};
 use crate::{
     Result,
     bpf::{
@@ -42,7 +42,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Gua
     privilege::check()?;
     let lock = lock(pins).await?;
     let mut planned = Vec::new();
-    for name in attached(pins, &args.interfaces)? {
+    for name in at_work(pins, &args.interfaces).await? {
         let map = PolicyMap::open(pins, &name)?;
         map.check_settled()?;
         planned.push((name, map));

@@ -36,6 +36,7 @@ use crate::{
         state,
     },
     cli::{Cli, Command},
+    interface,
 };
 
 /// Carry out a command.
@@ -86,6 +87,26 @@ fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     }
     of_other_abi.iter().map(|(name, _)| name).try_for_each(unknown)?;
     if attached.is_empty() { Err(Error::NothingAttached) } else { Ok(attached) }
+}
+
+/// Those of [`attached`] whose filter is at work: a change to any other would close nothing, and say that it did. Those that were not named
+/// are left out with a word.
+async fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
+    let mut at_work = Vec::new();
+    let mut idle = Vec::new();
+    for name in attached(pins, named)? {
+        if state::ingress_link(pins, &name)?.is_some_and(|link| link.ifindex != 0) {
+            at_work.push(name);
+        } else {
+            let state = state::of(pins, &name, interface::present(&name).await?.as_ref())?.words();
+            idle.push(Error::NotFiltering { name, state });
+        }
+    }
+    if named.is_empty() && !at_work.is_empty() {
+        idle.iter().for_each(|idle| complain(&format!("note: left out: {idle}")));
+        return Ok(at_work);
+    }
+    idle.into_iter().next().map_or(Ok(at_work), Err)
 }
 
 /// The interfaces that are filtered by another version, and its ABI.

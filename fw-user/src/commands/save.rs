@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fw_common::{abi::DEFAULT_FLOWS, policy::Policy};
 use serde::Serialize;
 
-use super::{attached, json, lock, print};
+use super::{at_work, json, lock, print};
 use crate::{
     Result,
     bpf::{
@@ -38,7 +38,7 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<(
     let files = folder::read(config)?;
     let mut edits = Edits::new(config, &files);
     let mut outcomes = Vec::new();
-    for name in with_siblings(pins, &files, attached(pins, &args.interfaces)?)? {
+    for name in with_siblings(pins, &files, at_work(pins, &args.interfaces).await?)? {
         let map = PolicyMap::open(pins, &name)?;
         map.check_settled()?;
         let says = edits.file(&name)?.map(|(_, says)| says);

@@ -45,8 +45,8 @@ pub(super) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
 /// One that cannot be read does not hide the others: what went wrong is part of the answer.
 fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceStatus {
     let state = state::of(pins, &name, present);
-    let mut problems =
-        problems(pins, &name, state.as_ref().ok().copied()).unwrap_or_else(|error| vec![error.to_string()]);
+    let mut problems = problems(pins, &name, present.filter(|_| matches!(state, Ok(State::Damaged))))
+        .unwrap_or_else(|error| vec![error.to_string()]);
     let details = match state {
         // What is beside another version's pins is not what is at work.
         Ok(State::OtherAbi(_)) => None,
@@ -74,12 +74,10 @@ fn details(pins: &Pins, name: &str) -> Result<Details> {
     })
 }
 
-fn problems(pins: &Pins, name: &str, state: Option<State>) -> Result<Vec<String>> {
+fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if state == Some(State::Damaged) {
-        problems.extend(
-            state::damages(pins, name)?.into_iter().map(|damage| format!("{}: {}", damage.path.display(), damage.what)),
-        );
+    if let Some(interface) = damaged {
+        problems.extend(state::damages(pins, interface)?.iter().map(ToString::to_string));
     }
     for of_abi in pins.all()? {
         for path in remove::strangers(&of_abi, name)? {

@@ -1,6 +1,5 @@
 //! What this host and its containers have open, asked of the kernel's sockets and of connection tracking.
 
-mod netlink;
 mod sockets;
 
 use std::{
@@ -16,7 +15,7 @@ use netlink_packet_netfilter::{
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
 pub use self::sockets::{Activity, COMMON, OpenSocket, Sockets};
-use crate::Result;
+use crate::{Result, netlink};
 
 /// Something that was opened from here, as its answers have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

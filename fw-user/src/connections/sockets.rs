@@ -15,8 +15,7 @@ use procfs::{
     net::{self, TcpNetEntry, TcpState, UdpNetEntry, UdpState},
 };
 
-use super::netlink;
-use crate::{Error, Result};
+use crate::{Error, Result, netlink};
 
 /// The transports of nearly everything.
 pub const COMMON: [PortProtocol; 2] = [PortProtocol::Tcp, PortProtocol::Udp];

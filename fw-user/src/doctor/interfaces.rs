@@ -9,7 +9,8 @@ use crate::{
     bpf::{
         foreign,
         pins::Pins,
-        state::{self, State},
+        policy_map::PolicyMap,
+        state::{self, Stale, State},
     },
     interface::Interface,
     placement,
@@ -58,27 +59,54 @@ pub fn examine_gone(pins: &Pins, name: &str) -> Finding {
 fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
     let state = match state::of(pins, name, interface) {
         Ok(state) => state,
-        Err(error) => return Finding::note("filter", format!("cannot be seen: {error}")),
+        Err(error) => {
+            return Finding::bad("filter", format!("cannot be seen: {error}"))
+                .cure(format!("sudo fw-user detach {name}"));
+        }
     };
+    let attach = format!("fw-user attach {name} --allow PORTS");
+    let detach = format!("fw-user detach {name}");
     match (state, interface) {
         (State::Free, _) => Finding::ok("filter", "none, and no other XDP program"),
-        (State::Ours, _) => Finding::ok("filter", "at work"),
+        (State::Ours, _) => at_work(pins, name),
         (State::Foreign(id), Some(interface)) => {
+            if let Ok(Some(former)) = state::former_name(pins, interface) {
+                return Finding::bad("filter", format!("at work, attached when it was called {former}"))
+                    .cure(format!("fw-user detach {former}"));
+            }
             let cure = if foreign::is_unpinned_filter(pins, interface) {
-                format!("fw-user detach {name}")
+                detach
             } else {
                 format!("remove it with the tool that loaded it, or: fw-user attach {name} --replace --allow PORTS")
             };
             Finding::bad("filter", format!("another XDP program: {}", foreign::examine(interface, id))).cure(cure)
         }
-        (State::Damaged, _) => {
-            let damages = state::damages(pins, name).unwrap_or_default();
-            let list: Vec<String> =
-                damages.into_iter().map(|damage| format!("{}: {}", damage.path.display(), damage.what)).collect();
-            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; ")))
-                .cure(format!("fw-user detach {name}"))
+        (State::Damaged, Some(interface)) => {
+            let damages = state::damages(pins, interface).unwrap_or_default();
+            let list: Vec<String> = damages.iter().map(ToString::to_string).collect();
+            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; "))).cure(attach)
         }
-        (state, _) => Finding::bad("filter", state.words()).cure(format!("fw-user detach {name}")),
+        // To take it off would open the machine; attaching keeps it filtered meanwhile, or closes it again.
+        (State::OtherAbi(_) | State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink), _) => {
+            Finding::bad("filter", state.words()).cure(attach)
+        }
+        (state, _) => Finding::bad("filter", state.words()).cure(detach),
+    }
+}
+
+/// A filter that is whole may drop nothing all the same, or not for long.
+fn at_work(pins: &Pins, name: &str) -> Finding {
+    let in_force = match PolicyMap::open(pins, name).and_then(|map| map.in_force()) {
+        Ok(in_force) => in_force,
+        Err(error) => return Finding::bad("filter", error.to_string()).cure(format!("fw-user detach {name}")),
+    };
+    if in_force.deadline() != 0 {
+        Finding::note("filter", "at work on trial, until the change is confirmed or taken back")
+            .cure(format!("fw-user confirm {name}"))
+    } else if in_force.monitors() {
+        Finding::note("filter", "it monitors only: nothing is dropped").cure(format!("fw-user enforce {name}"))
+    } else {
+        Finding::ok("filter", "at work")
     }
 }
 

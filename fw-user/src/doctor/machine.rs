@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use aya::util::KernelVersion;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::Finding;
 use crate::{
@@ -19,6 +20,7 @@ const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off",
 pub fn examine(pins: &Pins) -> Vec<Finding> {
     let mut findings = vec![kernel(), egress(), jit(), btf(), capabilities(), bpffs(pins)];
     findings.extend(strangers(pins));
+    findings.extend(leftovers(pins));
     findings.push(connections());
     findings.extend(switched_off());
     findings.extend(sysctls());
@@ -65,7 +67,11 @@ fn capabilities() -> Finding {
 
 fn bpffs(pins: &Pins) -> Finding {
     let path = pins.bpffs().display();
-    if pins.is_on_bpffs() {
+    let is_read_only = statvfs(pins.bpffs()).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    if pins.is_on_bpffs() && is_read_only {
+        Finding::bad("BPF file system", format!("{path} is mounted read-only: nothing there can be opened or changed"))
+            .cure(format!("mount -o remount,rw {path}"))
+    } else if pins.is_on_bpffs() {
         Finding::ok("BPF file system", format!("{path}"))
     } else {
         Finding::note("BPF file system", format!("none at {path}; `attach` mounts one"))
@@ -96,6 +102,20 @@ fn strangers(pins: &Pins) -> Vec<Finding> {
             .collect(),
         Err(error) => vec![Finding::note("pins", format!("cannot be seen: {error}"))],
     }
+}
+
+/// What a command that was killed left, and no interface has.
+fn leftovers(pins: &Pins) -> Option<Finding> {
+    let is_left = |of_abi: &Pins| of_abi.root().is_dir() && of_abi.interfaces().is_ok_and(|names| names.is_empty());
+    let left: Vec<String> = pins
+        .all()
+        .ok()?
+        .iter()
+        .filter(|of_abi| is_left(of_abi))
+        .map(|of_abi| of_abi.root().display().to_string())
+        .collect();
+    let found = format!("{} belongs to no interface any more; it does no harm", left.join(" and "));
+    (!left.is_empty()).then(|| Finding::note("leftovers", found).cure("fw-user detach --all"))
 }
 
 fn connections() -> Finding {
