@@ -62,3 +62,38 @@ fn netfilter_comes_first() -> bool {
     std::fs::read_to_string(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))
         .is_ok_and(|value| value.trim() == "1")
 }
+
+#[cfg(test)]
+mod tests {
+    use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
+
+    use super::*;
+
+    fn interface(name: &str, index: u32, kind: Option<&str>, master: Option<u32>) -> Interface {
+        Interface {
+            name: name.to_owned(),
+            index,
+            layer: LinkLayerType::Ether,
+            kind: kind.map(ToOwned::to_owned),
+            master,
+            below: None,
+            mtu: 1500,
+            xdp_program: None,
+            xdp_attached: XdpAttached::None,
+        }
+    }
+
+    /// Not every kernel that tests run on has bonds.
+    #[test]
+    fn the_bond_is_the_place_rather_than_its_members() {
+        for kind in ["bond", "team"] {
+            let all = [interface("eth0", 2, None, Some(3)), interface("bond0", 3, Some(kind), None)];
+            let of_member = notes(&all[0], &all);
+            assert_eq!(of_member.len(), 1, "{of_member:?}");
+            for words in [kind, "by the others is not judged", "attach to bond0 instead"] {
+                assert!(of_member[0].contains(words), "no {words:?} in {of_member:?}");
+            }
+            assert!(notes(&all[1], &all).is_empty());
+        }
+    }
+}

@@ -218,7 +218,8 @@ fn without_a_bpf_file_system_one_is_mounted() -> Result<()> {
         bpffs = fw::BPFFS
     );
     let mut command = lab.pi.command("unshare");
-    command.args(["--mount", "--", "sh", "-c", &script]);
+    // With a first process of its own, so that the mount does not end with the command that makes it.
+    command.args(["--mount", "--pid", "--fork", "--mount-proc", "--", "sh", "-c", &script]);
     let said = fw_tests::lab::command::run(&mut command)?;
     let (kind, status) = said.split_once('\n').context("two answers")?;
     assert_eq!(kind.trim(), "bpf", "the file system that was mounted");
