@@ -33,7 +33,7 @@ fn commands_at_once_lose_nothing_of_each_other() -> Result<()> {
     }
     let wanted: Vec<String> = [22].into_iter().chain(ports).map(|port| format!("{port}/tcp")).collect();
     let mut allowed = allowed(&lab)?;
-    allowed.sort_by_key(|rule| rule.len());
+    allowed.sort_by_key(String::len);
     ensure!(allowed == wanted || allowed == ["22/tcp", "8001-8008/tcp"], "{allowed:?}");
     Ok(())
 }

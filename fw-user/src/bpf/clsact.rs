@@ -27,7 +27,7 @@ pub(super) fn has_egress_filter(interface: &Interface, priority: u16, handle: Tc
 }
 
 /// What keeps a BPF filter for all protocols from this priority on the way out, by its kind: the kernel has filters of one kind and one
-/// protocol at each (`tcf_chain_tp_find`, net/sched/cls_api.c).
+/// protocol at each (`tcf_chain_tp_find`, `net/sched/cls_api.c`).
 ///
 /// # Errors
 /// [`Error::Kernel`].

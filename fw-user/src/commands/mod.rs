@@ -103,7 +103,9 @@ async fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
         }
     }
     if named.is_empty() && !at_work.is_empty() {
-        idle.iter().for_each(|idle| complain(&format!("note: left out: {idle}")));
+        for idle in idle {
+            complain(&format!("note: left out: {idle}"));
+        }
         return Ok(at_work);
     }
     idle.into_iter().next().map_or(Ok(at_work), Err)
