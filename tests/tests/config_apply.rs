@@ -235,6 +235,9 @@ fn what_cannot_change_in_place_is_refused_with_the_way_to_it() -> Result<()> {
     Ok(())
 }
 
+/// What a file is replaced by that cannot be read.
+type Spoilt = (&'static str, fn(&Path) -> Result<()>);
+
 fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.refuses(&["apply"], FAILED, &["no file", "fw-user save"])?;
@@ -249,7 +252,7 @@ fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     lab.refuses(&["apply", "eth2"], FAILED, &["no file", "eth2", "fw-user save eth2"])?;
     // Nor does what cannot be read at all.
     let path = lab.file("eth1");
-    let spoilt: [(&str, fn(&Path) -> Result<()>); 3] = [
+    let spoilt: [Spoilt; 3] = [
         ("a link to nothing", |path| Ok(symlink("/nowhere", path)?)),
         ("a folder", |path| Ok(fs::create_dir(path)?)),
         ("a pipe", |path| Ok(nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU)?)),
@@ -257,9 +260,9 @@ fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     for (what, spoil) in spoilt {
         let work = || -> Result<()> {
             if path.is_dir() {
-                fs::remove_dir(&path)?
+                fs::remove_dir(&path)?;
             } else {
-                fs::remove_file(&path)?
+                fs::remove_file(&path)?;
             }
             spoil(&path)?;
             lab.fw(&["apply", "eth0"])?;
