@@ -19,6 +19,7 @@ mod netlink;
 mod network;
 pub mod packet;
 pub mod placement;
+mod printable;
 pub mod privilege;
 pub mod processes;
 pub mod report;

@@ -8,12 +8,14 @@ use std::{
 
 use procfs::process::{FDTarget, Process as Proc, all_processes};
 
+use crate::printable::printable;
+
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Process {
     /// Its ID in this PID namespace.
     pub pid: i32,
-    /// What it calls itself: up to 15 bytes of the program's name.
+    /// What it calls itself, as far as that can be shown: up to 15 bytes, those of the program's name most of the time.
     pub name: String,
 }
 
@@ -29,7 +31,7 @@ pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
         let mut name = None;
         for inode in open_sockets(&process).filter(|inode| sockets.contains(inode)).collect::<Vec<_>>() {
             if name.is_none() {
-                name = process.stat().ok().map(|stat| stat.comm);
+                name = process.stat().ok().map(|stat| printable(&stat.comm));
             }
             let Some(name) = &name else { break };
             holders.insert(inode, Process { pid: process.pid, name: name.clone() });

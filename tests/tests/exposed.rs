@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::unix::net::{UnixListener, UnixStream},
+    os::unix::{
+        fs::symlink,
+        net::{UnixListener, UnixStream},
+    },
     process, thread,
     time::{Duration, Instant},
 };
@@ -11,7 +14,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{
-        Lab, Mode, PI4, SECOND_PI4, Transport, command,
+        Lab, Mode, PI4, SECOND_PI4, Transport,
+        background::Background,
+        command,
         docker::Docker,
         ssh::{EVERYWHERE, Sshd},
         wait,
@@ -32,6 +37,7 @@ tests! {
     another_xdp_program_is_not_taken_for_ours;
     a_docker_that_cannot_be_read_holds_nothing_up;
     without_privileges_it_says_what_is_missing;
+    a_name_moves_no_cursor_and_begins_no_line;
 }
 
 tests! { in both modes:
@@ -406,6 +412,34 @@ fn without_privileges_it_says_what_is_missing() -> Result<()> {
     let refusal = fw_tests::lab::Refusal::of(&command.output()?)?;
     assert_eq!(refusal.code, 4);
     ensure!(refusal.message.contains("CAP_NET_ADMIN") && refusal.message.contains("sudo"), "{}", refusal.message);
+    Ok(())
+}
+
+/// A process is called after the file that it was started from, whatever that is called.
+fn a_name_moves_no_cursor_and_begins_no_line() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let folder = tempfile::tempdir()?;
+    let evil = folder.path().join("\u{1b}[2J\n  22\u{202e}d");
+    symlink(fw_tests::lab::fw::binary(), &evil)?;
+    let mut command = lab.pi.command(&evil);
+    lab.fw.finish(&mut command, ["metrics", "--listen", "0.0.0.0:9123"]);
+    let mut server = Background::start(&mut command)?;
+    server.await_said("metrics are at")?;
+    lab.attach(Mode::Native, "22")?;
+    lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9123), b"knock")?;
+    lab.await_stats("the knock", |stats| stats.dropped_at("udp", 9123) == 1)?;
+    let name = "?[2J?  22?d";
+    let listed = text(&lab, &[])?;
+    ensure!(
+        row(&listed, "9123/tcp")?.starts_with(&format!("9123/tcp closed 0 {} (", name.replace("  ", " "))),
+        "{listed}"
+    );
+    assert_eq!(Exposed::of(&lab)?.at("tcp", 9123)?.process.as_ref().map(|process| process.name.as_str()), Some(name));
+    let explained = lab.fw(&["explain", "9123/tcp"])?;
+    ensure!(explained.contains(&format!("  listens  {name}\n")), "{explained}");
+    for said in [listed, explained] {
+        ensure!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
+    }
     Ok(())
 }
 

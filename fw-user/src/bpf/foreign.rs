@@ -23,7 +23,7 @@ use super::{
     pins::Pins,
     state, sys,
 };
-use crate::{Error, Result, interface::Interface};
+use crate::{Error, Result, interface::Interface, printable::printable};
 
 /// How a program is attached.
 #[derive(Debug)]
@@ -208,8 +208,8 @@ fn processes(id: u32) -> Vec<String> {
         if let Some(number) = number.filter(|&number| number != std::process::id())
             && holds(&process.path())
         {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            found.push(format!("{} (process {number})", name.trim()));
+            let name = fs::read(process.path().join("comm")).unwrap_or_default();
+            found.push(format!("{} (process {number})", printable(String::from_utf8_lossy(&name).trim())));
         }
     }
     found.sort_unstable();

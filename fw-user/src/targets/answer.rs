@@ -9,6 +9,7 @@ use fw_common::PortProtocol;
 use serde::Deserialize;
 
 use super::{Container, Endpoint, Target};
+use crate::printable::printable;
 
 /// How many digits of an ID are shown, as `docker ps` does.
 const SHORT_ID: usize = 12;
@@ -77,8 +78,8 @@ fn endpoint(container: &Summary, port: &Port) -> Option<Endpoint> {
         only_ipv6: address.is_ipv6(),
         device: 0,
         target: Target::Container(Container {
-            name: container.name(),
-            image: image(&container.image),
+            name: printable(&container.name()),
+            image: printable(&image(&container.image)),
             forward_address: container.address(address.is_ipv6()),
             forward_port: port.inside,
         }),
