@@ -23,9 +23,12 @@ mod stats;
 mod status;
 mod trial;
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Interval, MissedTickBehavior, interval},
+};
 
 use crate::{
     Error, Result,
@@ -170,6 +173,13 @@ impl Stop {
             _ = self.terminate.recv() => {}
         }
     }
+}
+
+/// Ticks, the first one at once. What was missed, by a process that was stopped for a while, is not made up for.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// One JSON value on a line of its own.

@@ -6,7 +6,7 @@ mod out;
 use std::time::{Duration, Instant};
 
 use self::{filter::Filter, out::Out};
-use super::{attached, meets::Meets};
+use super::{Stop, attached, every, meets::Meets};
 use crate::{
     Result,
     bpf::{
@@ -37,12 +37,13 @@ pub(super) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
         show(&mut watched, &filter, &mut meets, &mut out).await?;
         return finish(&mut watched, out);
     }
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut stop = Stop::listen()?;
+    let mut ticks = every(LOOK_EVERY);
     let mut counted = Instant::now();
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
-            _ = tokio::signal::ctrl_c() => break,
+            () = stop.wait() => break,
         }
         show(&mut watched, &filter, &mut meets, &mut out).await?;
         if counted.elapsed() >= COUNT_EVERY {

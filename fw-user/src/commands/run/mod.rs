@@ -9,13 +9,10 @@ mod supervisor;
 use std::{path::Path, time::Duration};
 
 use sd_notify::NotifyState;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Interval, MissedTickBehavior, interval},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{files::Files, keeper::Keeper, links::Links, supervisor::tell};
-use super::{Stop, apply, guard::Guard};
+use super::{Stop, apply, every, guard::Guard};
 use crate::{
     Result,
     bpf::{object, pins::Pins},
@@ -85,12 +82,6 @@ pub(super) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
         OnExit::Stay => Ok(()),
         OnExit::Detach => keeper.detach().await,
     }
-}
-
-fn every(period: Duration) -> Interval {
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    ticks
 }
 
 /// What answers at the address, if any. The address is taken before anything is changed.

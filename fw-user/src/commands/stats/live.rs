@@ -4,12 +4,9 @@ use std::{io, time::Duration};
 
 use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use futures_util::StreamExt;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::MissedTickBehavior,
-};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::{names, terminal::Drawn, watch::Watch};
+use super::{super::every, names, terminal::Drawn, watch::Watch};
 use crate::{
     Result,
     bpf::pins::Pins,
@@ -38,8 +35,7 @@ pub(super) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     let mut terminal = Drawn::begin()?;
     let mut events = EventStream::new();
     let mut names = names::follow()?;
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = every(interval);
     ticks.reset();
     loop {
         terminal.draw(|frame| view::draw(frame, &model, look))?;

@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{attached, has_reader, json, print};
+use super::{Stop, attached, every, has_reader, json, print};
 use crate::{
     Result,
     bpf::{counters::Counters, flows, meta::Record, pins::Pins, policy_map::PolicyMap},
@@ -64,7 +64,8 @@ fn render(now: &[InterfaceStats], as_json: bool, before: Option<(&[InterfaceStat
 
 /// One report after another, for files, programs and terminals on which nothing can be drawn, as long as somebody reads them.
 async fn repeat(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()> {
-    let mut ticks = tokio::time::interval(interval);
+    let mut stop = Stop::listen()?;
+    let mut ticks = every(interval);
     let mut before: Option<(Vec<InterfaceStats>, Instant)> = None;
     loop {
         tokio::select! {
@@ -77,7 +78,7 @@ async fn repeat(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()>
                 }
                 before = Some((now, read_at));
             }
-            _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = stop.wait() => return Ok(()),
         }
     }
 }
