@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{FileTypeExt, MetadataExt},
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -39,6 +39,7 @@ tests! {
     an_address_that_others_reach_is_said;
     the_textfile_is_replaced_at_once;
     the_textfile_is_written_again_and_again;
+    a_textfile_that_cannot_be_written_for_a_while_is_written_afterwards;
     a_run_serves_how_applying_went;
 }
 
@@ -363,6 +364,11 @@ fn the_textfile_is_replaced_at_once() -> Result<()> {
         lab.refuses(&["metrics", "--textfile", bad.to_str().context("UTF-8")?], FAILED, &["writing", word])?;
     }
     ensure!(!folder.path().join("missing").exists(), "a folder that nobody reads was made");
+    // A device stays what it is, too.
+    let pipe = folder.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
+    lab.refuses(&["metrics", "--textfile", pipe.to_str().context("UTF-8")?], FAILED, &["pipe", "no regular file"])?;
+    ensure!(fs::metadata(&pipe)?.file_type().is_fifo(), "the pipe was replaced");
     Ok(())
 }
 
@@ -378,6 +384,28 @@ fn the_textfile_is_written_again_and_again() -> Result<()> {
     wait::until("the filter in it", || Ok(is_told("fw_up{interface=\"eth0\"} 1").then_some(())))?;
     let status = writer.end(Signal::SIGTERM)?;
     ensure!(status.success() && file.exists(), "{status}");
+    Ok(())
+}
+
+/// As on a disk that is full, or a folder that is mounted anew.
+fn a_textfile_that_cannot_be_written_for_a_while_is_written_afterwards() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let scratch = tempfile::tempdir()?;
+    let (folder, elsewhere) = (scratch.path().join("collector"), scratch.path().join("elsewhere"));
+    let file = folder.join("fw.prom");
+    let args = ["metrics", "--interval", "0.1", "--textfile", file.to_str().context("UTF-8")?];
+    lab.refuses(&args, FAILED, &["writing", "fw.prom"])?;
+    fs::create_dir(&folder)?;
+    let mut writer = lab.fw_background(&args)?;
+    wait::until("the file", || Ok(file.exists().then_some(())))?;
+    fs::rename(&folder, &elsewhere)?;
+    writer.await_said("it is tried again every 0.1 s")?;
+    fs::remove_file(elsewhere.join("fw.prom"))?;
+    fs::rename(&elsewhere, &folder)?;
+    wait::until("the file again", || Ok(file.exists().then_some(())))?;
+    let status = writer.end(Signal::SIGTERM)?;
+    let said = writer.said()?;
+    ensure!(status.success() && said.matches("tried again").count() == 1, "{status}: {said}");
     Ok(())
 }
 

@@ -174,6 +174,11 @@ fn mistakes_and_missing_files_leave_the_old_rules_in_force() -> Result<()> {
         ensure!(said.contains(words), "{words}: {said}");
     }
     supervisor.hears("STATUS=what is in force stays: 2 mistakes")?;
+    // Nobody ever writes into this pipe.
+    let pipe = lab.file("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
+    run.await_said("it is no regular file")?;
+    fs::remove_file(pipe)?;
     fs::remove_file(lab.file("eth0"))?;
     run.await_said("there is no file in")?;
     assert_eq!(lab.active("eth0")?, before, "nothing was written");

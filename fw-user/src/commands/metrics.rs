@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use tokio::sync::watch;
 
-use super::{Stop, complain, print};
+use super::{Stop, complain, every, print};
 use crate::{
     Error, Result,
     bpf::pins::Pins,
@@ -31,12 +31,24 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
             () = stop.wait() => Ok(()),
         };
     };
-    let Some(interval) = args.interval else { return write(&source, path).await };
-    let mut ticks = tokio::time::interval(interval);
+    // What is wrong from the beginning, a folder that is not there, say, is for somebody to mend.
+    write(&source, path).await?;
+    let Some(interval) = args.interval else { return Ok(()) };
+    let mut ticks = every(interval);
+    ticks.reset();
+    let mut is_told = false;
     loop {
         tokio::select! {
-            _ = ticks.tick() => write(&source, path).await?,
+            _ = ticks.tick() => {}
             () = stop.wait() => return Ok(()),
+        }
+        // A disk that is full for a while is no reason to be gone afterwards, nor to say so again and again.
+        match write(&source, path).await {
+            Err(error) if !is_told => {
+                complain(&format!("fw-user: {error}\nit is tried again every {} s", interval.as_secs_f64()));
+                is_told = true;
+            }
+            outcome => is_told &= outcome.is_err(),
         }
     }
 }

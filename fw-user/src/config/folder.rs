@@ -47,7 +47,7 @@ pub fn texts(place: &Path) -> Result<Vec<Text>> {
     let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
     let mut texts = Vec::new();
     for path in paths {
-        match fs::read(&path) {
+        match read_what_ends(&path) {
             Ok(text) => texts.push((path, text)),
             // Between the listing and the reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -55,6 +55,12 @@ pub fn texts(place: &Path) -> Result<Vec<Text>> {
         }
     }
     Ok(texts)
+}
+
+/// Whoever reads again and again must not wait for somebody to write into a pipe.
+fn read_what_ends(path: &Path) -> io::Result<Vec<u8>> {
+    let kind = fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -115,6 +121,10 @@ pub fn write(path: &Path, text: &str) -> Result<()> {
     // What a symbolic link stands for is replaced, not the link.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = |source| Error::File { what: "writing", path: path.clone(), source };
+    if fs::metadata(&path).is_ok_and(|facts| !facts.is_file()) {
+        // Renaming would put a file in the place of a device.
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".fw-user-").tempfile_in(folder).map_err(failed)?;
