@@ -190,6 +190,43 @@ fn everything_that_matters_fits_into_80x24() {
 }
 
 #[test]
+fn a_title_says_what_there_is_room_for_and_never_half_a_word() {
+    let mut scene = Scene::with_knocks();
+    scene.interfaces[0].count(Reason::ClosedPort, 123_456_789);
+    scene.tick(1);
+    let title = |scene: &Scene, columns| scene.lines(columns, 24, PLAIN)[1].clone();
+    let whole = title(&scene, 120);
+    assert!(whole.contains("+ dropped 123.5M/s  11.50 GiB/s  123.5M in all -"), "{whole}");
+    let narrower = title(&scene, 80);
+    assert!(narrower.contains("+ dropped 123.5M/s  123.5M in all -"), "{narrower}");
+    assert!(narrower.starts_with("+ passed 0/s  0 B/s  600 in all -"), "{narrower}");
+    let narrow = title(&scene, 50);
+    assert!(narrow.contains("+ dropped 123.5M/s -"), "{narrow}");
+    scene.interfaces[0].monitors = true;
+    scene.tick(1);
+    let lines = scene.lines(80, 24, PLAIN);
+    assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M in all -"), "{lines:#?}");
+}
+
+/// The picture in the README is one of this screen: what always stands there stands there too.
+#[test]
+fn the_picture_has_the_words_of_the_screen() {
+    let picture = include_str!("../../docs/screen.svg");
+    let mut scene = Scene::with_knocks();
+    scene.interfaces[0].meet("192.0.2.10", 1000, (Tcp, 23));
+    scene.tick(1);
+    let lines = scene.lines(100, 28, FULL);
+    let is_head = |word: &&str| word.len() > 1 && word.chars().all(|c| c.is_ascii_lowercase());
+    let of =
+        |line: &String| line.split(['│', '┌', '┐', '─', ' ', ':', ',']).filter(is_head).map(str::to_owned).collect();
+    let heads = lines.iter().filter(|line| line.contains('┌') || line.contains("port     ") || line.contains("source"));
+    let words: Vec<String> = heads.chain(lines.last()).chain(lines.first()).flat_map::<Vec<String>, _>(of).collect();
+    assert!(words.len() > 30, "{words:?}");
+    let missing: Vec<&String> = words.iter().filter(|word| !picture.contains(word.as_str())).collect();
+    assert!(missing.is_empty(), "cargo xtask screenshot takes a new picture; in this one is no {missing:?}");
+}
+
+#[test]
 fn a_larger_terminal_is_filled() {
     let scene = Scene::with_knocks();
     let lines = scene.lines(120, 40, FULL);

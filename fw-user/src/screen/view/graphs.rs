@@ -70,14 +70,19 @@ pub(super) fn large(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, loo
     let halves = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas::<2>(area);
     let both = [("passed", &filter.passed, look.passed()), (drops(filter), &filter.dropped, look.dropped())];
     for (place, (name, traffic, style)) in halves.into_iter().zip(both) {
-        let title = format!(
-            " {name} {}/s  {}/s  {} in all ",
-            short(traffic.packets_per_second),
-            report::bytes(traffic.bytes_per_second),
-            short(traffic.total.packets)
-        );
+        // The frame's corners need room as well.
+        let title = title(name, traffic, usize::from(place.width.saturating_sub(2)));
         frame.render_widget(sparkline(traffic, style, look).block(block(title, look)), place);
     }
+}
+
+/// What it is, and as much of the numbers as there is room for.
+fn title(name: &str, traffic: &Traffic, columns: usize) -> String {
+    let rate = format!(" {name} {}/s ", short(traffic.packets_per_second));
+    let sum = format!(" {} in all ", short(traffic.total.packets));
+    let bytes = format!(" {}/s ", report::bytes(traffic.bytes_per_second));
+    let titles = [[&rate, &bytes, &sum].map(String::as_str).concat(), rate.clone() + &sum];
+    titles.into_iter().find(|title| title.chars().count() <= columns).unwrap_or(rate)
 }
 
 /// Both in a line, where there is no room for pictures.
