@@ -99,18 +99,18 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
 
 fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
     let Some(allow) = &words.allow else { return Vec::new() };
-    let mut known: Vec<Vec<Rule>> = Vec::new();
+    let mut known: BTreeSet<Vec<Rule>> = BTreeSet::new();
     for entry in allow.get_ref() {
         match entry_rules(entry.get_ref()) {
-            Ok(rules) if known.contains(&rules) => {
+            Ok(rules) if known.insert(rules.clone()) => {}
+            Ok(_) => {
                 let what = format!("`{}` is in the list already; delete one of the two", entry.get_ref());
                 notes.add(entry.span(), what);
             }
-            Ok(rules) => known.push(rules),
             Err(error) => notes.add(entry.span(), error.to_string()),
         }
     }
-    known.concat()
+    known.into_iter().flatten().collect()
 }
 
 /// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.
