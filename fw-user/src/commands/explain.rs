@@ -192,12 +192,15 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String)> {
     Ok((Box::new(file), path.display().to_string()))
 }
 
+/// How much is read where a frame is expected on standard input: the largest one, however it is written, is much less.
+const MOST_DIGITS: u64 = 1 << 16;
+
 /// A frame written as hexadecimal digits, with whatever space or colons between them.
 fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
     let mut text = text.to_owned();
     if text == "-" {
         text.clear();
-        io::stdin().read_to_string(&mut text).map_err(|source| Error::File {
+        io::stdin().take(MOST_DIGITS).read_to_string(&mut text).map_err(|source| Error::File {
             what: "reading",
             path: "standard input".into(),
             source,
