@@ -33,6 +33,16 @@ pub fn command_lines(page: &str) -> Vec<&str> {
     lines
 }
 
+/// What is typed in the `text` blocks of a page: the place of the prompt, as `pi` for `pi# `, and the line.
+#[must_use]
+pub fn typed_lines(page: &str) -> Vec<(&str, &str)> {
+    let blocks = page.split("\n```").filter_map(|block| block.strip_prefix("text\n"));
+    let of_prompt = |line| {
+        ["# ", "$ "].iter().find_map(|mark| str::split_once(line, *mark)).filter(|(place, _)| !place.contains(' '))
+    };
+    blocks.flat_map(str::lines).map(str::trim_start).filter_map(of_prompt).collect()
+}
+
 /// The example in a page about a file: its first block of TOML.
 #[must_use]
 pub fn example(page: &str) -> Option<&str> {

@@ -1,27 +1,28 @@
 //! README and docs say what is so: each command in them is run, or is known to be run elsewhere, and each name is the code's.
 
 use std::{
-    collections::BTreeSet,
-    env, fs,
+    collections::{BTreeMap, BTreeSet},
+    env,
+    ffi::{OsStr, OsString},
+    fs,
     net::SocketAddr,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Parser;
 use fw_common::Reason;
 use fw_tests::{
     lab::{
-        Lab, Mode, PI4, Transport, command, dropped::PcapNg, explained::write_pcap, netfilter::CLOSED_TARGET, skip,
-        wait,
+        Lab, Mode, Namespace, PI4, Transport, background::Background, command, dropped::PcapNg, explained::write_pcap,
+        netfilter::CLOSED_TARGET, skip, wait,
     },
     packet::eth,
     pages::{self, command_lines},
     tests,
 };
 use fw_user::{
-    cli::Cli,
     config::{check, parse},
     error::exit_code,
     report::reasons,
@@ -29,8 +30,11 @@ use fw_user::{
 use nix::sys::signal::Signal;
 
 tests! {
+    every_block_is_of_a_kind_that_is_looked_at;
     every_command_block_works_as_it_stands;
-    every_command_in_a_sentence_is_understood;
+    every_command_in_a_sentence_works;
+    what_is_typed_in_a_scene_works_and_says_what_stands_there;
+    the_kernel_keeps_ip_from_taking_the_filter_off;
     every_reason_stands_in_the_manual_with_its_number;
     every_exit_code_stands_in_the_readme;
     every_reason_is_explained_in_the_words_of_the_manual;
@@ -42,7 +46,7 @@ tests! {
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     ("cargo xtask demo", "xtask/tests/demo.rs runs it"),
     ("cargo xtask test", "it is what runs this test"),
     ("cargo xtask dist", "packages.rs runs it"),
@@ -53,10 +57,30 @@ const ELSEWHERE: [(&str, &str); 7] = [
     ("sudo fw-user service install eth0", "boot_systemd.rs runs it, in a guest that systemd boots"),
     ("sudo fw-user service show eth0", "so does it this"),
     ("sudo fw-user service remove eth0", "and this"),
+    (
+        "sudo fw-user check eth0.toml",
+        "the_example_of_a_file_is_one_and_has_every_key holds what it says against what stands there",
+    ),
 ];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A command in another kind of block would be typed by people and by no test.
+fn every_block_is_of_a_kind_that_is_looked_at() -> Result<()> {
+    for (name, page) in pages::all(&root())? {
+        let fences = page.lines().filter_map(|line| line.trim_start().strip_prefix("```").map(|kind| (line, kind)));
+        for (number, (line, kind)) in fences.enumerate() {
+            let known: &[&str] = if number % 2 == 0 { &["sh", "text", "toml"] } else { &[""] };
+            ensure!(line.starts_with("```") && known.contains(&kind), "{name}: {line}");
+        }
+        let unprompted =
+            |line: &&str| ["sudo ", "fw-user ", "ssh ", "docker "].iter().any(|start| line.starts_with(start));
+        let text = blocks(&page, "text").join("\n");
+        ensure!(!text.lines().any(|line| unprompted(&line)), "{name}: a command without a prompt in a block of text");
+    }
+    Ok(())
 }
 
 fn every_command_block_works_as_it_stands() -> Result<()> {
@@ -88,9 +112,8 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
             ensure!(said.contains("pass  allowed"), "it says {said}");
             Ok(())
         }
-        ["sudo", "fw-user", args @ ..] if ["run", "metrics"].contains(&args[0]) => {
-            run_a_while(lab, args, scratch.path())
-        }
+        [.., "|", "wireshark", "-k", "-i", "-"] => watched_in_wireshark(lab, line, scratch.path()),
+        ["sudo", "fw-user", args @ ..] if goes_on(args) => run_a_while(lab, args, scratch.path()),
         ["ansible-playbook", args @ ..] => {
             skip::need("ansible-playbook", "ansible-core")?;
             let mut play = Command::new("ansible-playbook");
@@ -128,6 +151,11 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
     }
 }
 
+fn goes_on(args: &[&str]) -> bool {
+    let (verb, has) = (args[0], |option| args.contains(&option));
+    ["run", "metrics"].contains(&verb) || (verb == "drops" && !has("--last")) || has("--interval")
+}
+
 /// What goes on until somebody ends it has to say that it is at work, and to end well. The folders are the lab's.
 fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
     let textfile = scratch.join("fw.prom");
@@ -147,7 +175,17 @@ fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
     if writes {
         wait::until("the file", || Ok(textfile.exists().then_some(())))?;
     } else {
-        running.await_said(if args[0] == "run" { "eth0  " } else { "Ctrl-C ends this, not the filter" })?;
+        wait::until("a word of it", || {
+            // What is dropped before it looks is none of its concern.
+            lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
+            let word = match args[0] {
+                "metrics" => "Ctrl-C ends this, not the filter",
+                "drops" => "9125",
+                _ => "eth0",
+            };
+            Ok(running.said()?.contains(word).then_some(()))
+        })
+        .with_context(|| running.said().unwrap_or_default())?;
     }
     let status = running.end(Signal::SIGINT)?;
     ensure!(status.success(), "{status}: {}", running.said()?);
@@ -159,22 +197,144 @@ fn container_test() -> Result<String> {
     Ok(fs::read_to_string(root().join("tests/tests/container.rs"))?)
 }
 
-/// Spans between single backticks that start with the command's name.
-fn every_command_in_a_sentence_is_understood() -> Result<()> {
-    let mut count = 0;
+/// A folder of programs that stand in for those that a manual's command line needs besides: `ssh` to the lab's Pi, `sudo`, and Wireshark,
+/// in whose place tcpdump tells of one packet.
+fn stand_ins(lab: &Lab, scratch: &Path) -> Result<OsString> {
+    skip::need("tcpdump", "tcpdump")?;
+    let fw = lab.fw.command(&lab.pi, [] as [&str; 0]);
+    let fw =
+        [fw.get_program()].into_iter().chain(fw.get_args()).map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ");
+    let nobody = lab.fw.config().join("no-docker.sock");
+    for (name, does) in [
+        ("sudo", "exec \"$@\"".to_owned()),
+        ("ssh", format!("[ \"$1\" = pi ] && shift && exec nsenter --net={} -- \"$@\"", lab.pi.path())),
+        ("fw-user", format!("DOCKER_HOST=unix://{} exec {fw} \"$@\"", nobody.display())),
+        ("wireshark", "[ \"$*\" = '-k -i -' ] && exec tcpdump -n -c 1 -r -".to_owned()),
+    ] {
+        let path = scratch.join(name);
+        fs::write(&path, format!("#!/bin/sh\n{does}\n"))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    let folders = env::var_os("PATH").unwrap_or_default();
+    Ok(env::join_paths([scratch.to_owned()].into_iter().chain(env::split_paths(&folders)))?)
+}
+
+/// Run a pipeline until all of its programs have ended; SIGTERM ends them.
+fn shell(place: &Namespace, line: &str, path: &OsStr) -> Result<Background> {
+    let mut shell = place.command("sh");
+    shell.args(["-c", &format!("trap 'trap - TERM; kill 0' TERM; {line} & wait")]);
+    Background::start(shell.process_group(0).env("PATH", path))
+}
+
+/// Packets come to it as they are dropped, and it all ends when Wireshark is closed.
+fn watched_in_wireshark(lab: &Lab, line: &str, scratch: &Path) -> Result<()> {
+    let mut running = shell(&lab.pi, line, &stand_ins(lab, scratch)?)?;
+    let ended = wait::until("the end", || {
+        lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
+        running.process.ended()
+    });
+    if ended.is_err() {
+        running.end(Signal::SIGTERM)?;
+    }
+    let (_status, said) = (ended?, running.said()?);
+    ensure!(said.contains(" > 192.0.2.1.9125: UDP"), "{said}");
+    Ok(())
+}
+
+/// Spans between single backticks that start with the command's name, or with `attach`. Words in capitals stand for something.
+fn sentences() -> Result<BTreeMap<String, String>> {
+    let mut spans = BTreeMap::new();
     for (name, page) in pages::all(&root())? {
         for span in page.split('`').skip(1).step_by(2) {
             let words: Vec<&str> = span.strip_prefix("sudo ").unwrap_or(span).split_whitespace().collect();
-            // Words in capitals stand for something.
-            let is_pattern = words.iter().any(|word| word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase()));
-            if words.first() == Some(&"fw-user") && words.len() > 1 && !is_pattern {
-                Cli::try_parse_from(&words).with_context(|| format!("{name}: {span}"))?;
-                count += 1;
-            }
+            let words: Vec<&str> = match words.as_slice() {
+                ["fw-user", _, ..] => words,
+                ["attach", option, ..] if option.starts_with('-') => {
+                    [&["fw-user", "attach", "eth0", "--allow", "22"], &words[1..]].concat()
+                }
+                _ => continue,
+            };
+            let meant = |word: &&str| match *word {
+                "FILE" => "capture.pcap".to_owned(),
+                "PORT" => "9125/tcp".to_owned(),
+                "NAME" => "gre".to_owned(),
+                "N" => "4096".to_owned(),
+                word => word.to_owned(),
+            };
+            spans.insert(format!("sudo {}", words.iter().map(meant).collect::<Vec<_>>().join(" ")), name.clone());
         }
     }
-    ensure!(count >= 3, "the pages have {count} such commands");
+    Ok(spans)
+}
+
+fn every_command_in_a_sentence_works() -> Result<()> {
+    let spans = sentences()?;
+    ensure!(spans.len() >= 30, "the pages have {} such commands", spans.len());
+    let lab = Lab::without_containers()?;
+    lab.pi.run("ip link add wlan0 type veth peer name nowhere")?;
+    for (line, name) in spans {
+        let verb = line.split(' ').nth(2).unwrap_or_default();
+        let before: &[&[&str]] = match verb {
+            "attach" => &[],
+            "confirm" | "rollback" => &[&["attach", "eth0", "--allow", "22", "--confirm", "600"]],
+            _ => &[&["attach", "eth0", "--allow", "22"], &["save"]],
+        };
+        lab.fw(&["detach", "--all"])?;
+        before.iter().try_for_each(|args| lab.fw(args).map(drop))?;
+        run(&lab, &line).with_context(|| format!("{name}: {line}"))?;
+    }
     Ok(())
+}
+
+/// Blocks that show what somebody typed, and what he got to read.
+fn what_is_typed_in_a_scene_works_and_says_what_stands_there() -> Result<()> {
+    let mut count = 0;
+    for (name, page) in pages::all(&root())? {
+        let lab = Lab::without_containers()?;
+        for (place, line) in pages::typed_lines(&page) {
+            let outcome = match (place, line) {
+                ("pi" | "", line) => run(&lab, &format!("sudo {line}")),
+                ("laptop", line) => explained_while_it_is_captured(&lab, line),
+                _ => bail!("{name}: who types {line} at {place}?"),
+            };
+            outcome.with_context(|| format!("{name}: {line}"))?;
+            count += 1;
+        }
+    }
+    ensure!(count >= 7, "the pages show {count} commands");
+    // What the first of all commands says is known to the letter.
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let lab = Lab::without_containers()?;
+    let said = lab.fw(&["attach", "eth0", "--allow", "22,80,443"])?;
+    let missing: Vec<&str> = said.lines().filter(|line| !readme.contains(&format!("\n    {line}\n"))).collect();
+    ensure!(missing.is_empty() && !said.is_empty(), "the README lacks {missing:#?}");
+    Ok(())
+}
+
+/// Lines come while packets do, not when a buffer is full.
+fn explained_while_it_is_captured(lab: &Lab, line: &str) -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    let line = line.replace("192.168.1.5", &PI4.to_string());
+    let mut running = shell(&lab.lan, &line, &stand_ins(lab, scratch.path())?)?;
+    let explained = wait::until("an explanation", || {
+        lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
+        Ok(running.said()?.contains("  drop  closed-port      udp 192.0.2.10").then_some(()))
+    });
+    running.end(Signal::SIGTERM)?;
+    explained.with_context(|| running.said().unwrap_or_default())
+}
+
+/// The README says that this does not help who is locked out.
+fn the_kernel_keeps_ip_from_taking_the_filter_off() -> Result<()> {
+    let readme = fs::read_to_string(root().join("README.md"))?;
+    let line = readme.split('`').find(|span| span.ends_with(" xdp off")).context("the README names the command")?;
+    let lab = Lab::new()?;
+    let server = lab.container(0).serve_tcp(CLOSED_TARGET)?;
+    lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
+    lab.attach(Mode::Native, "22")?;
+    ensure!(lab.pi.run(line).is_err(), "`{line}` says that it worked");
+    lab.is_closed(&server, Transport::Tcp, PI4, 9125)
 }
 
 fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
