@@ -1,7 +1,7 @@
 //! What `contrib` has for Kubernetes and systemd is understood by them, and says what `fw-user` understands.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
-use fw_tests::tests;
+use fw_tests::{
+    lab::{Lab, Mode},
+    tests,
+};
 use fw_user::{
     cli::{Cli, Command as Verb},
     config::check,
@@ -20,6 +23,7 @@ use k8s_openapi::{
         apps::v1::DaemonSet,
         core::v1::{ConfigMap, Namespace, PodSpec},
     },
+    apimachinery::pkg::api::resource::Quantity,
     serde::de::DeserializeOwned,
 };
 use serde_json::Value;
@@ -27,6 +31,7 @@ use serde_json::Value;
 tests! {
     every_field_of_the_manifest_is_one_of_kubernetes;
     the_pod_gets_what_fw_user_needs_and_nothing_else;
+    the_pod_may_have_the_memory_that_the_maps_take;
     the_configmap_is_a_file_without_mistakes_and_lets_the_metrics_out;
     systemd_understands_every_line_of_the_units;
     the_units_start_commands_that_there_are;
@@ -99,6 +104,37 @@ fn the_pod_gets_what_fw_user_needs_and_nothing_else() -> Result<()> {
     ensure!(container.env.iter().flatten().any(|variable| variable.name == "NODE_IP"), "nobody sets NODE_IP");
     let ports = container.ports.clone().unwrap_or_default();
     assert_eq!((ports[0].container_port, ports[0].name.as_deref()), (9843, Some("metrics")));
+    Ok(())
+}
+
+/// From kernel 5.11 on maps are charged to the control group of whoever makes them: with less the pod is killed, or cannot attach.
+fn the_pod_may_have_the_memory_that_the_maps_take() -> Result<()> {
+    const MIB: f64 = 1024.0 * 1024.0;
+    // What the program itself takes, and what the verifier takes for a while.
+    const BESIDES: f64 = 64.0;
+    let pod = pod()?;
+    let resources = pod.containers[0].resources.clone().context("resources")?;
+    let mebibytes = |quantities: Option<BTreeMap<String, Quantity>>| -> Result<f64> {
+        let memory = quantities.unwrap_or_default().remove("memory").context("memory")?;
+        Ok(memory.0.strip_suffix("Mi").context("in Mi")?.parse()?)
+    };
+    let (requested, limit) = (mebibytes(resources.requests)?, mebibytes(resources.limits)?);
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22")?;
+    let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
+    let in_all = status["map_memory"].as_f64().context("bytes")? / MIB;
+    let of_interface = status["interfaces"][0]["map_memory"].as_f64().context("bytes")? / MIB;
+    let processors: f64 = fs::read_to_string("/sys/devices/system/cpu/possible")?
+        .trim()
+        .rsplit('-')
+        .next()
+        .context("a number")?
+        .parse::<f64>()?
+        + 1.0;
+    // Most of it is there once a processor; with all of it being so one is on the safe side. Two interfaces, as in the ConfigMap.
+    let on = |count: f64| in_all - of_interface + 2.0 * of_interface / processors * count;
+    ensure!(on(4.0) <= requested, "a Pi's maps take {:.0} MiB, and {requested} are asked for", on(4.0));
+    ensure!(on(64.0) + BESIDES <= limit, "maps of 64 processors take {:.0} MiB, and {limit} is the limit", on(64.0));
     Ok(())
 }
 
