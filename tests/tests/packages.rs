@@ -7,7 +7,8 @@ use clap::CommandFactory;
 use fw_tests::{
     deb::{self, System},
     lab::{
-        Lab, command, skip,
+        Lab, Namespace, command, skip,
+        tmux::Tmux,
         traffic::{OPEN, Traffic},
     },
     tests,
@@ -21,6 +22,7 @@ tests! {
     every_command_has_a_page_that_renders_without_a_warning;
     bash_completes_commands_and_options;
     shells_understand_every_script;
+    each_shell_completes_what_is_typed_at_a_key;
     installing_attaches_nothing_and_purging_leaves_nothing;
     an_upgrade_keeps_the_filter;
     removing_takes_filters_off_and_keeps_the_files_of_the_administrator;
@@ -152,6 +154,40 @@ fn shells_understand_every_script() -> Result<()> {
     ] {
         skip::need(shell, shell)?;
         command::run(Command::new(shell).args(options).arg(script))?;
+    }
+    Ok(())
+}
+
+/// As a person has it, who types half a word and presses a key.
+fn each_shell_completes_what_is_typed_at_a_key() -> Result<()> {
+    let files = unpack(deb::native()?)?;
+    let share = files.path().join("usr/share");
+    let place = Namespace::new()?;
+    let fish = "fish --no-config --init-command 'function fish_prompt; echo -n \"lab\\$ \"; end; set -g fish_greeting'";
+    for (shell, start, load) in [
+        ("bash", "bash --norc", format!(". {}/bash-completion/completions/fw-user", share.display())),
+        (
+            "zsh",
+            "zsh -f",
+            format!("fpath+=({}/zsh/vendor-completions); autoload -U compinit; compinit -u -D", share.display()),
+        ),
+        ("fish", fish, format!("source {}/fish/vendor_completions.d/fw-user.fish", share.display())),
+    ] {
+        skip::need(shell, shell)?;
+        let tmux = Tmux::start(&place, &[])?;
+        tmux.enter(start)?;
+        tmux.enter(&load)?;
+        for (typed, completed) in [
+            ("fw-user atta", "lab$ fw-user attach"),
+            ("fw-user attach eth0 --allow-", "lab$ fw-user attach eth0 --allow-proto"),
+            ("fw-user attach --mode gen", "lab$ fw-user attach --mode generic"),
+        ] {
+            tmux.await_shell()?;
+            tmux.press(typed)?;
+            tmux.press("Tab")?;
+            tmux.await_screen(format!("{completed} in {shell}"), |screen| screen.contains(completed))?;
+            tmux.press("C-c")?;
+        }
     }
     Ok(())
 }
