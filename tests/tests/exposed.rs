@@ -19,6 +19,7 @@ use fw_tests::{
         command,
         docker::Docker,
         ssh::{EVERYWHERE, Sshd},
+        tmux::Tmux,
         wait,
     },
     tests,
@@ -481,6 +482,7 @@ fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
         }
         lab.is_closed(&hidden, Transport::Tcp, PI4, 9125)?;
         lab.lan.reaches(&shown, Transport::Udp, PI4, 80)?;
+        other_views_name_the_container(&lab, &docker)?;
         let mut command = lab.fw.command(&lab.pi, ["exposed"]);
         let said = command::run(command.env("DOCKER_HOST", docker.host()))?;
         let published = row(&said, "9125/tcp")?;
@@ -499,6 +501,21 @@ fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
         }
         lab.fw(&["detach", "eth0"])?;
     }
+    Ok(())
+}
+
+/// Those of what was dropped at 9125, which was knocked at.
+fn other_views_name_the_container(lab: &Lab, docker: &Docker<'_>) -> Result<()> {
+    for args in [&["drops", "--last", "--port", "9125/tcp"][..], &["explain", "9125/tcp"]] {
+        let said = command::run(lab.fw.command(&lab.pi, args).env("DOCKER_HOST", docker.host()))?;
+        ensure!(said.lines().any(|line| line.ends_with("  container web")), "{args:?}: {said}");
+    }
+    let tmux = Tmux::start(&lab.pi, &[("DOCKER_HOST", &docker.host())])?;
+    let program = fw_tests::lab::fw::binary().display();
+    tmux.enter(&format!("{program} --bpffs {} stats", lab.fw.bpffs().display()))?;
+    tmux.await_screen("who would have been met", |screen| {
+        screen.lines().any(|line| line.contains("9125/tcp ") && line.contains(" container web "))
+    })?;
     Ok(())
 }
 
