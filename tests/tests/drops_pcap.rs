@@ -117,7 +117,8 @@ fn packets_are_filed_as_they_come_until_the_end() -> Result<()> {
         all += BURST;
         lab.await_stats("the burst", |stats| stats.dropped.packets == all)?;
     }
-    program.signal(Signal::SIGINT)?;
+    // As timeout(1) ends it. The view for people is ended by Ctrl-C.
+    program.signal(Signal::SIGTERM)?;
     ensure!(program.await_end()?.success());
     let file = whole()?;
     let missing = file.interfaces[0].1.context("how many are missing")?;
