@@ -205,7 +205,7 @@ fn a_title_says_what_there_is_room_for_and_never_half_a_word() {
     scene.interfaces[0].monitors = true;
     scene.tick(1);
     let lines = scene.lines(80, 24, PLAIN);
-    assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M in all -"), "{lines:#?}");
+    assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M in all +"), "{lines:#?}");
 }
 
 /// The picture in the README is one of this screen: what always stands there stands there too.

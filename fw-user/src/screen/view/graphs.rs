@@ -82,7 +82,7 @@ fn title(name: &str, traffic: &Traffic, columns: usize) -> String {
     let sum = format!(" {} in all ", short(traffic.total.packets));
     let bytes = format!(" {}/s ", report::bytes(traffic.bytes_per_second));
     let titles = [[&rate, &bytes, &sum].map(String::as_str).concat(), rate.clone() + &sum];
-    titles.into_iter().find(|title| title.chars().count() <= columns).unwrap_or(rate)
+    titles.into_iter().find(|title| title.trim_end().chars().count() <= columns).unwrap_or(rate)
 }
 
 /// Both in a line, where there is no room for pictures.
