@@ -28,9 +28,9 @@ pub fn read(folder: &Path) -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// What is in a file. Of what is none, a pipe above all, nobody can tell when it ends.
+/// What is in a file. Of what is none, a pipe above all, nobody can tell when it ends, and whoever reads again and again must not wait for it.
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is not an ordinary file")) }
+    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// A file of which nothing is known but its name and what is wrong with it.
@@ -47,7 +47,7 @@ pub fn texts(place: &Path) -> Result<Vec<Text>> {
     let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
     let mut texts = Vec::new();
     for path in paths {
-        match read_what_ends(&path) {
+        match contents(&path) {
             Ok(text) => texts.push((path, text)),
             // Between the listing and the reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -55,12 +55,6 @@ pub fn texts(place: &Path) -> Result<Vec<Text>> {
         }
     }
     Ok(texts)
-}
-
-/// Whoever reads again and again must not wait for somebody to write into a pipe.
-fn read_what_ends(path: &Path) -> io::Result<Vec<u8>> {
-    let kind = fs::metadata(path)?.file_type();
-    if kind.is_file() || kind.is_dir() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
