@@ -140,7 +140,7 @@ pub enum Error {
     )]
     NothingToConfirm,
     /// Nobody confirmed in time.
-    #[error("nobody confirmed in time: {names} is as it was before")]
+    #[error("nobody confirmed in time; as before the change: {names}")]
     NotConfirmed {
         /// The interfaces.
         names: String,

@@ -124,7 +124,12 @@ pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
             there: all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
         })
     };
-    names.iter().map(find).collect()
+    once_each(names).map(find).collect()
+}
+
+/// Names as they were typed, without those that are there already: what is done to an interface is done once.
+pub(crate) fn once_each(names: &[String]) -> impl Iterator<Item = &String> {
+    names.iter().enumerate().filter(|(at, name)| !names[..*at].contains(name)).map(|(_, name)| name)
 }
 
 /// The interface of this name, if there is one (any more).

@@ -26,6 +26,7 @@ tests! {
     names_and_ranges_and_networks_are_understood;
     stats_in_words_name_reasons_and_ports;
     every_command_explains_itself;
+    a_name_that_is_given_twice_counts_once;
 }
 
 fn json<T: DeserializeOwned>(lab: &Lab, args: &[&str]) -> Result<T> {
@@ -234,5 +235,16 @@ fn every_command_explains_itself() -> Result<()> {
         assert!(said.contains(words), "{said}");
     }
     assert!(lab.fw(&["--version"])?.starts_with("fw-user "));
+    Ok(())
+}
+
+fn a_name_that_is_given_twice_counts_once() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let said = lab.fw(&["attach", "eth0", "eth0", "--allow", "22"])?;
+    assert_eq!(said.matches("eth0  attached").count(), 1, "{said}");
+    let Changes { interfaces } = json(&lab, &["allow", "80", "--interface", "eth0", "--interface", "eth0", "--json"])?;
+    assert_eq!(interfaces.len(), 1, "{interfaces:?}");
+    let said = lab.fw(&["detach", "eth0", "eth0"])?;
+    assert_eq!(said.lines().count(), 1, "{said}");
     Ok(())
 }

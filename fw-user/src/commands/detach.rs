@@ -36,7 +36,7 @@ pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     let mut detached = Vec::new();
     let mut failure = None;
     // One that cannot be taken off does not keep the others on.
-    for name in names {
+    for name in interface::once_each(names) {
         match detach::detach(pins, name, here.iter().find(|interface| interface.name == *name)).await {
             Ok(()) => detached.push(name.clone()),
             Err(error) => {

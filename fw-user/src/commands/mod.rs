@@ -86,7 +86,7 @@ fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     };
     if !named.is_empty() {
         named.iter().try_for_each(unknown)?;
-        return Ok(named.to_vec());
+        return Ok(interface::once_each(named).cloned().collect());
     }
     of_other_abi.iter().map(|(name, _)| name).try_for_each(unknown)?;
     if attached.is_empty() { Err(Error::NothingAttached) } else { Ok(attached) }
