@@ -18,55 +18,61 @@ use fw_common::{
     abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
 };
 use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
-use serde::Serialize;
 
-use super::{COMMANDS, measure::median};
+use super::{
+    measure::Measured,
+    network,
+    report::{Cell, Goal, Row, Section, Table, Unit},
+};
 use crate::{command, root::FwUser};
 
 const ROUNDS: usize = 11;
 
-/// What a command took, in milliseconds.
-#[derive(Serialize)]
-pub(super) struct Timing {
-    pub(super) command: String,
-    pub(super) ms: f64,
-    /// What the issues allow.
-    pub(super) goal_ms: f64,
-}
-
-impl Timing {
-    /// Whether the goal is met.
-    pub(super) fn met(&self) -> bool {
-        self.ms < self.goal_ms
-    }
-}
+const TEXT: &str = "The median of eleven runs, from the start of the process to its end. `attach` allows three ports. `stats` has counters of every \
+                    TCP and UDP port on every CPU to read; the live screen, each time that it is drawn, with all of them changed, and a \
+                    full flow table.";
 
 /// Attach and detach some times, and ask for the statistics of a filter that has counted packets for every port. A live screen of them
 /// is measured in CPU time.
-pub(super) fn measure() -> Result<Vec<Timing>> {
-    let (attach, detach) = (format!("attach {COMMANDS} --allow 22,80,443"), format!("detach {COMMANDS}"));
+pub(super) fn measure() -> Result<Section> {
+    let interface = network::interface()?;
+    let (attach, detach) = (format!("attach {interface} --allow 22,80,443"), format!("detach {interface}"));
     let mut attach_ms = Vec::new();
     let mut detach_ms = Vec::new();
     let mut stats_ms = Vec::new();
     let mut live_ms = 0.0;
     for round in 0..ROUNDS {
         attach_ms.push(milliseconds(fw_user(&attach)?));
-        count_every_port(1)?;
+        count_every_port(&interface, 1)?;
         stats_ms.push(milliseconds(fw_user("stats --once")?));
         if round == 0 {
-            live_ms = live::milliseconds_a_second()?;
+            live_ms = live::milliseconds_a_second(&interface)?;
         }
         detach_ms.push(milliseconds(fw_user(&detach)?));
     }
-    let timing =
-        |line: &str, samples, goal_ms| Timing { command: format!("fw-user {line}"), ms: median(samples), goal_ms };
-    Ok(vec![
-        timing(&attach, attach_ms, 1000.0),
-        timing("stats --once", stats_ms, 100.0),
+    let rows = vec![
+        row("fw-user attach", attach_ms, 1000.0),
+        row("fw-user stats --once", stats_ms, 100.0),
         // 2 % of a core.
-        timing("stats, live, each second", vec![live_ms], 20.0),
-        timing(&detach, detach_ms, 1000.0),
-    ])
+        row("fw-user stats, live, CPU time a second", vec![live_ms], 20.0),
+        row("fw-user detach", detach_ms, 1000.0),
+    ];
+    Ok(Section {
+        name: "commands",
+        title: "What commands take",
+        text: TEXT.to_owned(),
+        tables: vec![Table { subject: "command", columns: vec!["time"], rows }],
+        charts: Vec::new(),
+    })
+}
+
+fn row(command: &str, samples: Vec<f64>, goal: f64) -> Row {
+    let value = Measured::of(samples);
+    Row {
+        subject: command.to_owned(),
+        cells: vec![Cell::Number { value, unit: Unit::Milliseconds }],
+        goal: Some(Goal::at_most(goal, Unit::Milliseconds, value.median)),
+    }
 }
 
 fn fw_user(line: &str) -> Result<Duration> {
@@ -83,11 +89,11 @@ fn milliseconds(duration: Duration) -> f64 {
 const COUNTERS: usize = 2;
 
 /// As if somebody had scanned every port so many times, on every CPU.
-fn count_every_port(times: u64) -> Result<()> {
-    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(COMMANDS, map::PORT_COUNTERS);
+fn count_every_port(interface: &str, times: u64) -> Result<()> {
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::PORT_COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
-    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(COMMANDS, map::COUNTERS);
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut reasons: Array<_, [u64; Reason::SLOTS * COUNTERS]> = Map::Array(data).try_into()?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;

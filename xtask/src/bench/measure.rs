@@ -1,115 +1,102 @@
-//! Timing, by `BPF_PROG_TEST_RUN`.
+//! Timing, by `BPF_PROG_TEST_RUN`, and what many samples say together.
 
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use aya::programs::Xdp;
-use fw_common::Verdict;
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 use serde::Serialize;
 
-use super::{
-    packets::{Goal, Packet},
-    programs::{Programs, judge},
-};
+use super::programs::judge;
 
-/// Rounds, in each of which every program judges every packet.
-const ROUNDS: usize = 101;
 /// How often a packet is judged for one sample: long enough that the system call does not count, short enough that most samples see no
 /// interruption.
-const REPEAT: u32 = 20_000;
+pub(super) const REPEAT: u32 = 20_000;
 
-/// What a decision costs, in nanoseconds: the empty program's whole call, the others above it.
-#[derive(Serialize)]
-pub(super) struct Decision {
-    pub(super) packet: &'static str,
-    pub(super) verdict: &'static str,
-    pub(super) empty_ns: f64,
-    pub(super) fw_ns: f64,
-    pub(super) xdp_filter_ns: f64,
-    /// `fw_ns` by `xdp_filter_ns`.
-    pub(super) ratio: f64,
-    /// The largest ratio that issue 2 allows.
-    pub(super) goal: Option<f64>,
+/// What many samples say.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(super) struct Measured {
+    /// The middle one.
+    pub(super) median: f64,
+    /// Half of the distance between the quartiles: half of the samples are no farther from the middle than about this.
+    pub(super) noise: f64,
 }
 
-impl Decision {
-    /// Whether the goal is met; nothing where there is none.
-    pub(super) fn met(&self) -> Option<bool> {
-        self.goal.map(|goal| self.ratio <= goal)
+impl Measured {
+    /// Of at least one sample.
+    pub(super) fn of(mut samples: Vec<f64>) -> Self {
+        samples.sort_by(f64::total_cmp);
+        let at = |quarter: usize| samples[(samples.len() - 1) * quarter / 4];
+        Self { median: at(2), noise: (at(3) - at(1)) / 2.0 }
+    }
+
+    /// Of one number that nothing is known of besides.
+    pub(super) fn exactly(median: f64) -> Self {
+        Self { median, noise: 0.0 }
+    }
+
+    /// What the first samples are above the second ones, which were taken beside them: what disturbed both is gone.
+    pub(super) fn difference(above: &[f64], below: &[f64]) -> Self {
+        Self::of(above.iter().zip(below).map(|(above, below)| above - below).collect())
     }
 }
 
-/// Measure every packet with every program, in turn, so that whatever disturbs the machine disturbs all of them.
-pub(super) fn run(programs: &Programs, packets: &[Packet]) -> Result<Vec<Decision>> {
-    stay_on_one_cpu()?;
-    for request in packets.iter().filter_map(|packet| packet.request.as_ref()) {
-        programs.send(request)?;
-    }
-    let contestants = [programs.floor()?, programs.fw()?, programs.xdp_filter()];
-    for packet in packets {
-        let expected = [Verdict::Drop, packet.verdict, packet.xdp_filter];
-        for ((program, expected), name) in contestants.into_iter().zip(expected).zip(["empty", "fw", "xdp-filter"]) {
-            let verdict = judge(program, &packet.frame, REPEAT)?;
-            ensure!(verdict == expected, "{}: {name} says {verdict:?}, not {expected:?}", packet.name);
+/// Nanoseconds a packet, for each program and its packet, a sample a round. In each round they are measured in turn, so that whatever
+/// disturbs the machine disturbs all of them.
+pub(super) fn race(contestants: &[(&Xdp, &[u8])], rounds: usize) -> Result<Vec<Vec<f64>>> {
+    let _pinned = Pinned::here()?;
+    let mut samples = vec![Vec::new(); contestants.len()];
+    for _ in 0..rounds {
+        for ((program, frame), samples) in contestants.iter().zip(&mut samples) {
+            samples.push(sample(program, frame)?);
         }
     }
-    let mut samples = vec![[const { Vec::new() }; 3]; packets.len()];
-    for _ in 0..ROUNDS {
-        for (packet, samples) in packets.iter().zip(&mut samples) {
-            for (program, samples) in contestants.into_iter().zip(samples) {
-                samples.push(sample(program, packet)?);
-            }
-        }
-    }
-    Ok(packets.iter().zip(samples).map(|(packet, samples)| decision(packet, samples.map(median))).collect())
+    Ok(samples)
 }
 
-/// Nanoseconds for one packet. The kernel's own answer is in whole nanoseconds, which is coarse for a program that takes ten.
-fn sample(program: &Xdp, packet: &Packet) -> Result<f64> {
+/// The kernel's own answer is in whole nanoseconds, which is coarse for a program that takes ten.
+fn sample(program: &Xdp, frame: &[u8]) -> Result<f64> {
     let start = Instant::now();
-    judge(program, &packet.frame, REPEAT)?;
+    judge(program, frame, REPEAT)?;
     Ok(start.elapsed().as_secs_f64() * 1e9 / f64::from(REPEAT))
 }
 
-fn decision(packet: &Packet, [empty, fw, xdp_filter]: [f64; 3]) -> Decision {
-    let (fw, xdp_filter) = (fw - empty, xdp_filter - empty);
-    Decision {
-        packet: packet.name,
-        verdict: match packet.verdict {
-            Verdict::Pass => "pass",
-            Verdict::Drop => "drop",
-        },
-        empty_ns: empty,
-        fw_ns: fw,
-        xdp_filter_ns: xdp_filter,
-        ratio: fw / xdp_filter,
-        goal: match packet.goal {
-            Goal::None => None,
-            Goal::AtMost(part) => Some(part),
-        },
-    }
+/// The CPUs that this process may use, the last one first: it has the fewest interrupts, as a rule.
+pub(super) fn cpus() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    Ok((0..CpuSet::count()).rev().filter(|&cpu| allowed.is_set(cpu) == Ok(true)).collect())
 }
 
-/// The middle one of an odd number of samples.
-pub(super) fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    samples[samples.len() / 2]
-}
-
-fn stay_on_one_cpu() -> Result<()> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this)?;
+/// Keep a thread, or with 0 the calling one, on one CPU.
+pub(super) fn pin(thread: i32, cpu: usize) -> Result<()> {
     let mut one = CpuSet::new();
-    // The last one has the fewest interrupts, as a rule.
-    if let Some(cpu) = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu) == Ok(true)) {
-        one.set(cpu)?;
-        sched_setaffinity(this, &one)?;
+    one.set(cpu)?;
+    Ok(sched_setaffinity(Pid::from_raw(thread), &one)?)
+}
+
+/// The calling thread on one CPU, until this is dropped.
+struct Pinned {
+    before: CpuSet,
+}
+
+impl Pinned {
+    fn here() -> Result<Self> {
+        let before = sched_getaffinity(Pid::from_raw(0))?;
+        if let Some(&cpu) = cpus()?.first() {
+            pin(0, cpu)?;
+        }
+        Ok(Self { before })
     }
-    Ok(())
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // It was allowed before.
+        let _unused = sched_setaffinity(Pid::from_raw(0), &self.before);
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +105,15 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_sample_whatever_the_outliers() {
-        assert!((median(vec![3.0, 1e9, 1.0, 2.0, 2.5]) - 2.5).abs() < f64::EPSILON);
+        let Measured { median, noise } = Measured::of(vec![3.0, 1e9, 1.0, 2.0, 2.5]);
+        assert!((median - 2.5).abs() < f64::EPSILON);
+        assert!((noise - 0.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_disturbs_two_samples_alike_is_not_in_their_difference() {
+        let Measured { median, noise } = Measured::difference(&[11.0, 91.0, 12.0], &[1.0, 81.0, 2.0]);
+        assert!((median - 10.0).abs() < f64::EPSILON);
+        assert!(noise.abs() < f64::EPSILON);
     }
 }

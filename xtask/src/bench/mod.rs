@@ -1,34 +1,63 @@
-//! `cargo xtask bench`: what a packet costs, beside a program that does nothing and beside xdp-filter; what a command costs.
+//! `cargo xtask bench`: what a packet costs, beside xdp-filter and beside a program that does nothing; what commands cost; what grows.
 
+mod chart;
 mod commands;
+mod decisions;
 mod measure;
+mod network;
 mod packets;
+mod page;
 mod programs;
 mod report;
 
-use std::{fs, path::PathBuf, process::Command};
+use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::report::{Report, Section};
 use crate::{
-    command, debian,
+    debian,
     ebpf::{self, Program},
     root::{self, FwUser},
-    workspace,
 };
 
 /// Options of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
+    /// What to measure; everything where nothing is named
+    parts: Vec<Part>,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+
+    /// Write the results down, with charts: docs/bench.md and docs/bench/
+    #[arg(long, conflicts_with = "parts")]
+    write: bool,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// What a decision costs, by the path that a packet takes
+    Decisions,
+    /// What commands take
+    Commands,
+}
+
+impl Part {
+    fn measure(self) -> Result<Section> {
+        match self {
+            Self::Decisions => decisions::measure(),
+            Self::Commands => commands::measure(),
+        }
+    }
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
     if !root::is_built() {
         FwUser::Release.build()?;
-        fs::write(floor(), ebpf::build(Program::Floor)?).context("cannot write the program that does nothing")?;
+        fs::write(programs::object_path(), ebpf::build(Program::Bench)?).context("cannot write the gauges")?;
     }
     if !root::is_root() {
         if !root::again()?.success() {
@@ -38,34 +67,24 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     debian::provide(&[debian::Tool { program: "xdp-filter", package: "xdp-tools" }, debian::IP])?;
     root::hide()?;
-    network()?;
+    network::prepare()?;
 
-    let packets = packets::all()?;
-    let programs = programs::load(&floor())?;
-    let decisions = measure::run(&programs, &packets)?;
-    let commands = commands::measure()?;
-    report::Report::new(decisions, commands).print(options.json)
-}
-
-fn floor() -> PathBuf {
-    workspace::target().join("ebpf/floor.bpf.o")
-}
-
-/// An interface for each program that is measured, and one for the commands.
-const FLOOR: &str = "floor0";
-const FW: &str = "fw0";
-const XDP_FILTER: &str = "filter0";
-const COMMANDS: &str = "bench0";
-
-/// Interfaces that can native XDP, and the addresses that packets are sent to.
-fn network() -> Result<()> {
-    let run = |line: &str| command::output(Command::new("ip").args(line.split(' '))).map(drop);
-    run("link set lo up")?;
-    for interface in [FLOOR, FW, XDP_FILTER, COMMANDS] {
-        run(&format!("link add {interface} type veth peer name {interface}-peer"))?;
-        run(&format!("link set {interface} up"))?;
-        run(&format!("link set {interface}-peer up"))?;
+    let parts = if options.parts.is_empty() { <Part as clap::ValueEnum>::value_variants() } else { &options.parts };
+    let mut sections = Vec::new();
+    for part in parts {
+        sections.push(part.measure()?);
     }
-    run(&format!("addr add {}/24 dev {FW}", packets::HOST4))?;
-    run(&format!("addr add {}/64 dev {FW} nodad", packets::HOST6))
+    let report = Report::new(sections)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", page::terminal(&report));
+    }
+    if options.write {
+        page::write(&report)?;
+    }
+    if !report.goals_met() {
+        bail!("a goal is missed");
+    }
+    Ok(())
 }

@@ -1,14 +1,14 @@
 //! The packets that are judged.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-use anyhow::{Context as _, Result};
-use etherparse::{PacketBuilder, PacketBuilderStep, TcpHeader, UdpHeader};
 use fw_common::Verdict;
+use fw_tests::packet::{Ipv4, Ipv6, Stack, eth};
 
 /// The host that is filtered.
 pub(super) const HOST4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(super) const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+/// Who sends.
 const PEER4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
@@ -18,119 +18,86 @@ const CLOSED: u16 = 9125;
 /// Whence the peer sends, and the host when it asks something of the peer.
 const EPHEMERAL: u16 = 40_000;
 
-/// What issue 2 asks of a packet's cost, as a part of xdp-filter's for the same packet.
-#[derive(Clone, Copy)]
-pub(super) enum Goal {
-    None,
-    AtMost(f64),
-}
+/// The part of xdp-filter's cost for the same packet that the filter may take.
+pub(super) const GOAL: f64 = 1.0 / 3.0;
 
 /// A packet, and what becomes of it.
 pub(super) struct Packet {
     pub(super) name: &'static str,
     pub(super) frame: Vec<u8>,
     pub(super) verdict: Verdict,
-    /// xdp-filter knows no replies: it drops them.
+    /// xdp-filter knows no replies, and no later fragments.
     pub(super) xdp_filter: Verdict,
     /// What left before, to which this is a reply.
     pub(super) request: Option<Vec<u8>>,
-    pub(super) goal: Goal,
 }
 
-/// All packets, IPv4 first.
-pub(super) fn all() -> Result<Vec<Packet>> {
-    let v4 = Pair { peer: PEER4.into(), host: HOST4.into() };
-    let v6 = Pair { peer: PEER6.into(), host: HOST6.into() };
-    let dropped = |name, frame, goal| Packet {
-        name,
-        frame,
-        verdict: Verdict::Drop,
-        xdp_filter: Verdict::Drop,
-        request: None,
-        goal,
-    };
-    let allowed = |name, frame| Packet {
-        name,
-        frame,
-        verdict: Verdict::Pass,
-        xdp_filter: Verdict::Pass,
-        request: None,
-        goal: Goal::None,
-    };
-    let reply = |name, frame, request| Packet {
-        name,
-        frame,
-        verdict: Verdict::Pass,
-        xdp_filter: Verdict::Drop,
-        request: Some(request),
-        goal: Goal::AtMost(1.0),
-    };
-    let third = Goal::AtMost(1.0 / 3.0);
-    Ok(vec![
-        dropped("closed TCP port, SYN, IPv4", v4.incoming().tcp_syn(EPHEMERAL, CLOSED)?, third),
-        dropped("closed TCP port, SYN, IPv6", v6.incoming().tcp_syn(EPHEMERAL, CLOSED)?, third),
-        dropped("closed UDP port, IPv4", v4.incoming().udp(EPHEMERAL, CLOSED)?, Goal::None),
-        dropped("closed UDP port, IPv6", v6.incoming().udp(EPHEMERAL, CLOSED)?, Goal::None),
-        allowed("allowed TCP port, SYN, IPv4", v4.incoming().tcp_syn(EPHEMERAL, ALLOWED)?),
-        allowed("allowed TCP port, SYN, IPv6", v6.incoming().tcp_syn(EPHEMERAL, ALLOWED)?),
-        reply("TCP reply, IPv4", v4.incoming().tcp_ack(443, EPHEMERAL)?, v4.outgoing().tcp_syn(EPHEMERAL, 443)?),
-        reply("TCP reply, IPv6", v6.incoming().tcp_ack(443, EPHEMERAL)?, v6.outgoing().tcp_syn(EPHEMERAL, 443)?),
-        reply("UDP reply, IPv4", v4.incoming().udp(53, EPHEMERAL)?, v4.outgoing().udp(EPHEMERAL, 53)?),
-        reply("UDP reply, IPv6", v6.incoming().udp(53, EPHEMERAL)?, v6.outgoing().udp(EPHEMERAL, 53)?),
-    ])
-}
-
-/// Two machines on one link.
-#[derive(Clone, Copy)]
-struct Pair {
-    peer: IpAddr,
-    host: IpAddr,
-}
-
-impl Pair {
-    fn incoming(self) -> Way {
-        Way { source: self.peer, destination: self.host }
+impl Packet {
+    fn dropped(name: &'static str, frame: Vec<u8>) -> Self {
+        Self { name, frame, verdict: Verdict::Drop, xdp_filter: Verdict::Drop, request: None }
     }
 
-    fn outgoing(self) -> Way {
-        Way { source: self.host, destination: self.peer }
+    fn allowed(name: &'static str, frame: Vec<u8>) -> Self {
+        Self { name, frame, verdict: Verdict::Pass, xdp_filter: Verdict::Pass, request: None }
+    }
+
+    fn reply(name: &'static str, frame: Vec<u8>, request: Vec<u8>) -> Self {
+        Self { name, frame, verdict: Verdict::Pass, xdp_filter: Verdict::Drop, request: Some(request) }
     }
 }
 
-struct Way {
-    source: IpAddr,
-    destination: IpAddr,
+/// All packets, by the path that they take.
+pub(super) fn all() -> Vec<Packet> {
+    vec![
+        Packet::dropped("closed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, CLOSED).syn().build()),
+        Packet::dropped("closed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, CLOSED).syn().build()),
+        Packet::dropped("closed UDP port, IPv4", in4().udp(EPHEMERAL, CLOSED).build()),
+        Packet::dropped("closed UDP port, IPv6", in6().udp(EPHEMERAL, CLOSED).build()),
+        Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build()),
+        Packet::allowed("allowed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, ALLOWED).syn().build()),
+        Packet::reply(
+            "TCP reply, IPv4",
+            in4().tcp(443, EPHEMERAL).ack().build(),
+            out4().tcp(EPHEMERAL, 443).syn().build(),
+        ),
+        Packet::reply(
+            "TCP reply, IPv6",
+            in6().tcp(443, EPHEMERAL).ack().build(),
+            out6().tcp(EPHEMERAL, 443).syn().build(),
+        ),
+        Packet::reply("UDP reply, IPv4", in4().udp(53, EPHEMERAL).build(), out4().udp(EPHEMERAL, 53).build()),
+        Packet::reply("UDP reply, IPv6", in6().udp(53, EPHEMERAL).build(), out6().udp(EPHEMERAL, 53).build()),
+        Packet::dropped(
+            "VLAN tag, closed TCP port, IPv4",
+            eth().vlan(5).ipv4().from(&PEER4.to_string()).to(&HOST4.to_string()).tcp(EPHEMERAL, CLOSED).syn().build(),
+        ),
+        Packet::dropped(
+            "two extension headers, closed TCP port, IPv6",
+            in6().hop_by_hop().destination_options().tcp(EPHEMERAL, CLOSED).syn().build(),
+        ),
+        Packet::dropped(
+            "first fragment, closed UDP port, IPv4",
+            in4().more_fragments().udp(EPHEMERAL, CLOSED).payload(&[0; 16]).build(),
+        ),
+        Packet {
+            verdict: Verdict::Pass,
+            ..Packet::dropped("later fragment, IPv4", in4().fragment_offset(100).raw(17, &[0; 64]).build())
+        },
+    ]
 }
 
-impl Way {
-    fn ip(&self) -> Result<PacketBuilderStep<etherparse::IpHeaders>> {
-        const TTL: u8 = 64;
-        let link = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]);
-        match (self.source, self.destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => Ok(link.ipv4(source.octets(), destination.octets(), TTL)),
-            (IpAddr::V6(source), IpAddr::V6(destination)) => Ok(link.ipv6(source.octets(), destination.octets(), TTL)),
-            _ => anyhow::bail!("a packet has addresses of one family"),
-        }
-    }
-
-    fn tcp_syn(&self, source: u16, destination: u16) -> Result<Vec<u8>> {
-        tcp(self.ip()?.tcp(source, destination, 1, 65_535).syn())
-    }
-
-    fn tcp_ack(&self, source: u16, destination: u16) -> Result<Vec<u8>> {
-        tcp(self.ip()?.tcp(source, destination, 1, 65_535).ack(2))
-    }
-
-    fn udp(&self, source: u16, destination: u16) -> Result<Vec<u8>> {
-        let step: PacketBuilderStep<UdpHeader> = self.ip()?.udp(source, destination);
-        let mut frame = Vec::new();
-        step.write(&mut frame, b"fw").context("cannot write a UDP datagram")?;
-        Ok(frame)
-    }
+fn in4() -> Stack<Ipv4> {
+    eth().ipv4().from(&PEER4.to_string()).to(&HOST4.to_string())
 }
 
-fn tcp(step: PacketBuilderStep<TcpHeader>) -> Result<Vec<u8>> {
-    let mut frame = Vec::new();
-    step.write(&mut frame, &[]).context("cannot write a TCP segment")?;
-    Ok(frame)
+fn out4() -> Stack<Ipv4> {
+    eth().ipv4().from(&HOST4.to_string()).to(&PEER4.to_string())
+}
+
+fn in6() -> Stack<Ipv6> {
+    eth().ipv6().from(&PEER6.to_string()).to(&HOST6.to_string())
+}
+
+fn out6() -> Stack<Ipv6> {
+    eth().ipv6().from(&HOST6.to_string()).to(&PEER6.to_string())
 }

@@ -1,86 +1,221 @@
-//! The answer, for people and for programs.
+//! What was measured, in the form in which it is printed, written down and drawn.
 
-use anyhow::{Result, bail};
-use comfy_table::{CellAlignment, Table, presets};
+use std::fs;
+
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{commands::Timing, measure::Decision};
+use super::measure::Measured;
 
 /// Everything that was measured.
 #[derive(Serialize)]
 pub(super) struct Report {
-    decisions: Vec<Decision>,
-    commands: Vec<Timing>,
-    goals_met: bool,
+    pub(super) machine: Machine,
+    pub(super) sections: Vec<Section>,
+}
+
+/// Where.
+#[derive(Serialize)]
+pub(super) struct Machine {
+    /// Version of Linux, without what a distribution appends.
+    pub(super) linux: String,
+    pub(super) architecture: &'static str,
+    pub(super) cpus: usize,
+    /// What the processor calls itself, where it says.
+    pub(super) processor: Option<String>,
+}
+
+/// What one part of the benchmarks found.
+#[derive(Serialize)]
+pub(super) struct Section {
+    /// A short name, of which those of files are made.
+    pub(super) name: &'static str,
+    pub(super) title: &'static str,
+    /// How it was measured and what it means: paragraphs in Markdown.
+    pub(super) text: String,
+    pub(super) tables: Vec<Table>,
+    #[serde(skip)]
+    pub(super) charts: Vec<Chart>,
+}
+
+/// Rows of the same kind.
+#[derive(Serialize)]
+pub(super) struct Table {
+    /// What the first column holds, the subjects of the rows.
+    pub(super) subject: &'static str,
+    /// Heads of the others.
+    pub(super) columns: Vec<&'static str>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// A subject and what was measured of it.
+#[derive(Serialize)]
+pub(super) struct Row {
+    pub(super) subject: String,
+    /// One a column.
+    pub(super) cells: Vec<Cell>,
+    pub(super) goal: Option<Goal>,
+}
+
+/// What stands in a table.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Cell {
+    Nothing,
+    Text(String),
+    Number {
+        #[serde(flatten)]
+        value: Measured,
+        unit: Unit,
+    },
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Serialize)]
+pub(super) enum Unit {
+    #[serde(rename = "ns")]
+    Nanoseconds,
+    #[serde(rename = "ms")]
+    Milliseconds,
+    /// A quotient.
+    #[serde(rename = "")]
+    Ratio,
+}
+
+/// What was asked for.
+#[derive(Serialize)]
+pub(super) struct Goal {
+    /// In words, such as `at most 0.33`.
+    pub(super) asks: String,
+    pub(super) met: bool,
+}
+
+/// A picture of numbers.
+pub(super) struct Chart {
+    /// Of which, with that of the section, its file's name is made.
+    pub(super) name: &'static str,
+    pub(super) title: String,
+    /// What a bar is of, or a point on the horizontal axis.
+    pub(super) categories: Vec<String>,
+    /// Name and values, one a category; nothing where there is none.
+    pub(super) series: Vec<(&'static str, Vec<Option<f64>>)>,
+    pub(super) unit: Unit,
+    pub(super) kind: ChartKind,
+}
+
+/// How it is drawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ChartKind {
+    /// Bars that lie, a group a category.
+    Bars,
+    /// The same, one series behind the other.
+    Stacks,
+    /// A line a series.
+    Lines,
 }
 
 impl Report {
-    pub(super) fn new(decisions: Vec<Decision>, commands: Vec<Timing>) -> Self {
-        let goals_met =
-            decisions.iter().filter_map(Decision::met).chain(commands.iter().map(Timing::met)).all(|met| met);
-        Self { decisions, commands, goals_met }
+    pub(super) fn new(sections: Vec<Section>) -> Result<Self> {
+        Ok(Self { machine: Machine::this()?, sections })
     }
 
-    /// Print it; a goal that is missed is an error.
-    pub(super) fn print(&self, json: bool) -> Result<()> {
-        if json {
-            println!("{}", serde_json::to_string_pretty(self)?);
-        } else {
-            println!("{}\n\n{}\n", self.decisions(), self.commands());
+    /// Whether all goals are.
+    pub(super) fn goals_met(&self) -> bool {
+        let mut rows = self.sections.iter().flat_map(|section| &section.tables).flat_map(|table| &table.rows);
+        rows.all(|row| row.goal.as_ref().is_none_or(|goal| goal.met))
+    }
+}
+
+impl Machine {
+    fn this() -> Result<Self> {
+        let release =
+            fs::read_to_string("/proc/sys/kernel/osrelease").context("cannot ask for the kernel's version")?;
+        let processors = fs::read_to_string("/proc/cpuinfo").context("cannot ask for the processor")?;
+        Ok(Self {
+            linux: version(&release),
+            architecture: std::env::consts::ARCH,
+            cpus: super::measure::cpus()?.len(),
+            processor: processor(&processors),
+        })
+    }
+}
+
+/// Major and minor number of a kernel's release.
+fn version(release: &str) -> String {
+    let numbers = release.trim().split(['.', '-']);
+    numbers.take(2).collect::<Vec<_>>().join(".")
+}
+
+fn processor(cpuinfo: &str) -> Option<String> {
+    let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+    // x86 says "model name" of each, a Raspberry Pi "Model" at the end.
+    fields.find(|(name, _)| matches!(name.trim(), "model name" | "Model")).map(|(_, value)| value.trim().to_owned())
+}
+
+impl Goal {
+    /// A number that must not be larger.
+    pub(super) fn at_most(limit: f64, unit: Unit, value: f64) -> Self {
+        Self { asks: format!("at most {}", unit.show(limit)), met: value <= limit }
+    }
+}
+
+impl Unit {
+    /// A number with its unit.
+    pub(super) fn show(self, number: f64) -> String {
+        match self {
+            Self::Nanoseconds => format!("{number:.1} ns"),
+            Self::Milliseconds if number < 10.0 => format!("{number:.1} ms"),
+            Self::Milliseconds => format!("{number:.0} ms"),
+            Self::Ratio => format!("{number:.2}"),
         }
-        if !self.goals_met {
-            bail!("a goal is missed");
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nanoseconds => "ns",
+            Self::Milliseconds => "ms",
+            Self::Ratio => "",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn section(met: &[bool]) -> Section {
+        let rows = met.iter().map(|&met| Row {
+            subject: String::new(),
+            cells: Vec::new(),
+            goal: Some(Goal { asks: String::new(), met }),
+        });
+        let without = Row { subject: String::new(), cells: Vec::new(), goal: None };
+        let rows = rows.chain([without]).collect();
+        let table = Table { subject: "", columns: Vec::new(), rows };
+        Section { name: "", title: "", text: String::new(), tables: vec![table], charts: Vec::new() }
+    }
+
+    #[test]
+    fn one_missed_goal_anywhere_is_a_missed_goal() -> Result<()> {
+        assert!(Report::new(vec![section(&[true]), section(&[])])?.goals_met());
+        assert!(!Report::new(vec![section(&[true, false]), section(&[true])])?.goals_met());
         Ok(())
     }
 
-    fn decisions(&self) -> Table {
-        let mut table = table(&["decision", "verdict", "empty", "fw", "xdp-filter", "fw : xdp-filter", "goal", ""]);
-        for decision in &self.decisions {
-            table.add_row([
-                decision.packet.to_owned(),
-                decision.verdict.to_owned(),
-                format!("{:.1} ns", decision.empty_ns),
-                format!("+{:.1} ns", decision.fw_ns),
-                format!("+{:.1} ns", decision.xdp_filter_ns),
-                format!("{:.2}", decision.ratio),
-                decision.goal.map_or_else(String::new, |goal| format!("<= {goal:.2}")),
-                decision.met().map_or("", word).to_owned(),
-            ]);
-        }
-        align_right(&mut table, 2..7);
-        table
+    #[test]
+    fn a_goal_is_met_up_to_its_limit() {
+        assert!(Goal::at_most(0.5, Unit::Ratio, 0.5).met);
+        assert!(!Goal::at_most(0.5, Unit::Ratio, 0.501).met);
+        assert_eq!(Goal::at_most(0.5, Unit::Ratio, 0.5).asks, "at most 0.50");
     }
 
-    fn commands(&self) -> Table {
-        let mut table = table(&["command", "time", "goal", ""]);
-        for timing in &self.commands {
-            table.add_row([
-                timing.command.clone(),
-                format!("{:.0} ms", timing.ms),
-                format!("< {:.0} ms", timing.goal_ms),
-                word(timing.met()).to_owned(),
-            ]);
-        }
-        align_right(&mut table, 1..3);
-        table
-    }
-}
-
-fn word(met: bool) -> &'static str {
-    if met { "met" } else { "missed" }
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header);
-    table
-}
-
-fn align_right(table: &mut Table, columns: std::ops::Range<usize>) {
-    for index in columns {
-        if let Some(column) = table.column_mut(index) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+    #[test]
+    fn nothing_of_a_machine_but_its_kind_is_told() {
+        assert_eq!(version("6.12.34+rpt-rpi-2712\n"), "6.12");
+        assert_eq!(version("6.18-rc1-name-of-somebody"), "6.18");
+        let cpuinfo =
+            "processor\t: 0\nBogoMIPS\t: 108.00\nSerial\t\t: 0123\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n";
+        assert_eq!(processor(cpuinfo).as_deref(), Some("Raspberry Pi 5 Model B Rev 1.0"));
+        assert_eq!(processor("processor : 0\n"), None);
     }
 }

@@ -30,15 +30,15 @@ const INSTRUCTIONS: &str = "-Ctarget-cpu=v2";
 pub(crate) enum Program {
     /// What `fw-user` embeds.
     Filter,
-    /// A program that does nothing, against which the benchmarks measure.
-    Floor,
+    /// What the benchmarks measure with.
+    Bench,
 }
 
 impl Program {
     fn bin(self) -> &'static str {
         match self {
             Self::Filter => "fw-ebpf",
-            Self::Floor => "floor",
+            Self::Bench => "bench",
         }
     }
 }

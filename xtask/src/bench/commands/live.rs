@@ -7,16 +7,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use aya::maps::{HashMap, Map, MapData};
-use fw_common::{
-    abi::{DEFAULT_FLOWS, map},
-    flow::{FlowEntry, FlowKey4},
-};
+use fw_common::abi::DEFAULT_FLOWS;
 use fw_tests::lab::terminal::OnTerminal;
-use fw_user::bpf::{
-    pins::{DEFAULT_BPFFS, Pins},
-    plain::Plain,
-};
+use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     signal::Signal,
@@ -24,13 +17,13 @@ use nix::sys::{
 };
 
 use super::count_every_port;
-use crate::root::FwUser;
+use crate::{bench::programs, root::FwUser};
 
 const TIME: Duration = Duration::from_mins(1);
 
 /// CPU time of a screen that is drawn each second, start and all.
-pub(super) fn milliseconds_a_second() -> Result<f64> {
-    fill_the_flow_table()?;
+pub(super) fn milliseconds_a_second(interface: &str) -> Result<f64> {
+    programs::fill(&Pins::new(DEFAULT_BPFFS.as_ref()), DEFAULT_FLOWS)?;
     let before = used_by_children()?;
     let begun = Instant::now();
     let mut screen = OnTerminal::start(Command::new(FwUser::Release.path()).arg("stats").env("LC_ALL", "C"))?;
@@ -40,7 +33,7 @@ pub(super) fn milliseconds_a_second() -> Result<f64> {
         if begun.elapsed() > TIME {
             break;
         }
-        count_every_port(times)?;
+        count_every_port(interface, times)?;
         thread::sleep(Duration::from_millis(500));
         // Else the terminal would be full at some time, and the screen would wait.
         screen.read_what_is_there()?;
@@ -56,15 +49,4 @@ fn used_by_children() -> Result<Duration> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let microseconds = (usage.user_time() + usage.system_time()).num_microseconds();
     Ok(Duration::from_micros(microseconds.try_into()?))
-}
-
-fn fill_the_flow_table() -> Result<()> {
-    let pin = Pins::new(DEFAULT_BPFFS.as_ref()).shared_map(map::FLOWS4);
-    let mut flows: HashMap<_, Plain<FlowKey4>, Plain<FlowEntry>> =
-        Map::LruHashMap(MapData::from_pin(pin)?).try_into()?;
-    for remote in 0..DEFAULT_FLOWS {
-        let key = FlowKey4 { remote, local: 1, ports: 1, class: 17 };
-        flows.insert(Plain(key), Plain(FlowEntry { last_seen: 1 }), 0)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,188 @@
+//! What the benchmarks measure with: the filter, cut off after each of its steps, and its dearest steps by themselves. Never part of the
+//! product.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch, core_intrinsics)]
+#![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
+
+mod clock;
+#[expect(dead_code, reason = "of the counters only their clock is measured by itself")]
+mod count;
+#[expect(dead_code, reason = "only what comes in is judged here")]
+mod frame;
+mod lookups;
+#[expect(dead_code, reason = "nothing is recorded here")]
+mod maps;
+mod route;
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    helpers::generated::bpf_get_smp_processor_id,
+    macros::xdp,
+    programs::XdpContext,
+};
+use fw_common::{
+    AddressLookups, Decision, Lookups, PortProtocol, Verdict,
+    abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
+    address::{V4, V6},
+    decide,
+    flow::{FlowKey4, FlowKey6, FlowKind},
+    wire::Addresses,
+};
+
+use crate::{
+    clock::now,
+    count::ticks,
+    frame::Packet,
+    lookups::Maps,
+    maps::{FLOWS4, FLOWS6},
+};
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// Drops every packet unseen: the cost of calling a program at all.
+#[xdp]
+pub fn empty(_ctx: XdpContext) -> u32 {
+    XDP_DROP
+}
+
+/// Parses and decides as the filter does, with a policy in its code, every flow known, and no map at all.
+#[xdp]
+pub fn parse(ctx: XdpContext) -> u32 {
+    verdict(&decide(&Packet::from_xdp(&ctx), &InCode))
+}
+
+/// The same with the policy and the ports that something was sent from, from their maps.
+#[xdp]
+pub fn policy(ctx: XdpContext) -> u32 {
+    verdict(&decide(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32))))
+}
+
+/// The same with flows and routes: the whole decision, of which nothing is counted.
+#[xdp]
+pub fn decision(ctx: XdpContext) -> u32 {
+    verdict(&decide(&Packet::from_xdp(&ctx), &Maps::new(&ctx, ctx.ingress_ifindex() as u32)))
+}
+
+/// Reads the clock that flows are aged by.
+#[xdp]
+pub fn clock(_ctx: XdpContext) -> u32 {
+    drop_if(now() != 0)
+}
+
+/// Reads the clock that records are held back by.
+#[xdp]
+pub fn tick(_ctx: XdpContext) -> u32 {
+    drop_if(ticks() != 0)
+}
+
+/// Asks for the CPU's number.
+#[xdp]
+pub fn cpu(_ctx: XdpContext) -> u32 {
+    // SAFETY: the helper takes no argument.
+    drop_if(unsafe { bpf_get_smp_processor_id() } != u32::MAX)
+}
+
+/// Looks the IPv4 flow up that is all zeros.
+#[xdp]
+pub fn flow4(_ctx: XdpContext) -> u32 {
+    drop_if(FLOWS4.get_ptr_mut(FlowKey4 { remote: 0, local: 0, ports: 0, class: 0 }).is_some())
+}
+
+/// Looks the IPv6 flow up that is all zeros.
+#[xdp]
+pub fn flow6(_ctx: XdpContext) -> u32 {
+    drop_if(FLOWS6.get_ptr_mut(FlowKey6 { remote: [0; 4], local: [0; 4], ports: 0, class: 0 }).is_some())
+}
+
+#[inline(always)]
+fn verdict(decision: &Decision) -> u32 {
+    drop_if(matches!(decision.verdict(), Verdict::Drop))
+}
+
+#[inline(always)]
+fn drop_if(condition: bool) -> u32 {
+    if condition { XDP_DROP } else { XDP_PASS }
+}
+
+/// The policy of the benchmarks without its map. Whatever is asked for is known.
+struct InCode;
+
+impl Lookups for InCode {
+    #[inline(always)]
+    fn class(&self, _: PortProtocol, port: u16) -> u16 {
+        if port == 80 { CLASS_OPEN } else { CLASS_CLOSED }
+    }
+
+    #[inline(always)]
+    fn allows_protocol(&self, _: u8) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn sent(&self, _: PortProtocol, port: u16) -> Sent {
+        Sent { unicast: u8::from(port == 40_000), multicast: 0 }
+    }
+
+    #[inline(always)]
+    fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+}
+
+/// The maps of the policy. Every flow that is asked for is known, and no packet is routed on.
+struct PolicyAlone<'a>(Maps<'a, XdpContext>);
+
+impl Lookups for PolicyAlone<'_> {
+    #[inline(always)]
+    fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
+        self.0.class(protocol, port)
+    }
+
+    #[inline(always)]
+    fn allows_protocol(&self, protocol: u8) -> bool {
+        self.0.allows_protocol(protocol)
+    }
+
+    #[inline(always)]
+    fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
+        self.0.sent(protocol, port)
+    }
+
+    #[inline(always)]
+    fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+}
+
+/// The look-ups of an address family, with the answers that lead farthest.
+macro_rules! known {
+    ($lookups:ty, $address:ty, $key:ty) => {
+        impl AddressLookups<$address> for $lookups {
+            #[inline(always)]
+            fn is_source_of(&self, _: u16, _: $address) -> bool {
+                true
+            }
+
+            #[inline(always)]
+            fn is_forwarded(&self, _: &Addresses<$address>) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn find_flow(&self, _: &$key, _: u64, _: bool) -> bool {
+                true
+            }
+
+            #[inline(always)]
+            fn insert_flow(&self, _: &$key) {}
+        }
+    };
+}
+known!(InCode, V4, FlowKey4);
+known!(InCode, V6, FlowKey6);
+known!(PolicyAlone<'_>, V4, FlowKey4);
+known!(PolicyAlone<'_>, V6, FlowKey6);
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
