@@ -2,11 +2,7 @@
 
 mod live;
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -28,6 +24,11 @@ use crate::{command, root::FwUser};
 
 const ROUNDS: usize = 11;
 
+/// Milliseconds that `attach` may take for an interface, and `detach`.
+pub(super) const ATTACH_GOAL: f64 = 1000.0;
+/// Milliseconds that `stats` may take.
+pub(super) const STATS_GOAL: f64 = 100.0;
+
 const TEXT: &str = "The median of eleven runs, from the start of the process to its end. `attach` allows three ports. `stats` has counters of every \
                     TCP and UDP port on every CPU to read; the live screen, each time that it is drawn, with all of them changed, and a \
                     full flow table.";
@@ -42,20 +43,20 @@ pub(super) fn measure() -> Result<Section> {
     let mut stats_ms = Vec::new();
     let mut live_ms = 0.0;
     for round in 0..ROUNDS {
-        attach_ms.push(milliseconds(fw_user(&attach)?));
+        attach_ms.push(fw_user(&attach)?);
         count_every_port(&interface, 1)?;
-        stats_ms.push(milliseconds(fw_user("stats --once")?));
+        stats_ms.push(fw_user("stats --once")?);
         if round == 0 {
             live_ms = live::milliseconds_a_second(&interface)?;
         }
-        detach_ms.push(milliseconds(fw_user(&detach)?));
+        detach_ms.push(fw_user(&detach)?);
     }
     let rows = vec![
-        row("fw-user attach", attach_ms, 1000.0),
-        row("fw-user stats --once", stats_ms, 100.0),
+        row("fw-user attach", attach_ms, ATTACH_GOAL),
+        row("fw-user stats --once", stats_ms, STATS_GOAL),
         // 2 % of a core.
         row("fw-user stats, live, CPU time a second", vec![live_ms], 20.0),
-        row("fw-user detach", detach_ms, 1000.0),
+        row("fw-user detach", detach_ms, ATTACH_GOAL),
     ];
     Ok(Section {
         name: "commands",
@@ -75,14 +76,11 @@ fn row(command: &str, samples: Vec<f64>, goal: f64) -> Row {
     }
 }
 
-fn fw_user(line: &str) -> Result<Duration> {
+/// Run it, and return the milliseconds that it took.
+pub(super) fn fw_user(line: &str) -> Result<f64> {
     let start = Instant::now();
     command::output(Command::new(FwUser::Release.path()).args(line.split(' ')))?;
-    Ok(start.elapsed())
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
 /// A port's counters, passed and dropped, and a reason's, packets and bytes.

@@ -3,6 +3,7 @@
 mod chart;
 mod commands;
 mod decisions;
+mod growth;
 mod measure;
 mod network;
 mod packets;
@@ -43,6 +44,8 @@ enum Part {
     Decisions,
     /// What commands take
     Commands,
+    /// What grows with the policy, the flow table and the number of interfaces
+    Growth,
 }
 
 impl Part {
@@ -50,6 +53,7 @@ impl Part {
         match self {
             Self::Decisions => decisions::measure(),
             Self::Commands => commands::measure(),
+            Self::Growth => growth::measure(),
         }
     }
 }

@@ -8,8 +8,10 @@ use fw_tests::packet::{Ipv4, Ipv6, Stack, eth};
 /// The host that is filtered.
 pub(super) const HOST4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(super) const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+/// Its network.
+pub(super) const NETWORK4: &str = "192.0.2.0/24";
 /// Who sends.
-const PEER4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub(super) const PEER4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// The TCP port that is allowed.
@@ -53,13 +55,9 @@ pub(super) fn all() -> Vec<Packet> {
         Packet::dropped("closed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, CLOSED).syn().build()),
         Packet::dropped("closed UDP port, IPv4", in4().udp(EPHEMERAL, CLOSED).build()),
         Packet::dropped("closed UDP port, IPv6", in6().udp(EPHEMERAL, CLOSED).build()),
-        Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build()),
+        allowed_syn4(),
         Packet::allowed("allowed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, ALLOWED).syn().build()),
-        Packet::reply(
-            "TCP reply, IPv4",
-            in4().tcp(443, EPHEMERAL).ack().build(),
-            out4().tcp(EPHEMERAL, 443).syn().build(),
-        ),
+        tcp_reply4(),
         Packet::reply(
             "TCP reply, IPv6",
             in6().tcp(443, EPHEMERAL).ack().build(),
@@ -84,6 +82,17 @@ pub(super) fn all() -> Vec<Packet> {
             ..Packet::dropped("later fragment, IPv4", in4().fragment_offset(100).raw(17, &[0; 64]).build())
         },
     ]
+}
+
+/// A SYN to the allowed port.
+pub(super) fn allowed_syn4() -> Packet {
+    Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build())
+}
+
+/// What a server answers.
+pub(super) fn tcp_reply4() -> Packet {
+    let request = out4().tcp(EPHEMERAL, 443).syn().build();
+    Packet::reply("TCP reply, IPv4", in4().tcp(443, EPHEMERAL).ack().build(), request)
 }
 
 fn in4() -> Stack<Ipv4> {

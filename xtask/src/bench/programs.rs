@@ -37,6 +37,12 @@ pub(super) fn pins(part: &str) -> Pins {
     Pins::new(&Path::new(DEFAULT_BPFFS).join("bench").join(part))
 }
 
+/// Take pins away, and with them the maps.
+pub(super) fn forget(pins: &Pins) -> Result<()> {
+    let root = pins.root();
+    fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
+}
+
 /// What XDP programs return.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;

@@ -61,7 +61,6 @@ pub(super) struct Row {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Cell {
-    Nothing,
     Text(String),
     Number {
         #[serde(flatten)]
@@ -95,7 +94,7 @@ pub(super) struct Chart {
     /// Of which, with that of the section, its file's name is made.
     pub(super) name: &'static str,
     pub(super) title: String,
-    /// What a bar is of, or a point on the horizontal axis.
+    /// What a bar, or a group of them, is of.
     pub(super) categories: Vec<String>,
     /// Name and values, one a category; nothing where there is none.
     pub(super) series: Vec<(&'static str, Vec<Option<f64>>)>,
@@ -110,8 +109,6 @@ pub(super) enum ChartKind {
     Bars,
     /// The same, one series behind the other.
     Stacks,
-    /// A line a series.
-    Lines,
 }
 
 impl Report {
