@@ -1,6 +1,6 @@
 //! What a decision costs, by the path that a packet takes, and which of its steps.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::programs::Xdp;
 use fw_common::{Verdict, abi::DEFAULT_FLOWS};
 
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Rounds, in each of which every program judges every packet.
-const ROUNDS: usize = 101;
+const ROUNDS: usize = 301;
 
 /// The filter, cut off after each of its steps.
 const STEPS: [&str; 4] = ["empty", "parse", "policy", "decision"];
@@ -77,7 +77,7 @@ pub(super) fn measure() -> Result<Section> {
 
 fn are_right(packet: &Packet, fw: &Xdp, xdp_filter: &Xdp) -> Result<()> {
     for (program, name, expected) in [(fw, "fw", packet.verdict), (xdp_filter, "xdp-filter", packet.xdp_filter)] {
-        let verdict = judge(program, &packet.frame, measure::REPEAT)?;
+        let verdict = judge(program, &packet.frame, measure::REPEAT).with_context(|| packet.name)?;
         ensure!(verdict == expected, "{}: {name} says {verdict:?}, not {expected:?}", packet.name);
     }
     Ok(())

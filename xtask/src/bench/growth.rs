@@ -16,7 +16,7 @@ use super::{
 };
 
 /// Rounds in which packets are judged.
-const ROUNDS: usize = 51;
+const ROUNDS: usize = 201;
 /// How often commands are run.
 const RUNS: usize = 3;
 /// How many times as much a packet may cost at most as at the smallest size, to be called flat: what remains of noise and of cold caches.

@@ -14,7 +14,7 @@ use super::programs::judge;
 
 /// How often a packet is judged for one sample: long enough that the system call does not count, short enough that most samples see no
 /// interruption.
-pub(super) const REPEAT: u32 = 20_000;
+pub(super) const REPEAT: u32 = 5_000;
 
 /// What many samples say.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

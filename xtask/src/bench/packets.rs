@@ -79,7 +79,7 @@ pub(super) fn all() -> Vec<Packet> {
         ),
         Packet {
             verdict: Verdict::Pass,
-            ..Packet::dropped("later fragment, IPv4", in4().fragment_offset(100).raw(17, &[0; 64]).build())
+            ..Packet::dropped("later fragment, IPv4", in4().fragment_offset(100).raw(17, &[b'x'; 64]).build())
         },
     ]
 }
