@@ -17,12 +17,12 @@ const SLACK: f32 = 32.0;
 pub(super) fn svg(chart: &Chart) -> Result<String> {
     let is_stack = chart.kind == ChartKind::Stacks;
     let series: Vec<Series> = chart.series.iter().map(|(name, values)| series(name, values, is_stack)).collect();
-    let bars = chart.categories.len() * if is_stack { 2 } else { series.len() + 1 };
+    let bars = u16::try_from(chart.categories.len() * if is_stack { 2 } else { series.len() + 1 })?;
     // The library begins at the bottom.
     let categories = chart.categories.iter().rev().cloned().collect();
     let mut bar = HorizontalBarChart::new(series, categories);
     bar.width = WIDTH;
-    bar.height = FRAME + BAR * bars as f32;
+    bar.height = FRAME + BAR * f32::from(bars);
     bar.title.text.clone_from(&chart.title);
     bar.background_color = Color::white();
     bar.series.label.formatter = "{:.1}".to_owned();
@@ -45,6 +45,7 @@ fn series(name: &str, values: &[Option<f64>], is_stack: bool) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::report::Unit;
 
     fn chart(kind: ChartKind) -> Chart {
         Chart {
