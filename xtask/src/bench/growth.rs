@@ -22,10 +22,10 @@ const RUNS: usize = 3;
 /// How many times as much a packet may cost at most as at the smallest size, to be called flat: what remains of noise and of cold caches.
 const FLAT: f64 = 1.25;
 
-const TEXT: &str = "\\
-One thing grows at a time. A packet is judged as above, always the same one: an allowed SYN where the policy grows, a reply where the flow \\
-table or the number of interfaces does. It may cost at most 1.25 times what it costs at the smallest size. Of many source networks the one \\
-that the packet comes from is found in a trie. Commands are run three times; the time of `attach` is that of one interface where several \\
+const TEXT: &str = "\
+One thing grows at a time. A packet is judged as above, always the same one: an allowed SYN where the policy grows, a reply where the flow \
+table or the number of interfaces does. It may cost at most 1.25 times what it costs at the smallest size. Of many source networks the one \
+that the packet comes from is found in a trie. Commands are run three times; the time of `attach` is that of one interface where several \
 are attached by one command, and of `stats` that for all.";
 
 /// What is attached.
