@@ -1,15 +1,20 @@
-//! `cargo xtask bench`: what a packet costs, beside xdp-filter and beside a program that does nothing; what commands cost; what grows.
+//! `cargo xtask bench`: what a packet costs, beside other filters and beside a program that does nothing; what a flood leaves; what commands
+//! cost; what grows.
 
 mod chart;
 mod commands;
 mod decisions;
+mod filters;
+mod flood;
 mod growth;
+mod honest;
 mod measure;
 mod network;
 mod packets;
 mod page;
 mod programs;
 mod report;
+mod stand;
 
 use std::fs;
 
@@ -42,6 +47,10 @@ pub(crate) struct Options {
 enum Part {
     /// What a decision costs, by the path that a packet takes
     Decisions,
+    /// What becomes of a flood, and of allowed traffic beside it
+    Flood,
+    /// What the filter costs those who are let in
+    Honest,
     /// What commands take
     Commands,
     /// What grows with the policy, the flow table and the number of interfaces
@@ -52,6 +61,8 @@ impl Part {
     fn measure(self) -> Result<Section> {
         match self {
             Self::Decisions => decisions::measure(),
+            Self::Flood => flood::measure(),
+            Self::Honest => honest::measure(),
             Self::Commands => commands::measure(),
             Self::Growth => growth::measure(),
         }
@@ -62,6 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if !root::is_built() {
         FwUser::Release.build()?;
         fs::write(programs::object_path(), ebpf::build(Program::Bench)?).context("cannot write the gauges")?;
+        fs::write(filters::object_path(), ebpf::build(Program::Traffic)?).context("cannot write the traffic")?;
     }
     if !root::is_root() {
         if !root::again()?.success() {
@@ -69,7 +81,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    debian::provide(&[debian::Tool { program: "xdp-filter", package: "xdp-tools" }, debian::IP])?;
+    debian::provide(&[
+        debian::Tool { program: "xdp-filter", package: "xdp-tools" },
+        debian::Tool { program: "iptables", package: "iptables" },
+        debian::Tool { program: "iperf3", package: "iperf3" },
+        debian::IP,
+        debian::NFT,
+        debian::ETHTOOL,
+    ])?;
     root::hide()?;
     network::prepare()?;
 

@@ -76,6 +76,14 @@ pub(super) enum Unit {
     Nanoseconds,
     #[serde(rename = "ms")]
     Milliseconds,
+    /// Millions of packets a second.
+    #[serde(rename = "Mpps")]
+    MegaPackets,
+    #[serde(rename = "Gbit/s")]
+    Gigabits,
+    /// How often a second.
+    #[serde(rename = "1/s")]
+    PerSecond,
     /// A quotient.
     #[serde(rename = "")]
     Ratio,
@@ -154,6 +162,11 @@ impl Goal {
     pub(super) fn at_most(limit: f64, unit: Unit, value: f64) -> Self {
         Self { asks: format!("at most {}", unit.show(limit)), met: value <= limit }
     }
+
+    /// A number that must not be smaller.
+    pub(super) fn at_least(limit: f64, unit: Unit, value: f64) -> Self {
+        Self { asks: format!("at least {}", unit.show(limit)), met: value >= limit }
+    }
 }
 
 impl Unit {
@@ -163,6 +176,9 @@ impl Unit {
             Self::Nanoseconds => format!("{number:.1} ns"),
             Self::Milliseconds if number < 10.0 => format!("{number:.1} ms"),
             Self::Milliseconds => format!("{number:.0} ms"),
+            Self::MegaPackets => format!("{number:.2} Mpps"),
+            Self::Gigabits => format!("{number:.2} Gbit/s"),
+            Self::PerSecond => format!("{number:.0}/s"),
             Self::Ratio => format!("{number:.2}"),
         }
     }
@@ -171,6 +187,9 @@ impl Unit {
         match self {
             Self::Nanoseconds => "ns",
             Self::Milliseconds => "ms",
+            Self::MegaPackets => "Mpps",
+            Self::Gigabits => "Gbit/s",
+            Self::PerSecond => "1/s",
             Self::Ratio => "",
         }
     }
@@ -203,6 +222,8 @@ mod tests {
     fn a_goal_is_met_up_to_its_limit() {
         assert!(Goal::at_most(0.5, Unit::Ratio, 0.5).met);
         assert!(!Goal::at_most(0.5, Unit::Ratio, 0.501).met);
+        assert!(Goal::at_least(0.5, Unit::Ratio, 0.5).met);
+        assert!(!Goal::at_least(0.5, Unit::Ratio, 0.499).met);
         assert_eq!(Goal::at_most(0.5, Unit::Ratio, 0.5).asks, "at most 0.50");
     }
 

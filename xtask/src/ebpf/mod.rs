@@ -32,6 +32,8 @@ pub(crate) enum Program {
     Filter,
     /// What the benchmarks measure with.
     Bench,
+    /// What makes traffic for them.
+    Traffic,
 }
 
 impl Program {
@@ -39,6 +41,7 @@ impl Program {
         match self {
             Self::Filter => "fw-ebpf",
             Self::Bench => "bench",
+            Self::Traffic => "traffic",
         }
     }
 }

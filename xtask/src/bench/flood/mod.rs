@@ -1,0 +1,25 @@
+//! What becomes of a flood at a closed port, and of those who want something else meanwhile.
+
+mod beside;
+mod contestant;
+mod race;
+mod source;
+
+use anyhow::Result;
+
+use super::report::Section;
+
+const TEXT: &str = include_str!("text.md");
+
+/// Both, one after the other.
+pub(super) fn measure() -> Result<Section> {
+    let (race, race_chart) = race::measure()?;
+    let (beside, beside_chart) = beside::measure()?;
+    Ok(Section {
+        name: "flood",
+        title: "What a flood takes, and what it leaves",
+        text: TEXT.to_owned(),
+        tables: [race].into_iter().chain(beside).collect(),
+        charts: vec![race_chart, beside_chart],
+    })
+}

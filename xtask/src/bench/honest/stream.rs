@@ -1,0 +1,130 @@
+//! Streams of bytes, by iperf3.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use fw_tests::lab::{LAN4, Namespace, PI4, background::Background, command, netfilter::OPEN_TARGET};
+use serde::Deserialize;
+
+use super::STREAM_PORT;
+use crate::bench::stand::Stand;
+
+/// Where the LAN's machine serves.
+const LAN_PORT: u16 = 5201;
+/// Where a container is published.
+const CONTAINER_PORT: u16 = 80;
+
+/// Who sends to whom.
+#[derive(Clone, Copy)]
+pub(super) enum Stream {
+    /// The LAN's machine to a port of the host that is open.
+    Upload,
+    /// The same, at the rate of a wire of 1 Gbit/s with the headers taken off.
+    Wire,
+    /// A server on the LAN to the host that asked it.
+    Download,
+    /// A server on the host to the LAN's machine.
+    Serve,
+    /// The LAN's machine to a container whose port is open.
+    Container,
+}
+
+impl Stream {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "LAN to host",
+            Self::Wire => "LAN to host, 1 Gbit/s",
+            Self::Download => "host downloads",
+            Self::Serve => "host to LAN",
+            Self::Container => "LAN to container",
+        }
+    }
+
+    /// One second of it.
+    pub(super) fn run(self, stand: &Stand) -> Result<Streamed> {
+        let (lan, host) = (stand.cpus.lan, stand.cpus.host);
+        let to_host = |port| on_cpu(&stand.lab.lan, lan, &format!("--client {PI4} --port {port}"));
+        let (mut client, options): (Command, &[&str]) = match self {
+            Self::Upload => (to_host(STREAM_PORT), &[]),
+            Self::Wire => (to_host(STREAM_PORT), &["--bitrate", "940M"]),
+            Self::Serve => (to_host(STREAM_PORT), &["--reverse"]),
+            Self::Container => (to_host(CONTAINER_PORT), &[]),
+            Self::Download => {
+                (on_cpu(&stand.lab.pi, host, &format!("--client {LAN4} --port {LAN_PORT}")), &["--reverse"])
+            }
+        };
+        let before = stand.receipts()?;
+        let printed = command::run(client.args(["--json", "--time", "1"]).args(options))?;
+        let threads = stand.receipts()?.since(before).cpu;
+        let end = serde_json::from_str::<Printed>(&printed).context("iperf3 --json prints something else")?.end;
+        let percent = match self {
+            Self::Download => end.cpu_utilization_percent.host_total,
+            _ => end.cpu_utilization_percent.remote_total,
+        };
+        let program = percent / 100.0 * end.sum_received.seconds;
+        Ok(Streamed {
+            gigabits: end.sum_received.bits_per_second / 1e9,
+            cpu_ms: (threads.as_secs_f64() + program) * 1e3 / (end.sum_received.bytes / 1e9),
+        })
+    }
+}
+
+/// What came of a stream.
+pub(super) struct Streamed {
+    /// Gigabits a second.
+    pub(super) gigabits: f64,
+    /// What the host's threads that receive and its end of the stream took of its CPU for a gigabyte, in milliseconds.
+    pub(super) cpu_ms: f64,
+}
+
+/// The end of what iperf3 prints; "host" is who printed it.
+#[derive(Deserialize)]
+struct Printed {
+    end: End,
+}
+
+#[derive(Deserialize)]
+struct End {
+    sum_received: Sum,
+    cpu_utilization_percent: Utilization,
+}
+
+#[derive(Deserialize)]
+struct Sum {
+    seconds: f64,
+    bytes: f64,
+    bits_per_second: f64,
+}
+
+#[derive(Deserialize)]
+struct Utilization {
+    host_total: f64,
+    remote_total: f64,
+}
+
+/// Everybody who serves.
+pub(super) struct Servers(#[expect(dead_code, reason = "held, not used")] Vec<Background>);
+
+impl Servers {
+    pub(super) fn start(stand: &Stand) -> Result<Self> {
+        let (lab, cpus) = (&stand.lab, stand.cpus);
+        let places = [
+            (&lab.pi, cpus.host, STREAM_PORT),
+            (lab.container(0), cpus.host, OPEN_TARGET),
+            (&lab.lan, cpus.lan, LAN_PORT),
+        ];
+        let start = |(place, cpu, port): (&Namespace, usize, u16)| {
+            let mut server =
+                Background::start(&mut on_cpu(place, cpu, &format!("--server --forceflush --port {port}")))?;
+            server.await_said("listening")?;
+            Ok(server)
+        };
+        places.into_iter().map(start).collect::<Result<_>>().map(Self)
+    }
+}
+
+fn on_cpu(place: &Namespace, cpu: usize, words: &str) -> Command {
+    let mut command = place.command("taskset");
+    command.args(["--cpu-list", &cpu.to_string(), "iperf3"]).args(words.split(' '));
+    command
+}
