@@ -31,6 +31,8 @@ impl Tool {
 pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 /// Rules of netfilter.
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
+/// The same as they used to be typed, and as Docker types them.
+pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 /// A container engine.
 pub(crate) const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
 /// Its command, which Debian 12 still has in docker.io.
@@ -64,6 +66,9 @@ pub(crate) const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "a
 
 /// Features of an interface, switched.
 pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
+
+/// Streams of bytes, as fast as they go.
+pub(crate) const IPERF3: Tool = Tool { program: "iperf3", package: "iperf3" };
 
 /// A compiler for amd64, and the C library that its programs are linked with; the same for others.
 pub(crate) const GCC_AMD64: Tool = Tool { program: "x86_64-linux-gnu-gcc", package: "gcc-x86-64-linux-gnu" };

@@ -83,8 +83,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     debian::provide(&[
         debian::Tool { program: "xdp-filter", package: "xdp-tools" },
-        debian::Tool { program: "iptables", package: "iptables" },
-        debian::Tool { program: "iperf3", package: "iperf3" },
+        debian::IPTABLES,
+        debian::IPERF3,
         debian::IP,
         debian::NFT,
         debian::ETHTOOL,
