@@ -20,9 +20,9 @@ const ROUNDS: usize = 3;
 /// The part of the rate without a filter that is left with one, in generic mode.
 const GOAL: f64 = 0.97;
 
-/// What is compared. The last is no filter: what generic mode itself costs.
-const CONTESTANTS: [Filter; 4] =
-    [Filter::None, Filter::Fw(Mode::Native), Filter::Fw(Mode::Generic), Filter::Pass(Mode::Generic)];
+/// What is compared. The last two are no filters: what generic mode itself costs, and what another place would.
+const CONTESTANTS: [Filter; 5] =
+    [Filter::None, Filter::Fw(Mode::Native), Filter::Fw(Mode::Generic), Filter::Pass(Mode::Generic), Filter::PassTc];
 
 const STREAMS: [Stream; 5] = [Stream::Upload, Stream::Wire, Stream::Download, Stream::Serve, Stream::Container];
 const EXCHANGES: [Exchange; 4] = [
@@ -81,7 +81,8 @@ pub(super) fn measure() -> Result<Section> {
     })
 }
 
-const COLUMNS: [&str; CONTESTANTS.len()] = ["no filter", "fw, native", "fw, generic", "XDP_PASS, generic"];
+const COLUMNS: [&str; CONTESTANTS.len()] =
+    ["no filter", "fw, native", "fw, generic", "XDP_PASS, generic", "TC ingress"];
 
 /// A kind of traffic, and what came of it with each of the contestants.
 type Rates = (&'static str, Unit, [Measured; CONTESTANTS.len()]);
@@ -113,7 +114,7 @@ fn chart(rates: &[Rates]) -> Chart {
 }
 
 /// The part of the rate without a filter that is left in native and in generic mode.
-fn left([none, native, generic, _]: [Measured; CONTESTANTS.len()]) -> [f64; 2] {
+fn left([none, native, generic, ..]: [Measured; CONTESTANTS.len()]) -> [f64; 2] {
     [native, generic].map(|with| with.median / none.median)
 }
 
