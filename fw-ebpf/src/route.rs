@@ -5,8 +5,8 @@ use core::mem;
 use aya_ebpf::{
     EbpfContext,
     bindings::{
-        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH, BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT,
-        bpf_fib_lookup as FibLookup,
+        BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT, bpf_fib_lookup as FibLookup,
     },
     helpers::generated::{bpf_fib_lookup, bpf_get_smp_processor_id},
 };
@@ -22,6 +22,8 @@ use crate::{clock::now, maps::ROUTES};
 const AF_INET: u8 = 2;
 /// Linux's number for IPv6 in a routing request.
 const AF_INET6: u8 = 10;
+/// The index of the loopback interface, the same in every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// Whether the routing table would send an IPv4 packet that came in on `ifindex` on to another machine or container. Multicast and
 /// broadcast stay here.
@@ -33,11 +35,12 @@ pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
             let mut params = request(AF_INET, ifindex);
             params.__bindgen_anon_3.ipv4_src = source;
             params.__bindgen_anon_4.ipv4_dst = destination;
-            ask(ctx, &mut params)
+            is_way_out(ask(ctx, &mut params))
         })
 }
 
-/// The same for IPv6.
+/// The same for IPv6. Linux routes it on where `all` interfaces forward, whatever this one says, which may be off so that it hears router
+/// advertisements. The helper heeds this one alone; loopback says what `all` do.
 #[inline(always)]
 pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
     let Addresses { source, destination } = *addresses;
@@ -46,7 +49,12 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
             let mut params = request(AF_INET6, ifindex);
             params.__bindgen_anon_3.ipv6_src = source;
             params.__bindgen_anon_4.ipv6_dst = destination;
-            ask(ctx, &mut params)
+            let mut answer = ask(ctx, &mut params);
+            if answer == BPF_FIB_LKUP_RET_FWD_DISABLED {
+                params.ifindex = LOOPBACK;
+                answer = ask(ctx, &mut params);
+            }
+            is_way_out(answer)
         })
 }
 
@@ -80,13 +88,18 @@ fn request(family: u8, ifindex: u32) -> FibLookup {
 }
 
 #[inline(always)]
-fn ask<C: EbpfContext>(ctx: &C, params: &mut FibLookup) -> bool {
+fn ask<C: EbpfContext>(ctx: &C, params: &mut FibLookup) -> u32 {
     // SAFETY: the context is this program's own, the parameters are writable and as long as said.
     let answer = unsafe { bpf_fib_lookup(ctx.as_ptr(), params, mem::size_of::<FibLookup>() as i32, 0) };
-    // Found a way out, even where the neighbour's address or the tunnel's is not known yet, or the packet is too large for it. Not
-    // forwarded, forbidden, unreachable, or no forwarding at all: the packet ends here.
+    answer as u32
+}
+
+/// Found a way out, even where the neighbour's address or the tunnel's is not known yet, or the packet is too large for it. Not forwarded,
+/// forbidden, unreachable, or no forwarding at all: the packet ends here.
+#[inline(always)]
+fn is_way_out(answer: u32) -> bool {
     matches!(
-        answer as u32,
+        answer,
         BPF_FIB_LKUP_RET_SUCCESS
             | BPF_FIB_LKUP_RET_UNSUPP_LWT
             | BPF_FIB_LKUP_RET_NO_NEIGH
