@@ -20,7 +20,7 @@ use fw_common::{
 
 use crate::{
     row::{Direction, Row},
-    world,
+    world::{self, Routing},
 };
 
 /// How long ago each flow was last used, and what ever left from each port.
@@ -112,7 +112,7 @@ impl Model {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn play(row: &Row) -> Result<Outcome, TooManySources> {
-        let model = Self::new(&row.policy, row.is_router)?;
+        let model = Self::new(&row.policy, row.routing != Routing::Off)?;
         let mut ago = row.age();
         for earlier in &row.earlier {
             model.pass(ago.abs_diff(earlier.ago));

@@ -8,6 +8,8 @@ use fw_common::{
     policy::{Forward, Policy},
 };
 
+use crate::world::Routing;
+
 /// Which way a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -33,7 +35,7 @@ pub struct Earlier {
 pub struct Scene {
     name: String,
     policy: Policy,
-    is_router: bool,
+    routing: Routing,
     earlier: Vec<Earlier>,
 }
 
@@ -44,8 +46,8 @@ pub struct Row {
     pub name: String,
     /// The policy.
     pub policy: Policy,
-    /// Whether the host forwards packets, as Docker makes every host do.
-    pub is_router: bool,
+    /// Whether the host routes packets on.
+    pub routing: Routing,
     /// What happened earlier, the oldest first.
     pub earlier: Vec<Earlier>,
     /// The frame that comes in.
@@ -61,7 +63,7 @@ pub struct Row {
 /// Start a row: its name is a sentence.
 #[must_use]
 pub fn row(name: impl Into<String>) -> Scene {
-    Scene { name: name.into(), policy: Policy::default(), is_router: true, earlier: Vec::new() }
+    Scene { name: name.into(), policy: Policy::default(), routing: Routing::On, earlier: Vec::new() }
 }
 
 impl Scene {
@@ -95,7 +97,14 @@ impl Scene {
     /// Make the host one that does not forward.
     #[must_use]
     pub fn not_a_router(mut self) -> Self {
-        self.is_router = false;
+        self.routing = Routing::Off;
+        self
+    }
+
+    /// Make the host one that routes IPv6 on by what `all` interfaces do, not by what its link does.
+    #[must_use]
+    pub fn router_for_all(mut self) -> Self {
+        self.routing = Routing::OnForAll;
         self
     }
 
@@ -127,8 +136,8 @@ impl Scene {
     /// A frame comes in, and this becomes of it; not counted by port.
     #[must_use]
     pub fn receives(self, frame: impl Into<Vec<u8>>, reason: Reason) -> Row {
-        let Self { name, policy, is_router, earlier } = self;
-        Row { name, policy, is_router, earlier, frame: frame.into(), reason, port: None, flows: None }
+        let Self { name, policy, routing, earlier } = self;
+        Row { name, policy, routing, earlier, frame: frame.into(), reason, port: None, flows: None }
     }
 }
 

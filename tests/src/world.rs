@@ -48,7 +48,7 @@ pub const BROADCAST_MAC: [u8; 6] = [0xff; 6];
 /// The name of the interface on the host's link.
 pub const INTERFACE: &str = "lan";
 
-/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on, by [`SYSCTLS`].
+/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on or off by [`Routing::sysctls`].
 pub const IP_COMMANDS: &str = "\
 link set lo up
 link add lan type veth peer name lan-peer
@@ -68,8 +68,34 @@ route add unreachable 198.51.100.250
 route add unreachable 2001:db8:c::250
 ";
 
-/// Forwarding of IPv4 and of IPv6 on the host's link.
-pub const SYSCTLS: [&str; 2] = ["/proc/sys/net/ipv4/conf/lan/forwarding", "/proc/sys/net/ipv6/conf/all/forwarding"];
+/// Whether the host routes packets on, as Docker makes every host do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Routing {
+    /// It does not.
+    Off,
+    /// It does.
+    On,
+    /// It does, and IPv6 by what `all` interfaces do, while the link itself is to hear router advertisements.
+    OnForAll,
+}
+
+impl Routing {
+    /// Kernel parameters in the order in which they are written: IPv4 on the host's link, IPv6 for all, which sets the link's as well, and
+    /// the link's.
+    #[must_use]
+    pub fn sysctls(self) -> [(&'static str, &'static str); 3] {
+        let (all, link) = match self {
+            Self::Off => ("0", "0"),
+            Self::On => ("1", "1"),
+            Self::OnForAll => ("1", "0"),
+        };
+        [
+            ("/proc/sys/net/ipv4/conf/lan/forwarding", all),
+            ("/proc/sys/net/ipv6/conf/all/forwarding", all),
+            ("/proc/sys/net/ipv6/conf/lan/forwarding", link),
+        ]
+    }
+}
 
 /// Whether the routing table sends packets to an address on to another machine or container, when this host forwards at all.
 ///

@@ -58,7 +58,7 @@ const USAGE: i32 = 2;
 fn rows_by_policy() -> Vec<Vec<Row>> {
     let mut rows: Vec<Row> =
         cases::all().into_iter().filter(|row| fits_a_wire(row) && row.earlier.is_empty()).collect();
-    let key = |row: &Row| (row.is_router, format!("{:?}", row.policy));
+    let key = |row: &Row| (row.routing, format!("{:?}", row.policy));
     rows.sort_by_key(key);
     rows.chunk_by(|one, other| key(one) == key(other)).map(<[Row]>::to_vec).collect()
 }
@@ -84,7 +84,7 @@ fn packets_of_every_kind_are_explained_as_the_wire_judges_them() -> Result<()> {
         if count > 100 && rows.iter().all(|row| seen.contains(row.reason.name())) {
             continue;
         }
-        world.set_router(rows[0].is_router)?;
+        world.set_routing(rows[0].routing)?;
         // Routes are remembered for a second.
         if count > 0 {
             world.fw(&["detach", world::INTERFACE])?;

@@ -35,19 +35,19 @@ fn rows_of_the_table_are_judged_on_the_wire_as_well(mode: Mode) -> Result<()> {
     });
     ensure!(rows.len() >= LEAST_ROWS, "{} rows are few", rows.len());
     // Rows without a past share an attachment with others of their policy; a past is forgotten by detaching.
-    rows.sort_by_key(|row| (row.earlier.len().min(1), row.is_router, format!("{:?}", row.policy)));
+    rows.sort_by_key(|row| (row.earlier.len().min(1), row.routing, format!("{:?}", row.policy)));
     let world = WireWorld::new(mode)?;
     let mut failures = Failures::default();
     let mut in_force: Option<&Row> = None;
     for row in &rows {
         let (has_past, had_past) = (!row.earlier.is_empty(), in_force.is_some_and(|last| !last.earlier.is_empty()));
-        let is_same = in_force.is_some_and(|last| last.is_router == row.is_router && last.policy == row.policy);
+        let is_same = in_force.is_some_and(|last| last.routing == row.routing && last.policy == row.policy);
         if has_past || had_past || !is_same {
             // Routes are remembered, as flows are.
-            if in_force.is_some_and(|last| has_past || had_past || last.is_router != row.is_router) {
+            if in_force.is_some_and(|last| has_past || had_past || last.routing != row.routing) {
                 world.fw(&["detach", world::INTERFACE])?;
             }
-            world.set_router(row.is_router)?;
+            world.set_routing(row.routing)?;
             world.attach(&row.policy).with_context(|| format!("the policy of {:?}", row.name))?;
             in_force = Some(row);
         }

@@ -47,6 +47,13 @@ fn to_others() -> Vec<Row> {
         let frame = ip.between(PEER, CONTAINER).tcp(40_000, 80).syn();
         it.allow("80").not_a_router().receives(frame, Allowed).under(Tcp, 80)
     }));
+    rows.extend(both("where IPv6 is forwarded for all interfaces a container's port is forwarded", |it, ip| {
+        let frame = ip.between(PEER, CONTAINER).tcp(40_000, 80).syn();
+        it.allow("80").router_for_all().receives(frame, Forwarded).under(Tcp, 80)
+    }));
+    rows.extend(both("where IPv6 is forwarded for all interfaces this host is this host", |it, ip| {
+        it.allow("80").router_for_all().receives(ip.between(PEER, BRIDGE).tcp(40_000, 80).syn(), Allowed).under(Tcp, 80)
+    }));
     rows.extend(both("what cannot be routed is not forwarded", |it, ip| {
         let frame = ip.between(PEER, NOWHERE).tcp(40_000, 80).syn();
         it.allow("80").receives(frame, Allowed).under(Tcp, 80)

@@ -163,7 +163,7 @@ impl Kernel {
             self.put_in_force(&row.policy)?;
             self.written = row.policy.clone();
         }
-        self.namespace.set_forwarding(row.is_router)
+        self.namespace.set_routing(row.routing)
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {

@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{INTERFACE, IP_COMMANDS, SYSCTLS};
+use crate::world::{INTERFACE, IP_COMMANDS, Routing};
 
 const BPFFS: &str = "/sys/fs/bpf";
 
@@ -23,7 +23,7 @@ const BPFFS: &str = "/sys/fs/bpf";
 pub struct Namespace {
     cpu: u32,
     ifindex: u32,
-    is_forwarding: bool,
+    routing: Routing,
 }
 
 impl Namespace {
@@ -43,9 +43,9 @@ impl Namespace {
         let mut namespace = Self {
             cpu: stay_on_one_cpu()?,
             ifindex: if_nametoindex(INTERFACE).context("finding the interface")?,
-            is_forwarding: false,
+            routing: Routing::Off,
         };
-        namespace.set_forwarding(true)?;
+        namespace.set_routing(Routing::On)?;
         Ok(namespace)
     }
 
@@ -71,12 +71,12 @@ impl Namespace {
     ///
     /// # Errors
     /// When a sysctl cannot be written.
-    pub fn set_forwarding(&mut self, is_forwarding: bool) -> Result<()> {
-        if self.is_forwarding != is_forwarding {
-            for path in SYSCTLS {
-                fs::write(path, if is_forwarding { "1" } else { "0" }).with_context(|| format!("writing {path}"))?;
+    pub fn set_routing(&mut self, routing: Routing) -> Result<()> {
+        if self.routing != routing {
+            for (path, value) in routing.sysctls() {
+                fs::write(path, value).with_context(|| format!("writing {path}"))?;
             }
-            self.is_forwarding = is_forwarding;
+            self.routing = routing;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     row::{Direction, Row},
-    world,
+    world::{self, Routing},
 };
 
 /// The table's world, with the far end of its cable in a namespace that says nothing by itself.
@@ -87,9 +87,8 @@ impl WireWorld {
     ///
     /// # Errors
     /// When a sysctl cannot be written.
-    pub fn set_router(&self, is_router: bool) -> Result<()> {
-        let value = if is_router { "1" } else { "0" };
-        self.host.enter(|| world::SYSCTLS.iter().try_for_each(|path| fs::write(path, value)))?;
+    pub fn set_routing(&self, routing: Routing) -> Result<()> {
+        self.host.enter(|| routing.sysctls().into_iter().try_for_each(|(path, value)| fs::write(path, value)))?;
         Ok(())
     }
 
