@@ -93,6 +93,16 @@ pub(crate) const MAN: Tool = Tool { program: "man", package: "man-db" };
 pub(crate) const ZSH: Tool = Tool { program: "zsh", package: "zsh" };
 /// Another.
 pub(crate) const FISH: Tool = Tool { program: "fish", package: "fish" };
+/// Scans ports.
+pub(crate) const NMAP: Tool = Tool { program: "nmap", package: "nmap" };
+/// Makes IPv4 packets with odd flags, pieces and options.
+pub(crate) const HPING: Tool = Tool { program: "hping3", package: "hping3" };
+/// Tries what gets past IPv6 firewalls.
+pub(crate) const THC_IPV6: Tool = Tool { program: "atk6-firewall6", package: "thc-ipv6" };
+/// Makes odd IPv6 packets.
+pub(crate) const IPV6_TOOLKIT: Tool = Tool { program: "tcp6", package: "ipv6toolkit" };
+/// Makes packets of any shape.
+pub(crate) const SCAPY: Tool = Tool { program: "scapy3", package: "python3-scapy" };
 /// Judges shell scripts.
 pub(crate) const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
 

@@ -52,6 +52,11 @@ const TOOLS: &[Tool] = &[
     debian::ANSIBLE,
     debian::ZSH,
     debian::FISH,
+    debian::NMAP,
+    debian::HPING,
+    debian::THC_IPV6,
+    debian::IPV6_TOOLKIT,
+    debian::SCAPY,
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
