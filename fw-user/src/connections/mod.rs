@@ -13,9 +13,10 @@ use netlink_packet_netfilter::{
     conntrack::{ConntrackAttribute, ConntrackMessage, IPTuple, ProtoInfo, ProtoInfoTCP, ProtoTuple, Protocol, Tuple},
 };
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 
 pub use self::sockets::{Activity, COMMON, OpenSocket, Sockets};
-use crate::{Result, netlink};
+use crate::{Error, Result, netlink};
 
 /// Something that was opened from here, as its answers have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,11 +66,24 @@ pub fn outward() -> Result<HashSet<Connection>> {
     // What came in at a port that is listened on was not opened from here.
     let mut found: HashSet<_> =
         with_peer.filter(|open| !served.contains(&(open.protocol, open.local.port()))).collect();
-    // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened from
-    // outside it is what goes out, which matches nothing that ever comes in.
-    found.extend(tracked().iter().map(|tracked| tracked.answers));
+    // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened to here
+    // it is what goes out, which matches nothing that ever comes in: a flood's worth of those would push out what was opened from here.
+    let here = own_addresses()?;
+    let is_inward = |to: IpAddr| to.is_multicast() || here.contains(&to);
+    let outward = tracked().into_iter().filter(|tracked| !is_inward(tracked.target.ip()));
+    found.extend(outward.map(|tracked| tracked.answers));
     found.retain(|open| !open.remote.ip().is_loopback());
     Ok(found)
+}
+
+/// The addresses of this host's interfaces, and those by which they are one of many.
+fn own_addresses() -> Result<HashSet<IpAddr>> {
+    let ip = |address: SockaddrStorage| match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
+        (None, v6) => v6.map(|v6| IpAddr::V6(v6.ip())),
+    };
+    let interfaces = getifaddrs().map_err(|error| Error::kernel("asking for this machine's addresses", error))?;
+    Ok(interfaces.flat_map(|of| [of.address, of.broadcast]).flatten().filter_map(ip).collect())
 }
 
 fn track(message: &NetfilterMessage) -> Option<TrackedConnection> {
