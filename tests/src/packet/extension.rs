@@ -78,6 +78,13 @@ impl<L: Layer> Stack<L> {
 }
 
 impl Stack<Extension> {
+    /// Set a fragment header's identification, which pieces of a datagram have in common.
+    #[must_use]
+    pub fn id(mut self, id: u32) -> Self {
+        self.layer.body.splice(2.., id.to_be_bytes());
+        self
+    }
+
     /// Claim another Next Header than what follows.
     #[must_use]
     pub fn next_header(mut self, number: u8) -> Self {

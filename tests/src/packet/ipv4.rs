@@ -119,6 +119,13 @@ impl Stack<Ipv4> {
         self
     }
 
+    /// Set the identification, which pieces of a datagram have in common.
+    #[must_use]
+    pub fn id(mut self, id: u16) -> Self {
+        self.layer.id = id;
+        self
+    }
+
     /// Set "more fragments".
     #[must_use]
     pub fn more_fragments(mut self) -> Self {
