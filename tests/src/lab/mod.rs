@@ -11,6 +11,7 @@
 //! [`Lab`], also when a test panics.
 
 pub mod address;
+pub mod arrivals;
 pub mod background;
 pub mod client;
 pub mod command;
@@ -30,6 +31,7 @@ pub mod server;
 pub mod skip;
 pub mod ssh;
 pub mod stats;
+pub mod techniques;
 pub mod terminal;
 pub mod tmux;
 pub mod traffic;
