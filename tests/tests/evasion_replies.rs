@@ -56,20 +56,13 @@ impl World {
         self.lab.await_arrivals("the marker", |now| now.at(OPEN) > 0)
     }
 
-    /// Answers to a question that left from `port` over a transport: the right one, and those that are wrong in one field, each with the
-    /// port that it goes to.
-    fn answers(
-        &self,
-        family: Family,
-        transport: Make,
-        other: Make,
-        port: u16,
-    ) -> (Vec<u8>, Vec<(&'static str, u16, Vec<u8>)>) {
+    /// Answers to a question that left from `port` over a transport, each wrong in one field.
+    fn misses(&self, family: Family, transport: Make, other: Make, port: u16) -> Vec<Miss> {
         let Self { lan, pi, .. } = *self;
         let right = || family.between(lan, pi);
         let from = |sender: Station| transport(family.between(Station { mac: lan.mac, ..sender }, pi), ASKED, port);
         let to = |receiver: Station| transport(family.between(lan, receiver), ASKED, port);
-        let misses = vec![
+        vec![
             ("another sender", port, transport(family.between(OTHER, pi), ASKED, port)),
             ("another sender with the right MAC address", port, from(OTHER)),
             ("the host itself as the sender", port, from(pi)),
@@ -82,22 +75,24 @@ impl World {
             ("another transport", port, other(right(), ASKED, port)),
             ("another family", port, transport(family.other().between(lan, pi), ASKED, port)),
             ("an opening", port, right().tcp(ASKED, port).syn().build()),
-        ];
-        (transport(right(), ASKED, port), misses)
+        ]
     }
 
     /// Forge answers to what was sent from `port`. Without the filter all arrive, with it the right one alone.
     fn forge(&self, family: Family, transport: Make, other: Make, port: u16, has_filter: bool) -> Result<()> {
-        let (right, misses) = self.answers(family, transport, other, port);
-        for (what, at, frame) in misses {
+        for (what, at, frame) in self.misses(family, transport, other, port) {
             let arrived = self.after(&frame)?.at(at);
             ensure!(arrived == u64::from(!has_filter), "{family}, {what}: {arrived} arrived, filter {has_filter}");
         }
+        let right = transport(family.between(self.lan, self.pi), ASKED, port);
         let arrived = self.after(&right)?.at(port);
         ensure!(arrived == 1, "{family}, the right answer: {arrived} arrived, filter {has_filter}");
         Ok(())
     }
 }
+
+/// What is wrong, the port that it goes to, and the frame.
+type Miss = (&'static str, u16, Vec<u8>);
 
 /// Makes a frame from a source port to a destination port.
 type Make = fn(Stack<Box<dyn Layer>>, u16, u16) -> Vec<u8>;

@@ -21,11 +21,10 @@ fn nmap(options: &str) -> String {
         "-p HOST,PUBLISHED"
     };
     let pi = if options.starts_with("-6") { "2001:db8:1::1" } else { "192.0.2.1" };
-    format!("nmap -n -Pn -T5 --max-retries 0 --host-timeout 6 {options} {ports} {pi}")
+    format!("nmap -n -Pn -T5 --max-retries 0 {options} {ports} {pi}")
 }
 
 fn nmap_gets_nothing_past_the_filter() -> Result<()> {
-    need("nmap", "nmap")?;
     const TYPES: [&str; 12] = [
         "-sS",
         "-sT",
@@ -40,6 +39,7 @@ fn nmap_gets_nothing_past_the_filter() -> Result<()> {
         "-sZ",
         "-sS --scanflags SYNFINURGPSHRST",
     ];
+    need("nmap", "nmap")?;
     let mut lines: Vec<String> = Vec::new();
     for family in ["-6", ""] {
         lines.extend(TYPES.map(|scan| format!("{family} {scan}")));
@@ -87,8 +87,8 @@ fn hping(options: &str, port: &str) -> String {
 }
 
 fn hping_gets_nothing_past_the_filter() -> Result<()> {
-    need("hping3", "hping3")?;
     const ALL_FLAGS: &str = "--fin --syn --rst --push --ack --urg --xmas --ymas";
+    need("hping3", "hping3")?;
     let mut lines = vec![String::new(), ALL_FLAGS.into()];
     for flags in ["--syn", "--syn --ack", "--syn --fin", "--fin", "--rst --syn", "--xmas", "--ymas", "--udp"] {
         lines.push(flags.into());

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Lab, Mode, Server,
+    Lab, Mode, PI4, Server, Transport,
     netfilter::{CLOSED_TARGET, OPEN_TARGET},
 };
 
@@ -26,7 +26,9 @@ const OPEN: u16 = 80;
 /// How many run at once: they wait most of the time.
 const AT_ONCE: usize = 12;
 /// No technique needs longer, in seconds. Some go on for ever where nobody answers.
-const LONGEST: &str = "8";
+const LONGEST: &str = "20";
+/// How often a technique is tried without the filter: on a loaded machine a tool may run out of patience before it has sent anything.
+const ROUNDS: usize = 3;
 
 /// Something that is said to get past firewalls.
 #[derive(Clone, Debug)]
@@ -55,20 +57,6 @@ impl Technique {
     #[must_use]
     pub fn refused_by_linux(line: impl Into<String>) -> Self {
         Self { line: line.into(), reaches: Reach::Nothing }
-    }
-
-    /// Run it, at ports of its own.
-    fn run(&self, lab: &Lab, host: u16, published: u16) -> Result<()> {
-        let line = self.line.replace("HOST", &host.to_string()).replace("PUBLISHED", &published.to_string());
-        // Words with blanks in them stand in quotes.
-        let words = line.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
-            0 => part.split_whitespace().collect::<Vec<_>>(),
-            _ => vec![part],
-        });
-        let mut command = lab.lan.command("timeout");
-        command.args(["--kill-after", "1", LONGEST]).args(words);
-        // Whether it is content is its own affair: what counts is what arrives.
-        command.output().with_context(|| format!("cannot run {line}")).map(drop)
     }
 }
 
@@ -100,21 +88,23 @@ impl Lab {
         let reached = || servers.iter().map(Server::reached).collect::<Vec<_>>();
 
         self.pi.count_arrivals()?;
-        self.run_all(techniques)?;
-        let arrived = self.await_arrivals("what needs no filter to be stopped", |arrivals| {
-            ports(techniques).all(|(technique, ports)| {
-                technique.reaches == Reach::Nothing || ports.iter().all(|port| arrivals.at(*port) > 0)
-            })
-        });
+        let missing = || -> Result<VecDeque<Numbered<'_>>> {
+            let arrivals = self.pi.arrivals()?;
+            let is_missing =
+                |one: &Numbered<'_>| one.reaches() && one.ports().iter().any(|port| arrivals.at(*port) == 0);
+            Ok(numbered(techniques).filter(is_missing).collect())
+        };
+        self.run_all(numbered(techniques).collect())?;
+        for _ in 1..ROUNDS {
+            self.run_all(missing()?)?;
+        }
         let now = self.pi.arrivals()?;
-        let strange: Vec<_> = ports(techniques)
-            .flat_map(|(technique, ports)| ports.into_iter().map(move |port| (technique, port)))
-            .filter(|(technique, port)| (now.at(*port) == 0) == (technique.reaches == Reach::Stack))
-            .map(|(technique, port)| format!("{} at {port}: {}", technique.line, now.at(port)))
+        let strange: Vec<_> = numbered(techniques)
+            .filter(|one| one.ports().iter().any(|port| (now.at(*port) > 0) != one.reaches()))
+            .map(|one| &one.technique.line)
             .collect();
         ensure!(strange.is_empty(), "without the filter it is otherwise than said: {strange:#?}");
-        arrived?;
-        let without = ports(techniques).flat_map(|(_, ports)| ports).map(|port| now.at(port)).sum();
+        let without = numbered(techniques).flat_map(|one| one.ports()).map(|port| now.at(port)).sum();
         let met = reached();
         ensure!(met.iter().sum::<usize>() > 0, "without the filter no listener was met");
 
@@ -123,14 +113,16 @@ impl Lab {
             self.attach(mode, "22,80,443")?;
             self.pi.count_arrivals()?;
             let before = self.moment()?;
-            self.run_all(techniques)?;
-            self.lan.reaches(&open, super::Transport::Tcp, super::PI4, OPEN).context("the open port")?;
-            figures.sent += self.await_judged(before)?.0;
+            self.run_all(numbered(techniques).collect())?;
+            self.lan.reaches(&open, Transport::Tcp, PI4, OPEN).context("the open port")?;
+            let (sent, _) = self.await_judged(before)?;
+            ensure!(sent >= techniques.len() as u64, "{sent} packets are few for {} techniques", techniques.len());
+            figures.sent += sent;
             let now = self.pi.arrivals()?;
             ensure!(now.at(OPEN) > 0, "what arrives is not counted");
-            let past: Vec<_> = ports(techniques)
-                .filter(|(_, ports)| ports.iter().any(|port| now.at(*port) > 0))
-                .map(|(technique, _)| &technique.line)
+            let past: Vec<_> = numbered(techniques)
+                .filter(|one| one.ports().iter().any(|port| now.at(*port) > 0))
+                .map(|one| &one.technique.line)
                 .collect();
             ensure!(past.is_empty(), "past the filter in {mode} mode: {past:#?}");
             ensure!(reached() == met, "a listener was met in {mode} mode: {:?} after {met:?}", reached());
@@ -139,15 +131,15 @@ impl Lab {
         Ok(figures)
     }
 
-    fn run_all(&self, techniques: &[Technique]) -> Result<()> {
-        let waiting: Mutex<VecDeque<_>> = Mutex::new(numbered(techniques).collect());
+    fn run_all(&self, techniques: VecDeque<Numbered<'_>>) -> Result<()> {
+        let waiting = Mutex::new(techniques);
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         thread::scope(|scope| {
             let workers: Vec<_> = (0..AT_ONCE)
                 .map(|_| {
                     scope.spawn(|| -> Result<()> {
-                        while let Some((technique, host, published)) = next() {
-                            technique.run(self, host, published)?;
+                        while let Some(one) = next() {
+                            one.run(self)?;
                         }
                         Ok(())
                     })
@@ -160,17 +152,43 @@ impl Lab {
     }
 }
 
-/// Techniques with their ports on the Pi and in the container.
-fn numbered(techniques: &[Technique]) -> impl Iterator<Item = (&Technique, u16, u16)> {
-    techniques.iter().zip(0..).map(|(technique, index)| (technique, HOST_PORTS + index, PUBLISHED_PORTS + index))
+/// A technique with a port on the Pi and one in the container.
+struct Numbered<'a> {
+    technique: &'a Technique,
+    host: u16,
+    published: u16,
 }
 
-/// Techniques with those of their ports that they use.
-fn ports(techniques: &[Technique]) -> impl Iterator<Item = (&Technique, Vec<u16>)> {
-    numbered(techniques).map(|(technique, host, published)| {
-        let used = [("HOST", host), ("PUBLISHED", published)].into_iter();
-        (technique, used.filter(|(name, _)| technique.line.contains(name)).map(|(_, port)| port).collect())
-    })
+fn numbered(techniques: &[Technique]) -> impl Iterator<Item = Numbered<'_>> {
+    let ports = (HOST_PORTS..).zip(PUBLISHED_PORTS..);
+    techniques.iter().zip(ports).map(|(technique, (host, published))| Numbered { technique, host, published })
+}
+
+impl Numbered<'_> {
+    /// Whether Linux lets it through.
+    fn reaches(&self) -> bool {
+        self.technique.reaches == Reach::Stack
+    }
+
+    /// Those of the ports that it uses.
+    fn ports(&self) -> Vec<u16> {
+        let both = [("HOST", self.host), ("PUBLISHED", self.published)].into_iter();
+        both.filter(|(name, _)| self.technique.line.contains(name)).map(|(_, port)| port).collect()
+    }
+
+    fn run(&self, lab: &Lab) -> Result<()> {
+        let line = self.technique.line.replace("HOST", &self.host.to_string());
+        let line = line.replace("PUBLISHED", &self.published.to_string());
+        // Words with blanks in them stand in quotes.
+        let words = line.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().collect::<Vec<_>>(),
+            _ => vec![part],
+        });
+        let mut command = lab.lan.command("timeout");
+        command.args(["--kill-after", "1", LONGEST]).args(words);
+        // Whether it is content is its own affair: what counts is what arrives.
+        command.output().with_context(|| format!("cannot run {line}")).map(drop)
+    }
 }
 
 /// The techniques' ports lead to the listeners, as Docker publishes a range.
