@@ -26,7 +26,7 @@ const OPEN: u16 = 80;
 /// Between network namespaces the kernel cuts nothing into pieces that the other end can take whole.
 fn packets_larger_than_the_cable_carries_reach_no_closed_port(mode: Mode) -> Result<()> {
     const SEGMENT: i32 = 1000;
-    const SEGMENTS: usize = 20;
+    const SEGMENTS: usize = 12;
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
     let (closed, open) = (lab.pi.serve_udp(CLOSED)?, lab.pi.serve_udp(OPEN)?);
