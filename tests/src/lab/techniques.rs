@@ -24,7 +24,7 @@ const HOST_TARGET: u16 = 9123;
 /// A port that is open with the filter too.
 const OPEN: u16 = 80;
 /// How many run at once: they wait most of the time.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 40;
 /// No technique needs longer, in seconds. Some go on for ever where nobody answers.
 const LONGEST: &str = "20";
 /// How often a technique is tried without the filter: on a loaded machine a tool may run out of patience before it has sent anything.
