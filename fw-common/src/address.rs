@@ -149,7 +149,8 @@ const fn first_byte(word: u32) -> u8 {
 
 /// In `fe80::/10` (RFC 4291, 2.5.6).
 #[inline(always)]
-const fn is_link_local(address: V6) -> bool {
+#[must_use]
+pub const fn is_link_local(address: V6) -> bool {
     let [first, second, ..] = address[0].to_ne_bytes();
     first == 0xfe && second & 0xc0 == 0x80
 }

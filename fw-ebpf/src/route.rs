@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route},
-    address::{Address, V4, V6, mapped},
+    address::{Address, V4, V6, is_link_local, mapped},
     wire::Addresses,
 };
 
@@ -31,7 +31,7 @@ const LOOPBACK: u32 = 1;
 pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
     !destination.is_multicast()
-        && remembered(mapped(destination), || {
+        && remembered(mapped(destination), [source, 0], |source| {
             let mut params = request(AF_INET, ifindex);
             params.__bindgen_anon_3.ipv4_src = source;
             params.__bindgen_anon_4.ipv4_dst = destination;
@@ -39,13 +39,14 @@ pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
         })
 }
 
-/// The same for IPv6. Linux routes it on where `all` interfaces forward, whatever this one says, which may be off so that it hears router
+/// The same for IPv6. What a link-local address sends is never routed on (RFC 4291, 2.5.6). Linux routes on what others send where `all` interfaces forward, whatever this one says, which may be off so that it hears router
 /// advertisements. The helper heeds this one alone; loopback says what `all` do.
 #[inline(always)]
 pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
     let Addresses { source, destination } = *addresses;
     !destination.is_multicast()
-        && remembered(destination, || {
+        && !is_link_local(source)
+        && remembered(destination, [source, [0; 4]], |source| {
             let mut params = request(AF_INET6, ifindex);
             params.__bindgen_anon_3.ipv6_src = source;
             params.__bindgen_anon_4.ipv6_dst = destination;
@@ -58,22 +59,26 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
         })
 }
 
-/// The answer depends on the destination alone, since the table of local addresses comes before every other rule, and is believed
-/// for [`ROUTE_LIFETIME`]. Each CPU has slots of its own.
+/// The answer for a destination is believed for [`ROUTE_LIFETIME`], whoever sends. So it is remembered only where it does not depend on the
+/// sender, or keeps packets out: that a rule of routing forbids one sender's must not open a container to the others. Nobody in particular,
+/// an address of zeros, meets no such rule. Each CPU has slots of its own.
 #[inline(always)]
-fn remembered(destination: V6, ask: impl FnOnce() -> bool) -> bool {
+fn remembered<A>(destination: V6, [source, nobody]: [A; 2], ask: impl Fn(A) -> bool) -> bool {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let [.., last] = destination;
     let hash = last ^ (last >> 16);
     let slot = (hash ^ (hash >> 8)) % ROUTES_PER_CPU;
-    let Some(route) = ROUTES.get_ptr_mut(cpu * ROUTES_PER_CPU + slot) else { return ask() };
+    let Some(route) = ROUTES.get_ptr_mut(cpu * ROUTES_PER_CPU + slot) else { return true };
     // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
     let route = unsafe { &mut *route };
     let now = now();
     if route.destination != destination || now.saturating_sub(route.asked) >= ROUTE_LIFETIME || route.asked == 0 {
-        let forwarded = u64::from(ask());
-        *route = Route { destination, asked: now, forwarded };
+        let forwarded = ask(source);
+        if !forwarded && ask(nobody) {
+            return false;
+        }
+        *route = Route { destination, asked: now, forwarded: u64::from(forwarded) };
     }
     route.forwarded != 0
 }

@@ -140,8 +140,9 @@ impl Model {
         }
     }
 
-    fn is_forwarded(&self, destination: IpAddr) -> bool {
-        self.policy.settings.forward == 0 && self.is_router && world::leads_elsewhere(destination)
+    fn is_forwarded(&self, source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> bool {
+        let forbidden = self.policy.settings.forward == 0;
+        forbidden && self.is_router && world::leads_elsewhere(source.into(), destination.into())
     }
 
     fn is_in_class(&self, class: u16, source: IpAddr) -> bool {
@@ -189,7 +190,7 @@ impl AddressLookups<V4> for Model {
     }
 
     fn is_forwarded(&self, addresses: &Addresses<V4>) -> bool {
-        self.is_forwarded(addresses.destination.to_bytes().into())
+        self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
     fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
@@ -207,7 +208,7 @@ impl AddressLookups<V6> for Model {
     }
 
     fn is_forwarded(&self, addresses: &Addresses<V6>) -> bool {
-        self.is_forwarded(addresses.destination.to_bytes().into())
+        self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
     fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {

@@ -27,6 +27,8 @@ pub const HOST: Station = Station { v4: "192.0.2.2", v6: "2001:db8::2", mac: [2,
 pub const PEER: Station = Station { v4: "192.0.2.77", v6: "2001:db8::77", mac: [2, 0, 0, 0, 0, 0x77] };
 /// Another neighbour.
 pub const OTHER: Station = Station { v4: "192.0.2.88", v6: "2001:db8::88", mac: [2, 0, 0, 0, 0, 0x88] };
+/// A neighbour whose packets, over IPv4, a rule of routing forbids to send on.
+pub const QUARANTINED: Station = Station { v4: "192.0.2.66", v6: "2001:db8::66", mac: [2, 0, 0, 0, 0, 0x66] };
 /// A server behind the router.
 pub const SERVER: Station = Station { v4: "203.0.113.9", v6: "2001:db8:f::9", mac: [2, 0, 0, 0, 0, 1] };
 /// A container behind this host's bridge; a neighbour that has a route to it sends it frames by way of the host.
@@ -66,6 +68,7 @@ route add default via 192.0.2.1
 route add default via 2001:db8::1
 route add unreachable 198.51.100.250
 route add unreachable 2001:db8:c::250
+rule add from 192.0.2.66 unreachable
 ";
 
 /// Whether the host routes packets on, as Docker makes every host do.
@@ -97,20 +100,29 @@ impl Routing {
     }
 }
 
-/// Whether the routing table sends packets to an address on to another machine or container, when this host forwards at all.
+/// Whether the routing table sends a packet on to another machine or container, when this host forwards at all.
 ///
 /// # Panics
 /// Never: the addresses are constants.
 #[must_use]
-pub fn leads_elsewhere(address: IpAddr) -> bool {
+pub fn leads_elsewhere(source: IpAddr, destination: IpAddr) -> bool {
+    // Link-local addresses are never forwarded (RFC 4291, 2.5.6), whichever side has one.
+    let is_link_local = |address| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    let is_quarantined = source == IpAddr::V4(QUARANTINED.v4());
+    if is_quarantined || is_link_local(source) || is_link_local(destination) {
+        return false;
+    }
     let here = [HOST, BRIDGE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
-    let [link_local, broadcast] = [HOST_LINK_LOCAL, SUBNET_BROADCAST].map(|text| text.parse().expect("an address"));
+    // Everybody on its links, and the router of each of them, which it is itself (RFC 4291, 2.6.1).
+    let of_links = [SUBNET_BROADCAST, "198.51.100.255", "2001:db8::", "2001:db8:c::"]
+        .map(|text| text.parse::<IpAddr>().expect("an address"));
     let nowhere = [IpAddr::V4(NOWHERE.v4()), IpAddr::V6(NOWHERE.v6())];
     let limited_broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
-    !(here.as_flattened().contains(&address)
-        || nowhere.contains(&address)
-        || [link_local, broadcast, limited_broadcast].contains(&address)
-        || address.is_multicast())
+    !(here.as_flattened().contains(&destination)
+        || nowhere.contains(&destination)
+        || of_links.contains(&destination)
+        || destination == limited_broadcast
+        || destination.is_multicast())
 }
 
 impl Station {

@@ -8,12 +8,12 @@ use fw_common::{
 use super::{both, every_transport, rule};
 use crate::{
     packet::eth,
-    row::Row,
-    world::{BRIDGE, CONTAINER, HOST, HOST_LINK_LOCAL, NOWHERE, OTHER, PEER, SERVER, Station},
+    row::{Row, row},
+    world::{BRIDGE, CONTAINER, Family, HOST, HOST_LINK_LOCAL, NOWHERE, OTHER, PEER, QUARANTINED, SERVER, Station},
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [to_containers(), to_others(), to_this_host(), combined()].concat()
+    [to_containers(), to_others(), to_this_host(), by_the_sender(), combined()].concat()
 }
 
 fn to_containers() -> Vec<Row> {
@@ -67,7 +67,7 @@ fn to_this_host() -> Vec<Row> {
         it.allow("80").receives(frame, Allowed).under(Tcp, 80)
     });
     rows.push(
-        crate::row::row("this host's link-local address is this host")
+        row("this host's link-local address is this host")
             .allow("80")
             .receives(eth().ipv6().from("fe80::77").to(HOST_LINK_LOCAL).tcp(40_000, 80).syn(), Allowed)
             .under(Tcp, 80),
@@ -76,6 +76,39 @@ fn to_this_host() -> Vec<Row> {
         let frame = ip.between(PEER, crate::world::ALL_NODES).udp(40_000, 80);
         it.allow("80").receives(frame, Allowed).under(Udp, 80)
     }));
+    rows
+}
+
+/// The way depends on who sends, too. An answer about one must not be taken for an answer about another.
+fn by_the_sender() -> Vec<Row> {
+    let link_local = || eth().ipv6().from("fe80::77").to(CONTAINER.v6).tcp(40_000, 80).syn();
+    let mut rows = vec![
+        row("what a link-local address sends is not forwarded")
+            .allow("80")
+            .receives(link_local(), Allowed)
+            .under(Tcp, 80),
+        row("what is sent to another's link-local address is not forwarded")
+            .allow("80")
+            .receives(eth().ipv6().to("fe80::77").tcp(40_000, 80).syn(), Allowed)
+            .under(Tcp, 80),
+        row("an allowed port of a container is forwarded also after a link-local address has asked for it")
+            .allow("80")
+            .received_ago(0, link_local())
+            .receives(eth().ipv6().to(CONTAINER.v6).tcp(40_000, 80).syn(), Forwarded)
+            .under(Tcp, 80),
+    ];
+    let forbidden = || Family::V4.between(QUARANTINED, CONTAINER).tcp(40_000, 80).syn();
+    rows.extend([
+        row("what a rule of routing forbids to send on is not forwarded")
+            .allow("80")
+            .receives(forbidden(), Allowed)
+            .under(Tcp, 80),
+        row("an allowed port of a container is forwarded also after somebody asked for whom it is forbidden")
+            .allow("80")
+            .received_ago(0, forbidden())
+            .receives(Family::V4.between(PEER, CONTAINER).tcp(40_000, 80).syn(), Forwarded)
+            .under(Tcp, 80),
+    ]);
     rows
 }
 
