@@ -26,10 +26,13 @@ pub(super) struct Counters {
     rare_ports: HashMap<MapData, u32, Plain<PortSlot>>,
 }
 
+/// Counters of ports.
+pub type Ports = BTreeMap<(PortProtocol, u16), PortCounter>;
+
 /// What is in them at one time.
 pub(super) struct Snapshot {
     reasons: ReasonCounters,
-    ports: BTreeMap<(PortProtocol, u16), PortCounter>,
+    ports: Ports,
 }
 
 impl Counters {
@@ -66,7 +69,12 @@ impl Counters {
             let protocol = PortProtocol::ALL.get((key >> 16) as usize).context("a key names no protocol")?;
             add((*protocol, (key & 0xffff) as u16), counter);
         }
-        Ok(Snapshot { reasons: self.reasons.get(&self.cpu, 0)?.0, ports })
+        Ok(Snapshot { reasons: self.reasons()?, ports })
+    }
+
+    /// The counters by reason alone, which are quickly read.
+    pub(super) fn reasons(&self) -> Result<ReasonCounters> {
+        Ok(self.reasons.get(&self.cpu, 0)?.0)
     }
 
     /// Have the next drop at the ports that counted one between two snapshots be the first of its window of time.
@@ -109,13 +117,7 @@ impl Snapshot {
     /// # Errors
     /// When it was not exactly one packet of `bytes` bytes, under one reason and at most one port.
     pub(super) fn one_packet_since(&self, before: &Self, bytes: usize) -> Result<Decision> {
-        let moved: Vec<usize> = (0..Reason::SLOTS).filter(|&slot| self.reasons[slot] != before.reasons[slot]).collect();
-        let [slot] = moved[..] else { bail!("the packet was counted under reasons {moved:?}") };
-        let (now, then) = (self.reasons[slot], before.reasons[slot]);
-        let (packets, counted) = (now.packets - then.packets, now.bytes - then.bytes);
-        ensure!((packets, counted) == (1, bytes as u64), "{packets} packets and {counted} bytes were counted");
-        let reason = Reason::ALL.iter().find(|&&reason| reason as usize == slot);
-        let reason = *reason.with_context(|| format!("slot {slot} has no reason"))?;
+        let reason = one_reason_since(&before.reasons, &self.reasons, bytes)?;
         Ok(Decision { reason, port: self.one_port_since(before, reason.verdict())? })
     }
 
@@ -140,4 +142,27 @@ impl Snapshot {
             _ => bail!("the packet was counted under ports {moved:?}"),
         }
     }
+
+    /// What was counted for ports of TCP and UDP between two snapshots. Those of the others make way for each other.
+    pub(super) fn ports_since(&self, before: &Self) -> Ports {
+        let counted = self.ports.iter().filter(|((protocol, _), _)| (*protocol as u32) < COUNTED_PROTOCOLS);
+        let moved = counted.map(|(&port, now)| {
+            let then = before.ports.get(&port).copied().unwrap_or_default();
+            (port, PortCounter { passed: now.passed - then.passed, dropped: now.dropped - then.dropped })
+        });
+        moved.filter(|&(_, counter)| counter != PortCounter::default()).collect()
+    }
+}
+
+/// The reason under which the one packet was counted that came in between.
+///
+/// # Errors
+/// When it was not exactly one packet of `bytes` bytes under one reason.
+pub(super) fn one_reason_since(then: &ReasonCounters, now: &ReasonCounters, bytes: usize) -> Result<Reason> {
+    let moved: Vec<usize> = (0..Reason::SLOTS).filter(|&slot| now[slot] != then[slot]).collect();
+    let [slot] = moved[..] else { bail!("the packet was counted under reasons {moved:?}") };
+    let (packets, counted) = (now[slot].packets - then[slot].packets, now[slot].bytes - then[slot].bytes);
+    ensure!((packets, counted) == (1, bytes as u64), "{packets} packets and {counted} bytes were counted");
+    let reason = Reason::ALL.iter().find(|&&reason| reason as usize == slot);
+    Ok(*reason.with_context(|| format!("slot {slot} has no reason"))?)
 }

@@ -4,6 +4,7 @@
 
 mod counters;
 mod flows;
+mod many;
 mod maps;
 mod namespace;
 mod recorder;
@@ -43,9 +44,10 @@ use self::{
 use crate::{
     model::{Flows, Outcome},
     row::{Direction, Row},
+    world::{self, Routing},
 };
 
-pub use self::{namespace::Namespace, recorder::Recorded};
+pub use self::{counters::Ports, many::Received, namespace::Namespace, recorder::Recorded};
 
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
 pub const LEAST_FRAME: usize = 14;
@@ -89,7 +91,7 @@ impl Kernel {
     /// Whatever the kernel refuses.
     pub fn load(namespace: Namespace, force: Force) -> Result<Self> {
         let pins = Pins::new(&namespace.bpffs());
-        let name = crate::world::INTERFACE;
+        let name = world::INTERFACE;
         pins.ensure_bpffs()?;
         pins.prepare(name)?;
         let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, DEFAULT_FLOWS);
@@ -114,7 +116,7 @@ impl Kernel {
     /// Whatever the kernel refuses; a verdict or a count that contradicts the reason.
     pub fn play(&mut self, row: &Row) -> Result<(Outcome, Duration)> {
         let begin = Instant::now();
-        self.prepare(row)?;
+        self.prepare(&row.policy, row.routing)?;
         let mut ago = row.age();
         for earlier in &row.earlier {
             self.flows.pass(ago.abs_diff(earlier.ago))?;
@@ -154,16 +156,16 @@ impl Kernel {
         self.counters.check_other_cpus()
     }
 
-    fn prepare(&mut self, row: &Row) -> Result<()> {
+    fn prepare(&mut self, policy: &Policy, routing: Routing) -> Result<()> {
         self.flows.clear()?;
         for slot in 0..self.routes.len() {
             self.routes.set(slot, Plain(bytemuck::Zeroable::zeroed()), 0)?;
         }
-        if self.written != row.policy {
-            self.put_in_force(&row.policy)?;
-            self.written = row.policy.clone();
+        if self.written != *policy {
+            self.put_in_force(policy)?;
+            self.written = policy.clone();
         }
-        self.namespace.set_routing(row.routing)
+        self.namespace.set_routing(routing)
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {

@@ -1,0 +1,7 @@
+//! Files of /etc/fw-user.
+#![no_main]
+
+use fw_tests::fuzz::Target;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| (Target::CONFIG.run)(input));

@@ -1,0 +1,7 @@
+//! Frames that come in.
+#![no_main]
+
+use fw_tests::fuzz::Target;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| (Target::FRAME.run)(input));

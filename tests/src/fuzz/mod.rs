@@ -1,0 +1,57 @@
+//! What the fuzzers in tests/fuzz do with their bytes. It is the same for what they found once: `tests/fuzz/corpus` is replayed with every
+//! run of the tests.
+
+mod allow;
+mod config;
+mod frame;
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// A fuzzer: its name, which is that of its folder in the corpus, and what it does with an input. It panics where something is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// What it does.
+    pub run: fn(&[u8]),
+}
+
+/// All of them.
+pub const TARGETS: [Target; 3] = [
+    Target { name: "frame", run: frame::run },
+    Target { name: "allow", run: allow::run },
+    Target { name: "config", run: config::run },
+];
+
+impl Target {
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        TARGETS.into_iter().find(|target| target.name == name)
+    }
+
+    /// Where its inputs are kept.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(self.name)
+    }
+
+    /// Its inputs, by the names of their files.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn inputs(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let folder = self.folder();
+        let files = fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?;
+        let mut inputs = Vec::new();
+        for file in files {
+            let path = file?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            inputs.push((name, fs::read(&path).with_context(|| format!("reading {}", path.display()))?));
+        }
+        inputs.sort();
+        Ok(inputs)
+    }
+}

@@ -1,0 +1,108 @@
+//! Random hosts.
+
+use fw_common::{
+    PortProtocol,
+    grammar::{PortRange, Rule},
+    policy::{Forward, Policy},
+};
+use fw_tests::{
+    oracle::{Conversation, Situation},
+    world::{ALL_NODES, BROADCAST_MAC, Family, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST, Station},
+};
+use proptest::{
+    collection::vec,
+    prelude::{Just, Strategy, any as whatever, prop_oneof},
+    sample::select,
+};
+
+/// Everybody on the link, by the addresses of the subnet.
+const EVERYBODY: Station = Station { v4: SUBNET_BROADCAST, v6: ALL_NODES.v6, mac: BROADCAST_MAC };
+/// Source networks of rules: everything, and some that hold this or that station alone.
+const NETWORKS: [&str; 10] = [
+    "0.0.0.0/0",
+    "192.0.2.0/24",
+    "192.0.2.77/32",
+    "203.0.113.0/28",
+    "0.0.0.0/1",
+    "::/0",
+    "2001:db8::/64",
+    "2001:db8::77/128",
+    "2001:db8:f::/48",
+    "fe80::/10",
+];
+
+pub(super) fn any() -> impl Strategy<Value = Situation> {
+    let routing =
+        select(&[(Forward::Drop, true), (Forward::Drop, true), (Forward::Drop, false), (Forward::Pass, true)][..]);
+    let protocols = vec(select(&[1_u8, 4, 41, 47, 50, 51, 59, 115, 139, 253][..]), 0..4);
+    (vec(rule(), 0..8), protocols, routing, vec(conversation(), 0..8)).prop_map(
+        |(rules, protocols, (forward, is_router), sent)| {
+            let mut policy = Policy::new(rules);
+            policy.protocols = protocols.into_iter().collect();
+            policy.forward = forward;
+            Situation { policy, is_router, sent }
+        },
+    )
+}
+
+/// Ports that rules, conversations and frames all know, and any other.
+pub(super) fn port() -> impl Strategy<Value = u16> {
+    prop_oneof![
+        20 => select(&[22, 53, 67, 68, 80, 443, 546, 547, 5353, 9125, 40_000, 40_001][..]),
+        3 => select(&[0, 1, 255, 256, 65_535][..]),
+        2 => whatever::<u16>(),
+    ]
+}
+
+pub(super) fn protocol() -> impl Strategy<Value = PortProtocol> {
+    select([0, 0, 0, 1, 1, 1, 2, 3, 4].map(|index: usize| PortProtocol::ALL[index]).to_vec())
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let networks = NETWORKS.map(|network| Some(network.parse().expect("a network")));
+    let source = prop_oneof![Just(None), select(networks.to_vec())];
+    // Mostly one port, sometimes many.
+    let length = prop_oneof![6 => Just(0), 3 => 0..1_000_u16, 1 => whatever::<u16>()];
+    (protocol(), port(), length, source).prop_map(|(protocol, first, length, source)| {
+        let first = first.max(1);
+        let ports = PortRange::new(first, first.saturating_add(length)).expect("a range");
+        Rule { protocol, ports, source }
+    })
+}
+
+/// Conversations that many hosts have, and that many frames answer.
+pub(super) fn known() -> Vec<Conversation> {
+    let of_family = |family| PortProtocol::ALL.map(|protocol| (family, protocol));
+    let kinds = Family::BOTH.into_iter().flat_map(of_family);
+    kinds
+        .flat_map(|(family, protocol)| {
+            [SERVER, MDNS].map(|to| Conversation {
+                family,
+                protocol,
+                to,
+                local_port: 40_000,
+                remote_port: 9125,
+                opens: true,
+            })
+        })
+        .collect()
+}
+
+fn conversation() -> impl Strategy<Value = Conversation> {
+    prop_oneof![select(known()), any_conversation()]
+}
+
+fn any_conversation() -> impl Strategy<Value = Conversation> {
+    let to = select(&[PEER, OTHER, SERVER, MDNS, ALL_NODES, EVERYBODY][..]);
+    let opens = select(&[true, true, true, false][..]);
+    (select(&Family::BOTH[..]), protocol(), to, port(), port(), opens).prop_map(
+        |(family, protocol, to, local_port, remote_port, opens)| Conversation {
+            family,
+            protocol,
+            to,
+            local_port,
+            remote_port,
+            opens,
+        },
+    )
+}
