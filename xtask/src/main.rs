@@ -3,10 +3,12 @@
 mod bench;
 mod build_ebpf;
 mod command;
+mod crates;
 mod debian;
 mod demo;
 mod dist;
 mod ebpf;
+mod fuzz;
 mod lint;
 mod qemu;
 mod root;
@@ -40,7 +42,9 @@ enum Verb {
     Bench(bench::Options),
     /// Take a picture of the live screen, docs/screen.svg, with made-up traffic and a real Docker.
     Screenshot(screenshot::Options),
-    /// Check format, clippy for the host and for BPF, and documentation; every warning is an error.
+    /// Have random bytes read for as long as wanted: frames, allow lists, files.
+    Fuzz(fuzz::Options),
+    /// Check format, clippy for the host and for BPF, documentation and unsafe code; every warning is an error.
     Lint(lint::Options),
 }
 
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Dist(options) => dist::run(&options).map(done),
         Verb::Bench(options) => bench::run(&options).map(done),
         Verb::Screenshot(options) => screenshot::run(&options).map(done),
+        Verb::Fuzz(options) => fuzz::run(&options).map(done),
         Verb::Lint(options) => lint::run(&options).map(done),
     };
     match result {

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     ensure!(!chosen.is_empty(), "there is no architecture to build for");
 
-    let cargo_deb = package::provide()?;
+    let cargo_deb = package::CARGO_DEB.provide()?;
     let epoch = source_date_epoch()?;
     for architecture in chosen {
         eprintln!("{}  building", architecture.debian);

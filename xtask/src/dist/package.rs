@@ -10,30 +10,13 @@ use anyhow::{Context as _, Result, ensure};
 use fw_user::systemd::files;
 
 use super::{architecture::Architecture, binary, completions, copyright, manual, write};
-use crate::{command, workspace};
+use crate::{command, crates::Crate, workspace};
 
-const VERSION: &str = "3.8.0";
 /// Where the package has the program; `fw-user service install` finds itself there.
 const PROGRAM: &str = "/usr/sbin/fw-user";
 
-/// cargo-deb, built from its published source into target/tools if it is not there.
-pub(super) fn provide() -> Result<PathBuf> {
-    let tools = workspace::tools();
-    let program = tools.join("bin/cargo-deb");
-    let answer = command::output(Command::new(&program).arg("--version")).unwrap_or_default();
-    if answer.split_whitespace().last() == Some(VERSION) {
-        return Ok(program);
-    }
-    eprintln!("building cargo-deb {VERSION} into {} (about a minute)", workspace::shown(&tools));
-    command::run(
-        command::cargo()
-            .args(["install", "cargo-deb", "--version", VERSION, "--locked", "--quiet", "--force", "--root"])
-            .arg(&tools)
-            // Installed for this machine, whatever the workspace's builds are told.
-            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
-    )?;
-    Ok(program)
-}
+/// What makes it.
+pub(super) const CARGO_DEB: Crate = Crate { name: "cargo-deb", version: "3.8.0", takes: "about a minute" };
 
 /// Everything in the package that is made of the program's own source, where cargo-deb looks for it.
 pub(super) fn prepare(architecture: &Architecture, epoch: i64) -> Result<()> {

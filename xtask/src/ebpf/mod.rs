@@ -1,7 +1,6 @@
 //! The BPF programs from source: the tools, the build, and what makes its result the same everywhere.
 
 pub(crate) mod leaks;
-mod linker;
 pub(crate) mod object;
 pub(crate) mod remap;
 pub(crate) mod rust_src;
@@ -15,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, workspace};
+use crate::{command, crates::Crate, workspace};
 
 /// The compiler that the committed object was made with. Another one makes other bytes.
 const RUSTC: &str = "1.95.0";
@@ -24,6 +23,9 @@ const TARGET: &str = "bpfel-unknown-none";
 const BINDINGS: &str = "--cfg=bpf_target_arch=\"x86_64\"";
 /// Unsigned "less than" in one instruction, which every kernel since 4.14 has.
 const INSTRUCTIONS: &str = "-Ctarget-cpu=v2";
+
+/// Its default uses the compiler's own LLVM.
+const LINKER: Crate = Crate { name: "bpf-linker", version: "0.10.3", takes: "about a minute" };
 
 /// What can be built.
 #[derive(Clone, Copy)]
@@ -49,7 +51,11 @@ impl Program {
 /// Clippy over every program, for the target that they are built for.
 pub(crate) fn clippy() -> Result<()> {
     let rust_src = rust_src::provide(&rustc_version()?)?;
-    command::run(cargo("clippy", &rust_src).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args(["--", "-Dwarnings"]))
+    command::run(cargo("clippy", &rust_src).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args([
+        "--",
+        "-Dwarnings",
+        "-Dclippy::undocumented_unsafe_blocks",
+    ]))
 }
 
 /// Build a program, and return the object without debug information and without a trace of this machine.
@@ -64,7 +70,7 @@ pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
     let rust_src = rust_src::provide(RUSTC)?;
     let folders = remap::Folders::find(&manifest(), Some(&rust_src))?;
     let mut cargo = cargo("build", &rust_src);
-    let linked_by = format!("-Clinker={}", linker::provide()?.display());
+    let linked_by = format!("-Clinker={}", LINKER.provide()?.display());
     let mut flags =
         vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into(), INSTRUCTIONS.into()];
     flags.extend(folders.flags());

@@ -1,4 +1,6 @@
-//! `cargo xtask lint`: format, clippy for the host and for BPF, documentation; every warning is an error.
+//! `cargo xtask lint`: format, clippy for the host and for BPF, documentation, unsafe code; every warning is an error.
+
+mod unsafe_code;
 
 use std::{path::Path, process::Command};
 
@@ -30,6 +32,8 @@ pub(crate) fn run(Options {}: &Options) -> Result<()> {
     step("documentation");
     let mut doc = in_folder(&root, &["doc", "--quiet", "--workspace", "--no-deps", "--locked"]);
     command::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
+    step("unsafe code");
+    unsafe_code::check()?;
     println!("lint: nothing to complain about");
     Ok(())
 }
