@@ -81,8 +81,8 @@ pub const MAX_SOURCES: u32 = 16_384;
 pub const DEFAULT_FLOWS: u32 = 65_536;
 /// Destination addresses a CPU remembers; a power of two.
 pub const ROUTES_PER_CPU: u32 = 64;
-/// How long a remembered route is believed, in nanoseconds.
-pub const ROUTE_LIFETIME: u64 = crate::flow::SECOND;
+/// How long a remembered route is believed, in ticks of the kernel: 0.26 s to 2.6 s, by its `CONFIG_HZ`; a second on a Raspberry Pi.
+pub const ROUTE_LIFETIME: u64 = 256;
 /// Drops of which a CPU keeps a record; a power of two.
 pub const RECORDS_PER_CPU: u32 = 512;
 /// How many drops with the same reason a CPU records in a window of time, of each port one at most. All reasons together do not fill
@@ -371,7 +371,7 @@ impl PortDrops {
 pub struct Route {
     /// The address in network byte order, IPv4 as an IPv4-mapped IPv6 address.
     pub destination: [u32; 4],
-    /// When the routing table was asked, nanoseconds of `CLOCK_MONOTONIC`; 0 for an empty slot.
+    /// When the routing table was asked, in ticks of the kernel; 0 for an empty slot.
     pub asked: u64,
     /// 1 where the packet would be routed on to another machine or container.
     pub forwarded: u64,

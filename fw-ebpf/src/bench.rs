@@ -6,8 +6,6 @@
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
 mod clock;
-#[expect(dead_code, reason = "of the counters only their clock is measured by itself")]
-mod count;
 #[expect(dead_code, reason = "only what comes in is judged here")]
 mod frame;
 #[expect(dead_code, reason = "what becomes of a drop while nothing is dropped is not asked here")]
@@ -32,8 +30,7 @@ use fw_common::{
 };
 
 use crate::{
-    clock::now,
-    count::ticks,
+    clock::{now, ticks},
     frame::Packet,
     lookups::Maps,
     maps::{FLOWS4, FLOWS6},
@@ -73,7 +70,7 @@ pub fn clock(_ctx: XdpContext) -> u32 {
     drop_if(now() != 0)
 }
 
-/// Reads the clock that records are held back by.
+/// Reads the clock that remembered routes are aged by, and records held back.
 #[xdp]
 pub fn tick(_ctx: XdpContext) -> u32 {
     drop_if(ticks() != 0)

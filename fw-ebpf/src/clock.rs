@@ -1,8 +1,11 @@
-//! The clock.
+//! The clocks.
 
 use aya_ebpf::{
     Global,
-    helpers::{bpf_ktime_get_ns, generated::bpf_ktime_get_coarse_ns},
+    helpers::{
+        bpf_ktime_get_ns,
+        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
+    },
 };
 
 /// 1 where the kernel has `bpf_ktime_get_coarse_ns` (5.11). A constant to the verifier, which drops the other branch.
@@ -14,4 +17,11 @@ static COARSE_CLOCK: Global<u8> = Global::new(1);
 pub(crate) fn now() -> u64 {
     // SAFETY: the helpers take no argument and touch no memory of ours.
     unsafe { if COARSE_CLOCK.load() == 1 { bpf_ktime_get_coarse_ns() } else { bpf_ktime_get_ns() } }
+}
+
+/// The kernel's clock in ticks of `1 / CONFIG_HZ` seconds. The kernel makes the call a load in place (5.6).
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
+    // SAFETY: the helper takes no argument.
+    unsafe { bpf_jiffies64() }
 }

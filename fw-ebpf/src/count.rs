@@ -1,12 +1,15 @@
 //! Counters, a slice a CPU.
 
-use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_jiffies64};
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use fw_common::{
     Decision, PortProtocol, Reason, Verdict,
     abi::{PortSlot, counter_page, rare_key, slot_of},
 };
 
-use crate::maps::{COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS};
+use crate::{
+    clock::ticks,
+    maps::{COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS},
+};
 
 /// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
 /// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
@@ -74,11 +77,4 @@ fn count_rare(key: u32, decision: &Decision) -> u64 {
         let _unused = RARE_PORT_COUNTERS.insert(key, slot, 0);
         drops
     }
-}
-
-/// The kernel's clock in ticks of `1 / CONFIG_HZ` seconds. The kernel makes the call a load in place (5.6).
-#[inline(always)]
-pub(crate) fn ticks() -> u64 {
-    // SAFETY: the helper takes no argument.
-    unsafe { bpf_jiffies64() }
 }

@@ -16,7 +16,7 @@ use fw_common::{
 };
 
 use crate::{
-    count::ticks,
+    clock::ticks,
     frame::Packet,
     maps::{DROPS, KNOCKS, RECORDERS},
 };

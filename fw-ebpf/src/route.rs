@@ -1,4 +1,4 @@
-//! Whether a packet would be routed on: `bpf_fib_lookup`, remembered for a second.
+//! Whether a packet would be routed on: `bpf_fib_lookup`, remembered for about a second.
 
 use core::mem;
 
@@ -16,7 +16,7 @@ use fw_common::{
     wire::Addresses,
 };
 
-use crate::{clock::now, maps::ROUTES};
+use crate::{clock::ticks, maps::ROUTES};
 
 /// Linux's number for IPv4 in a routing request.
 const AF_INET: u8 = 2;
@@ -61,7 +61,7 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
 
 /// The answer for a destination is believed for [`ROUTE_LIFETIME`], whoever sends. So it is remembered only where it does not depend on the
 /// sender, or keeps packets out: that a rule of routing forbids one sender's must not open a container to the others. Nobody in particular,
-/// an address of zeros, meets no such rule. Each CPU has slots of its own.
+/// an address of zeros, meets no such rule. Each CPU has slots of its own. An empty one is as old as the kernel's ticks, which begin near 2^32.
 #[inline(always)]
 fn remembered<A>(destination: V6, [source, nobody]: [A; 2], ask: impl Fn(A) -> bool) -> bool {
     // SAFETY: the helper takes no argument.
@@ -72,8 +72,8 @@ fn remembered<A>(destination: V6, [source, nobody]: [A; 2], ask: impl Fn(A) -> b
     let Some(route) = ROUTES.get_ptr_mut(cpu * ROUTES_PER_CPU + slot) else { return true };
     // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
     let route = unsafe { &mut *route };
-    let now = now();
-    if route.destination != destination || now.saturating_sub(route.asked) >= ROUTE_LIFETIME || route.asked == 0 {
+    let now = ticks();
+    if route.destination != destination || now.wrapping_sub(route.asked) >= ROUTE_LIFETIME {
         let forwarded = ask(source);
         if !forwarded && ask(nobody) {
             return false;

@@ -20,8 +20,8 @@ const STEPS: [&str; 4] = ["empty", "parse", "policy", "decision"];
 /// Steps by themselves, and what they are.
 const PRICES: [(&str, &str); 5] = [
     ("cpu", "the CPU's number"),
-    ("tick", "the clock in ticks, by which records are held back"),
-    ("clock", "the coarse clock, by which flows and remembered routes are aged"),
+    ("tick", "the clock in ticks, by which remembered routes are aged and records held back"),
+    ("clock", "the coarse clock, by which flows are aged"),
     ("flow4", "a look-up of an IPv4 flow: an LRU hash, 16 bytes of key"),
     ("flow6", "a look-up of an IPv6 flow: an LRU hash, 40 bytes of key"),
 ];
