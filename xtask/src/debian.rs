@@ -1,16 +1,20 @@
 //! Debian's packages.
 
+mod archive;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use object::{Endianness, elf::PT_INTERP, read::elf::ElfFile64};
 
 use crate::{command, root};
+
+pub(crate) use self::archive::Archive;
 
 /// A program that is needed, or another file by its path, and Debian's package that has it.
 #[derive(Clone, Copy)]
@@ -106,6 +110,15 @@ pub(crate) const SCAPY: Tool = Tool { program: "scapy3", package: "python3-scapy
 /// Judges shell scripts.
 pub(crate) const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
 
+/// Packs what a guest finds in its memory.
+pub(crate) const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
+/// Knows which of a kernel's modules need which.
+pub(crate) const KMOD: Tool = Tool { program: "modprobe", package: "kmod" };
+/// Unpacks modules.
+pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
+/// Another that does.
+pub(crate) const ZSTD: Tool = Tool { program: "zstd", package: "zstd" };
+
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
@@ -164,9 +177,6 @@ fn is_static(file: &Path) -> bool {
     !headers.any(|header| header.p_type.get(elf.endian()) == PT_INTERP)
 }
 
-/// Debian signs its archive with these keys.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-
 /// Whether this is Debian or a system made from it.
 pub(crate) fn is_debian() -> bool {
     let family = ["ID", "ID_LIKE"].into_iter().filter_map(os_release);
@@ -183,116 +193,9 @@ fn field(release: &str, key: &str) -> Option<String> {
     lines.into_iter().find(|(name, _)| *name == key).map(|(_, value)| value.trim_matches('"').into())
 }
 
-/// Suites of Debian's archive that the system need not have configured: from the mirror that it has, with lists of our own.
-pub(crate) struct Archive {
-    home: PathBuf,
-    suites: String,
-}
-
-impl Archive {
-    /// Read the suites' lists of packages. Everything stays under `home`, which is emptied first.
-    pub(crate) fn open(home: &Path, suites: &[&str]) -> Result<Self> {
-        if home.exists() {
-            fs::remove_dir_all(home).with_context(|| format!("cannot empty {}", home.display()))?;
-        }
-        for folder in ["lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(home.join(folder)).with_context(|| format!("cannot create {}", home.display()))?;
-        }
-        let signed = if Path::new(KEYRING).exists() { format!("[signed-by={KEYRING}] ") } else { String::new() };
-        let mirror = mirror()?;
-        let sources: Vec<String> = suites.iter().map(|suite| format!("deb {signed}{mirror} {suite} main\n")).collect();
-        fs::write(home.join("sources.list"), sources.concat())?;
-        let archive = Self { home: home.into(), suites: suites.join(", ") };
-        command::output(archive.apt("apt-get").arg("update"))?;
-        Ok(archive)
-    }
-
-    /// Download a package whose version begins so, and return the file.
-    pub(crate) fn download(&self, package: &str, version: &str) -> Result<PathBuf> {
-        let listed = command::output(self.apt("apt-cache").args(["madison", package]))?;
-        let mut versions = listed.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
-        let Some(version) = versions.find(|candidate| candidate.starts_with(version)) else {
-            bail!("{} has no {package} {version}..., only:\n{listed}", self.suites);
-        };
-        let mut download = self.apt("apt-get");
-        command::output(download.args(["download", &format!("{package}={version}")]).current_dir(&self.home))?;
-        let files = fs::read_dir(&self.home)?.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
-        let is_package = |file: &PathBuf| file.extension().is_some_and(|extension| extension == "deb");
-        files.into_iter().find(is_package).context("apt-get is content, yet the package is not there")
-    }
-
-    /// Install a package and what it needs from a suite, before the others.
-    pub(crate) fn install(&self, package: &str, suite: &str) -> Result<()> {
-        let mut install = self.apt("apt-get");
-        install.args([
-            "install",
-            "--yes",
-            "--no-install-recommends",
-            "--no-remove",
-            "--target-release",
-            suite,
-            package,
-        ]);
-        install.env("DEBIAN_FRONTEND", "noninteractive");
-        eprintln!("installing it: {}", command::line(&install));
-        command::output(&mut install).map(drop)
-    }
-
-    fn apt(&self, program: &str) -> Command {
-        let mut apt = Command::new(program);
-        let set = |name: &str, path: &str| format!("{name}={}", self.home.join(path).display());
-        for option in [
-            set("Dir::Etc::sourcelist", "sources.list"),
-            "Dir::Etc::sourceparts=/dev/null".into(),
-            set("Dir::State::Lists", "lists"),
-            set("Dir::Cache", "cache"),
-            // Root's apt would fetch as a user of its own, who cannot write below a home folder.
-            "APT::Sandbox::User=".into(),
-        ] {
-            apt.args(["-o", &option]);
-        }
-        apt
-    }
-}
-
-/// The address that this system gets Debian from.
-fn mirror() -> Result<String> {
-    let codename = os_release("VERSION_CODENAME").context("/etc/os-release has no VERSION_CODENAME")?;
-    let sources = ["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(ORIGIN)", "Created-By: Packages"];
-    let listed = command::output(Command::new("apt-get").args(sources))?;
-    let mirror = mirror_among(&listed, &codename);
-    mirror.with_context(|| format!("apt has no source for Debian {codename}; configured are:\n{listed}"))
-}
-
-fn mirror_among(listed: &str, codename: &str) -> Option<String> {
-    let sources = listed.lines().filter_map(|line| {
-        let mut words = line.splitn(3, ' ');
-        Some((words.next()?, words.next()?, words.next()?))
-    });
-    let mut of_release = sources.filter(|(_, release, _)| *release == codename).collect::<Vec<_>>();
-    // The origin is known once `apt-get update` was run. Systems made from Debian add archives of their own for the same release.
-    of_release.sort_by_key(|(_, _, origin)| *origin != "Debian");
-    of_release.first().map(|(uri, _, _)| (*uri).into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_mirror_is_the_one_that_serves_this_release_of_debian() {
-        let listed = "http://pi.example/debian/ trixie Pi Foundation\n\
-                      http://mirror.example/security/ trixie-security Debian\n\
-                      http://mirror.example/debian/ trixie Debian\n";
-        assert_eq!(mirror_among(listed, "trixie").as_deref(), Some("http://mirror.example/debian/"));
-        assert_eq!(mirror_among(listed, "bookworm"), None);
-    }
-
-    #[test]
-    fn a_mirror_whose_lists_were_never_fetched_is_taken_too() {
-        let listed = "http://mirror.example/debian/ trixie $(ORIGIN)\n";
-        assert_eq!(mirror_among(listed, "trixie").as_deref(), Some("http://mirror.example/debian/"));
-    }
 
     #[test]
     fn a_program_with_a_loader_is_not_static() {

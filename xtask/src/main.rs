@@ -1,5 +1,6 @@
 //! What a person types to build, test, measure and show `fw`. One file a verb.
 
+mod architecture;
 mod bench;
 mod build_ebpf;
 mod command;
@@ -9,11 +10,13 @@ mod demo;
 mod dist;
 mod ebpf;
 mod fuzz;
+mod linked;
 mod lint;
 mod qemu;
 mod root;
 mod screenshot;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;

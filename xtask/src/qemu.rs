@@ -10,19 +10,19 @@ use crate::{
     root, workspace,
 };
 
-/// The emulator of this very architecture.
-const QEMU: Tool = if cfg!(target_arch = "aarch64") {
-    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm" }
-} else {
-    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" }
-};
+/// The emulators, of this very architecture and of others.
+const QEMU: [Tool; 2] = [
+    Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" },
+    Tool { program: "qemu-system-aarch64", package: "qemu-system-arm" },
+];
 
 /// A package that systems have of qemu without the emulators, and that shares files with them.
 const UTILS: &str = "qemu-utils";
 
 /// Install qemu, if it is not there.
 pub(crate) fn provide() -> Result<()> {
-    if !QEMU.is_there()
+    let missing: Vec<Tool> = QEMU.into_iter().filter(|tool| !tool.is_there()).collect();
+    if !missing.is_empty()
         && debian::is_debian()
         && root::is_root()
         && let Some(version) = foreign_version()?
@@ -33,9 +33,10 @@ pub(crate) fn provide() -> Result<()> {
             "{UTILS} {version} is in no configured suite, and the emulator must be as new: looking in {backports}"
         );
         let archive = Archive::open(&workspace::tools().join("qemu"), &[&release, &backports])?;
-        return archive.install(QEMU.package, &backports);
+        let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+        return archive.install(&packages, &backports);
     }
-    debian::provide(&[QEMU])
+    debian::provide(&missing)
 }
 
 /// The version of the installed part of qemu, where the system's own sources have none of that version: two versions of its packages
@@ -47,7 +48,7 @@ fn foreign_version() -> Result<Option<String>> {
     };
     // The lists may never have been read.
     command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
-    let offered = command::output(Command::new("apt-cache").args(["madison", QEMU.package]))?;
+    let offered = command::output(Command::new("apt-cache").args(["madison", QEMU[0].package]))?;
     Ok((!versions(&offered).any(|offered| offered == version)).then_some(version))
 }
 

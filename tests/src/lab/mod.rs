@@ -71,8 +71,16 @@ impl Lab {
     /// # Errors
     /// Not root, or no nftables, iproute2 or BPF here.
     pub fn without_containers() -> Result<Self> {
+        Self::on_cable(|lan, pi| connect(lan, pi, "eth0"))
+    }
+
+    /// The same with another cable than one that is made for it: `lay` leaves an `eth0` at either end of it.
+    ///
+    /// # Errors
+    /// As [`Lab::without_containers`], or `lay` failed.
+    pub fn on_cable(lay: impl FnOnce(&Namespace, &Namespace) -> Result<()>) -> Result<Self> {
         let lab = Self { fw: FwUser::new()?, lan: Namespace::new()?, pi: Namespace::new()?, containers: Vec::new() };
-        connect(&lab.lan, &lab.pi, "eth0")?;
+        lay(&lab.lan, &lab.pi)?;
         lab.lan.set_address("eth0", &["192.0.2.10/24", "2001:db8:1::10/64"])?;
         lab.pi.set_address("eth0", &["192.0.2.1/24", "2001:db8:1::1/64"])?;
         lab.pi.run("ip route add default via 192.0.2.10")?;

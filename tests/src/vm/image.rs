@@ -11,39 +11,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
+use super::PLATFORM;
 use crate::lab::{
     command,
     skip::{self, Missing},
-};
-
-/// The architecture of this machine is the guest's.
-#[derive(Clone, Copy, Debug)]
-pub struct Platform {
-    /// qemu's program for it.
-    pub qemu: &'static str,
-    /// Machine and processor.
-    pub machine: &'static [&'static str],
-    /// The kernel's name of the first serial port.
-    pub console: &'static str,
-    kernel: &'static str,
-}
-
-#[cfg(target_arch = "x86_64")]
-/// What the guest runs on.
-pub const PLATFORM: Platform = Platform {
-    qemu: "qemu-system-x86_64",
-    machine: &["-machine", "q35", "-cpu", "max"],
-    console: "ttyS0",
-    kernel: "linux-image-cloud-amd64",
-};
-
-#[cfg(target_arch = "aarch64")]
-/// What the guest runs on.
-pub const PLATFORM: Platform = Platform {
-    qemu: "qemu-system-aarch64",
-    machine: &["-machine", "virt", "-cpu", "cortex-a76"],
-    console: "ttyAMA0",
-    kernel: "linux-image-cloud-arm64",
 };
 
 /// What is installed beside what every Debian has.

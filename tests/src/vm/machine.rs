@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Disk, Peer, control::Control, image::PLATFORM};
+use super::{Disk, PLATFORM, Peer, control::Control};
 use crate::lab::{process::Process, skip};
 
 /// The guest's Ethernet address.
@@ -35,9 +35,7 @@ impl Machine {
         let console = disk.home().join("console");
         let socket = disk.home().join("control");
         let mut qemu = peer.place.command(PLATFORM.qemu);
-        // Several processors as everywhere; races between them are what is looked for.
-        qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-smp", "2", "-m", "512"]);
-        qemu.args(PLATFORM.machine).args(["-accel", "tcg,thread=multi"]);
+        PLATFORM.describe(&mut qemu, 512);
         qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
         let console_word = PLATFORM.console;
         qemu.args(["-append", &format!("console={console_word} root=/dev/vda rw panic=-1 net.ifnames=0 {words}")]);

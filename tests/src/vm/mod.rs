@@ -6,11 +6,17 @@ pub mod disk;
 pub mod image;
 pub mod machine;
 pub mod peer;
+pub mod platform;
 mod watch;
 
 use std::time::Duration;
 
-pub use self::{disk::Disk, machine::Machine, peer::Peer};
+pub use self::{
+    disk::Disk,
+    machine::Machine,
+    peer::Peer,
+    platform::{PLATFORM, Platform},
+};
 
 /// How long a boot, or a command in the guest, may take: an emulated processor on a loaded machine is slow.
 pub const PATIENCE: Duration = Duration::from_mins(3);

@@ -1,6 +1,5 @@
 //! `cargo xtask dist`: Debian packages, of statically linked programs that want nothing of the system but its kernel.
 
-mod architecture;
 mod binary;
 mod completions;
 mod copyright;
@@ -11,8 +10,12 @@ use std::{env, fs, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use self::architecture::Architecture;
-use crate::{command, debian::Tool, workspace};
+use crate::{
+    architecture::{self, Architecture},
+    command,
+    debian::Tool,
+    workspace,
+};
 
 /// Options of `dist`.
 #[derive(clap::Args)]

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use fw_user::systemd::files;
 
-use super::{architecture::Architecture, binary, completions, copyright, manual, write};
-use crate::{command, crates::Crate, workspace};
+use super::{binary, completions, copyright, manual, write};
+use crate::{architecture::Architecture, command, crates::Crate, workspace};
 
 /// Where the package has the program; `fw-user service install` finds itself there.
 const PROGRAM: &str = "/usr/sbin/fw-user";

@@ -5,18 +5,21 @@ mod tally;
 use std::{
     env,
     io::{self, BufRead as _, BufReader, IsTerminal as _},
+    path::PathBuf,
     process::{Command, ExitCode},
     thread,
 };
 
 use anyhow::{Context as _, Result};
+use clap::builder::PossibleValuesParser;
 
-use self::tally::Tally;
+use self::tally::{Counts, Tally};
 use crate::{
     command,
     debian::{self, Tool},
     dist, qemu,
     root::{self, FwUser},
+    vm::{self, Run, kernels},
     workspace,
 };
 
@@ -26,6 +29,12 @@ pub(crate) struct Options {
     /// Only the tests whose name contains this
     #[arg(long, value_name = "FILTER")]
     only: Option<String>,
+    /// Instead of all tests those that run in kernels under qemu: in every kernel, or in those that are named
+    #[arg(long, value_name = "KERNEL", num_args = 0.., value_parser = PossibleValuesParser::new(kernels::names()))]
+    vm: Option<Vec<String>>,
+    /// The same in a kernel of your own, an Image or a vmlinuz that has what it takes built in
+    #[arg(long, value_name = "FILE", conflicts_with = "vm")]
+    kernel: Option<PathBuf>,
 }
 
 /// What the tests start, beside what every Debian has.
@@ -60,6 +69,45 @@ const TOOLS: &[Tool] = &[
 ];
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let mut tally = Tally::default();
+    let run = match (&options.vm, &options.kernel) {
+        (Some(names), _) => in_kernels(options, &mut tally, |run| run.debian(&kernels::named(names)))?,
+        (None, Some(file)) => in_kernels(options, &mut tally, |run| run.own(file))?,
+        (None, None) => everywhere(options, &mut tally)?,
+    };
+    Ok(conclude(tally.finish(run), options.only.is_some()))
+}
+
+/// On this machine, and in the kernels that every run has. One who wants single tests is not kept waiting for those.
+fn everywhere(options: &Options, tally: &mut Tally) -> Result<bool> {
+    let here = here(options, tally)?;
+    Ok(here & (options.only.is_some() || in_kernels(options, tally, |run| run.debian(&kernels::quick()))?))
+}
+
+/// Run the tests that are for other kernels. Returns whether all went well.
+fn in_kernels(
+    options: &Options,
+    tally: &mut Tally,
+    boot: impl FnOnce(&mut Run<&mut dyn FnMut(&str)>) -> Result<()>,
+) -> Result<bool> {
+    debian::provide(&[vm::TOOLS, &dist::tools()?].concat())?;
+    qemu::provide()?;
+    let mut read = |line: &str| {
+        if tally.read(line) {
+            println!("{line}");
+        }
+    };
+    let mut run = Run::new(options.only.as_deref(), &mut read as &mut dyn FnMut(&str));
+    boot(&mut run)?;
+    let troubles = run.troubles();
+    for trouble in &troubles {
+        println!("\n{trouble}");
+    }
+    Ok(troubles.is_empty())
+}
+
+/// Run the tests of this machine's kernel. Returns whether all went well.
+fn here(options: &Options, tally: &mut Tally) -> Result<bool> {
     debian::provide(&[TOOLS, &dist::tools()?].concat())?;
     qemu::provide()?;
     root::mount_bpffs()?;
@@ -72,27 +120,29 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let mut running = running.context("cannot start `cargo test`")?;
     // It holds the pipe's other end, which must be closed for the last line to be the last.
     drop(cargo);
-    let mut tally = Tally::default();
     for line in BufReader::new(said).lines() {
         let line = line.context("cannot read what the tests say")?;
         if tally.read(&line) {
             println!("{line}");
         }
     }
-    let succeeded = running.wait()?.success();
-    let counts = tally.finish(succeeded);
+    Ok(running.wait()?.success())
+}
+
+/// Say what was counted, and whether that is good.
+fn conclude(counts: Counts, is_filtered: bool) -> ExitCode {
     // In CI a skipped test is a check that was not made.
     let strict = env::var_os("CI").is_some_and(|value| value == "true");
     if strict && counts.skipped > 0 {
         println!("\nskipped tests are failures in CI");
     }
-    let nothing = options.only.is_some() && counts == tally::Counts::default();
+    let nothing = is_filtered && counts == Counts::default();
     if nothing {
         println!("\nno test has that in its name");
     }
     println!("\n{counts}");
-    let good = !nothing && succeeded && counts.failed == 0 && !(strict && counts.skipped > 0);
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let good = !nothing && counts.failed == 0 && !(strict && counts.skipped > 0);
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn cargo_test(options: &Options) -> Result<Command> {

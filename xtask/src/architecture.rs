@@ -1,4 +1,4 @@
-//! What packages are built for, and the compilers that this takes.
+//! What can be built for, and the compilers that this takes.
 
 use std::process::Command;
 
@@ -10,17 +10,18 @@ use crate::{
 };
 
 /// One of them, under the names that it goes by.
-pub(super) struct Architecture {
+#[derive(Clone, Copy)]
+pub(crate) struct Architecture {
     /// In Debian.
-    pub(super) debian: &'static str,
+    pub(crate) debian: &'static str,
     /// To the Rust compiler.
-    pub(super) rust: &'static str,
+    pub(crate) rust: &'static str,
     compiler: Tool,
     library: Tool,
 }
 
 /// All that there are packages for.
-pub(super) const ALL: [Architecture; 3] = [
+pub(crate) const ALL: [Architecture; 3] = [
     Architecture {
         debian: "amd64",
         rust: "x86_64-unknown-linux-gnu",
@@ -42,25 +43,32 @@ pub(super) const ALL: [Architecture; 3] = [
     },
 ];
 
+/// The one that Debian calls so.
+pub(crate) fn of_debian(name: &str) -> Result<Architecture> {
+    ALL.into_iter()
+        .find(|known| known.debian == name)
+        .with_context(|| format!("{name} is no architecture that is known"))
+}
+
 /// What the Rust compiler calls this machine.
-pub(super) fn host() -> Result<String> {
+pub(crate) fn host() -> Result<String> {
     let said = command::output(Command::new("rustc").arg("-vV"))?;
     Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned())
 }
 
 impl Architecture {
     /// What a machine of another architecture needs to build for this one.
-    pub(super) const fn tools(&self) -> [Tool; 2] {
+    pub(crate) const fn tools(&self) -> [Tool; 2] {
         [self.compiler, self.library]
     }
 
     /// The linker, where it is not the machine's own.
-    pub(super) fn linker(&self, host: &str) -> Option<&'static str> {
+    pub(crate) fn linker(&self, host: &str) -> Option<&'static str> {
         (self.rust != host).then_some(self.compiler.program)
     }
 
     /// Why it cannot be built for, and what to do about it.
-    pub(super) fn obstacle(&self, host: &str) -> Option<String> {
+    pub(crate) fn obstacle(&self, host: &str) -> Option<String> {
         let missing = self.tools().into_iter().filter(|tool| self.rust != host && !tool.is_there());
         let packages: Vec<&str> = missing.map(|tool| tool.package).collect();
         (!packages.is_empty())

@@ -1,0 +1,149 @@
+//! The kernels that the tests run in.
+
+use anyhow::{Result, bail};
+
+use super::machine::Machine;
+
+/// One of Debian's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernel {
+    /// What it is called here.
+    pub(crate) name: &'static str,
+    /// Debian's name of the architecture.
+    pub(super) architecture: &'static str,
+    /// The suites that have it.
+    pub(super) suite: &'static str,
+    /// How its version begins.
+    pub(super) version: &'static str,
+    /// How its package's name ends.
+    pub(super) flavour: &'static str,
+    /// Whether its type information may be seen.
+    pub(super) btf: bool,
+    /// What it runs on. Only the tests of network cards run on a machine that differs by these.
+    pub(super) machine: Machine,
+    /// Whether it is among those that every run of the tests has.
+    quick: bool,
+}
+
+impl Kernel {
+    /// One that is none of Debian's.
+    pub(super) const fn own(architecture: &'static str) -> Self {
+        kernel("own", architecture, "", "", "")
+    }
+}
+
+const fn kernel(
+    name: &'static str,
+    architecture: &'static str,
+    suite: &'static str,
+    version: &'static str,
+    flavour: &'static str,
+) -> Kernel {
+    Kernel { name, architecture, suite, version, flavour, btf: true, machine: Machine::Ordinary, quick: false }
+}
+
+/// All of them. The oldest is the oldest that is supported; 6.1 is the last of Debian's that notes what leaves by clsact instead of TCX. A
+/// Raspberry Pi 5 has pages of 16 KiB and no type information.
+pub(crate) const ALL: [Kernel; 12] = [
+    Kernel { btf: false, quick: true, ..kernel("arm64-6.12-16k", "arm64", "trixie", "6.12.", "arm64-16k") },
+    Kernel { quick: true, ..kernel("amd64-6.1", "amd64", "bookworm", "6.1.", "cloud-amd64") },
+    kernel("arm64-5.10", "arm64", "bullseye", "5.10.", "cloud-arm64"),
+    kernel("arm64-6.1", "arm64", "bookworm", "6.1.", "cloud-arm64"),
+    kernel("arm64-6.12", "arm64", "trixie", "6.12.", "cloud-arm64"),
+    kernel("arm64-newest", "arm64", "trixie-backports", "", "cloud-arm64"),
+    kernel("arm64-newest-16k", "arm64", "trixie-backports", "", "arm64-16k"),
+    Kernel { machine: Machine::Versal, ..kernel("arm64-6.12-versal", "arm64", "trixie", "6.12.", "arm64") },
+    Kernel { machine: Machine::Raspi3b, ..kernel("arm64-6.12-raspi3b", "arm64", "trixie", "6.12.", "arm64") },
+    kernel("amd64-5.10", "amd64", "bullseye", "5.10.", "cloud-amd64"),
+    kernel("amd64-6.12", "amd64", "trixie", "6.12.", "cloud-amd64"),
+    kernel("amd64-newest", "amd64", "trixie-backports", "", "cloud-amd64"),
+];
+
+/// The tests of what differs between machines.
+pub(super) const OF_MACHINES: &str = "cards";
+
+/// The name for those that every run of the tests has: an old and a new kernel, clsact and TCX, with BTF and without, on either architecture.
+const QUICK: &str = "quick";
+
+/// What may be written on the command line.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    [QUICK].into_iter().chain(ALL.into_iter().map(|kernel| kernel.name))
+}
+
+/// Those that every run of the tests has.
+pub(crate) fn quick() -> Vec<Kernel> {
+    ALL.into_iter().filter(|kernel| kernel.quick).collect()
+}
+
+/// Those that are named, all without a name.
+pub(crate) fn named(names: &[String]) -> Vec<Kernel> {
+    let is_named = |kernel: &Kernel| names.iter().any(|name| name == kernel.name || name == QUICK && kernel.quick);
+    ALL.into_iter().filter(|kernel| names.is_empty() || is_named(kernel)).collect()
+}
+
+/// The version in a package's name, where it is this kernel's: `linux-image-6.12.107+deb13-cloud-arm64`.
+fn version<'a>(kernel: &Kernel, package: &'a str) -> Option<&'a str> {
+    let version = package.strip_prefix("linux-image-")?.strip_suffix(kernel.flavour)?.strip_suffix('-')?;
+    let mut words = version.split(|c: char| !c.is_ascii_alphabetic()).filter(|word| !word.is_empty());
+    let is_number = version.starts_with(|c: char| c.is_ascii_digit());
+    // Other flavours end alike, and a package without a whole version leads to one that has it.
+    let is_whole = version.split('.').count() > 2 && words.all(|word| ["deb", "bpo", "rc"].contains(&word));
+    (is_number && is_whole && version.starts_with(kernel.version)).then_some(version)
+}
+
+/// The packages that are this kernel's, the newest first.
+pub(super) fn among(kernel: &Kernel, mut packages: Vec<String>) -> Result<Vec<String>> {
+    packages.retain(|package| version(kernel, package).is_some());
+    packages.sort_by_cached_key(|package| {
+        let numbers = package.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u32>().ok());
+        std::cmp::Reverse(numbers.collect::<Vec<_>>())
+    });
+    if packages.is_empty() {
+        bail!("{} has no kernel {} {}", kernel.suite, kernel.version, kernel.flavour);
+    }
+    Ok(packages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packages(name: &str, offered: &[&str]) -> Vec<String> {
+        let kernel = ALL.into_iter().find(|kernel| kernel.name == name).expect("a kernel");
+        among(&kernel, offered.iter().map(|&name| name.to_owned()).collect()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_newest_package_of_the_flavour_comes_first() {
+        let offered = [
+            "linux-image-7.2.9+deb13-arm64-16k",
+            "linux-image-7.2.12+deb13-arm64-16k",
+            "linux-image-7.2.12+deb13-arm64-16k-dbg",
+            "linux-image-7.3.4+deb13-cloud-arm64",
+            "linux-image-arm64-16k",
+        ];
+        let found = packages("arm64-newest-16k", &offered);
+        assert_eq!(found, ["linux-image-7.2.12+deb13-arm64-16k", "linux-image-7.2.9+deb13-arm64-16k"]);
+    }
+
+    #[test]
+    fn versions_are_not_confused() {
+        let offered = [
+            "linux-image-6.1.0-9-cloud-amd64",
+            "linux-image-6.1.0-50-cloud-amd64",
+            "linux-image-6.12.9+bpo-cloud-amd64",
+        ];
+        let found = packages("amd64-6.1", &offered);
+        assert_eq!(found, ["linux-image-6.1.0-50-cloud-amd64", "linux-image-6.1.0-9-cloud-amd64"]);
+        assert_eq!(packages("amd64-5.10", &offered), [""; 0]);
+    }
+
+    #[test]
+    fn the_quick_ones_are_one_of_each_architecture() {
+        let architectures: Vec<&str> = quick().iter().map(|kernel| kernel.architecture).collect();
+        assert_eq!(architectures, ["arm64", "amd64"]);
+        assert_eq!(named(&[QUICK.to_owned()]).len(), 2);
+        assert_eq!(named(&["amd64-5.10".to_owned()]).len(), 1);
+        assert_eq!(named(&[]).len(), ALL.len());
+    }
+}
