@@ -19,7 +19,7 @@ enum Part {
     /// Progress, failures, results.
     #[default]
     Told,
-    /// What successful tests printed, of which only skipping is told. Whether the current test's skipping was counted.
+    /// What successful tests printed, of which only skipping and notes are told. Whether the current test's skipping was counted.
     Successes { counted: bool },
 }
 
@@ -67,7 +67,8 @@ impl Tally {
                 if says_so && !mem::replace(counted, true) {
                     self.said_skipped += 1;
                 }
-                says_so
+                // What is worth knowing of a test that passed: how near it came to a limit.
+                says_so || line.starts_with("noted: ")
             }
         }
     }
@@ -132,11 +133,12 @@ mod tests {
     fn a_test_that_says_it_skips_has_not_passed() {
         let output = "running 2 tests\ntest a ... ok\ntest b ... ok\n\nsuccesses:\n\n\
                       ---- a stdout ----\nskipped: a: no Docker\nskipped: a: and no IPv6\n\n\
-                      ---- b stdout ----\nall is well\n\n\nsuccesses:\n    a\n    b\n\n\
+                      ---- b stdout ----\nall is well\nnoted: one of two\n\n\nsuccesses:\n    a\n    b\n\n\
                       test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s\n";
         let (counts, told) = tally(output, true);
         assert_eq!(counts, "1 passed, 0 failed, 1 skipped");
         assert!(told.contains(&"skipped: a: no Docker") && told.contains(&"test b ... ok"), "{told:?}");
+        assert!(told.contains(&"noted: one of two"), "{told:?}");
         assert!(!told.contains(&"all is well") && !told.contains(&"    a"), "{told:?}");
     }
 

@@ -18,8 +18,6 @@ use super::{image::Image, machine::Machine};
 const LAST_LINES: usize = 30;
 /// What the guest says when its tests are over, before the exit code.
 const END: &str = "ended: ";
-/// What is told of what the guest says, even of a test that passed.
-const NOTE: &str = "noted: ";
 
 /// A guest, ready to boot.
 pub(super) struct Guest<'a> {
@@ -64,9 +62,6 @@ impl Guest<'_> {
             if let Some(code) = line.strip_prefix(END) {
                 let code = code.trim();
                 return Ok(if code == "0" { Ok(()) } else { Err(format!("its tests ended with {code}")) });
-            }
-            if let Some(note) = line.strip_prefix(NOTE) {
-                println!("{note}");
             }
             read(&line);
             last.push(line);

@@ -105,18 +105,19 @@ fn download(kernel: &Kernel, source: &mut Source, folder: &Path) -> Result<()> {
 
 fn unpack(packages: &Path, folder: &Path) -> Result<()> {
     let root = folder.join("root");
-    // Older packages have their modules in /lib, newer ones in /usr/lib.
-    fs::create_dir_all(root.join("usr/lib"))?;
-    symlink("usr/lib", root.join("lib"))?;
     for package in super::files(packages)? {
         command::run(Command::new("dpkg").arg("-x").args([&package, &root]))?;
     }
-    let modules = super::files(&root.join("usr/lib/modules"))?;
+    // Older packages have their modules in /lib, newer ones in /usr/lib.
+    if !root.join("lib").exists() {
+        symlink("usr/lib", root.join("lib"))?;
+    }
+    let modules = super::files(&root.join("lib/modules"))?;
     let release = modules.first().and_then(|folder| folder.file_name()).context("the package has modules")?;
     let release = release.to_string_lossy().into_owned();
     fs::write(folder.join("release"), &release)?;
     let is_kernel = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinu"));
-    let boot = [root.join("boot"), root.join("usr/lib/modules").join(&release)];
+    let boot = [root.join("boot"), root.join("lib/modules").join(&release)];
     let files = boot.iter().map(|folder| super::files(folder)).collect::<Result<Vec<_>>>()?.concat();
     let kernel = files.iter().find(is_kernel).context("the package has a kernel")?;
     fs::copy(kernel, folder.join("kernel"))?;

@@ -48,14 +48,17 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
     /// In kernels of Debian's, one after the other.
     pub(crate) fn debian(&mut self, kernels: &[Kernel]) -> Result<()> {
         let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
+        let mut images = Vec::new();
+        // What the mirror does not have is known before anything is built.
         for kernel in kernels {
             let source = sources.entry(kernel.architecture);
             let source = source.or_insert_with(|| Source::new(kernel.architecture, kernels));
-            let image = Image::provide(kernel, source)?;
-            self.prepare(kernel.architecture, source)?;
-            self.boot(kernel, &image)?;
+            images.push(Image::provide(kernel, source)?);
         }
-        Ok(())
+        for (architecture, source) in &mut sources {
+            self.prepare(architecture, source)?;
+        }
+        kernels.iter().zip(&images).try_for_each(|(kernel, image)| self.boot(kernel, image))
     }
 
     /// In a kernel of the caller's, which has all it needs built in.
@@ -72,10 +75,8 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
 
     /// See to what all guests of an architecture have in common.
     fn prepare(&mut self, architecture: &'static str, source: &mut Source) -> Result<()> {
-        if !self.guests.contains_key(architecture) {
-            let userland = userland::provide(architecture, source)?;
-            self.guests.insert(architecture, (userland, programs::build(architecture)?));
-        }
+        let userland = userland::provide(architecture, source)?;
+        self.guests.insert(architecture, (userland, programs::build(architecture)?));
         Ok(())
     }
 

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use super::source::Source;
 use crate::command;
 
-const PACKAGES: [&str; 5] = ["busybox-static", "iproute2", "nftables", "bpftool", "util-linux"];
+/// busybox has nsenter, besides a shell; netbase has the names of protocols.
+const PACKAGES: [&str; 5] = ["busybox-static", "iproute2", "nftables", "netbase", "bpftool"];
 /// They come along, and only packages' own scripts want them.
 const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 
@@ -38,8 +39,9 @@ pub(super) fn provide(architecture: &str, source: &mut Source) -> Result<PathBuf
         }
     }
     // Every byte is unpacked by an emulated processor.
-    for waste in ["usr/share", "usr/lib/systemd", "usr/lib/udev", "etc"] {
-        let waste = fresh.join(waste);
+    let mut waste = vec![fresh.join("usr/share")];
+    waste.extend(super::files(&fresh.join("usr/lib"))?.iter().map(|libraries| libraries.join("gconv")));
+    for waste in waste {
         if waste.exists() {
             fs::remove_dir_all(&waste)?;
         }
