@@ -20,7 +20,7 @@ use crate::command;
 /// built in, or know it under no name of its own, do not mind.
 const MODULES: &str = "virtio_pci virtio_mmio virtio_net macb marvell dwc2 cdc_ether rndis_host phy-generic bcm2835-rng \
     veth dummy bridge macvlan 8021q af_packet ipv6 sch_ingress cls_bpf act_bpf \
-    nf_tables nf_conntrack nf_nat nf_conntrack_netlink nft_chain_nat nft_nat nft_masq nft_ct nft_counter nft_fib nft_fib_ipv4 \
+    nf_tables nf_conntrack nf_nat nf_conntrack_netlink nft_chain_nat nft_nat nft_masq nft_ct nft_counter nft_objref nft_fib nft_fib_ipv4 \
     nft_fib_ipv6 nft_fib_inet nft_reject_inet nft_limit nft_log nft_redir \
     inet_diag tcp_diag udp_diag sctp_diag sctp dccp_ipv4";
 
