@@ -5,8 +5,6 @@
 mod flow_limits;
 #[path = "../../tests/lab_hole.rs"]
 mod lab_hole;
-#[path = "../../tests/lab_policy.rs"]
-mod lab_policy;
 #[path = "../../tests/lab_seeding.rs"]
 mod lab_seeding;
 #[path = "../../tests/table_host.rs"]
