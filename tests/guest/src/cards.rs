@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    ops::Deref,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
+    thread,
 };
 
-use anyhow::{Context, Result};
-use fw_tests::lab::{Lab, Namespace, wait};
+use anyhow::{Context, Result, anyhow};
+use fw_tests::lab::{Lab, Namespace};
 
 /// Those of the kernel's drivers that the guests have and that judge packets before the network stack does. All others of their cards,
 /// and the network drivers of every Raspberry Pi, leave it to the stack.
@@ -29,8 +31,8 @@ impl Cards {
     pub fn take() -> Result<Self> {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        // They come back when the namespace that they were in is gone, which takes the kernel a moment.
-        let names = wait::until("two network cards", || Ok(<[String; 2]>::try_from(present()?).ok()))?;
+        let names = <[String; 2]>::try_from(present()?);
+        let names = names.map_err(|names| anyhow!("a guest has two network cards, not {names:?}"))?;
         let driver = fs::read_link(Path::new("/sys/class/net").join(&names[0]).join("device/driver"))?;
         let driver = driver.file_name().context("a driver has a name")?.to_string_lossy().into_owned();
         Ok(Self { names, driver, _turn: turn })
@@ -52,25 +54,53 @@ impl Cards {
     ///
     /// # Errors
     /// As [`Lab::without_containers`].
-    pub fn lab(&self) -> Result<Lab> {
+    pub fn lab(&self) -> Result<Wired<'_>> {
         let [one, other] = &self.names;
-        Lab::on_cable(|lan, pi| {
+        let lab = Lab::on_cable(|lan, pi| {
             plug(one, lan)?;
             plug(other, pi)?;
             lan.run("ip link set eth0 up").map(drop)
-        })
+        })?;
+        Ok(Wired { lab, cards: self })
     }
+}
+
+/// A lab on the cards, which they leave in the end.
+#[derive(Debug)]
+pub struct Wired<'a> {
+    lab: Lab,
+    cards: &'a Cards,
+}
+
+impl Deref for Wired<'_> {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl Drop for Wired<'_> {
+    /// A namespace may live on for minutes after the lab, with a connection that nobody answers any more; cards in it would, too.
+    fn drop(&mut self) {
+        let [one, other] = &self.cards.names;
+        let left = unplug(one, &self.lab.lan).and(unplug(other, &self.lab.pi));
+        assert!(left.is_ok() || thread::panicking(), "the network cards do not come back: {left:?}");
+    }
+}
+
+/// Take a card out of a namespace.
+fn unplug(card: &str, namespace: &Namespace) -> Result<()> {
+    let here = Namespace::of_process(std::process::id())?;
+    namespace.run("ip link set eth0 down")?;
+    namespace.run(&format!("ip link set eth0 netns {} name {card}", here.path())).map(drop)
 }
 
 /// Move a card into a namespace, where it is called eth0.
 fn plug(card: &str, namespace: &Namespace) -> Result<()> {
     let here = Namespace::of_process(std::process::id())?;
     here.run(&format!("ip link set {card} down"))?;
-    here.run(&format!("ip link set {card} netns {}", namespace.path()))?;
-    if card != "eth0" {
-        namespace.run(&format!("ip link set {card} name eth0"))?;
-    }
-    Ok(())
+    here.run(&format!("ip link set {card} netns {} name eth0", namespace.path())).map(drop)
 }
 
 /// The network interfaces of this machine that are a device's.
