@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use fw_tests::{lab::process::Process, vm::PATIENCE};
 
-use super::{image::Image, machine::Machine};
+use super::{
+    image::Image,
+    machine::{self, Machine},
+};
 
 /// How many of the last lines are told when it dies.
 const LAST_LINES: usize = 30;
@@ -31,7 +34,7 @@ pub(super) struct Guest<'a> {
 
 impl Guest<'_> {
     fn qemu(&self) -> Result<Command> {
-        let mut qemu = self.machine.qemu(self.architecture);
+        let mut qemu = machine::qemu(self.architecture);
         let console = self.machine.describe(&mut qemu, self.architecture, &self.image.trees)?;
         qemu.arg("-no-reboot").arg("-kernel").arg(&self.image.kernel).arg("-initrd").arg(self.initrd);
         qemu.args(["-append", &format!("console={console} panic=-1 quiet loglevel=1 net.ifnames=0 {}", self.words)]);

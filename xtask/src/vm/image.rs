@@ -122,11 +122,9 @@ fn unpack(packages: &Path, folder: &Path) -> Result<()> {
     let kernel = files.iter().find(is_kernel).context("the package has a kernel")?;
     fs::copy(kernel, folder.join("kernel"))?;
     fs::create_dir(folder.join("trees"))?;
-    for tree in ["broadcom/bcm2837-rpi-3-b.dtb"] {
-        let tree = root.join(format!("usr/lib/linux-image-{release}")).join(tree);
-        if let (true, Some(name)) = (tree.exists(), tree.file_name()) {
-            fs::copy(&tree, folder.join("trees").join(name))?;
-        }
+    let tree = root.join(format!("usr/lib/linux-image-{release}/broadcom/bcm2837-rpi-3-b.dtb"));
+    if tree.exists() {
+        fs::copy(&tree, folder.join("trees/bcm2837-rpi-3-b.dtb"))?;
     }
     command::run(Command::new("depmod").arg("-b").arg(&root).arg(&release))?;
     fs::create_dir(folder.join("modules"))?;

@@ -53,11 +53,11 @@ impl Machine {
             }
         }
     }
+}
 
-    /// The program that emulates it.
-    pub(super) fn qemu(self, architecture: &str) -> Command {
-        Command::new(if architecture == AMD64.architecture { AMD64.qemu } else { ARM64.qemu })
-    }
+/// The program that emulates machines of an architecture.
+pub(super) fn qemu(architecture: &str) -> Command {
+    Command::new(if architecture == AMD64.architecture { AMD64.qemu } else { ARM64.qemu })
 }
 
 /// Add two cards, at either end of a cable.

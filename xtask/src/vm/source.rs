@@ -27,13 +27,12 @@ impl Source {
 
     /// The archive.
     pub(super) fn archive(&mut self) -> Result<&Archive> {
-        let archive = match self.archive.take() {
-            Some(archive) => archive,
-            None => {
-                let suites: Vec<&str> = self.suites.iter().copied().collect();
-                eprintln!("reading the lists of Debian's packages for {}: {}", self.architecture, suites.join(", "));
-                Archive::open_for(self.architecture, &super::folder(&["apt", self.architecture])?, &suites)?
-            }
+        let archive = if let Some(archive) = self.archive.take() {
+            archive
+        } else {
+            let suites: Vec<&str> = self.suites.iter().copied().collect();
+            eprintln!("reading the lists of Debian's packages for {}: {}", self.architecture, suites.join(", "));
+            Archive::open_for(self.architecture, &super::folder(&["apt", self.architecture])?, &suites)?
         };
         Ok(self.archive.insert(archive))
     }

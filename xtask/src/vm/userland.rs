@@ -20,7 +20,7 @@ const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 /// The root folder of a guest.
 pub(super) fn provide(architecture: &str, source: &mut Source) -> Result<PathBuf> {
     let home = super::folder(&["programs", architecture])?;
-    let root = home.join(format!("root-{:016x}", super::hash(&PACKAGES)));
+    let root = home.join(format!("root-{:016x}", super::hash(PACKAGES)));
     if root.exists() {
         return Ok(root);
     }
