@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result};
 use super::source::Source;
 use crate::command;
 
-/// busybox has nsenter, besides a shell; netbase has the names of protocols.
-const PACKAGES: [&str; 5] = ["busybox-static", "iproute2", "nftables", "netbase", "bpftool"];
+/// netbase has the names of protocols. busybox has an nsenter too, but one that starts busybox' own `ip`.
+const PACKAGES: [&str; 6] = ["busybox-static", "iproute2", "nftables", "netbase", "util-linux", "bpftool"];
 /// They come along, and only packages' own scripts want them.
 const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 
