@@ -73,15 +73,9 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let run = match (&options.vm, &options.kernel) {
         (Some(names), _) => in_kernels(options, &mut tally, |run| run.debian(&kernels::named(names)))?,
         (None, Some(file)) => in_kernels(options, &mut tally, |run| run.own(file))?,
-        (None, None) => everywhere(options, &mut tally)?,
+        (None, None) => here(options, &mut tally)?,
     };
     Ok(conclude(tally.finish(run), options.only.is_some()))
-}
-
-/// On this machine, and in the kernels that every run has. One who wants single tests is not kept waiting for those.
-fn everywhere(options: &Options, tally: &mut Tally) -> Result<bool> {
-    let here = here(options, tally)?;
-    Ok(here & (options.only.is_some() || in_kernels(options, tally, |run| run.debian(&kernels::quick()))?))
 }
 
 /// Run the tests that are for other kernels. Returns whether all went well.
