@@ -119,6 +119,9 @@ pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 /// Another that does.
 pub(crate) const ZSTD: Tool = Tool { program: "zstd", package: "zstd" };
 
+/// Has apt wait for another one that is at work, as at boot.
+const WAIT_FOR_LOCK: [&str; 2] = ["-o", "DPkg::Lock::Timeout=600"];
+
 /// Install the packages of those programs that are not there, or say what to type.
 pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
@@ -155,7 +158,7 @@ pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
         }
     }
     eprintln!("installing them: {}", command::line(&install));
-    command::output(&mut install).map(drop)
+    command::output(install.args(WAIT_FOR_LOCK)).map(drop)
 }
 
 fn is_known(package: &str) -> bool {

@@ -96,7 +96,7 @@ impl Archive {
         install.args(packages);
         install.env("DEBIAN_FRONTEND", "noninteractive");
         eprintln!("installing: {}", command::line(&install));
-        command::output(&mut install).map(drop)
+        command::output(install.args(super::WAIT_FOR_LOCK)).map(drop)
     }
 
     fn apt(&self, program: &str) -> Command {
