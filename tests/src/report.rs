@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::{model::Outcome, packet::words, row::Row};
+use crate::{
+    model::Outcome,
+    packet::{hex, words},
+    row::Row,
+};
 
 /// Rows that did not come out as they should.
 #[derive(Debug, Default)]
@@ -36,8 +40,7 @@ impl Failures {
             let (direction, ago) = (earlier.direction, earlier.ago);
             writeln!(self.text, "  {direction:?} {ago:?} ago: {}", words(&earlier.frame)).expect("a String takes all");
         }
-        let hex = row.frame.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
-        writeln!(self.text, "  frame: {}\n  hex: {hex}", words(&row.frame)).expect("a String takes all");
+        writeln!(self.text, "  frame: {}\n  hex: {}", words(&row.frame), hex(&row.frame)).expect("a String takes all");
     }
 
     /// End the test here if any row failed.

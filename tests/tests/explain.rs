@@ -27,7 +27,7 @@ use fw_tests::{
         wait,
         wire_world::{Change, WireWorld, fits_a_wire},
     },
-    packet::eth,
+    packet::{eth, hex},
     row::Row,
     tests, world,
 };
@@ -464,10 +464,6 @@ fn what_makes_no_packet_is_refused() -> Result<()> {
     let longest = hex(&eth().ipv4().tcp(40_000, 22).syn().payload(&[0; 3520 - 54]).build());
     assert_eq!(explain(&lab, &["--hex", &longest])?.outcome(), "pass allowed");
     lab.refuses(&["explain", "--hex", &format!("{longest}00")], USAGE, &["3521 bytes", "at most 3520"])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 fn people_read_a_few_lines() -> Result<()> {

@@ -176,7 +176,7 @@ struct Chain<'a> {
     is_at_start: bool,
 }
 
-impl<'a> Chain<'a> {
+impl Chain<'_> {
     /// Walk one header; `None` where it is not known, out of order or broken.
     fn step(&mut self) -> Option<()> {
         let (number, is_at_start) = (self.next, std::mem::take(&mut self.is_at_start));

@@ -88,6 +88,9 @@ impl Situation {
     ///
     /// # Errors
     /// When the policy is larger than the kernel's maps.
+    ///
+    /// # Panics
+    /// Never: conversations are readable frames.
     pub fn model(&self) -> Result<Model, TooManySources> {
         let model = Model::new(&self.policy, self.is_router)?;
         for sent in &self.sent {

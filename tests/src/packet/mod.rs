@@ -20,7 +20,7 @@ pub use ipv6::Ipv6;
 pub use link::{Ethernet, Vlan, eth};
 pub use other::{Gre, Icmp, Raw};
 pub use transport::{Dccp, Sctp, Tcp, Udp, UdpLite};
-pub use words::words;
+pub use words::{hex, words};
 
 /// The numbers by which the header in front of a layer can name it.
 #[derive(Clone, Copy, Debug)]

@@ -71,6 +71,12 @@ pub fn words(frame: &[u8]) -> String {
     text
 }
 
+/// The bytes of a frame in hexadecimal digits, as `fw-user explain --hex` takes them.
+#[must_use]
+pub fn hex(frame: &[u8]) -> String {
+    frame.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
 fn mac(bytes: [u8; 6]) -> String {
     bytes.map(|byte| format!("{byte:02x}")).join(":")
 }

@@ -4,7 +4,7 @@ use std::{fmt, sync::LazyLock};
 
 use fw_tests::{
     cases,
-    packet::{eth, words},
+    packet::{eth, hex, words},
     world::{
         ALL_NODES, BRIDGE, CONTAINER, HOST, HOST_LINK_LOCAL, MDNS, NOWHERE, OTHER, PEER, QUARANTINED, SERVER,
         SUBNET_BROADCAST,
@@ -34,8 +34,7 @@ impl AsRef<[u8]> for Frame {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex: String = self.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        write!(f, "frame: {}\n  hex: {hex}", words(&self.0))
+        write!(f, "frame: {}\n  hex: {}", words(&self.0), hex(&self.0))
     }
 }
 

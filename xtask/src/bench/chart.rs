@@ -25,7 +25,7 @@ pub(super) fn svg(chart: &Chart) -> Result<String> {
     bar.height = FRAME + BAR * f32::from(bars);
     bar.title.text.clone_from(&chart.title);
     bar.background_color = Color::white();
-    bar.series.label.formatter = "{:.1}".to_owned();
+    "{:.1}".clone_into(&mut bar.series.label.formatter);
     bar.x_axis.name_gap = SLACK;
     bar.margin.left += SLACK;
     bar.margin.right += SLACK;
