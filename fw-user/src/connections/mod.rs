@@ -56,7 +56,7 @@ pub fn tracked() -> Vec<TrackedConnection> {
 /// What is open outward now.
 ///
 /// # Errors
-/// [`Error::Kernel`](crate::Error::Kernel).
+/// [`Error::Kernel`].
 pub fn outward() -> Result<HashSet<Connection>> {
     let sockets = Sockets::ask(&COMMON)?;
     let served = sockets.served();
