@@ -1,6 +1,6 @@
 //! A second opinion on every packet: whether it may pass, by another reading than the one under test.
 //!
-//! [`reading`] takes a frame apart with etherparse's headers, and [`Situation::verdict`] judges what was read by the policy as people write
+//! `reading` takes a frame apart with etherparse's headers, and [`Situation::verdict`] judges what was read by the policy as people write
 //! it and by a plain list of what was sent. Neither uses anything of fw-common's parser, tables or decision.
 
 mod reading;
