@@ -19,18 +19,15 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [
-    Target { name: "frame", run: frame::run },
-    Target { name: "allow", run: allow::run },
-    Target { name: "config", run: config::run },
-];
+pub const TARGETS: [Target; 3] = [Target::FRAME, Target::ALLOW, Target::CONFIG];
 
 impl Target {
-    /// The one of this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        TARGETS.into_iter().find(|target| target.name == name)
-    }
+    /// Frames that come in.
+    pub const FRAME: Self = Self { name: "frame", run: frame::run };
+    /// Allow lists.
+    pub const ALLOW: Self = Self { name: "allow", run: allow::run };
+    /// Files of /etc/fw-user.
+    pub const CONFIG: Self = Self { name: "config", run: config::run };
 
     /// Where its inputs are kept.
     #[must_use]
