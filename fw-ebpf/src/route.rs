@@ -39,8 +39,8 @@ pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
         })
 }
 
-/// The same for IPv6. What a link-local address sends is never routed on (RFC 4291, 2.5.6). Linux routes on what others send where `all` interfaces forward, whatever this one says, which may be off so that it hears router
-/// advertisements. The helper heeds this one alone; loopback says what `all` do.
+/// The same for IPv6. A link-local sender's packets are never routed on (RFC 4291, 2.5.6), others' are where `all` interfaces forward, whatever
+/// this one says, which may be off so that it hears router advertisements. The helper heeds this one alone; loopback says what `all` do.
 #[inline(always)]
 pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
     let Addresses { source, destination } = *addresses;
