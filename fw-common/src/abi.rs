@@ -73,6 +73,8 @@ pub const PAGES: u32 = 65_536 / PAGE as u32;
 pub const PORT_PROTOCOLS: u32 = PortProtocol::ALL.len() as u32;
 /// How many of them, from the first, have per-CPU counters for every port: TCP and UDP.
 pub const COUNTED_PROTOCOLS: u32 = 2;
+/// How many ports these have.
+pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
 /// Ports of the other protocols that are counted at the same time, the least recently seen leaving first.
 pub const RARE_PORTS: u32 = 1024;
 /// Source networks that both buffers together can hold, a family.
@@ -128,18 +130,18 @@ pub const fn class_page(buffer: u32, protocol: PortProtocol, port: u16) -> u32 {
     buffer * PORT_PROTOCOLS * PAGES + page_of(protocol, port)
 }
 
-/// Index into `PORT_COUNTERS` of the page that holds a CPU's counters of a TCP or UDP port.
+/// A port's number among those of all protocols, 65,536 each; the key of `RARE_PORT_COUNTERS`.
 #[inline(always)]
 #[must_use]
-pub const fn counter_page(cpu: u32, protocol: PortProtocol, port: u16) -> u32 {
-    cpu * COUNTED_PROTOCOLS * PAGES + page_of(protocol, port)
+pub const fn port_index(protocol: PortProtocol, port: u16) -> u32 {
+    ((protocol as u32) << 16) | port as u32
 }
 
-/// Key of `RARE_PORT_COUNTERS`.
+/// Index into `PORT_COUNTERS` of the page that holds a CPU's counters of a TCP or UDP port, by the port's [number](port_index).
 #[inline(always)]
 #[must_use]
-pub const fn rare_key(protocol: PortProtocol, port: u16) -> u32 {
-    ((protocol as u32) << 16) | port as u32
+pub const fn counter_page(cpu: u32, port_index: u32) -> u32 {
+    cpu * COUNTED_PROTOCOLS * PAGES + port_index / PAGE as u32
 }
 
 /// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, and says until when.

@@ -15,8 +15,6 @@ pub type V4 = u32;
 pub type V6 = [u32; 4];
 
 const DHCP_SERVER: u16 = 67;
-const DHCP_CLIENT: u16 = 68;
-const DHCPV6_CLIENT: u16 = 546;
 const DHCPV6_SERVER: u16 = 547;
 
 /// An address of either family. The decision is written once over this trait, and compiled once a family.
@@ -26,6 +24,8 @@ pub trait Address: Copy + Eq {
 
     /// Whether a later fragment passes whatever protocol it claims. In IPv6 the Next Header of the first one is used (RFC 8200, 4.5).
     const LATER_FRAGMENT_IS_ANONYMOUS: bool;
+    /// The port at which a DHCP client hears answers.
+    const DHCP_CLIENT: u16;
 
     /// The address with these bytes, in network byte order.
     fn from_bytes(bytes: Self::Bytes) -> Self;
@@ -54,6 +54,7 @@ impl Address for V4 {
     type Bytes = [u8; 4];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
+    const DHCP_CLIENT: u16 = 68;
 
     #[inline(always)]
     fn from_bytes(bytes: [u8; 4]) -> Self {
@@ -83,12 +84,12 @@ impl Address for V4 {
 
     #[inline(always)]
     fn is_dhcp_request(self, ports: &Ports) -> bool {
-        self == 0 && ports.source == DHCP_CLIENT && ports.destination == DHCP_SERVER
+        self == 0 && ports.source() == Self::DHCP_CLIENT && ports.destination() == DHCP_SERVER
     }
 
     #[inline(always)]
     fn is_dhcp_answer(self, ports: &Ports) -> bool {
-        ports.source == DHCP_SERVER && ports.destination == DHCP_CLIENT
+        ports.source() == DHCP_SERVER && ports.destination() == Self::DHCP_CLIENT
     }
 }
 
@@ -96,6 +97,7 @@ impl Address for V6 {
     type Bytes = [u8; 16];
 
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
+    const DHCP_CLIENT: u16 = 546;
 
     #[inline(always)]
     fn from_bytes(bytes: [u8; 16]) -> Self {
@@ -131,7 +133,7 @@ impl Address for V6 {
     /// Only from a link-local address.
     #[inline(always)]
     fn is_dhcp_answer(self, ports: &Ports) -> bool {
-        ports.source == DHCPV6_SERVER && ports.destination == DHCPV6_CLIENT && is_link_local(self)
+        ports.source() == DHCPV6_SERVER && ports.destination() == Self::DHCP_CLIENT && is_link_local(self)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The one decision about a packet that came in. The rule: a packet passes when its protocol and ports were positively
 //! read and allowed, or when it is on the short pass list; everything else drops, under a reason.
 
+use core::fmt;
+
 use crate::{
     abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
     address::{V4, V6},
@@ -15,22 +17,91 @@ use crate::{
     },
 };
 
-/// What becomes of a packet, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Why; the verdict follows from it.
-    pub reason: Reason,
-    /// The destination port to count the packet under, where the ports were read. Replies are not counted by port: theirs are
-    /// this host's ephemeral ones.
-    pub port: Option<(PortProtocol, u16)>,
-}
+/// What becomes of a packet, and why. One word, because that is what a function of BPF returns.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0-7 | the reason |
+/// | 8-23 | the destination port |
+/// | 24-31 | 1 more than the number of its protocol; 0 where there is no port |
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Decision(u64);
 
 impl Decision {
+    const PORT: u32 = 8;
+    const PROTOCOL: u32 = 24;
+
+    /// For this reason. The port is the one to count the packet under.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(reason: Reason, port: Option<(PortProtocol, u16)>) -> Self {
+        let port = match port {
+            Some((protocol, port)) => (protocol as u64 + 1) << Self::PROTOCOL | (port as u64) << Self::PORT,
+            None => 0,
+        };
+        Self(port | reason as u64)
+    }
+
+    /// The [number of the reason](Reason::from_number), from which the verdict follows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self.0 as u8
+    }
+
+    /// Why.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match Reason::from_number(self.number()) {
+            Some(reason) => reason,
+            // Never so; and BPF has no panic.
+            None => Reason::Malformed,
+        }
+    }
+
+    /// The destination port to count the packet under, where the ports were read. Replies are not counted by port: theirs are
+    /// this host's ephemeral ones.
+    #[inline(always)]
+    #[must_use]
+    pub const fn port(self) -> Option<(PortProtocol, u16)> {
+        let port = (self.0 >> Self::PORT) as u16;
+        match (self.0 >> Self::PROTOCOL) as u8 {
+            0 => None,
+            1 => Some((PortProtocol::Tcp, port)),
+            2 => Some((PortProtocol::Udp, port)),
+            3 => Some((PortProtocol::Sctp, port)),
+            4 => Some((PortProtocol::Dccp, port)),
+            _ => Some((PortProtocol::UdpLite, port)),
+        }
+    }
+
+    /// The port's [number among those of all protocols](crate::abi::port_index); more than any has where there is no port.
+    #[inline(always)]
+    #[must_use]
+    pub const fn port_index(self) -> u64 {
+        (self.0 >> Self::PORT).wrapping_sub(1 << (Self::PROTOCOL - Self::PORT))
+    }
+
+    /// What tells apart the [kinds](crate::record::Kind) of which drops are recorded; never 0 for a drop.
+    #[inline(always)]
+    #[must_use]
+    pub const fn kind(self) -> u64 {
+        (self.number() as u64) << 32 | self.port_index() as u32 as u64
+    }
+
     /// Pass or drop.
     #[inline(always)]
     #[must_use]
-    pub const fn verdict(&self) -> Verdict {
-        self.reason.verdict()
+    pub const fn verdict(self) -> Verdict {
+        if self.number() < Reason::FIRST_DROP { Verdict::Pass } else { Verdict::Drop }
+    }
+}
+
+impl fmt::Debug for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decision").field("reason", &self.reason()).field("port", &self.port()).finish()
     }
 }
 
@@ -69,78 +140,80 @@ pub trait AddressLookups<A: Tracked> {
 /// Judge a frame that came in.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
-    let mut port = None;
-    let reason = judge_frame(frame, lookups, &mut port).unwrap_or_else(|reason| reason);
-    Decision { reason, port }
+    judge_frame(frame, lookups).unwrap_or_else(|reason| Decision::new(reason, None))
 }
 
-/// `Err` is a verdict like `Ok`: one that leaves early. The port goes its own way, since a result that held both would be packed into
-/// a register and unpacked again on the packet path.
+/// `Err` is a verdict like `Ok`: one that leaves early.
 #[inline(always)]
-fn judge_frame<F, L>(frame: &F, lookups: &L, port: &mut Option<(PortProtocol, u16)>) -> Result<Reason, Reason>
-where
-    F: Frame + ?Sized,
-    L: Lookups,
-{
+fn judge_frame<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Result<Decision, Reason> {
     let link = ethernet::parse(frame)?;
     // The same twice, for the compiler: nearly every frame has no tag, and offsets that it knows cost it nothing.
     if link.network == ethernet::HEADER {
-        judge_network(frame, &Link { network: ethernet::HEADER, ..link }, lookups, port)
+        judge_network(frame, &Link { network: ethernet::HEADER, ..link }, lookups)
     } else {
-        judge_network(frame, &link, lookups, port)
+        judge_network(frame, &link, lookups)
     }
 }
 
 #[inline(always)]
-fn judge_network<F, L>(
-    frame: &F,
-    link: &Link,
-    lookups: &L,
-    port: &mut Option<(PortProtocol, u16)>,
-) -> Result<Reason, Reason>
+fn judge_network<F, L>(frame: &F, link: &Link, lookups: &L) -> Result<Decision, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups,
 {
     match link.ether_type {
         ethernet::ETHER_TYPE_IPV4 => {
-            let packet = ipv4::parse(frame, link)?;
-            let plain = link.network + ipv4::HEADER;
-            if packet.transport == plain {
-                judge(frame, &Packet { transport: plain, ..packet }, lookups, port)
+            let header = ipv4::Header::read(frame, link)?;
+            if header.is_plain() {
+                judge::<_, _, _, true>(frame, &header.packet(frame, link, true)?, lookups)
             } else {
-                judge(frame, &packet, lookups, port)
+                judge::<_, _, _, false>(frame, &header.packet(frame, link, false)?, lookups)
             }
         }
-        ethernet::ETHER_TYPE_IPV6 => judge(frame, &ipv6::parse(frame, link)?, lookups, port),
-        _ => Ok(Reason::NotIp),
+        ethernet::ETHER_TYPE_IPV6 => {
+            let header = ipv6::Header::read(frame, link)?;
+            if header.is_plain() {
+                judge::<_, _, _, true>(frame, &header.packet(frame, link, true)?, lookups)
+            } else {
+                judge::<_, _, _, false>(frame, &header.packet(frame, link, false)?, lookups)
+            }
+        }
+        _ => Err(Reason::NotIp),
     }
 }
 
 #[inline(always)]
-fn judge<F, L, A>(
-    frame: &F,
-    packet: &Packet<A>,
-    lookups: &L,
-    port: &mut Option<(PortProtocol, u16)>,
-) -> Result<Reason, Reason>
+fn judge<F, L, A, const PLAIN: bool>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
     let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
-        return Ok(without_ports(frame, packet, lookups));
+        return Err(without_ports(frame, packet, lookups));
     };
     if matches!(packet.piece, Piece::Later) {
-        return Ok(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
+        return Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
     }
+    // The same for each, for the compiler, which then knows what it is about.
+    match protocol {
+        PortProtocol::Tcp if PLAIN => judge_ports(frame, packet, PortProtocol::Tcp, lookups),
+        PortProtocol::Udp if PLAIN => judge_ports(frame, packet, PortProtocol::Udp, lookups),
+        _ => judge_ports(frame, packet, protocol, lookups),
+    }
+}
+
+#[inline(always)]
+fn judge_ports<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Result<Decision, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
     let ports = transport::ports(frame, packet, protocol)?;
     let reason = with_ports(frame, packet, protocol, &ports, lookups);
-    if !matches!(reason, Reason::Reply) {
-        *port = Some((protocol, ports.destination));
-    }
-    Ok(reason)
+    let counted = !matches!(reason, Reason::Reply);
+    Ok(Decision::new(reason, counted.then_some((protocol, ports.destination()))))
 }
 
 /// Protocols without ports: ICMP and IGMP live, tunnels need a word.
@@ -185,21 +258,22 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    if ports.destination == 0 {
+    if ports.destination() == 0 {
         return if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort };
     }
     let opens_connection = matches!(protocol, PortProtocol::Tcp) && ports.opens_connection();
-    let class = lookups.class(protocol, ports.destination);
+    let class = lookups.class(protocol, ports.destination());
     // What most of a flood ends at; nothing below could let it pass.
     if class == CLASS_CLOSED && opens_connection && !packet.from_this_network {
         return Reason::ClosedPort;
     }
     // A SYN answers nothing, and where nothing ever left from a port nothing is answered there: no look-up for either.
     let sent =
-        if opens_connection { Sent { unicast: 0, multicast: 0 } } else { lookups.sent(protocol, ports.destination) };
+        if opens_connection { Sent { unicast: 0, multicast: 0 } } else { lookups.sent(protocol, ports.destination()) };
     let is_udp = matches!(protocol, PortProtocol::Udp);
+    let may_be_dhcp = is_udp && ports.destination() == A::DHCP_CLIENT;
     // The same once more for what is no SYN, so that its addresses need not be looked at.
-    if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !is_udp && !packet.from_this_network {
+    if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !may_be_dhcp && !packet.from_this_network {
         return Reason::ClosedPort;
     }
     let Some(addresses) = A::read(frame, packet.addresses) else { return Reason::Truncated };

@@ -33,6 +33,16 @@ macro_rules! reasons {
             /// Every reason, in the order of the numbers.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
+            /// The reason with this number.
+            #[inline(always)]
+            #[must_use]
+            pub const fn from_number(number: u8) -> Option<Self> {
+                match number {
+                    $($number => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
             /// The name used in JSON, in reports and in the manual.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -83,11 +93,14 @@ impl Reason {
     /// One more than the highest number a reason can ever have; the size of the counters' table.
     pub const SLOTS: usize = 32;
 
+    /// The lowest number of those that drop.
+    pub const FIRST_DROP: u8 = 16;
+
     /// The verdict that goes with the reason.
     #[inline(always)]
     #[must_use]
     pub const fn verdict(self) -> Verdict {
-        if (self as u8) < 16 { Verdict::Pass } else { Verdict::Drop }
+        if (self as u8) < Self::FIRST_DROP { Verdict::Pass } else { Verdict::Drop }
     }
 }
 

@@ -6,8 +6,8 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    PortProtocol, Reason,
-    abi::{RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_WINDOW, rare_key},
+    Reason,
+    abi::{RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_WINDOW},
     address::{Address, V4, V6, mapped},
     frame::Frame,
     wire::ethernet,
@@ -34,7 +34,7 @@ pub struct Recorder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Dropped {
-    /// Its [kind](Kind::number).
+    /// Its [kind](crate::Decision::kind).
     pub kind: u64,
     /// How many of its kind the CPU has counted, this one included.
     pub drops: u64,
@@ -64,22 +64,10 @@ pub struct InWindow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Kind {
-    /// See [`Kind::number`].
+    /// See [`Decision::kind`](crate::Decision::kind); 0 in an empty slot.
     pub number: u64,
     /// How many the CPU had counted when it recorded one last.
     pub drops: u64,
-}
-
-impl Kind {
-    /// The number of a kind; never 0.
-    #[inline(always)]
-    #[must_use]
-    pub const fn number(reason: Reason, port: Option<(PortProtocol, u16)>) -> u64 {
-        match port {
-            Some((protocol, port)) => (reason as u64) << 32 | rare_key(protocol, port) as u64,
-            None => (reason as u64) << 32 | 0xffff_ffff,
-        }
-    }
 }
 
 impl Recorder {

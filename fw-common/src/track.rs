@@ -6,10 +6,7 @@ use crate::{
     frame::Frame,
     protocol::PortProtocol,
     reason::Reason,
-    wire::{
-        Addresses, Packet, Piece, ethernet, ipv4, ipv6,
-        transport::{self, Ports},
-    },
+    wire::{Addresses, Packet, Piece, ethernet, ipv4, ipv6, transport},
 };
 
 /// Note a frame that is about to leave, after masquerading, so that its answers pass [`decide`](crate::decide()).
@@ -49,16 +46,16 @@ where
     if is_tcp && to_many {
         return Ok(());
     }
-    if !is_tcp && lets_in(lookups, lookups.class(protocol, ports.source), destination) {
+    if !is_tcp && lets_in(lookups, lookups.class(protocol, ports.source()), destination) {
         return Ok(());
     }
     let swapped = Addresses { source: destination, destination: source };
-    let answer = Ports { source: ports.destination, destination: ports.source, tcp_flags: 0 };
+    let answer = ports.reversed();
     let key = A::reply_key(&swapped, packet.protocol, &answer, kind);
     let is_known = AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), true);
     if !is_known && (!is_tcp || ports.opens_connection()) {
         AddressLookups::<A>::insert_flow(lookups, &key);
-        lookups.mark_sent(protocol, ports.source, kind);
+        lookups.mark_sent(protocol, ports.source(), kind);
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use bytemuck::Zeroable as _;
 use fw_common::{
-    PortProtocol, Reason,
+    Decision, PortProtocol, Reason,
     abi::{PortDrops, RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_CPU, RECORDS_PER_WINDOW},
-    record::{Dropped, Kind, Recorder, source},
+    record::{Dropped, Recorder, source},
 };
 
 const WINDOW: u64 = 1 << RECORD_WINDOW;
@@ -61,7 +61,7 @@ fn a_window_with_every_reason_fits_what_a_cpu_keeps() {
 #[test]
 fn a_record_knows_how_many_of_its_kind_were_left_out_before_it() {
     let mut recorder = Recorder::zeroed();
-    let of = |port| Kind::number(Reason::ClosedPort, Some((PortProtocol::Tcp, port)));
+    let of = |port| Decision::new(Reason::ClosedPort, Some((PortProtocol::Tcp, port))).kind();
     let mut left_out = |kind, drops| {
         recorder.drop = Dropped { kind, drops, ..Dropped::default() };
         recorder.left_out()
@@ -78,12 +78,12 @@ fn a_record_knows_how_many_of_its_kind_were_left_out_before_it() {
 #[test]
 fn kinds_differ_by_reason_transport_and_port() {
     let kinds = [
-        Kind::number(Reason::ClosedPort, Some((PortProtocol::Tcp, 0))),
-        Kind::number(Reason::ClosedPort, Some((PortProtocol::Udp, 0))),
-        Kind::number(Reason::ClosedPort, Some((PortProtocol::Tcp, 1))),
-        Kind::number(Reason::Forwarded, Some((PortProtocol::Tcp, 1))),
-        Kind::number(Reason::Malformed, None),
-        Kind::number(Reason::Truncated, None),
+        Decision::new(Reason::ClosedPort, Some((PortProtocol::Tcp, 0))).kind(),
+        Decision::new(Reason::ClosedPort, Some((PortProtocol::Udp, 0))).kind(),
+        Decision::new(Reason::ClosedPort, Some((PortProtocol::Tcp, 1))).kind(),
+        Decision::new(Reason::Forwarded, Some((PortProtocol::Tcp, 1))).kind(),
+        Decision::new(Reason::Malformed, None).kind(),
+        Decision::new(Reason::Truncated, None).kind(),
     ];
     for (index, kind) in kinds.iter().enumerate() {
         assert_ne!(*kind, 0, "a zeroed recorder knows no kind");

@@ -15,14 +15,17 @@ mod maps;
 mod route;
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS},
+    bindings::{
+        xdp_action::{XDP_DROP, XDP_PASS},
+        xdp_md,
+    },
     helpers::generated::bpf_get_smp_processor_id,
     macros::xdp,
     programs::XdpContext,
 };
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Verdict,
-    abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
+    abi::{Active, CLASS_CLOSED, CLASS_OPEN, Sent},
     address::{V4, V6},
     decide,
     flow::{FlowKey4, FlowKey6, FlowKind},
@@ -32,7 +35,7 @@ use fw_common::{
 use crate::{
     clock::{now, ticks},
     frame::Packet,
-    lookups::Maps,
+    lookups::{Maps, active},
     maps::{FLOWS4, FLOWS6},
 };
 
@@ -49,19 +52,33 @@ pub fn empty(_ctx: XdpContext) -> u32 {
 /// Parses and decides as the filter does, with a policy in its code, every flow known, and no map at all.
 #[xdp]
 pub fn parse(ctx: XdpContext) -> u32 {
-    verdict(&decide(&Packet::from_xdp(&ctx), &InCode))
+    #[inline(never)]
+    fn judge(ctx: *mut xdp_md) -> Decision {
+        decide(&Packet::from_xdp(&XdpContext::new(ctx)), &InCode)
+    }
+    verdict(judge(ctx.ctx))
 }
 
 /// The same with the policy and the ports that something was sent from, from their maps.
 #[xdp]
 pub fn policy(ctx: XdpContext) -> u32 {
-    verdict(&decide(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32))))
+    #[inline(never)]
+    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+        let ctx = XdpContext::new(ctx);
+        decide(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32, active)))
+    }
+    verdict(judge(ctx.ctx, active()))
 }
 
 /// The same with flows and routes: the whole decision, of which nothing is counted.
 #[xdp]
 pub fn decision(ctx: XdpContext) -> u32 {
-    verdict(&decide(&Packet::from_xdp(&ctx), &Maps::new(&ctx, ctx.ingress_ifindex() as u32)))
+    #[inline(never)]
+    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+        let ctx = XdpContext::new(ctx);
+        decide(&Packet::from_xdp(&ctx), &Maps::new(&ctx, ctx.ingress_ifindex() as u32, active))
+    }
+    verdict(judge(ctx.ctx, active()))
 }
 
 /// Reads the clock that flows are aged by.
@@ -96,7 +113,7 @@ pub fn flow6(_ctx: XdpContext) -> u32 {
 }
 
 #[inline(always)]
-fn verdict(decision: &Decision) -> u32 {
+fn verdict(decision: Decision) -> u32 {
     drop_if(matches!(decision.verdict(), Verdict::Drop))
 }
 

@@ -2,8 +2,8 @@
 
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use fw_common::{
-    Decision, PortProtocol, Reason, Verdict,
-    abi::{PortSlot, counter_page, rare_key, slot_of},
+    Decision, Reason, Verdict,
+    abi::{COUNTED_PORTS, PAGE, PortSlot, counter_page},
 };
 
 use crate::{
@@ -14,33 +14,30 @@ use crate::{
 /// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
 /// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
 #[inline(always)]
-pub(crate) fn count(decision: &Decision, bytes: usize) -> Option<u64> {
+pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let packets = count_reason(cpu, decision.reason, bytes);
-    let Some((protocol, port)) = decision.port else {
-        return match decision.verdict() {
+    let packets = count_reason(cpu, decision.number(), bytes);
+    let index = decision.port_index();
+    if index < COUNTED_PORTS {
+        let page = PORT_COUNTERS.get_ptr_mut(counter_page(cpu, index as u32))?;
+        // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
+        count_port(unsafe { &mut (*page)[index as usize % PAGE] }, decision.verdict())
+    } else if index <= u64::from(u32::MAX) {
+        Some(count_rare(index as u32, decision)).filter(|&drops| drops != 0)
+    } else {
+        match decision.verdict() {
             Verdict::Pass => None,
             Verdict::Drop => Some(packets),
-        };
-    };
-    match protocol {
-        PortProtocol::Tcp | PortProtocol::Udp => {
-            let page = PORT_COUNTERS.get_ptr_mut(counter_page(cpu, protocol, port))?;
-            // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
-            count_port(unsafe { &mut (*page)[slot_of(port)] }, decision.verdict())
-        }
-        PortProtocol::Sctp | PortProtocol::Dccp | PortProtocol::UdpLite => {
-            Some(count_rare(rare_key(protocol, port), decision)).filter(|&drops| drops != 0)
         }
     }
 }
 
 #[inline(always)]
-fn count_reason(cpu: u32, reason: Reason, bytes: usize) -> u64 {
+fn count_reason(cpu: u32, reason: u8, bytes: usize) -> u64 {
     let Some(counters) = COUNTERS.get_ptr_mut(cpu) else { return 0 };
     // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
-    let counter = unsafe { &mut (*counters)[reason as usize % Reason::SLOTS] };
+    let counter = unsafe { &mut (*counters)[usize::from(reason) % Reason::SLOTS] };
     counter.packets += 1;
     counter.bytes += bytes as u64;
     counter.packets
@@ -66,7 +63,7 @@ fn count_port(slot: &mut PortSlot, verdict: Verdict) -> Option<u64> {
 /// The same in a table for all CPUs; 0 where nothing is to be recorded. Not marked cold: that would put it into a section of its own, whose
 /// calls aya 0.14 leads elsewhere.
 #[inline(never)]
-fn count_rare(key: u32, decision: &Decision) -> u64 {
+fn count_rare(key: u32, decision: Decision) -> u64 {
     if let Some(slot) = RARE_PORT_COUNTERS.get_ptr_mut(key) {
         // SAFETY: the map's value is alive while the program runs; CPUs that count at once may lose a packet of these transports.
         count_port(unsafe { &mut *slot }, decision.verdict()).unwrap_or(0)

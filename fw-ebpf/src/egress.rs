@@ -6,7 +6,10 @@ use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use aya_log_ebpf::debug;
 use fw_common::{Reason, track};
 
-use crate::{frame::Packet, lookups::Maps};
+use crate::{
+    frame::Packet,
+    lookups::{Maps, active},
+};
 
 /// Bytes that hold every header that is read, two VLAN tags and a long IPv6 chain included.
 const HEADERS: u32 = 512;
@@ -19,10 +22,11 @@ pub fn fw_egress(skb: *mut c_void) -> i32 {
     let ctx = TcContext::new(skb.cast());
     // SAFETY: the context is this program's own, and the field is a plain integer.
     let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-    let mut outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex));
+    let active = active();
+    let mut outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex, active));
     // The headers may lie outside the linear part (forwarded packets): have them copied there and look once more.
     if outcome == Err(Reason::Truncated) && ctx.pull_data(HEADERS.min(ctx.len())).is_ok() {
-        outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex));
+        outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex, active));
     }
     if let Err(reason) = outcome {
         debug!(&ctx, "not tracked: {}", reason.name());

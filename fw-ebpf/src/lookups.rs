@@ -27,20 +27,20 @@ pub(crate) struct Maps<'a, C> {
     active: Active,
 }
 
+/// The policy in force.
+#[inline(always)]
+pub(crate) fn active() -> Active {
+    // SAFETY: the map's value is alive while the program runs. One load, never two: the whole word may change at any moment.
+    let active = ACTIVE.get_ptr(0).map_or(Active(0), |active| unsafe { active.read_volatile() });
+    // The clock is read only while a change waits to be confirmed.
+    let has_ended = active.deadline() != 0 && active.has_ended(now());
+    settled(if has_ended { active.fallback() } else { active })
+}
+
 impl<'a, C: EbpfContext> Maps<'a, C> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a C, ifindex: u32) -> Self {
-        // SAFETY: the map's value is alive while the program runs. One load, never two: the whole word may change at any moment.
-        let active = ACTIVE.get_ptr(0).map_or(Active(0), |active| unsafe { active.read_volatile() });
-        // The clock is read only while a change waits to be confirmed.
-        let has_ended = active.deadline() != 0 && active.has_ended(now());
-        Self { ctx, ifindex, active: settled(if has_ended { active.fallback() } else { active }) }
-    }
-
-    /// Whether nothing is dropped.
-    #[inline(always)]
-    pub(crate) fn monitors(&self) -> bool {
-        self.active.monitors()
+    pub(crate) fn new(ctx: &'a C, ifindex: u32, active: Active) -> Self {
+        Self { ctx, ifindex, active }
     }
 
     #[inline(always)]

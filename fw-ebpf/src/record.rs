@@ -12,7 +12,7 @@ use fw_common::{
     Decision, Frame,
     abi::RECORDS_PER_CPU,
     address::V6,
-    record::{CAPTURED, Dropped, Kind, Knocks, Recorder, source},
+    record::{CAPTURED, Dropped, Knocks, Recorder, source},
 };
 
 use crate::{
@@ -26,17 +26,17 @@ use crate::{
 /// It is the last thing that is done with a packet, and all that is known of it goes by way of the map: so the verifier finds the same
 /// state here whatever path led here, and looks at what follows once. Otherwise it would take a million instructions in Linux 6.1.
 #[inline(always)]
-pub(crate) fn record(ctx: &XdpContext, decision: &Decision, drops: u64, monitors: bool) -> u32 {
+pub(crate) fn record(ctx: &XdpContext, decision: Decision, drops: u64, monitors: bool) -> u32 {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let Some(recorder) = RECORDERS.get_ptr_mut(cpu) else { return if monitors { XDP_PASS } else { XDP_DROP } };
-    let (protocol, port) = decision.port.map_or((0, 0), |(protocol, port)| (protocol as u8, port));
+    let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
     let drop = Dropped {
-        kind: Kind::number(decision.reason, decision.port),
+        kind: decision.kind(),
         drops,
         port,
         protocol,
-        reason: decision.reason as u8,
+        reason: decision.number(),
         passed: u8::from(monitors),
         padding: [0; 3],
     };

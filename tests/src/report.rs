@@ -19,9 +19,9 @@ impl Failures {
     /// Compare what became of a row with what the row expects.
     pub fn compare(&mut self, row: &Row, who: &str, outcome: &Outcome) {
         let decision = &outcome.decision;
-        if (decision.reason, decision.port) != (row.reason, row.port) {
+        if (decision.reason(), decision.port()) != (row.reason, row.port) {
             let said = |reason, port| format!("{reason} under {port:?}");
-            let (got, wanted) = (said(decision.reason, decision.port), said(row.reason, row.port));
+            let (got, wanted) = (said(decision.reason(), decision.port()), said(row.reason, row.port));
             self.add(row, &format!("{who} says {got}, the table {wanted}"));
         }
         if row.flows.is_some_and(|flows| flows != outcome.flows.len()) {

@@ -72,8 +72,8 @@ fn indices() -> String {
     let mut text = String::new();
     for (protocol, port) in [(PortProtocol::Tcp, 22), (PortProtocol::Udp, 5353), (PortProtocol::UdpLite, 65_535)] {
         let class = abi::class_page(1, protocol, port);
-        let counter = abi::counter_page(3, protocol, port);
-        let (slot, rare) = (abi::slot_of(port), abi::rare_key(protocol, port));
+        let counter = abi::counter_page(3, abi::port_index(protocol, port));
+        let (slot, rare) = (abi::slot_of(port), abi::port_index(protocol, port));
         let page = abi::page_of(protocol, port);
         text +=
             &format!("{port}/{protocol}: page {page}, slot {slot}, class {class}, counter {counter}, rare {rare}\n");

@@ -10,8 +10,6 @@ pub const HEADER: usize = 20;
 
 /// Offset of the source address, in bytes.
 pub const SOURCE: usize = 12;
-/// Offset of the destination address, in bytes.
-const DESTINATION: usize = 16;
 
 /// The end-of-list option, one byte.
 const OPTION_END: u8 = 0;
@@ -31,57 +29,116 @@ const MORE_FRAGMENTS: u16 = 0x2000;
 /// The fragment offset, in units of eight bytes.
 const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-/// Check the header, the options and the addresses, and say where the transport starts.
+/// Version 4, and a header without options.
+const PLAIN: u8 = 0x45;
+
+/// What every header has, in the words of the frame.
+pub struct Header([u32; HEADER / 4]);
+
+impl Header {
+    /// Read it.
+    ///
+    /// # Errors
+    /// [`Reason::Truncated`].
+    #[inline(always)]
+    pub fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
+        frame.words(link.network).map(Self).ok_or(Reason::Truncated)
+    }
+
+    /// Whether it has no options and is no fragment's, like nearly every header.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.first() == PLAIN && self.fragment() == 0
+    }
+
+    /// The version and the length.
+    #[inline(always)]
+    const fn first(&self) -> u8 {
+        self.0[0].to_ne_bytes()[0]
+    }
+
+    #[inline(always)]
+    const fn total_len(&self) -> usize {
+        (u32::from_be(self.0[0]) & 0xffff) as usize
+    }
+
+    #[inline(always)]
+    const fn fragment(&self) -> u16 {
+        u32::from_be(self.0[1]) as u16 & (MORE_FRAGMENTS | FRAGMENT_OFFSET)
+    }
+
+    #[inline(always)]
+    const fn protocol(&self) -> u8 {
+        self.0[2].to_ne_bytes()[1]
+    }
+
+    #[inline(always)]
+    const fn is_from_this_network(&self) -> bool {
+        self.0[3].to_ne_bytes()[0] == 0
+    }
+
+    /// Addresses that never belong on a wire (RFC 1122, 3.2.1.3): a loopback on either side, a source that is multicast or the limited
+    /// broadcast. Sources in 0/8 are judged with the ports, since a DHCP client has no other.
+    #[inline(always)]
+    const fn is_martian(&self) -> bool {
+        let [_, _, _, source, destination] = self.0;
+        let network = source.to_ne_bytes()[0];
+        // All of these sources have both bits, and few others.
+        destination.to_ne_bytes()[0] == 127
+            || (network & 0x60 == 0x60 && (network == 127 || network & 0xf0 == 0xe0 || source == u32::MAX))
+    }
+
+    /// Check it, the options and the addresses, and say where the transport starts. To be told that it is [plain](Self::is_plain) spares
+    /// the compiler to ask for what follows from that.
+    ///
+    /// # Errors
+    /// As [`parse`], but for the header itself.
+    #[inline(always)]
+    pub fn packet<F: Frame + ?Sized>(&self, frame: &F, link: &Link, is_plain: bool) -> Result<Packet<V4>, Reason> {
+        let first = if is_plain { PLAIN } else { self.first() };
+        let at = link.network;
+        let header_len = usize::from(first & 0x0f) * 4;
+        let total_len = self.total_len();
+        if first >> 4 != 4 || header_len < HEADER || total_len < header_len || at + total_len > frame.len() {
+            return Err(Reason::Malformed);
+        }
+        if self.is_martian() {
+            return Err(Reason::Martian);
+        }
+        if header_len > HEADER {
+            check_options(frame, at + HEADER, header_len - HEADER)?;
+        }
+        let protocol = self.protocol();
+        let piece = match if is_plain { 0 } else { self.fragment() } {
+            0 => Piece::Whole,
+            MORE_FRAGMENTS => Piece::First,
+            // "If FO=1 and PROTOCOL=TCP then DROP PACKET" (RFC 3128, replacing RFC 1858's check): such a piece could rewrite
+            // the flags of the first one on a host that lets it.
+            field if field & FRAGMENT_OFFSET == 1 && protocol == number::TCP => return Err(Reason::TinyFragment),
+            _ => Piece::Later,
+        };
+        Ok(Packet {
+            addresses: at + SOURCE,
+            from_this_network: self.is_from_this_network(),
+            protocol,
+            piece,
+            transport: at + header_len,
+            end: at + total_len,
+            link_multicast: link.multicast,
+            family: PhantomData,
+        })
+    }
+}
+
+/// Read the header, check it, the options and the addresses, and say where the transport starts.
 ///
 /// # Errors
 /// [`Reason::Truncated`], [`Reason::Malformed`], [`Reason::SourceRoute`], [`Reason::Martian`],
 /// [`Reason::TinyFragment`].
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Reason> {
-    let at = link.network;
-    let header: [u8; HEADER] = frame.read(at).ok_or(Reason::Truncated)?;
-    let header_len = usize::from(header[0] & 0x0f) * 4;
-    let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    if header[0] >> 4 != 4 || header_len < HEADER || total_len < header_len || at + total_len > frame.len() {
-        return Err(Reason::Malformed);
-    }
-    if is_martian(&header) {
-        return Err(Reason::Martian);
-    }
-    if header_len > HEADER {
-        check_options(frame, at + HEADER, header_len - HEADER)?;
-    }
-    let fragment = u16::from_be_bytes([header[6], header[7]]);
-    let protocol = header[9];
-    let piece = match fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET) {
-        0 => Piece::Whole,
-        MORE_FRAGMENTS => Piece::First,
-        // "If FO=1 and PROTOCOL=TCP then DROP PACKET" (RFC 3128, replacing RFC 1858's check): such a piece could rewrite
-        // the flags of the first one on a host that lets it.
-        field if field & FRAGMENT_OFFSET == 1 && protocol == number::TCP => return Err(Reason::TinyFragment),
-        _ => Piece::Later,
-    };
-    Ok(Packet {
-        addresses: at + SOURCE,
-        from_this_network: header[SOURCE] == 0,
-        protocol,
-        piece,
-        transport: at + header_len,
-        end: at + total_len,
-        link_multicast: link.multicast,
-        family: PhantomData,
-    })
-}
-
-/// Addresses that never belong on a wire (RFC 1122, 3.2.1.3): a loopback on either side, a source that is multicast or the limited
-/// broadcast. Sources in 0/8 are judged with the ports, since a DHCP client has no other.
-#[inline(always)]
-fn is_martian(header: &[u8; HEADER]) -> bool {
-    let source = header[SOURCE];
-    source == 127
-        || header[DESTINATION] == 127
-        || source & 0xf0 == 0xe0
-        || (source == 255 && header[SOURCE + 1..DESTINATION] == [255; 3])
+    Header::read(frame, link)?.packet(frame, link, false)
 }
 
 /// Walk the option list, `len` bytes from offset `start`, for source routes. A list that Linux would refuse is refused here.

@@ -9,8 +9,6 @@ use crate::{address::V6, frame::Frame, protocol::number, reason::Reason};
 pub const HEADER: usize = 40;
 /// Offset of the source address, in bytes.
 pub const SOURCE: usize = 8;
-/// Offset of the destination address, in bytes.
-const DESTINATION: usize = 24;
 /// How many extension headers are walked; a longer chain drops.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
@@ -21,59 +19,103 @@ const ROUTING_TYPE_SOURCE_ROUTE: u8 = 0;
 /// The fragment offset in the fragment header's third and fourth byte: the upper 13 bits, in units of eight bytes.
 const FRAGMENT_OFFSET: u16 = 0xfff8;
 
-/// Check the header and the addresses and walk the extension headers to the transport.
+/// The fixed header, in the words of the frame.
+pub struct Header([u32; HEADER / 4]);
+
+impl Header {
+    /// Read it.
+    ///
+    /// # Errors
+    /// [`Reason::Truncated`].
+    #[inline(always)]
+    pub fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
+        frame.words(link.network).map(Self).ok_or(Reason::Truncated)
+    }
+
+    /// Whether TCP or UDP follows at once, as in nearly every packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.next_header(), number::TCP | number::UDP)
+    }
+
+    #[inline(always)]
+    const fn version(&self) -> u8 {
+        self.0[0].to_ne_bytes()[0] >> 4
+    }
+
+    #[inline(always)]
+    const fn payload_len(&self) -> usize {
+        (u32::from_be(self.0[1]) >> 16) as usize
+    }
+
+    #[inline(always)]
+    const fn next_header(&self) -> u8 {
+        self.0[1].to_ne_bytes()[2]
+    }
+
+    /// Loopback or IPv4-mapped on either side, or a multicast source (RFC 4291, 2.5 and 2.7). Linux delivers a datagram with
+    /// a mapped source to sockets that listen on `::`, so it must not come from a wire.
+    #[inline(always)]
+    const fn is_martian(&self) -> bool {
+        let [_, _, s0, s1, s2, s3, d0, d1, d2, d3] = self.0;
+        s0.to_ne_bytes()[0] == 0xff
+            || is_loopback_or_mapped([s0, s1, s2, s3])
+            || is_loopback_or_mapped([d0, d1, d2, d3])
+    }
+
+    /// Check it and the addresses, and walk the extension headers to the transport. To be told that it is [plain](Self::is_plain) spares the
+    /// compiler to ask for what follows from that.
+    ///
+    /// # Errors
+    /// As [`parse`], but for the header itself.
+    #[inline(always)]
+    pub fn packet<F: Frame + ?Sized>(&self, frame: &F, link: &Link, is_plain: bool) -> Result<Packet<V6>, Reason> {
+        let at = link.network;
+        let end = at + HEADER + self.payload_len();
+        let next_header = self.next_header();
+        // Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
+        if self.version() != 6 || end > frame.len() || (self.payload_len() == 0 && next_header == number::HOP_BY_HOP) {
+            return Err(Reason::Malformed);
+        }
+        if self.is_martian() {
+            return Err(Reason::Martian);
+        }
+        let start = at + HEADER;
+        let Chain { protocol, piece, transport } = if is_plain {
+            Chain { protocol: next_header, piece: Piece::Whole, transport: start }
+        } else {
+            walk(frame, next_header, start, end)?
+        };
+        Ok(Packet {
+            addresses: at + SOURCE,
+            from_this_network: false,
+            protocol,
+            piece,
+            transport,
+            end,
+            link_multicast: link.multicast,
+            family: PhantomData,
+        })
+    }
+}
+
+#[inline(always)]
+const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
+    // Global addresses are told apart by their first word.
+    first == 0 && second == 0 && (third == 0xffff_u32.to_be() || (third == 0 && fourth == 1_u32.to_be()))
+}
+
+/// Read the header, check it and the addresses, and walk the extension headers to the transport.
 ///
 /// # Errors
 /// [`Reason::Truncated`], [`Reason::Malformed`], [`Reason::Martian`], [`Reason::SourceRoute`], [`Reason::HeaderChain`],
 /// [`Reason::TinyFragment`].
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Reason> {
-    let at = link.network;
-    let header: [u8; HEADER] = frame.read(at).ok_or(Reason::Truncated)?;
-    let payload_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-    let end = at + HEADER + payload_len;
-    let next_header = header[6];
-    // Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
-    if header[0] >> 4 != 6 || end > frame.len() || (payload_len == 0 && next_header == number::HOP_BY_HOP) {
-        return Err(Reason::Malformed);
-    }
-    if is_martian(&header) {
-        return Err(Reason::Martian);
-    }
-    let mut packet = Packet {
-        addresses: at + SOURCE,
-        from_this_network: false,
-        protocol: next_header,
-        piece: Piece::Whole,
-        transport: at + HEADER,
-        end,
-        link_multicast: link.multicast,
-        family: PhantomData,
-    };
+    let header = Header::read(frame, link)?;
     // The chain is short-cut for the two transports that nearly every packet carries.
-    if !matches!(next_header, number::TCP | number::UDP) {
-        let Chain { protocol, piece, transport } = walk(frame, next_header, at + HEADER, end)?;
-        packet.protocol = protocol;
-        packet.piece = piece;
-        packet.transport = transport;
-    }
-    Ok(packet)
-}
-
-/// Loopback or IPv4-mapped on either side, or a multicast source (RFC 4291, 2.5 and 2.7). Linux delivers a datagram with
-/// a mapped source to sockets that listen on `::`, so it must not come from a wire.
-#[inline(always)]
-fn is_martian(header: &[u8; HEADER]) -> bool {
-    header[SOURCE] == 0xff || is_loopback_or_mapped(header, SOURCE) || is_loopback_or_mapped(header, DESTINATION)
-}
-
-#[inline(always)]
-fn is_loopback_or_mapped(header: &[u8; HEADER], at: usize) -> bool {
-    let word = |i: usize| u16::from_be_bytes([header[at + 2 * i], header[at + 2 * i + 1]]);
-    // Global addresses are told apart by their first two bytes.
-    word(0) == 0
-        && word(1) | word(2) | word(3) | word(4) == 0
-        && (word(5) == 0xffff || (word(5) == 0 && word(6) == 0 && word(7) == 1))
+    header.packet(frame, link, header.is_plain())
 }
 
 /// Where an extension header chain ends.

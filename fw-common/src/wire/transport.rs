@@ -19,23 +19,49 @@ pub mod tcp_flag {
     pub const ACK: u64 = 0x10;
 }
 
-/// The ports of a packet, host byte order.
+/// The ports of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
-    /// Source port.
-    pub source: u16,
-    /// Destination port.
-    pub destination: u16,
+    /// Both in one word of memory, as they stand in the packet.
+    word: u32,
     /// TCP's flags, 0 for the others. Wider than they are: a result of eight bytes would be packed and unpacked on the packet path.
     pub tcp_flags: u64,
 }
 
 impl Ports {
+    /// Ports in host byte order.
+    #[must_use]
+    pub const fn new(source: u16, destination: u16) -> Self {
+        let word = (((source as u32) << 16) | destination as u32).to_be();
+        Self { word, tcp_flags: 0 }
+    }
+
+    /// Source port, host byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source(&self) -> u16 {
+        (u32::from_be(self.word) >> 16) as u16
+    }
+
+    /// Destination port, host byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination(&self) -> u16 {
+        u32::from_be(self.word) as u16
+    }
+
+    /// Those of an answer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reversed(&self) -> Self {
+        Self { word: self.word.rotate_left(16), tcp_flags: 0 }
+    }
+
     /// Both ports in one word of memory, as they stand in the packet.
     #[inline(always)]
     #[must_use]
     pub const fn word(&self) -> u32 {
-        (((self.source as u32) << 16) | self.destination as u32).to_be()
+        self.word
     }
 
     /// Whether this is the packet that opens a TCP connection: SYN and not ACK.
@@ -59,20 +85,16 @@ pub fn ports<F: Frame + ?Sized, A>(frame: &F, packet: &Packet<A>, protocol: Port
         if at + TCP_LEAST > packet.end {
             return Err(cut);
         }
-        let header: [u8; TCP_LEAST] = frame.read(at).ok_or(cut)?;
-        if header[12] >> 4 < 5 {
+        let [word, _, _, flags]: [u32; TCP_LEAST / 4] = frame.words(at).ok_or(cut)?;
+        let [data_offset, tcp_flags, ..] = flags.to_ne_bytes();
+        if data_offset >> 4 < 5 {
             return Err(Reason::Malformed);
         }
-        let [s0, s1, d0, d1, ..] = header;
-        return Ok(Ports {
-            source: u16::from_be_bytes([s0, s1]),
-            destination: u16::from_be_bytes([d0, d1]),
-            tcp_flags: u64::from(header[13]),
-        });
+        return Ok(Ports { word, tcp_flags: u64::from(tcp_flags) });
     }
     if at + 4 > packet.end {
         return Err(cut);
     }
-    let [s0, s1, d0, d1]: [u8; 4] = frame.read(at).ok_or(cut)?;
-    Ok(Ports { source: u16::from_be_bytes([s0, s1]), destination: u16::from_be_bytes([d0, d1]), tcp_flags: 0 })
+    let [word] = frame.words(at).ok_or(cut)?;
+    Ok(Ports { word, tcp_flags: 0 })
 }

@@ -49,7 +49,7 @@ impl Tables {
 
     fn fill(&mut self, entry: FlowEntry) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         for Connection { protocol, remote, local } in connections::outward()? {
-            let ports = Ports { source: remote.port(), destination: local.port(), tcp_flags: 0 };
+            let ports = Ports::new(remote.port(), local.port());
             match (remote, local) {
                 (SocketAddr::V4(remote), SocketAddr::V4(local)) => {
                     let addresses = Addresses {

@@ -108,7 +108,7 @@ impl Headers {
         self.ports = match parsed {
             Ok(packet) if packet.piece == Piece::Later => None,
             Ok(packet) => match transport::ports(frame, &packet, protocol) {
-                Ok(ports) => Some((ports.source, ports.destination)),
+                Ok(ports) => Some((ports.source(), ports.destination())),
                 Err(_) if packet.transport + 4 <= packet.end => pair(packet.transport),
                 Err(_) => None,
             },

@@ -11,7 +11,7 @@ use fw_common::{
     Decision, PortProtocol, Reason, Verdict,
     abi::{
         COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, ReasonCounters, counter_page, map,
-        rare_key, slot_of,
+        port_index, slot_of,
     },
 };
 use fw_user::bpf::plain::Plain;
@@ -84,12 +84,12 @@ impl Counters {
         let dropped = |snapshot: &Snapshot, port| snapshot.ports.get(port).map_or(0, |counter| counter.dropped);
         for &(protocol, port) in after.ports.keys().filter(|port| dropped(before, port) != dropped(after, port)) {
             if (protocol as u32) < COUNTED_PROTOCOLS {
-                let page = counter_page(self.cpu, protocol, port);
+                let page = counter_page(self.cpu, port_index(protocol, port));
                 let Plain(mut slots) = self.ports.get(&page, 0)?;
                 forget(&mut slots[slot_of(port)]);
                 self.ports.set(page, Plain(slots), 0)?;
             } else {
-                let key = rare_key(protocol, port);
+                let key = port_index(protocol, port);
                 let Plain(mut slot) = self.rare_ports.get(&key, 0)?;
                 forget(&mut slot);
                 self.rare_ports.insert(key, Plain(slot), 0)?;
@@ -118,7 +118,7 @@ impl Snapshot {
     /// When it was not exactly one packet of `bytes` bytes, under one reason and at most one port.
     pub(super) fn one_packet_since(&self, before: &Self, bytes: usize) -> Result<Decision> {
         let reason = one_reason_since(&before.reasons, &self.reasons, bytes)?;
-        Ok(Decision { reason, port: self.one_port_since(before, reason.verdict())? })
+        Ok(Decision::new(reason, self.one_port_since(before, reason.verdict())?))
     }
 
     fn one_port_since(&self, before: &Self, verdict: Verdict) -> Result<Option<(PortProtocol, u16)>> {

@@ -137,7 +137,7 @@ impl Kernel {
         self.counters.forget_windows(&before, &self.counted)?;
         let decision = self.counted.one_packet_since(&before, row.frame.len())?;
         let expected = if self.force == Force::Monitor { Verdict::Pass } else { decision.verdict() };
-        ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason);
+        ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason());
         self.recordings.check(&row.frame, decision, self.force == Force::Monitor)?;
         // Reading what was sent takes a thousand system calls; where nothing left, `check_rest` looks for it once.
         let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };

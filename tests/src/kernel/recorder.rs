@@ -10,7 +10,7 @@ use fw_common::{
     Decision, Verdict,
     abi::{RECORDS_PER_CPU, map},
     address::V6,
-    record::{CAPTURED, Kind, Knocks, Record, Recorder, source},
+    record::{CAPTURED, Knocks, Record, Recorder, source},
 };
 use fw_user::bpf::plain::Plain;
 
@@ -78,7 +78,7 @@ impl Recordings {
             at: record.at,
             left_out: 0,
             length: u32::try_from(frame.len())?,
-            reason: decision.reason as u8,
+            reason: decision.number(),
             passed: u8::from(passed),
             captured: u16::try_from(captured)?,
             bytes,
@@ -88,10 +88,10 @@ impl Recordings {
         ensure!(record == expected, "it is recorded as {record:?}, not {expected:?}");
         ensure!(record.at != 0, "it has no time");
         let recorder = self.recorders.get(&self.cpu, 0)?.0;
-        let kind = Kind::number(decision.reason, decision.port);
+        let kind = decision.kind();
         ensure!(recorder.kinds.iter().filter(|known| known.number != 0).all(|known| known.number == kind), "its kind");
-        let (protocol, port) = decision.port.map_or((0, 0), |(protocol, port)| (protocol as u8, port));
-        let knock = Knocks { packets: 1, at: record.at, port, protocol, reason: decision.reason as u8, padding: 0 };
+        let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
+        let knock = Knocks { packets: 1, at: record.at, port, protocol, reason: decision.number(), padding: 0 };
         let expected: Vec<_> = source(frame).map(|source| (source, knock)).into_iter().collect();
         ensure!(knocks == expected, "its sender is noted as {knocks:?}, not {expected:?}");
         Ok(())

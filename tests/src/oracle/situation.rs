@@ -109,7 +109,7 @@ impl Situation {
         if decision.verdict() == verdict {
             return Ok(decision);
         }
-        Err(format!("decide() says {} ({}), the oracle {verdict}", decision.verdict(), decision.reason))
+        Err(format!("decide() says {} ({}), the oracle {verdict}", decision.verdict(), decision.reason()))
     }
 }
 

@@ -90,7 +90,7 @@ impl Tally {
     fn add(&mut self, decisions: &[Decision]) {
         self.frames += decisions.len();
         for decision in decisions {
-            *self.reasons.entry(decision.reason.name()).or_default() += 1;
+            *self.reasons.entry(decision.reason().name()).or_default() += 1;
         }
     }
 
@@ -119,8 +119,8 @@ fn compare(situation: &Situation, frames: &[Frame], kernel: &mut Kernel) -> Resu
     kernel.enter(situation).map_err(refused)?;
     let received = kernel.receive_all(&long).map_err(refused)?;
     for ((frame, decision), reason) in long.into_iter().zip(&judged).zip(&received.reasons) {
-        if decision.reason != *reason {
-            return Err(fail(frame, format!("the host says {}, the kernel {reason}", decision.reason)));
+        if decision.reason() != *reason {
+            return Err(fail(frame, format!("the host says {}, the kernel {reason}", decision.reason())));
         }
     }
     let expected = ports(judged.into_iter());
@@ -137,7 +137,9 @@ fn compare(situation: &Situation, frames: &[Frame], kernel: &mut Kernel) -> Resu
 fn ports(decisions: impl Iterator<Item = Decision>) -> Ports {
     let mut ports: BTreeMap<(PortProtocol, u16), PortCounter> = BTreeMap::new();
     for decision in decisions {
-        let Some(port) = decision.port.filter(|(protocol, _)| (*protocol as u32) < COUNTED_PROTOCOLS) else { continue };
+        let Some(port) = decision.port().filter(|(protocol, _)| (*protocol as u32) < COUNTED_PROTOCOLS) else {
+            continue;
+        };
         let counter = ports.entry(port).or_default();
         match decision.verdict() {
             Verdict::Pass => counter.passed += 1,
