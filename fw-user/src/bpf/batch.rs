@@ -16,7 +16,7 @@ use super::{
 use crate::{Error, Result};
 
 /// A pinned array or hash, kept open.
-pub(super) struct BatchMap<K, V> {
+pub struct BatchMap<K, V> {
     path: PathBuf,
     map: OwnedFd,
     types: PhantomData<(K, V)>,
@@ -27,7 +27,7 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
     ///
     /// # Errors
     /// [`Error::BadPin`] where it is no such map, or one of other keys and values.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let bad = |source: io::Error| Error::BadPin { path: path.to_owned(), source: source.into() };
         let map = sys::open_pin(path).map_err(bad)?;
         let is_right = match pinned::facts(&map).map_err(bad)? {
@@ -53,5 +53,26 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
         // SAFETY: it was looked at when it was opened: it is an array or a hash, with keys and values of these sizes.
         unsafe { sys::lookup_batch(&self.map, after, keys, values) }
             .map_err(|source| Error::BadPin { path: self.path.clone(), source: source.into() })
+    }
+}
+
+impl<V: bytemuck::Pod> BatchMap<u32, V> {
+    /// Read as many values of an array as there is room for, from an index on. Those past its end are zeros.
+    ///
+    /// # Errors
+    /// [`Error::BadPin`].
+    pub fn read_from(&self, first: u32, values: &mut [V]) -> Result<()> {
+        let mut keys = vec![0; values.len()];
+        let mut read = 0;
+        while read < values.len() {
+            let before = (first + read as u32).checked_sub(1);
+            let (count, _) = self.read(before, &mut keys[read..], &mut values[read..])?;
+            if count == 0 {
+                values[read..].fill(V::zeroed());
+                break;
+            }
+            read += count;
+        }
+        Ok(())
     }
 }

@@ -206,17 +206,7 @@ impl Reader {
 
     /// Bring the sums up to what a CPU has counted.
     fn read_ports(&mut self, cpu: usize) -> Result<()> {
-        let first = cpu * PAGES_PER_CPU;
-        let mut read = 0;
-        while read < PAGES_PER_CPU {
-            let before = (first + read).checked_sub(1).map(|page| page as u32);
-            let (count, _) = self.ports.read(before, &mut self.keys[read..], &mut self.pages[read..])?;
-            if count == 0 {
-                self.pages[read..].fill(CounterPage::zeroed());
-                break;
-            }
-            read += count;
-        }
+        self.ports.read_from((cpu * PAGES_PER_CPU) as u32, &mut self.pages)?;
         let before = &mut self.cpus[cpu].pages;
         before.resize(PAGES_PER_CPU, CounterPage::zeroed());
         let slots = self.pages.as_flattened().iter().zip(before.as_flattened());

@@ -1,7 +1,7 @@
 //! Everything that talks to the kernel's BPF side.
 
 pub mod attachment;
-mod batch;
+pub mod batch;
 mod clsact;
 pub mod counters;
 pub mod deadline;

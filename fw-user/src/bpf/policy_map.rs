@@ -3,13 +3,19 @@
 
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
-    abi::{self, Active, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6, map},
+    abi::{
+        self, Active, CLASS_CLOSED, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6,
+        map,
+    },
     policy::{Compiled, Policy},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{deadline, pins::Pins, plain::Plain, shape};
+use super::{batch::BatchMap, deadline, pins::Pins, plain::Plain, shape};
 use crate::{Error, Result};
+
+/// Whatever keeps a map from being read or written.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
 
 /// Under which conditions a policy is put in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,6 +39,8 @@ pub struct PolicyMap {
     active: Array<MapData, Plain<Active>>,
     settings: Array<MapData, Plain<Settings>>,
     ports: Array<MapData, Plain<ClassPage>>,
+    /// The same map, to be read at once.
+    classes: BatchMap<u32, ClassPage>,
     sources4: LpmTrie<MapData, Plain<Source4>, u8>,
     sources6: LpmTrie<MapData, Plain<Source6>, u8>,
 }
@@ -51,6 +59,7 @@ impl PolicyMap {
             active: array(map::ACTIVE)?.try_into().map_err(bad(map::ACTIVE))?,
             settings: array(map::SETTINGS)?.try_into().map_err(bad(map::SETTINGS))?,
             ports: array(map::PORTS)?.try_into().map_err(bad(map::PORTS))?,
+            classes: BatchMap::open(&pins.map(interface, map::PORTS))?,
             sources4: trie(map::SOURCES4)?.try_into().map_err(bad(map::SOURCES4))?,
             sources6: trie(map::SOURCES6)?.try_into().map_err(bad(map::SOURCES6))?,
         })
@@ -83,16 +92,14 @@ impl PolicyMap {
         self.active.get(&0, 0).map(|Plain(active)| active).map_err(|error| self.unreadable(error))
     }
 
-    fn unreadable(&self, error: MapError) -> Error {
+    fn unreadable(&self, error: impl Into<Fault>) -> Error {
         Error::kernel(format!("reading the policy of {}", self.interface), error)
     }
 
-    fn read_compiled(&self, buffer: u32) -> Result<Compiled, MapError> {
+    fn read_compiled(&self, buffer: u32) -> Result<Compiled, Fault> {
         let mut compiled = Compiled::default();
         compiled.settings = self.settings.get(&buffer, 0)?.0;
-        for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes_mut().chunks_exact_mut(PAGE)) {
-            classes.copy_from_slice(&self.ports.get(&page, 0)?.0);
-        }
+        compiled.all_classes_mut().copy_from_slice(self.read_classes(buffer)?.as_flattened());
         for key in self.keys4(buffer)? {
             let Plain(source) = key.data();
             let net = Ipv4Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
@@ -105,6 +112,12 @@ impl PolicyMap {
         }
         compiled.networks.sort_unstable();
         Ok(compiled)
+    }
+
+    fn read_classes(&self, buffer: u32) -> Result<Vec<ClassPage>> {
+        let mut pages = vec![[CLASS_CLOSED; PAGE]; (PORT_PROTOCOLS * PAGES) as usize];
+        self.classes.read_from(first_page(buffer), &mut pages)?;
+        Ok(pages)
     }
 
     /// Put the first policy of an interface in force that has no filter yet: what it falls back to is none.
@@ -193,15 +206,11 @@ impl PolicyMap {
         self.store(next)
     }
 
-    fn fill_buffer(
-        &mut self,
-        compiled: &Compiled,
-        buffer: u32,
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        for (page, classes) in (first_page(buffer)..).zip(compiled.all_classes().chunks_exact(PAGE)) {
-            let classes: ClassPage = classes.try_into()?;
+    fn fill_buffer(&mut self, compiled: &Compiled, buffer: u32) -> Result<(), Fault> {
+        let (classes, _) = compiled.all_classes().as_chunks::<PAGE>();
+        for (page, (&classes, before)) in (first_page(buffer)..).zip(classes.iter().zip(self.read_classes(buffer)?)) {
             // Most pages are closed and stay so; reading is cheaper than dirtying them.
-            if self.ports.get(&page, 0)?.0 != classes {
+            if classes != before {
                 self.ports.set(page, Plain(classes), 0)?;
             }
         }

@@ -7,6 +7,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
+use bytemuck::Zeroable as _;
 use fw_common::{
     Decision, PortProtocol, Reason, Verdict,
     abi::{
@@ -14,15 +15,18 @@ use fw_common::{
         port_index, slot_of,
     },
 };
-use fw_user::bpf::plain::Plain;
+use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
 
 use super::maps::{is_zero, take};
+use crate::world;
 
 /// The maps, and the CPU on which the programs run.
 pub(super) struct Counters {
     cpu: u32,
     reasons: Array<MapData, Plain<ReasonCounters>>,
     ports: Array<MapData, Plain<CounterPage>>,
+    /// The same map, to be read at once.
+    pages: BatchMap<u32, CounterPage>,
     rare_ports: HashMap<MapData, u32, Plain<PortSlot>>,
 }
 
@@ -36,9 +40,10 @@ pub(super) struct Snapshot {
 }
 
 impl Counters {
-    pub(super) fn take(ebpf: &mut Ebpf, cpu: u32) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, pins: &Pins, cpu: u32) -> Result<Self> {
         Ok(Self {
             cpu,
+            pages: BatchMap::open(&pins.map(world::INTERFACE, map::PORT_COUNTERS))?,
             reasons: take(ebpf, map::COUNTERS)?.try_into()?,
             ports: take(ebpf, map::PORT_COUNTERS)?.try_into()?,
             rare_ports: take(ebpf, map::RARE_PORT_COUNTERS)?.try_into()?,
@@ -53,15 +58,14 @@ impl Counters {
                 ports.insert(port, counter);
             }
         };
-        for page in 0..COUNTED_PROTOCOLS * PAGES {
+        for (page, counters) in (0..).zip(&self.pages_of(self.cpu)?) {
             let protocol = PortProtocol::ALL[(page / PAGES) as usize];
             let first = page % PAGES * PAGE as u32;
-            let Plain(counters) = self.ports.get(&(self.cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?;
-            if is_zero(&counters) {
+            if is_zero(counters) {
                 continue;
             }
             for (port, counter) in (first..).zip(counters) {
-                add((protocol, u16::try_from(port)?), counter);
+                add((protocol, u16::try_from(port)?), *counter);
             }
         }
         for entry in &self.rare_ports {
@@ -70,6 +74,12 @@ impl Counters {
             add((*protocol, (key & 0xffff) as u16), counter);
         }
         Ok(Snapshot { reasons: self.reasons()?, ports })
+    }
+
+    fn pages_of(&self, cpu: u32) -> Result<Vec<CounterPage>> {
+        let mut pages = vec![CounterPage::zeroed(); (COUNTED_PROTOCOLS * PAGES) as usize];
+        self.pages.read_from(counter_page(cpu, 0), &mut pages)?;
+        Ok(pages)
     }
 
     /// The counters by reason alone, which are quickly read.
@@ -102,10 +112,7 @@ impl Counters {
         for cpu in (0..self.reasons.len()).filter(|&cpu| cpu != self.cpu) {
             let Plain(counters) = self.reasons.get(&cpu, 0)?;
             ensure!(counters == [Counter::default(); Reason::SLOTS], "something was counted for CPU {cpu}");
-            for page in 0..COUNTED_PROTOCOLS * PAGES {
-                let Plain(counters) = self.ports.get(&(cpu * COUNTED_PROTOCOLS * PAGES + page), 0)?;
-                ensure!(is_zero(&counters), "a port was counted for CPU {cpu}");
-            }
+            ensure!(self.pages_of(cpu)?.iter().all(is_zero), "a port was counted for CPU {cpu}");
         }
         Ok(())
     }

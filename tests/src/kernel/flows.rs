@@ -7,12 +7,13 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
+use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
     abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
-use fw_user::bpf::plain::Plain;
+use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
 
 use super::maps::{is_zero, take};
@@ -25,13 +26,16 @@ pub(super) struct FlowMaps {
     v4: Table<FlowKey4>,
     v6: Table<FlowKey6>,
     sent: Array<MapData, Plain<SentPage>>,
+    /// The same map, to be read at once.
+    pages: BatchMap<u32, SentPage>,
     /// What was read last of `sent`.
     noted: Vec<(PortProtocol, u16)>,
 }
 
 impl FlowMaps {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self> {
         Ok(Self {
+            pages: BatchMap::open(&pins.shared_map(map::SENT))?,
             v4: take(ebpf, map::FLOWS4)?.try_into()?,
             v6: take(ebpf, map::FLOWS6)?.try_into()?,
             sent: take(ebpf, map::SENT)?.try_into()?,
@@ -44,7 +48,7 @@ impl FlowMaps {
         clear(&mut self.v4)?;
         clear(&mut self.v6)?;
         for (protocol, port) in self.noted.drain(..) {
-            self.sent.set(page_of(protocol, port), Plain(bytemuck::Zeroable::zeroed()), 0)?;
+            self.sent.set(page_of(protocol, port), Plain(SentPage::zeroed()), 0)?;
         }
         Ok(())
     }
@@ -61,14 +65,15 @@ impl FlowMaps {
     /// What left, as (to one, to many).
     pub(super) fn read_sent(&mut self) -> Result<BTreeMap<(PortProtocol, u16), (u8, u8)>> {
         let mut sent = BTreeMap::new();
-        for page in 0..PORT_PROTOCOLS * PAGES {
+        let mut pages = vec![SentPage::zeroed(); (PORT_PROTOCOLS * PAGES) as usize];
+        self.pages.read_from(0, &mut pages)?;
+        for (page, flags) in (0..).zip(&pages) {
             let protocol = PortProtocol::ALL[(page / PAGES) as usize];
-            let Plain(flags) = self.sent.get(&page, 0)?;
-            if is_zero(&flags) {
+            if is_zero(flags) {
                 continue;
             }
             for (port, flags) in (page % PAGES * PAGE as u32..).zip(flags) {
-                if !is_zero(&flags) {
+                if !is_zero(flags) {
                     sent.insert((protocol, u16::try_from(port)?), (flags.unicast, flags.multicast));
                 }
             }

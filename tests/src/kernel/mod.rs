@@ -21,13 +21,15 @@ use aya::{
     programs::{Program, ProgramError, SchedClassifier, Xdp},
     util::nr_cpus,
 };
+use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol, Verdict,
-    abi::{DEFAULT_FLOWS, Route, map},
+    abi::{Route, map},
     grammar::{PortRange, Rule},
     policy::{Forward, Policy},
 };
 use fw_user::bpf::{
+    batch::BatchMap,
     egress, ingress, object,
     pins::Pins,
     plain::Plain,
@@ -38,7 +40,7 @@ use fw_user::bpf::{
 use self::{
     counters::{Counters, Snapshot},
     flows::FlowMaps,
-    maps::take,
+    maps::{is_zero, take},
     recorder::Recordings,
 };
 use crate::{
@@ -48,6 +50,9 @@ use crate::{
 };
 
 pub use self::{counters::Ports, many::Received, namespace::Namespace, recorder::Recorded};
+
+/// Flows a family: more than any row makes, and few enough to be looked through quickly.
+const FLOWS: u32 = 1024;
 
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
 pub const LEAST_FRAME: usize = 14;
@@ -82,6 +87,8 @@ pub struct Kernel {
     recordings: Recordings,
     flows: FlowMaps,
     routes: Array<MapData, Plain<Route>>,
+    /// The same map, to be read at once.
+    remembered: BatchMap<u32, Route>,
 }
 
 impl Kernel {
@@ -94,19 +101,20 @@ impl Kernel {
         let name = world::INTERFACE;
         pins.ensure_bpffs()?;
         pins.prepare(name)?;
-        let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, DEFAULT_FLOWS);
+        let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, FLOWS);
         let mut ebpf = object::load(&pins, name, shapes, false)?;
         egress::load(&mut ebpf)?;
         ingress::load(&mut ebpf)?;
         let mut policy = PolicyMap::open(&pins, name)?;
         let written = Policy::default();
         policy.write_first(&written, Terms::default())?;
-        let counters = Counters::take(&mut ebpf, namespace.cpu())?;
+        let counters = Counters::take(&mut ebpf, &pins, namespace.cpu())?;
         let counted = counters.read()?;
         let recordings = Recordings::take(&mut ebpf, namespace.cpu())?;
-        let flows = FlowMaps::take(&mut ebpf)?;
+        let flows = FlowMaps::take(&mut ebpf, &pins)?;
         let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
-        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, recordings, flows, routes })
+        let remembered = BatchMap::open(&pins.map(name, map::ROUTES))?;
+        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, recordings, flows, routes, remembered })
     }
 
     /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
@@ -158,8 +166,10 @@ impl Kernel {
 
     fn prepare(&mut self, policy: &Policy, routing: Routing) -> Result<()> {
         self.flows.clear()?;
-        for slot in 0..self.routes.len() {
-            self.routes.set(slot, Plain(bytemuck::Zeroable::zeroed()), 0)?;
+        let mut remembered = vec![Route::zeroed(); self.routes.len() as usize];
+        self.remembered.read_from(0, &mut remembered)?;
+        for (slot, _) in (0..).zip(remembered).filter(|(_, route)| !is_zero(route)) {
+            self.routes.set(slot, Plain(Route::zeroed()), 0)?;
         }
         if self.written != *policy {
             self.put_in_force(policy)?;

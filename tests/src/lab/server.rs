@@ -3,8 +3,8 @@
 
 use std::{
     io::{Read, Write},
-    net::{Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd, OwnedFd},
+    net::{Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd, AsRawFd as _, OwnedFd},
     sync::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+use nix::sys::socket::{SockaddrIn6, recvfrom};
 use socket2::SockRef;
 
 use super::{
@@ -148,10 +149,12 @@ fn echo(mut stream: TcpStream) {
 
 fn answer(datagrams: &UdpSocket, state: &State) {
     let mut buffer = [0; 9000];
-    while let Ok((length, peer)) = datagrams.recv_from(&mut buffer) {
+    // Not the standard library's: it panics where a socket that was shut down answers without an address, as in Linux 6.1.
+    while let Ok((length, Some(peer))) = recvfrom::<SockaddrIn6>(datagrams.as_raw_fd(), &mut buffer) {
         if state.stopping.load(Ordering::Acquire) {
             break;
         }
+        let peer = SocketAddrV6::from(peer).into();
         state.count(peer);
         // A client that does not wait for its answer answers ours with ICMP: no concern of the server.
         let _unreachable = datagrams.send_to(&buffer[..length], peer);
