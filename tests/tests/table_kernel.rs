@@ -1,6 +1,6 @@
 //! The case table through the loaded programs, on real maps and with real routes.
 
-use std::{thread, time::Duration};
+use std::thread;
 
 use anyhow::Result;
 use fw_tests::{
@@ -10,9 +10,6 @@ use fw_tests::{
     report::Failures,
     row::Row,
 };
-
-/// How far the coarse clock may lag behind the fine one: a tick of 100 Hz.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Rows that only the host can play.
 const TOO_SHORT_FOR_THE_KERNEL: [&str; 3] = [
@@ -68,7 +65,7 @@ fn play_all(force: Force) -> Result<()> {
         };
         failures.compare(row, "the kernel", &outcome);
         let host = Model::play(row)?;
-        if let Some(difference) = host.difference(&outcome, took + TICK) {
+        if let Some(difference) = host.difference(&outcome, took) {
             failures.add(row, &format!("the kernel and the host differ: {difference}"));
         }
     }

@@ -1,6 +1,7 @@
 //! What a person types to build, test, measure and show `fw`. One file a verb.
 
 mod architecture;
+mod audit;
 mod bench;
 mod build_ebpf;
 mod command;
@@ -47,6 +48,8 @@ enum Verb {
     Screenshot(screenshot::Options),
     /// Have random bytes read for as long as wanted: frames, allow lists, files.
     Fuzz(fuzz::Options),
+    /// Check what fw is built from: licences, origins, what is not used, the oldest versions; and run unsafe code under `AddressSanitizer`.
+    Audit(audit::Options),
     /// Check format, clippy for the host and for BPF, documentation and unsafe code; every warning is an error.
     Lint(lint::Options),
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Bench(options) => bench::run(&options).map(done),
         Verb::Screenshot(options) => screenshot::run(&options).map(done),
         Verb::Fuzz(options) => fuzz::run(&options).map(done),
+        Verb::Audit(options) => audit::run(&options).map(done),
         Verb::Lint(options) => lint::run(&options).map(done),
     };
     match result {

@@ -14,7 +14,7 @@ use nix::{
     unistd::Uid,
 };
 
-use crate::{command, workspace};
+use crate::{architecture, command, workspace};
 
 const BPFFS: &str = "/sys/fs/bpf";
 const BUILT: &str = "FW_XTASK_BUILT";
@@ -46,6 +46,16 @@ pub(crate) fn hide() -> Result<()> {
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("cannot make the mounts private")?;
     let mode = Some("mode=700");
     mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), mode).context("cannot mount a BPF file system")
+}
+
+/// Have cargo start each test binary as root, which network namespaces and BPF need.
+pub(crate) fn run_tests(cargo: &mut Command) -> Result<()> {
+    if !is_root() {
+        eprintln!("the tests need root for network namespaces and BPF: each test binary is started by `sudo -E`");
+        let name = architecture::host()?.to_uppercase().replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{name}_RUNNER"), "sudo -E");
+    }
+    Ok(())
 }
 
 /// Mount a BPF file system where it belongs, if there is none.

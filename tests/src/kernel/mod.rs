@@ -9,10 +9,7 @@ mod maps;
 mod namespace;
 mod recorder;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
@@ -36,6 +33,7 @@ use fw_user::bpf::{
     policy_map::{PolicyMap, Terms},
     shape::Shapes,
 };
+use nix::time::{ClockId, clock_gettime};
 
 use self::{
     counters::{Counters, Snapshot},
@@ -123,7 +121,8 @@ impl Kernel {
     /// # Errors
     /// Whatever the kernel refuses; a verdict or a count that contradicts the reason.
     pub fn play(&mut self, row: &Row) -> Result<(Outcome, Duration)> {
-        let begin = Instant::now();
+        // By the clock that the programs read: it may lag, but it never goes back.
+        let begin = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)?);
         self.prepare(&row.policy, row.routing)?;
         let mut ago = row.age();
         for earlier in &row.earlier {
@@ -150,7 +149,8 @@ impl Kernel {
         // Reading what was sent takes a thousand system calls; where nothing left, `check_rest` looks for it once.
         let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };
         let flows = Flows { sent, ..self.flows.read()? };
-        Ok((Outcome { decision, flows }, begin.elapsed()))
+        let end = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+        Ok((Outcome { decision, flows }, end.saturating_sub(begin)))
     }
 
     /// Fail if anything was counted for another CPU than the one on which the programs ran, or was noted as sent by rows in which

@@ -149,12 +149,6 @@ fn cargo_test(options: &Options) -> Result<Command> {
     if io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none() {
         cargo.env("CARGO_TERM_COLOR", "always");
     }
-    if !root::is_root() {
-        eprintln!("the tests need root for network namespaces and BPF: each test binary is started by `sudo -E`");
-        let host = command::output(Command::new("rustc").arg("-vV"))?;
-        let host = host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?;
-        let name = host.to_uppercase().replace('-', "_");
-        cargo.env(format!("CARGO_TARGET_{name}_RUNNER"), "sudo -E");
-    }
+    root::run_tests(&mut cargo)?;
     Ok(cargo)
 }
