@@ -16,7 +16,6 @@ tests! {
 tests! { in both modes:
     the_published_port_is_closed_and_the_intended_one_open;
     detach_opens_again_and_leaves_nothing_behind;
-    the_interface_is_free_the_moment_that_detach_returns;
 }
 
 struct Servers {
@@ -83,16 +82,4 @@ fn detach_opens_again_and_leaves_nothing_behind(mode: Mode) -> Result<()> {
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
     lab.lan.reaches(&server, Transport::Tcp, PI6, 9125)?;
     lab.nothing_is_left_behind()
-}
-
-/// The kernel takes its time over a link that only a pin held: a packet that comes at once must find the filter gone, and so must
-/// the next `attach`.
-fn the_interface_is_free_the_moment_that_detach_returns(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    for _ in 0..10 {
-        lab.attach(mode, "22")?;
-        lab.fw(&["detach", "eth0"])?;
-        assert!(!lab.pi.run("ip -details link show eth0")?.contains("xdp"));
-    }
-    Ok(())
 }

@@ -13,11 +13,11 @@ pub(crate) struct Options {}
 const CARGO_DENY: Crate = Crate { name: "cargo-deny", version: "0.20.2", takes: "about four minutes" };
 const CARGO_MACHETE: Crate = Crate { name: "cargo-machete", version: "0.9.2", takes: "about a minute" };
 
-/// The workspaces, and the licences that one may have beside those of deny.toml.
+/// The manifests that have a lock file of their own.
 const WORKSPACES: [&str; 3] = ["Cargo.toml", "fw-ebpf/Cargo.toml", "tests/fuzz/Cargo.toml"];
 
 /// Tests in whose own process the unsafe code runs: system calls for BPF, maps of any kind, and bytes of anybody.
-const UNSAFE: [&str; 4] = ["fuzz_corpus", "recorder", "stats_reading", "table_kernel"];
+const UNSAFE: [&str; 3] = ["fuzz_corpus", "recorder", "table_kernel"];
 
 pub(crate) fn run(Options {}: &Options) -> Result<()> {
     step("licences, origins and known holes of what is built in");
@@ -42,20 +42,20 @@ fn check_allowed() -> Result<()> {
     let deny = CARGO_DENY.provide()?;
     let run = |manifest: &str, arguments: &[&str]| {
         let mut run = Command::new(&deny);
-        run.current_dir(workspace::root()).args(["--locked", "--manifest-path", manifest]).args(arguments);
+        run.current_dir(workspace::root())
+            .args(["--locked", "--config", "deny.toml", "--manifest-path", manifest])
+            .args(arguments);
         run
     };
     for manifest in WORKSPACES {
-        let checks = ["check", "--hide-inclusion-graph", "--config", "deny.toml", "licenses", "bans", "sources"];
-        command::run(&mut run(manifest, &checks))?;
+        command::run(&mut run(manifest, &["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))?;
     }
-    if let Err(error) = command::output(&mut run(WORKSPACES[0], &["fetch", "--config", "deny.toml", "db"])) {
+    if let Err(error) = command::output(&mut run(WORKSPACES[0], &["fetch", "db"])) {
         println!("audit: NOT CHECKED for known holes, since their list cannot be had here: {error:#}");
         return Ok(());
     }
     for manifest in WORKSPACES {
-        let checks = ["check", "--config", "deny.toml", "--disable-fetch", "advisories"];
-        command::run(&mut run(manifest, &checks))?;
+        command::run(&mut run(manifest, &["check", "--disable-fetch", "advisories"]))?;
     }
     Ok(())
 }
@@ -72,8 +72,8 @@ fn check_oldest_versions() -> Result<()> {
     command::run(
         unstable(&["generate-lockfile", "--quiet", "-Zdirect-minimal-versions"], &lock).env("RUSTC_BOOTSTRAP", "1"),
     )?;
-    let check = ["check", "--quiet", "--workspace", "--all-targets", "--target-dir"];
-    command::run(unstable(&check, &lock).arg(&home).env("RUSTC_BOOTSTRAP", "1"))
+    let check = ["check", "--quiet", "--workspace", "--all-targets"];
+    command::run(unstable(&check, &lock).arg("--target-dir").arg(&home).env("RUSTC_BOOTSTRAP", "1"))
 }
 
 /// Cargo with a lock file elsewhere.

@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use self::{guest::Guest, image::Image, kernels::Kernel, machine::Machine, programs::Programs, source::Source};
+use self::{guest::Guest, image::Image, kernels::Kernel, programs::Programs, source::Source};
 use crate::{
     debian::{self, Tool},
     workspace,
@@ -86,11 +86,8 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
         let (userland, programs) = &self.guests[kernel.architecture];
         let home = folder(&["kernels", kernel.name])?.join("boot");
         let initrd = initrd::pack(&home, userland, image, programs)?;
-        let filter = match kernel.machine {
-            Machine::Ordinary => self.only,
-            Machine::Versal | Machine::Raspi3b => Some(kernels::OF_MACHINES),
-        };
-        let mut words = filter.map(|filter| format!("filter={filter}")).unwrap_or_default();
+        let tests = self.only.map_or_else(|| kernel.tests.join(","), str::to_owned);
+        let mut words = format!("tests={tests}");
         if !kernel.btf {
             words += " btf=hidden";
         }

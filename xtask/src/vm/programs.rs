@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use fw_tests::deb::UNOPTIMIZED;
 
 use crate::{architecture, command, linked};
 
@@ -20,10 +21,10 @@ pub(super) struct Programs {
 pub(super) fn build(debian: &str) -> Result<Programs> {
     let architecture = architecture::of_debian(debian)?;
     eprintln!("{debian}  building the tests");
-    let verb = ["build", "--quiet", "--profile", "guest", "--package", "fw-user", "--package", "fw-guest"];
+    let verb = ["build", "--quiet", "--release", "--package", "fw-user", "--package", "fw-guest"];
     let (mut cargo, _) = linked::cargo(&architecture, &architecture::host()?, &verb, "std,panic_unwind,test")?;
     cargo.args(["--features", "fw-guest/guest", "--bin", "fw-user", "--test", "guest", "--message-format"]);
-    cargo.arg("json-render-diagnostics").stdout(Stdio::piped());
+    cargo.arg("json-render-diagnostics").envs(UNOPTIMIZED).stdout(Stdio::piped());
     let mut running = cargo.spawn().context("cannot start cargo")?;
     let mut executables = Vec::new();
     for line in BufReader::new(running.stdout.take().context("cargo's output")?).lines() {
