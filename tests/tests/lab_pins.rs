@@ -1,190 +1,29 @@
-//! Pins that lie: of another ABI, damaged, of an interface that is gone, foreign. Each is recognised, said in words, and repaired where
-//! that is safe; the filter goes on meanwhile.
+//! Pins that lie: damaged, or foreign. Each is recognised, said in words, and repaired where that is safe; the filter goes on meanwhile.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use aya::{maps::MapData, programs::links::PinnedLink};
-use fw_common::abi::ABI_VERSION;
 use fw_tests::{
     lab::{
-        Lab, Mode, Refusal, Transport, command, fw,
+        Lab, Mode, Transport,
+        pins::pin_other_map,
         traffic::{OPEN, Traffic},
     },
     tests,
 };
 
 const FAILED: i32 = 1;
-const TAKEN: i32 = 3;
-
 tests! { in both modes:
-    another_version_is_taken_over_without_a_gap;
     damaged_pins_are_named_and_repaired_without_a_gap;
 }
 
 tests! {
-    an_interrupted_upgrade_goes_on_from_wherever_it_stopped;
-    commands_say_that_another_version_is_attached_and_detach_takes_it_off;
     detach_all_cleans_up_whatever_is_damaged;
     what_is_not_ours_is_named_and_left;
     what_is_not_ours_in_the_place_of_a_pin_is_not_used;
     a_folder_that_is_a_symbolic_link_is_not_followed;
     shared_maps_that_others_use_are_not_torn_apart;
-    an_interface_of_the_same_name_is_not_taken_for_the_old_one;
-    a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
-    a_filter_in_another_namespace_is_not_disturbed;
-    a_program_taken_off_by_somebody_is_noticed_and_attached_again;
-    what_closes_nothing_does_not_say_that_it_did;
-    the_first_two_commands_at_once_share_one_file_system;
-    a_file_system_that_would_end_with_the_command_is_refused;
-    one_that_is_read_only_is_named_with_its_cure;
-    a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
-    a_filter_behind_another_mount_is_named;
-    detach_takes_the_filter_off_though_somebody_holds_the_link;
-}
-
-fn abi(lab: &Lab, abi: u32) -> PathBuf {
-    lab.fw.bpffs().join(format!("fw-user/v{abi}"))
-}
-
-fn folder(lab: &Lab) -> PathBuf {
-    abi(lab, ABI_VERSION).join("if-eth0")
-}
-
-/// A map that no version of ours has.
-fn pin_other_map(path: &Path, kind: &str) -> Result<()> {
-    if path.exists() {
-        fs::remove_file(path)?;
-    }
-    let path = path.to_str().context("a path in UTF-8")?;
-    let args = ["map", "create", path, "type", kind, "key", "4", "value", "12", "entries", "3", "name", "other"];
-    command::run(std::process::Command::new("bpftool").args(args)).map(drop)
-}
-
-/// What `attach` left looks as if another version had done it, with maps that this one cannot read.
-fn make_it_look_like(lab: &Lab, other: u32) -> Result<()> {
-    fs::rename(abi(lab, ABI_VERSION), abi(lab, other))?;
-    fs::rename(abi(lab, other).join("if-eth0/SETTINGS"), abi(lab, other).join("if-eth0/OLD_SETTINGS"))?;
-    for map in ["if-eth0/META", "if-eth0/PORTS", "shared/FLOWS4"] {
-        pin_other_map(&abi(lab, other).join(map), "hash")?;
-    }
-    Ok(())
-}
-
-fn another_version_is_taken_over_without_a_gap(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    for other in [ABI_VERSION - 1, ABI_VERSION + 1] {
-        lab.attach(mode, OPEN)?;
-        make_it_look_like(&lab, other)?;
-        traffic.during(|| {
-            let said = lab.attach(mode, &format!("22,{OPEN}"))?;
-            ensure!(said.contains("renewed without a gap"), "{said}");
-            Ok(())
-        })?;
-        traffic.is_filtered()?;
-        let status = lab.fw(&["status"])?;
-        ensure!(status.contains(&format!("eth0  active, {mode} mode")) && !status.contains("wrong"), "{status}");
-        ensure!(!abi(&lab, other).exists(), "the old pins are left");
-        // Replies come home by the new tables.
-        let server = lab.lan.serve_tcp(5000)?;
-        lab.pi.reaches(&server, Transport::Tcp, fw_tests::lab::LAN4, 5000)?;
-        lab.fw(&["detach", "eth0"])?;
-        lab.nothing_is_left_behind()?;
-        traffic.is_unfiltered()?;
-    }
-    Ok(())
-}
-
-/// What a SIGKILL between two steps leaves.
-fn an_interrupted_upgrade_goes_on_from_wherever_it_stopped() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    let old = |name: &str| abi(&lab, ABI_VERSION - 1).join("if-eth0").join(name);
-    let new = |name: &str| folder(&lab).join(name);
-    // Pins that have not moved yet, and pins of maps that are not made yet.
-    let moments: [(&str, &[&str], &[&str]); 4] = [
-        ("no map is whole yet", &["ingress-link", "egress-link"], &["META", "PORTS", "ACTIVE"]),
-        ("the maps are made", &["ingress-link", "egress-link"], &[]),
-        ("the egress link has moved", &["ingress-link"], &[]),
-        ("both links have moved", &[], &[]),
-    ];
-    for (moment, not_moved, not_made) in moments {
-        let work = || -> Result<()> {
-            lab.attach(Mode::Native, OPEN)?;
-            fs::create_dir_all(old(""))?;
-            for link in not_moved {
-                fs::rename(new(link), old(link))?;
-            }
-            for map in not_made {
-                fs::remove_file(new(map))?;
-            }
-            pin_other_map(&old("META"), "hash")?;
-            traffic.during(|| lab.attach(Mode::Native, &format!("22,{OPEN}")).map(drop))?;
-            traffic.is_filtered()?;
-            ensure!(!old("").exists(), "the old pins are left");
-            let status = lab.fw(&["status"])?;
-            ensure!(
-                status.contains("eth0  active, native mode, replies by tcx") && !status.contains("wrong"),
-                "{status}"
-            );
-            // The same, and taken off instead.
-            fs::create_dir_all(old(""))?;
-            for link in not_moved {
-                fs::rename(new(link), old(link))?;
-            }
-            for map in not_made {
-                fs::remove_file(new(map))?;
-            }
-            lab.fw(&["detach", "eth0"])?;
-            lab.nothing_is_left_behind()?;
-            traffic.is_unfiltered()
-        };
-        work().context(moment)?;
-    }
-    Ok(())
-}
-
-fn commands_say_that_another_version_is_attached_and_detach_takes_it_off() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    for detach in [&["detach", "eth0"][..], &["detach", "--all"]] {
-        lab.attach(Mode::Native, OPEN)?;
-        make_it_look_like(&lab, ABI_VERSION - 1)?;
-        let older = format!("ABI {}", ABI_VERSION - 1);
-        let words = ["eth0 is attached by another version", &older, "fw-user attach eth0", "fw-user detach eth0"];
-        for args in [
-            &["stats"][..],
-            &["stats", "eth0"],
-            &["allow", "80"],
-            &["deny", "80"],
-            &["allow", "80", "--interface", "eth0"],
-            &["monitor"],
-            &["enforce"],
-        ] {
-            lab.refuses(args, FAILED, &words)?;
-        }
-        lab.refuses(
-            &["attach", "eth0", "--allow", "22", "--confirm", "60"],
-            FAILED,
-            &["version", "without --confirm"],
-        )?;
-        lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", "generic"], FAILED, &["native mode", "detach"])?;
-        let status = lab.fw(&["status"])?;
-        let older = format!("eth0  attached by another version (ABI {})", ABI_VERSION - 1);
-        for word in [older.as_str(), "fw-user attach eth0", "fw-user detach eth0"] {
-            ensure!(status.contains(word), "{status}");
-        }
-        traffic.during(|| Ok(()))?;
-        lab.fw(detach)?;
-        lab.nothing_is_left_behind()?;
-        traffic.is_unfiltered()?;
-    }
-    Ok(())
 }
 
 /// A name, what is done to the pins, and a word of what `status` must say then.
@@ -248,7 +87,7 @@ fn damaged_pins_are_named_and_repaired_without_a_gap(mode: Mode) -> Result<()> {
     lab.attach(mode, OPEN)?;
     for (name, damage, words) in DAMAGES {
         let work = || -> Result<()> {
-            damage(&folder(&lab))?;
+            damage(&lab.pin_folder())?;
             let status = lab.fw(&["status"])?;
             for words in ["eth0  active, but damaged", words, "fw-user attach eth0"] {
                 ensure!(status.contains(words), "no {words:?} in {status}");
@@ -287,7 +126,7 @@ fn detach_all_cleans_up_whatever_is_damaged() -> Result<()> {
     for (name, damage, words) in DAMAGES.iter().chain([&without_link, &other_link, &empty]) {
         let work = || -> Result<()> {
             lab.fw(&["attach", "eth0", "eth1", "--allow", OPEN])?;
-            damage(&folder(&lab))?;
+            damage(&lab.pin_folder())?;
             let is_off = |lab: &Lab| anyhow::Ok(!lab.pi.run("ip link show eth0")?.contains("xdp"));
             if words == &"only remains" {
                 // The kernel takes off in its own time what nothing holds any more.
@@ -312,7 +151,8 @@ fn what_is_not_ours_is_named_and_left() -> Result<()> {
     let target = tempfile::tempdir()?;
     fs::write(target.path().join("META"), "somebody's")?;
     lab.attach(Mode::Native, OPEN)?;
-    let (link, map, inner) = (folder(&lab).join("link"), folder(&lab).join("other"), folder(&lab).join("folder"));
+    let (link, map, inner) =
+        (lab.pin_folder().join("link"), lab.pin_folder().join("other"), lab.pin_folder().join("folder"));
     symlink(target.path(), &link)?;
     pin_other_map(&map, "hash")?;
     fs::create_dir(&inner)?;
@@ -351,7 +191,7 @@ fn what_is_not_ours_in_the_place_of_a_pin_is_not_used() -> Result<()> {
     pin_other_map(&elsewhere, "hash")?;
     lab.attach(Mode::Native, OPEN)?;
     for pin in ["META", "PORTS", "egress-link"] {
-        let path = folder(&lab).join(pin);
+        let path = lab.pin_folder().join(pin);
         let aside = lab.fw.bpffs().join("aside");
         fs::rename(&path, &aside)?;
         symlink(&elsewhere, &path)?;
@@ -394,248 +234,11 @@ fn shared_maps_that_others_use_are_not_torn_apart() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22"])?;
-    fs::remove_file(folder(&lab).join("../shared/FLOWS4"))?;
+    fs::remove_file(lab.pin_folder().join("../shared/FLOWS4"))?;
     for interface in ["eth0", "eth1"] {
         let words = ["FLOWS4", "missing", "fw-user detach --all"];
         lab.refuses(&["attach", interface, "--allow", "22"], FAILED, &words)?;
     }
     lab.fw(&["detach", "--all"])?;
     lab.nothing_is_left_behind()
-}
-
-fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    lab.add_second_lan()?;
-    for repair in [&["attach", "eth1", "--allow", "22"][..], &["detach", "eth1"], &["detach", "--all"]] {
-        lab.fw(&["attach", "eth1", "--allow", "22"])?;
-        lab.pi.run("ip link delete eth1")?;
-        let status = lab.fw(&["status"])?;
-        ensure!(status.contains("eth1  interface is gone") && status.contains("fw-user detach eth1"), "{status}");
-        lab.add_second_lan()?;
-        let status = lab.fw(&["status"])?;
-        ensure!(status.contains("eth1  not attached any more, the interface was made anew"), "{status}");
-        lab.fw(repair)?;
-        if repair[0] == "attach" {
-            let status = lab.fw(&["status"])?;
-            ensure!(status.contains("eth1  active"), "{status}");
-            lab.fw(&["detach", "eth1"])?;
-        }
-        lab.nothing_is_left_behind()?;
-    }
-    Ok(())
-}
-
-fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
-    lab.pi.run("ip link set eth0 down")?;
-    lab.pi.run("ip link set eth0 name lan0")?;
-    lab.pi.set_address("lan0", &[])?;
-    let status = lab.fw(&["status"])?;
-    ensure!(status.contains("eth0  attached to an interface that has another name here"), "{status}");
-    traffic.during(|| Ok(()))?;
-    ensure!(!status.contains("lan0"), "{status}");
-    for attach in [&["attach", "lan0", "--allow", "22"][..], &["attach", "lan0", "--allow", "22", "--replace"]] {
-        lab.refuses(attach, TAKEN, &["lan0 has its filter already", "fw-user detach eth0"])?;
-    }
-    lab.refuses(&["detach", "lan0"], FAILED, &["lan0", "fw-user status"])?;
-    // What is at work can be changed.
-    lab.fw(&["allow", "443", "--interface", "eth0"])?;
-    lab.fw(&["detach", "eth0"])?;
-    lab.nothing_is_left_behind()?;
-    traffic.is_unfiltered()
-}
-
-fn a_filter_in_another_namespace_is_not_disturbed() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
-    let from_lan = |args: &[&str]| Refusal::of(&lab.fw.command(&lab.lan, args).output()?);
-    let refusal = from_lan(&["attach", "eth0", "--allow", "22"])?;
-    ensure!(refusal.code == FAILED && refusal.message.contains("another network namespace"), "{refusal:?}");
-    ensure!(refusal.message.contains("--bpffs"), "{refusal:?}");
-    traffic.during(|| Ok(()))?;
-    traffic.is_filtered()
-}
-
-fn a_program_taken_off_by_somebody_is_noticed_and_attached_again() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
-    let link = folder(&lab).join("ingress-link");
-    let link = link.to_str().context("a path in UTF-8")?;
-    command::run(std::process::Command::new("bpftool").args(["link", "detach", "pinned", link]))?;
-    traffic.is_unfiltered()?;
-    let status = lab.fw(&["status"])?;
-    ensure!(status.contains("eth0  not attached any more") && status.contains("fw-user attach eth0"), "{status}");
-    lab.attach(Mode::Native, OPEN)?;
-    traffic.is_filtered()?;
-    lab.fw(&["detach", "eth0"])?;
-    lab.nothing_is_left_behind()
-}
-
-/// The pins of a filter that is not at work can be written to, which no packet ever heeds.
-fn what_closes_nothing_does_not_say_that_it_did() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    lab.add_second_lan()?;
-    lab.fw(&["attach", "eth0", "eth1", "--allow", "22,80"])?;
-    let link = folder(&lab).join("ingress-link");
-    let link = link.to_str().context("a path in UTF-8")?;
-    command::run(std::process::Command::new("bpftool").args(["link", "detach", "pinned", link]))?;
-    let words = ["eth0: not attached any more", "fw-user status"];
-    for args in [
-        &["deny", "80", "--interface", "eth0"][..],
-        &["allow", "443", "--interface", "eth0"],
-        &["monitor", "eth0"],
-        &["enforce", "eth0"],
-        &["confirm", "eth0"],
-        &["save", "eth0"],
-    ] {
-        lab.refuses(args, FAILED, &words)?;
-    }
-    // One that is not at work keeps no other from changing.
-    let output = lab.fw.command(&lab.pi, ["deny", "80"]).output()?;
-    let (said, note) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
-    ensure!(output.status.success() && said == "eth1  open: 22\n", "{said}");
-    ensure!(words.iter().all(|words| note.contains(words)), "{note}");
-    lab.fw(&["detach", "eth1"])?;
-    lab.refuses(&["deny", "80"], FAILED, &words)
-}
-
-/// Two mounted over each other would hide the pins of the first command.
-fn the_first_two_commands_at_once_share_one_file_system() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    lab.add_second_lan()?;
-    let folder = tempfile::tempdir()?;
-    // Either takes a second from the look for a file system to the mount.
-    let script = r#"
-        folder=$1
-        attach() {
-            strace -f -qq -o /dev/null -e trace=mount -e inject=mount:delay_enter=1000000 \
-                "$0" --bpffs "$folder" attach "$1" --allow 22
-        }
-        attach eth0 & attach eth1; wait
-        grep -c " $folder bpf " /proc/mounts
-        "$0" --bpffs "$folder" status
-        "$0" --bpffs "$folder" detach --all"#;
-    let mut private = lab.pi.command("unshare");
-    // With a first process of their own, theirs is not a mount namespace that ends with the command.
-    private.args(["--mount", "--pid", "--fork", "--mount-proc", "--", "sh", "-c", script]);
-    private.arg(fw::binary()).arg(folder.path());
-    let said = command::run(&mut private)?;
-    for words in ["\n1\n", "eth0  active", "eth1  active", "eth0  detached", "eth1  detached"] {
-        ensure!(said.contains(words), "no {words:?} in {said}");
-    }
-    Ok(())
-}
-
-/// `ip netns exec` hides the BPF file system that is there, and what is mounted in its place is gone with the command.
-fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let folder = tempfile::tempdir()?;
-    lab.write_file("eth0", "allow = [\"22\"]\n")?;
-    let private = |script: &str| {
-        let mut unshare = lab.pi.command("unshare");
-        unshare.args(["--mount", "--", "sh", "-c", script]).arg(fw::binary()).args([folder.path(), lab.fw.config()]);
-        unshare
-    };
-    for args in ["attach eth0 --allow 22", "apply"] {
-        let refusal = Refusal::of(&private(&format!("exec \"$0\" --bpffs \"$1\" --config \"$2\" {args}")).output()?)?;
-        ensure!(refusal.code == FAILED, "{refusal:?}");
-        for words in ["ip netns exec", "nsenter --net=", "mount -t bpf bpf"] {
-            ensure!(refusal.message.contains(words), "no {words:?} in {refusal:?}");
-        }
-    }
-    // Who mounts it knows how long it lasts.
-    let script =
-        "mount -t bpf bpf \"$1\" && \"$0\" --bpffs \"$1\" attach eth0 --allow 22 && \"$0\" --bpffs \"$1\" detach eth0";
-    let said = command::run(&mut private(script))?;
-    ensure!(said.contains("eth0  attached") && said.contains("eth0  detached"), "{said}");
-    lab.nothing_is_left_behind()
-}
-
-fn one_that_is_read_only_is_named_with_its_cure() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let folder = tempfile::tempdir()?;
-    let script = r#"
-        mount -t bpf bpf "$1"
-        "$0" --bpffs "$1" attach eth0 --allow 22
-        mount -o remount,ro "$1"
-        "$0" --bpffs "$1" doctor eth0 && exit 1
-        mount -o remount,rw "$1"
-        "$0" --bpffs "$1" doctor eth0 && "$0" --bpffs "$1" detach eth0"#;
-    let mut private = lab.pi.command("unshare");
-    private.args(["--mount", "--", "sh", "-c", script]).arg(fw::binary()).arg(folder.path());
-    let said = command::run(&mut private)?;
-    let path = folder.path().display();
-    for words in [
-        format!("{path} is mounted read-only"),
-        format!("cure: mount -o remount,rw {path}"),
-        "eth0  detached".to_owned(),
-    ] {
-        ensure!(said.contains(&words), "no {words:?} in {said}");
-    }
-    Ok(())
-}
-
-/// Somebody holds the link open, and the pins were removed.
-fn a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    for detach in [&["detach", "eth0"][..], &["detach", "--all"]] {
-        lab.attach(Mode::Native, OPEN)?;
-        let held = ["ingress-link", "egress-link"].map(|link| PinnedLink::from_pin(folder(&lab).join(link)));
-        fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?;
-        let status = lab.fw(&["status"])?;
-        let me = format!("(process {})", std::process::id());
-        for words in ["eth0  filtered, but no pin below", "`fw_ingress`", &me, "fw-user detach eth0"] {
-            ensure!(status.contains(words), "no {words:?} in {status}");
-        }
-        lab.refuses(&["attach", "eth0", "--allow", "22"], TAKEN, &["fw_ingress", "fw-user", &me, "--replace"])?;
-        traffic.during(|| lab.fw(&["attach", "eth0", "--allow", OPEN, "--replace"]).map(drop))?;
-        traffic.is_filtered()?;
-        fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?;
-        lab.fw(detach)?;
-        lab.nothing_is_left_behind()?;
-        traffic.is_unfiltered()?;
-        let filters = lab.pi.run("bpftool net")?;
-        ensure!(!filters.contains("fw_egress"), "{filters}");
-        drop(held);
-    }
-    Ok(())
-}
-
-fn a_filter_behind_another_mount_is_named() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
-    let binary = fw::binary().to_str().context("a path in UTF-8")?;
-    let script = format!(
-        "set -e; mount -t bpf none {bpffs}; {binary} status; ! {binary} attach eth0 --allow 22 2>&1; {binary} detach --all",
-        bpffs = fw::BPFFS
-    );
-    let mut hidden = lab.pi.command("unshare");
-    hidden.args(["--mount", "--", "sh", "-c", &script]);
-    let said = command::run(&mut hidden)?;
-    for words in ["eth0  filtered, but no pin below", "eth0 is taken", "fw_ingress", "eth0  detached"] {
-        ensure!(said.contains(words), "no {words:?} in {said}");
-    }
-    traffic.is_unfiltered()?;
-    let status = lab.fw(&["status"])?;
-    ensure!(status.contains("eth0  not attached any more"), "{status}");
-    lab.fw(&["detach", "--all"])?;
-    lab.nothing_is_left_behind()
-}
-
-fn detach_takes_the_filter_off_though_somebody_holds_the_link() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
-    let held = ["ingress-link", "egress-link"].map(|link| PinnedLink::from_pin(folder(&lab).join(link)));
-    lab.fw(&["detach", "eth0"])?;
-    lab.nothing_is_left_behind()?;
-    traffic.is_unfiltered()?;
-    drop(held);
-    Ok(())
 }

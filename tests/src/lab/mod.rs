@@ -25,6 +25,7 @@ pub mod fw;
 pub mod http;
 pub mod namespace;
 pub mod netfilter;
+pub mod pins;
 pub mod process;
 pub mod reach;
 pub mod server;

@@ -1,0 +1,39 @@
+//! Where a lab's pins are, and what may be put in their place.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result};
+use fw_common::abi::ABI_VERSION;
+
+use super::{Lab, command};
+
+impl Lab {
+    /// The folder of all pins of a version.
+    #[must_use]
+    pub fn version_folder(&self, abi: u32) -> PathBuf {
+        self.fw.bpffs().join(format!("fw-user/v{abi}"))
+    }
+
+    /// The folder of eth0's pins.
+    #[must_use]
+    pub fn pin_folder(&self) -> PathBuf {
+        self.version_folder(ABI_VERSION).join("if-eth0")
+    }
+}
+
+/// Pin a map of a kind and a size that no version of ours has, whatever is there.
+///
+/// # Errors
+/// The kernel knows no such kind.
+pub fn pin_other_map(path: &Path, kind: &str) -> Result<()> {
+    if path.exists() {
+        fs::remove_file(path)?;
+    }
+    let path = path.to_str().context("a path in UTF-8")?;
+    let args = ["map", "create", path, "type", kind, "key", "4", "value", "12", "entries", "3", "name", "other"];
+    command::run(Command::new("bpftool").args(args)).map(drop)
+}

@@ -1,0 +1,149 @@
+//! Pins of another version of fw-user: taken over, said, taken off, and the filter goes on meanwhile.
+
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
+use fw_common::abi::ABI_VERSION;
+use fw_tests::{
+    lab::{
+        Lab, Mode, Transport,
+        pins::pin_other_map,
+        traffic::{OPEN, Traffic},
+    },
+    tests,
+};
+
+const FAILED: i32 = 1;
+tests! { in both modes:
+    another_version_is_taken_over_without_a_gap;
+}
+
+tests! {
+    an_interrupted_upgrade_goes_on_from_wherever_it_stopped;
+    commands_say_that_another_version_is_attached_and_detach_takes_it_off;
+}
+
+/// What `attach` left looks as if another version had done it, with maps that this one cannot read.
+fn make_it_look_like(lab: &Lab, other: u32) -> Result<()> {
+    fs::rename(lab.version_folder(ABI_VERSION), lab.version_folder(other))?;
+    fs::rename(
+        lab.version_folder(other).join("if-eth0/SETTINGS"),
+        lab.version_folder(other).join("if-eth0/OLD_SETTINGS"),
+    )?;
+    for map in ["if-eth0/META", "if-eth0/PORTS", "shared/FLOWS4"] {
+        pin_other_map(&lab.version_folder(other).join(map), "hash")?;
+    }
+    Ok(())
+}
+
+fn another_version_is_taken_over_without_a_gap(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    for other in [ABI_VERSION - 1, ABI_VERSION + 1] {
+        lab.attach(mode, OPEN)?;
+        make_it_look_like(&lab, other)?;
+        traffic.during(|| {
+            let said = lab.attach(mode, &format!("22,{OPEN}"))?;
+            ensure!(said.contains("renewed without a gap"), "{said}");
+            Ok(())
+        })?;
+        traffic.is_filtered()?;
+        let status = lab.fw(&["status"])?;
+        ensure!(status.contains(&format!("eth0  active, {mode} mode")) && !status.contains("wrong"), "{status}");
+        ensure!(!lab.version_folder(other).exists(), "the old pins are left");
+        // Replies come home by the new tables.
+        let server = lab.lan.serve_tcp(5000)?;
+        lab.pi.reaches(&server, Transport::Tcp, fw_tests::lab::LAN4, 5000)?;
+        lab.fw(&["detach", "eth0"])?;
+        lab.nothing_is_left_behind()?;
+        traffic.is_unfiltered()?;
+    }
+    Ok(())
+}
+
+/// What a SIGKILL between two steps leaves.
+fn an_interrupted_upgrade_goes_on_from_wherever_it_stopped() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    let old = |name: &str| lab.version_folder(ABI_VERSION - 1).join("if-eth0").join(name);
+    let new = |name: &str| lab.pin_folder().join(name);
+    // Pins that have not moved yet, and pins of maps that are not made yet.
+    let moments: [(&str, &[&str], &[&str]); 4] = [
+        ("no map is whole yet", &["ingress-link", "egress-link"], &["META", "PORTS", "ACTIVE"]),
+        ("the maps are made", &["ingress-link", "egress-link"], &[]),
+        ("the egress link has moved", &["ingress-link"], &[]),
+        ("both links have moved", &[], &[]),
+    ];
+    for (moment, not_moved, not_made) in moments {
+        let work = || -> Result<()> {
+            lab.attach(Mode::Native, OPEN)?;
+            fs::create_dir_all(old(""))?;
+            for link in not_moved {
+                fs::rename(new(link), old(link))?;
+            }
+            for map in not_made {
+                fs::remove_file(new(map))?;
+            }
+            pin_other_map(&old("META"), "hash")?;
+            traffic.during(|| lab.attach(Mode::Native, &format!("22,{OPEN}")).map(drop))?;
+            traffic.is_filtered()?;
+            ensure!(!old("").exists(), "the old pins are left");
+            let status = lab.fw(&["status"])?;
+            ensure!(
+                status.contains("eth0  active, native mode, replies by tcx") && !status.contains("wrong"),
+                "{status}"
+            );
+            // The same, and taken off instead.
+            fs::create_dir_all(old(""))?;
+            for link in not_moved {
+                fs::rename(new(link), old(link))?;
+            }
+            for map in not_made {
+                fs::remove_file(new(map))?;
+            }
+            lab.fw(&["detach", "eth0"])?;
+            lab.nothing_is_left_behind()?;
+            traffic.is_unfiltered()
+        };
+        work().context(moment)?;
+    }
+    Ok(())
+}
+
+fn commands_say_that_another_version_is_attached_and_detach_takes_it_off() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    for detach in [&["detach", "eth0"][..], &["detach", "--all"]] {
+        lab.attach(Mode::Native, OPEN)?;
+        make_it_look_like(&lab, ABI_VERSION - 1)?;
+        let older = format!("ABI {}", ABI_VERSION - 1);
+        let words = ["eth0 is attached by another version", &older, "fw-user attach eth0", "fw-user detach eth0"];
+        for args in [
+            &["stats"][..],
+            &["stats", "eth0"],
+            &["allow", "80"],
+            &["deny", "80"],
+            &["allow", "80", "--interface", "eth0"],
+            &["monitor"],
+            &["enforce"],
+        ] {
+            lab.refuses(args, FAILED, &words)?;
+        }
+        lab.refuses(
+            &["attach", "eth0", "--allow", "22", "--confirm", "60"],
+            FAILED,
+            &["version", "without --confirm"],
+        )?;
+        lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", "generic"], FAILED, &["native mode", "detach"])?;
+        let status = lab.fw(&["status"])?;
+        let older = format!("eth0  attached by another version (ABI {})", ABI_VERSION - 1);
+        for word in [older.as_str(), "fw-user attach eth0", "fw-user detach eth0"] {
+            ensure!(status.contains(word), "{status}");
+        }
+        traffic.during(|| Ok(()))?;
+        lab.fw(detach)?;
+        lab.nothing_is_left_behind()?;
+        traffic.is_unfiltered()?;
+    }
+    Ok(())
+}
