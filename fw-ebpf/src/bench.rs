@@ -8,7 +8,6 @@
 mod clock;
 #[expect(dead_code, reason = "only what comes in is judged here")]
 mod frame;
-#[expect(dead_code, reason = "what becomes of a drop while nothing is dropped is not asked here")]
 mod lookups;
 #[expect(dead_code, reason = "nothing is recorded here")]
 mod maps;
@@ -53,32 +52,32 @@ pub fn empty(_ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn parse(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(ctx: *mut xdp_md) -> Decision {
-        decide(&Packet::from_xdp(&XdpContext::new(ctx)), &InCode)
+    fn judge(data: usize, data_end: usize) -> Decision {
+        decide(&Packet::between(data, data_end), &InCode)
     }
-    verdict(judge(ctx.ctx))
+    verdict(judge(ctx.data(), ctx.data_end()))
 }
 
 /// The same with the policy and the ports that something was sent from, from their maps.
 #[xdp]
 pub fn policy(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+    fn judge(ctx: *mut xdp_md, data: usize, data_end: usize, active: Active) -> Decision {
         let ctx = XdpContext::new(ctx);
-        decide(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32, active)))
+        decide(&Packet::between(data, data_end), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32, active)))
     }
-    verdict(judge(ctx.ctx, active()))
+    verdict(judge(ctx.ctx, ctx.data(), ctx.data_end(), active()))
 }
 
 /// The same with flows and routes: the whole decision, of which nothing is counted.
 #[xdp]
 pub fn decision(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+    fn judge(ctx: *mut xdp_md, data: usize, data_end: usize, active: Active) -> Decision {
         let ctx = XdpContext::new(ctx);
-        decide(&Packet::from_xdp(&ctx), &Maps::new(&ctx, ctx.ingress_ifindex() as u32, active))
+        decide(&Packet::between(data, data_end), &Maps::new(&ctx, ctx.ingress_ifindex() as u32, active))
     }
-    verdict(judge(ctx.ctx, active()))
+    verdict(judge(ctx.ctx, ctx.data(), ctx.data_end(), active()))
 }
 
 /// Reads the clock that flows are aged by.

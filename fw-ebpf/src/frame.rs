@@ -19,7 +19,12 @@ pub(crate) struct Packet {
 impl Packet {
     #[inline(always)]
     pub(crate) fn from_xdp(ctx: &XdpContext) -> Self {
-        let (data, data_end) = (ctx.data(), ctx.data_end());
+        Self::between(ctx.data(), ctx.data_end())
+    }
+
+    /// A frame that lies between these two addresses.
+    #[inline(always)]
+    pub(crate) fn between(data: usize, data_end: usize) -> Self {
         Self { data, data_end, len: data_end - data }
     }
 
