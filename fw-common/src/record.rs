@@ -40,7 +40,7 @@ pub struct Dropped {
     pub drops: u64,
     /// Its destination port, host byte order; 0 where none was read.
     pub port: u16,
-    /// The transport, as [`PortProtocol`] has it; means nothing where the port is 0.
+    /// The transport, as [`PortProtocol`](crate::PortProtocol) has it; means nothing where the port is 0.
     pub protocol: u8,
     /// [`Reason`].
     pub reason: u8,
@@ -126,7 +126,7 @@ pub struct Knocks {
     pub at: u64,
     /// Its destination port, host byte order; 0 where none was read.
     pub port: u16,
-    /// The transport, as [`PortProtocol`] has it; means nothing where the port is 0.
+    /// The transport, as [`PortProtocol`](crate::PortProtocol) has it; means nothing where the port is 0.
     pub protocol: u8,
     /// [`Reason`].
     pub reason: u8,

@@ -80,7 +80,7 @@ fn check_oldest_versions() -> Result<()> {
 fn unstable(arguments: &[&str], lock: &Path) -> Command {
     let mut cargo = command::cargo();
     cargo.current_dir(workspace::root()).args(arguments);
-    cargo.args(["-Zlockfile-path", "--config", &format!("resolver.lockfile-path={lock:?}")]);
+    cargo.args(["-Zlockfile-path", "--config", &format!("resolver.lockfile-path='{}'", lock.display())]);
     cargo
 }
 
