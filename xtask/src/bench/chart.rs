@@ -3,7 +3,7 @@
 use anyhow::Result;
 use charts_rs::{Color, HorizontalBarChart, Series};
 
-use super::report::{Chart, ChartKind};
+use super::report::{Chart, ChartKind, Unit};
 
 /// Points on the page.
 const WIDTH: f32 = 860.0;
@@ -25,7 +25,8 @@ pub(super) fn svg(chart: &Chart) -> Result<String> {
     bar.height = FRAME + BAR * f32::from(bars);
     bar.title.text.clone_from(&chart.title);
     bar.background_color = Color::white();
-    "{:.1}".clone_into(&mut bar.series.label.formatter);
+    let precision = if matches!(chart.unit, Unit::Ratio) { "{:.2}" } else { "{:.1}" };
+    precision.clone_into(&mut bar.series.label.formatter);
     bar.x_axis.name_gap = SLACK;
     bar.margin.left += SLACK;
     bar.margin.right += SLACK;
@@ -45,7 +46,6 @@ fn series(name: &str, values: &[Option<f64>], is_stack: bool) -> Series {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::report::Unit;
 
     fn chart(kind: ChartKind) -> Chart {
         Chart {
