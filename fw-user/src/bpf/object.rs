@@ -79,6 +79,15 @@ pub(super) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -
     load()
 }
 
+/// Whether `BPF_PROG_TEST_RUN` can be told which interface a packet came in by (5.14). Where it cannot, the program looks for the packet's way
+/// on as if it came from this machine itself.
+///
+/// # Errors
+/// As [`kernel_version`].
+pub fn knows_interface() -> Result<bool> {
+    Ok(kernel_version()? >= KernelVersion::new(5, 14, 0))
+}
+
 /// The running kernel's version.
 ///
 /// # Errors

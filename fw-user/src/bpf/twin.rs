@@ -10,7 +10,6 @@ use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, Map, MapData, MapError},
     programs::Xdp,
-    util::KernelVersion,
 };
 use fw_common::{
     AddressLookups, Lookups, PortProtocol, Reason,
@@ -94,8 +93,7 @@ impl Twin {
                 v6: take(&mut ebpf, map::FLOWS6).try_into().map_err(bad)?,
             },
             ebpf,
-            // Which interface a packet came in by can be told since 5.14.
-            knows_interface: object::kernel_version()? >= KernelVersion::new(5, 14, 0),
+            knows_interface: object::knows_interface()?,
         })
     }
 

@@ -87,6 +87,7 @@ pub struct Kernel {
     routes: Array<MapData, Plain<Route>>,
     /// The same map, to be read at once.
     remembered: BatchMap<u32, Route>,
+    knows_interface: bool,
 }
 
 impl Kernel {
@@ -110,9 +111,23 @@ impl Kernel {
         let counted = counters.read()?;
         let recordings = Recordings::take(&mut ebpf, namespace.cpu())?;
         let flows = FlowMaps::take(&mut ebpf, &pins)?;
+        let knows_interface = object::knows_interface()?;
         let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
         let remembered = BatchMap::open(&pins.map(name, map::ROUTES))?;
-        Ok(Self { force, ebpf, namespace, policy, written, counters, counted, recordings, flows, routes, remembered })
+        Ok(Self {
+            force,
+            ebpf,
+            namespace,
+            policy,
+            written,
+            counters,
+            counted,
+            recordings,
+            flows,
+            routes,
+            remembered,
+            knows_interface,
+        })
     }
 
     /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
@@ -232,7 +247,7 @@ impl Kernel {
         let context: [u32; 6] = [0, u32::try_from(frame.len())?, 0, self.namespace.ifindex(), 0, 0];
         let options = TestRunOptions {
             data_in: Some(frame),
-            ctx_in: Some(bytemuck::bytes_of(&context)),
+            ctx_in: self.knows_interface.then_some(bytemuck::bytes_of(&context)),
             repeat: times,
             ..TestRunOptions::default()
         };
