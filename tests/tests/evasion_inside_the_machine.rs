@@ -5,7 +5,11 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{LAN4, Lab, Mode, Namespace, PI4, PI6, Server, Transport, client::unspecified, wait::PATIENCE},
+    lab::{
+        LAN4, Lab, Mode, Namespace, PI4, PI6, Server, Transport,
+        client::unspecified,
+        wait::{self, PATIENCE},
+    },
     tests,
 };
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
@@ -55,13 +59,13 @@ fn packets_larger_than_the_cable_carries_reach_no_closed_port(mode: Mode) -> Res
 
 /// A UDP-Lite socket (RFC 3828).
 fn udp_lite(place: &Namespace, port: u16, peer: IpAddr) -> Result<UdpSocket> {
-    let socket = place.enter(|| {
-        let socket =
-            Socket::new(Domain::for_address(SocketAddr::new(peer, 0)), Type::DGRAM, Some(Protocol::from(136)))?;
+    let domain = Domain::for_address(SocketAddr::new(peer, 0));
+    let open = || {
+        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::from(136)))?;
         socket.bind(&SocketAddr::new(unspecified(peer), port).into())?;
-        anyhow::Ok(socket)
-    });
-    let socket = socket.context("no UDP-Lite socket")?;
+        Ok(socket)
+    };
+    let socket = place.enter(|| wait::bind(format!("UDP-Lite port {port}"), open))?;
     socket.set_read_timeout(Some(PATIENCE))?;
     Ok(socket.into())
 }

@@ -3,6 +3,7 @@
 use std::thread;
 
 use anyhow::Result;
+use fw_common::policy::Forward;
 use fw_tests::{
     cases,
     kernel::{Force, Kernel, LEAST_FRAME, Namespace},
@@ -43,6 +44,14 @@ fn play(force: Force) {
     thread::spawn(move || play_all(force)).join().expect("the thread ends").expect("the kernel plays along");
 }
 
+/// Whether it matters if the packet would be routed on.
+fn hangs_on_its_route(row: &Row) -> bool {
+    let decision = |row: &Row| Model::play(row).map(|outcome| outcome.decision).ok();
+    let mut forwarding = row.clone();
+    forwarding.policy.forward = Forward::Pass;
+    decision(row) != decision(&forwarding)
+}
+
 fn play_all(force: Force) -> Result<()> {
     let (rows, too_short): (Vec<Row>, Vec<Row>) =
         cases::all().into_iter().partition(|row| row.frame.len() >= LEAST_FRAME);
@@ -54,6 +63,11 @@ fn play_all(force: Force) -> Result<()> {
     rows.sort_by_cached_key(|row| format!("{:?}", row.policy));
 
     let mut kernel = Kernel::load(Namespace::enter()?, force)?;
+    if !kernel.knows_interface() {
+        let all = rows.len();
+        rows.retain(|row| !hangs_on_its_route(row));
+        println!("noted: {} rows hang on a route, of which this kernel asks for another interface", all - rows.len());
+    }
     let mut failures = Failures::default();
     for row in &rows {
         let (outcome, took) = match kernel.play(row) {

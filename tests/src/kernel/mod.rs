@@ -130,6 +130,13 @@ impl Kernel {
         })
     }
 
+    /// Whether the kernel was told which interface packets come in by. Where it was not, it looks for their way on as if they came from this
+    /// machine itself.
+    #[must_use]
+    pub const fn knows_interface(&self) -> bool {
+        self.knows_interface
+    }
+
     /// Play a row, and say what became of it by the counters alone. The ages of flows are exact to the time that this took, which is
     /// returned too.
     ///
