@@ -13,7 +13,7 @@ use super::source::Source;
 use crate::command;
 
 /// netbase has the names of protocols. busybox has an nsenter too, but one that starts busybox' own `ip`.
-const PACKAGES: [&str; 6] = ["busybox-static", "iproute2", "nftables", "netbase", "util-linux", "bpftool"];
+const PACKAGES: [&str; 7] = ["busybox-static", "iproute2", "nftables", "netbase", "util-linux", "bpftool", "ethtool"];
 /// They come along, and only packages' own scripts want them.
 const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 
