@@ -12,8 +12,8 @@ pub trait Frame {
     /// four, and `at` is two more than one, as for every header behind the Ethernet one.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
-    /// The `N` words that start at offset `at`, as they lie in the packet, for what is compared and copied but never calculated with:
-    /// addresses. The offset is as for [`read`](Self::read).
+    /// The `N` words that start at offset `at`, each as it lies in the packet: a number in it needs [`from_be`](u32::from_be). The offset
+    /// is as for [`read`](Self::read).
     fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]>;
 
     /// The first `N` bytes.

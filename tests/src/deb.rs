@@ -17,13 +17,6 @@ use crate::{
     vm::image::{self, Image},
 };
 
-/// Has cargo spend little time on making a release quick, which no test looks at.
-pub const UNOPTIMIZED: [(&str, &str); 3] = [
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
-    ("CARGO_PROFILE_RELEASE_LTO", "off"),
-    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
-];
-
 /// What Debian calls this machine.
 pub const NATIVE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
@@ -56,7 +49,7 @@ pub fn only_native() -> Result<PathBuf> {
 
 fn dist(args: &[&str]) -> Result<Vec<PathBuf>> {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    listed(&tree(), cargo.args(["xtask", "dist"]).args(args).envs(UNOPTIMIZED).current_dir(tree()))
+    listed(&tree(), cargo.args(["xtask", "dist"]).args(args).current_dir(tree()))
 }
 
 /// The package for this machine, made once more of a copy of the source in `folder`.
@@ -82,7 +75,7 @@ pub fn elsewhere(folder: &Path) -> Result<PathBuf> {
     // The program that made the others, which need not be built again. There is no repository to ask for the time of the commit.
     let mut xtask = Command::new(target.join("debug/xtask"));
     xtask.args(["dist", "--arch", NATIVE]).current_dir(folder).env("CARGO_MANIFEST_DIR", folder.join("xtask"));
-    xtask.env("CARGO_TARGET_DIR", folder.join("target")).envs(UNOPTIMIZED);
+    xtask.env("CARGO_TARGET_DIR", folder.join("target"));
     xtask.env("SOURCE_DATE_EPOCH", git(&["log", "-1", "--format=%ct"])?.trim());
     listed(folder, &mut xtask)?.pop().context("it names no package")
 }

@@ -14,7 +14,6 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use fw_common::Reason;
 use fw_tests::{
-    deb::UNOPTIMIZED,
     lab::{
         Lab, Mode, Namespace, PI4, Transport, background::Background, command, dropped::PcapNg, explained::write_pcap,
         netfilter::CLOSED_TARGET, skip, wait,
@@ -138,7 +137,7 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
         }
         ["cargo", args @ ..] => {
             let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            command::run(cargo.args(["--quiet"]).args(args).envs(UNOPTIMIZED).current_dir(root())).map(|_| ())
+            command::run(cargo.args(["--quiet"]).args(args).current_dir(root())).map(|_| ())
         }
         ["sudo", "install", options @ .., program, "/usr/local/sbin/"] => {
             let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);

@@ -69,17 +69,15 @@ fn check_oldest_versions() -> Result<()> {
     if lock.exists() {
         fs::remove_file(&lock)?;
     }
-    command::run(
-        unstable(&["generate-lockfile", "--quiet", "-Zdirect-minimal-versions"], &lock).env("RUSTC_BOOTSTRAP", "1"),
-    )?;
+    command::run(&mut unstable(&["generate-lockfile", "--quiet", "-Zdirect-minimal-versions"], &lock))?;
     let check = ["check", "--quiet", "--workspace", "--all-targets"];
-    command::run(unstable(&check, &lock).arg("--target-dir").arg(&home).env("RUSTC_BOOTSTRAP", "1"))
+    command::run(unstable(&check, &lock).arg("--target-dir").arg(&home))
 }
 
 /// Cargo with a lock file elsewhere.
 fn unstable(arguments: &[&str], lock: &Path) -> Command {
     let mut cargo = command::cargo();
-    cargo.current_dir(workspace::root()).args(arguments);
+    cargo.current_dir(workspace::root()).args(arguments).env("RUSTC_BOOTSTRAP", "1");
     cargo.args(["-Zlockfile-path", "--config", &format!("resolver.lockfile-path='{}'", lock.display())]);
     cargo
 }

@@ -168,7 +168,7 @@ impl Kernel {
         let expected = if self.force == Force::Monitor { Verdict::Pass } else { decision.verdict() };
         ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason());
         self.recordings.check(&row.frame, decision, self.force == Force::Monitor)?;
-        // Reading what was sent takes a thousand system calls; where nothing left, `check_rest` looks for it once.
+        // Reading what was sent takes a while; where nothing left, `check_rest` looks for it once.
         let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };
         let flows = Flows { sent, ..self.flows.read()? };
         let end = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);

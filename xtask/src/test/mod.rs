@@ -26,9 +26,9 @@ use crate::{
 /// Options of `test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only the tests whose name contains this
-    #[arg(long, value_name = "FILTER")]
-    only: Option<String>,
+    /// Only the tests whose name contains one of these
+    #[arg(long, value_name = "FILTER,...", value_delimiter = ',')]
+    only: Vec<String>,
     /// Instead of all tests those that run in kernels under qemu: in every kernel, or in those that are named
     #[arg(long, value_name = "KERNEL", num_args = 0.., value_parser = PossibleValuesParser::new(kernels::names()))]
     vm: Option<Vec<String>>,
@@ -75,7 +75,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         (None, Some(file)) => in_kernels(options, &mut tally, |run| run.own(file))?,
         (None, None) => here(options, &mut tally)?,
     };
-    Ok(conclude(tally.finish(run), options.only.is_some()))
+    Ok(conclude(tally.finish(run), !options.only.is_empty()))
 }
 
 /// Run the tests that are for other kernels. Returns whether all went well.
@@ -91,7 +91,7 @@ fn in_kernels(
             println!("{line}");
         }
     };
-    let mut run = Run::new(options.only.as_deref(), &mut read as &mut dyn FnMut(&str));
+    let mut run = Run::new(&options.only, &mut read as &mut dyn FnMut(&str));
     boot(&mut run)?;
     let troubles = run.troubles();
     for trouble in &troubles {

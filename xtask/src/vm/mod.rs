@@ -32,7 +32,7 @@ pub(crate) const TOOLS: &[Tool] = &[debian::CPIO, debian::KMOD, debian::XZ, debi
 
 /// A run of the tests in other kernels.
 pub(crate) struct Run<'a, R> {
-    only: Option<&'a str>,
+    only: &'a [String],
     read: R,
     guests: BTreeMap<&'static str, (PathBuf, Programs)>,
     /// What went wrong other than a test.
@@ -40,8 +40,8 @@ pub(crate) struct Run<'a, R> {
 }
 
 impl<'a, R: FnMut(&str)> Run<'a, R> {
-    /// Of those tests whose name contains `only`. Every line that they say is read by `read`.
-    pub(crate) const fn new(only: Option<&'a str>, read: R) -> Self {
+    /// Of those tests whose name contains one of `only`, of all of a kernel's without any. Every line that they say is read by `read`.
+    pub(crate) const fn new(only: &'a [String], read: R) -> Self {
         Self { only, read, guests: BTreeMap::new(), troubles: Vec::new() }
     }
 
@@ -86,7 +86,7 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
         let (userland, programs) = &self.guests[kernel.architecture];
         let home = folder(&["kernels", kernel.name])?.join("boot");
         let initrd = initrd::pack(&home, userland, image, programs)?;
-        let tests = self.only.map_or_else(|| kernel.tests.join(","), str::to_owned);
+        let tests = if self.only.is_empty() { kernel.tests.join(",") } else { self.only.join(",") };
         let mut words = format!("tests={tests}");
         if !kernel.btf {
             words += " btf=hidden";

@@ -7,9 +7,15 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use fw_tests::deb::UNOPTIMIZED;
 
 use crate::{architecture, command, linked};
+
+/// Has cargo spend little time on making them quick.
+const UNOPTIMIZED: [(&str, &str); 3] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
+];
 
 /// Where cargo has put them.
 pub(super) struct Programs {
