@@ -13,7 +13,10 @@ use std::{
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::protocol::PortProtocol;
+use crate::{
+    protocol::PortProtocol,
+    senders::{NoSender, no_sender},
+};
 
 /// Consecutive ports, both ends included; never port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -158,6 +161,14 @@ pub enum Fault {
         /// The one address.
         address: IpAddr,
     },
+    /// A network that no packet comes from.
+    #[error("nobody sends from {given}: {why}")]
+    NoSender {
+        /// As it was typed.
+        given: String,
+        /// Why not, and what to write.
+        why: NoSender,
+    },
     /// No protocol where one is needed.
     #[error("the protocol is missing; add /tcp or /udp")]
     NoProtocol,
@@ -190,7 +201,22 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
     } else {
         service_ports(ports, protocol, services(ports)).map_err(fail)?
     };
-    Ok(ranges.into_iter().map(|(protocol, ports)| Rule { protocol, ports, source }).collect())
+    let rules: Vec<Rule> = ranges.into_iter().map(|(protocol, ports)| Rule { protocol, ports, source }).collect();
+    match rules.iter().find_map(matches_nobody) {
+        Some(why) => {
+            let given = text.split_once('@').map_or("", |(_, network)| network).to_string();
+            Err(fail(Fault::NoSender { given, why }))
+        }
+        None => Ok(rules),
+    }
+}
+
+/// Why no packet matches a rule, if so. A DHCP client has no address yet when it asks for one (RFC 2131, 4.1).
+fn matches_nobody(rule: &Rule) -> Option<NoSender> {
+    let Rule { protocol, ports, source } = rule;
+    let network = (*source)?;
+    let is_dhcp_server = (*protocol, ports.first, ports.last) == (PortProtocol::Udp, 67, 67);
+    no_sender(network).filter(|_| !(is_dhcp_server && network.contains(&IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
 }
 
 fn service_ports(

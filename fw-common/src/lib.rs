@@ -22,6 +22,8 @@ pub mod policy;
 pub mod protocol;
 pub mod reason;
 pub mod record;
+#[cfg(feature = "std")]
+pub mod senders;
 pub mod track;
 pub mod wire;
 

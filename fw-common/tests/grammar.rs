@@ -1,9 +1,13 @@
 //! The allow grammar: what is accepted and as what, and what is refused and with which words.
 #![cfg(feature = "std")]
 
+use std::net::IpAddr;
+
 use fw_common::{
     PortProtocol::{self, Sctp, Tcp, Udp},
+    Reason,
     grammar::{Fault, Rule, SpecError, parse},
+    wire::{ethernet::Link, ipv4, ipv6},
 };
 
 /// A few lines of `/etc/services`.
@@ -53,6 +57,18 @@ fn a_spec_means_what_the_manual_says() {
         ("443@[2001:db8::]/32", "443/tcp@[2001:db8::]/32 443/udp@[2001:db8::]/32"),
         ("443/tcp@[2001:db8::1]", "443/tcp@[2001:db8::1]/128"),
         ("ssh@10.0.0.0/8", "22/tcp@10.0.0.0/8"),
+        // Somebody sends from a part of each.
+        ("22/tcp@[::]/0", "22/tcp@[::]/0"),
+        ("22/tcp@0.0.0.0/7", "22/tcp@0.0.0.0/7"),
+        ("22/tcp@126.0.0.0/7", "22/tcp@126.0.0.0/7"),
+        ("22/tcp@224.0.0.0/3", "22/tcp@224.0.0.0/3"),
+        ("22/tcp@255.255.255.254/31", "22/tcp@255.255.255.254/31"),
+        ("22/tcp@[::]/126", "22/tcp@[::]/126"),
+        ("22/tcp@[::fffe:0:0]/95", "22/tcp@[::fffe:0:0]/95"),
+        ("22/tcp@[fe00::]/7", "22/tcp@[fe00::]/7"),
+        // Who asks for an address has none yet.
+        ("67/udp@0.0.0.0", "67/udp@0.0.0.0/32"),
+        ("67/udp@0.0.0.0/8", "67/udp@0.0.0.0/8"),
     ] {
         assert_eq!(accepted(spec), rules, "{spec}");
     }
@@ -109,4 +125,94 @@ fn a_network_that_is_none_is_refused_with_what_to_write_instead() {
         host_bits.to_string(),
         "`22@192.168.1.5/24`: 192.168.1.5/24 is an address inside the network 192.168.1.0/24; write that, or 192.168.1.5 alone"
     );
+}
+
+#[test]
+fn a_network_that_nobody_sends_from_is_refused_with_what_to_write_instead() {
+    const ZERO: &str = "only DHCP clients use 0.0.0.0, to 67/udp; leave the network out for everyone, or write @0.0.0.0/0 for all of IPv4";
+    const UNSPECIFIED: &str =
+        "no host has that address; leave the network out for everyone, or write @[::]/0 for all of IPv6";
+    const LOOPBACK: &str = "loopback addresses stay on this machine, where nothing is filtered; remove this piece";
+    const MULTICAST: &str =
+        "multicast addresses are destinations; write the senders' network, for example @192.168.1.0/24";
+    for (spec, why) in [
+        ("22@0.0.0.0", ZERO),
+        ("22@0.0.0.0/8", ZERO),
+        ("22@0.255.255.255", ZERO),
+        ("67@0.0.0.0", ZERO),
+        ("67/tcp@0.0.0.0", ZERO),
+        ("67/udp@0.0.0.1", ZERO),
+        ("66-67/udp@0.0.0.0", ZERO),
+        ("22@127.0.0.0/8", LOOPBACK),
+        ("22@127.0.0.1", LOOPBACK),
+        ("22@127.255.255.255", LOOPBACK),
+        ("5353/udp@224.0.0.251", MULTICAST),
+        ("22@224.0.0.0/4", MULTICAST),
+        ("22@239.255.255.255", MULTICAST),
+        (
+            "22@255.255.255.255",
+            "the broadcast address is a destination; write the senders' network, for example @192.168.1.0/24",
+        ),
+        ("22@[::]", UNSPECIFIED),
+        ("22@[::]/127", UNSPECIFIED),
+        ("22@[::1]", LOOPBACK),
+        ("ssh@[ff00::]/8", MULTICAST),
+        ("5353/udp@[ff02::fb]", MULTICAST),
+        ("22@[::ffff:192.0.2.0]/120", "it means IPv4 addresses; write @192.0.2.0/24"),
+        ("22@[::ffff:192.0.2.7]", "it means an IPv4 address; write @192.0.2.7"),
+        ("22@[::ffff:0:0]/96", "it means IPv4 addresses; write @0.0.0.0/0"),
+        ("22@[::ffff:127.0.0.1]", LOOPBACK),
+    ] {
+        let (_, network) = spec.split_once('@').expect("a network");
+        let error = parse(spec, services).expect_err(spec);
+        assert_eq!(error.to_string(), format!("`{spec}`: nobody sends from {network}: {why}"));
+    }
+}
+
+/// Whether the wire parser drops what an address sends, to port 22 as to any.
+fn is_martian(source: IpAddr) -> bool {
+    let link = Link { ether_type: 0, network: 0, multicast: false };
+    match source {
+        IpAddr::V4(source) => {
+            let mut header = [0; ipv4::HEADER];
+            header[0] = 0x45;
+            header[3] = 20;
+            header[ipv4::SOURCE..][..4].copy_from_slice(&source.octets());
+            let packet = ipv4::parse(&header[..], &link);
+            matches!(packet, Err(Reason::Martian)) || packet.is_ok_and(|packet| packet.from_this_network)
+        }
+        IpAddr::V6(source) => {
+            let mut header = [0; ipv6::HEADER];
+            header[0] = 0x60;
+            header[6] = Tcp.number();
+            header[ipv6::SOURCE..][..16].copy_from_slice(&source.octets());
+            matches!(ipv6::parse(&header[..], &link), Err(Reason::Martian))
+        }
+    }
+}
+
+/// The addresses at which anything could change: those around the ends of what the parser drops, and one of each /8.
+#[test]
+fn the_addresses_that_are_refused_are_those_that_the_filter_drops() {
+    let ends = ["0.0.0.0", "0.255.255.255", "126.255.255.255", "127.0.0.0", "127.255.255.255", "128.0.0.0"];
+    let more = ["223.255.255.255", "224.0.0.0", "239.255.255.255", "240.0.0.0", "255.255.255.254", "255.255.255.255"];
+    let ipv6 = [
+        "::1",
+        "::2",
+        "::fffe:ffff:ffff",
+        "::ffff:0:0",
+        "::ffff:7f00:1",
+        "::ffff:ffff:ffff",
+        "::1:0:0:0",
+        "64:ff9b::1",
+    ];
+    let high = ["2001:db8::1", "fe80::1", "fec0::1", "feff:ffff::1", "ff00::", "ff02::1", "ffff:ffff::1"];
+    let listed = [&ends[..], &more, &ipv6, &high].concat().into_iter().map(|text| text.parse().expect("an address"));
+    let all_of_ipv4 = (0..=255).map(|first| IpAddr::from([first, 1, 2, 3]));
+    for source in listed.chain(all_of_ipv4) {
+        let spec = if source.is_ipv4() { format!("22@{source}") } else { format!("22@[{source}]") };
+        assert_eq!(parse(&spec, services).is_err(), is_martian(source), "{source}");
+    }
+    // No host sends from it, and the parser need not ask.
+    assert!(parse("22@[::]", services).is_err() && !is_martian("::".parse().expect("an address")));
 }

@@ -50,6 +50,8 @@ const BAD_POLICIES: &[(&[&str], &[&str])] = &[
     (&["--allow", "22@192.168.1.77/24"], &["192.168.1.77/24", "192.168.1.0/24"]),
     (&["--allow", "22@[2001:db8::]/129"], &["`[2001:db8::]/129`", "[2001:db8::]/32"]),
     (&["--allow", "22@2001:db8::/32"], &["brackets", "[2001:db8::]/32"]),
+    (&["--allow", "22@127.0.0.0/8"], &["nobody sends from 127.0.0.0/8", "remove this piece"]),
+    (&["--allow", "22@[::ffff:192.0.2.0]/120"], &["nobody sends from", "@192.0.2.0/24"]),
     (&["--allow", ""], &["allow list is empty", "--allow 22"]),
     (&["--allow", ","], &["allow list is empty", "--allow 22"]),
     (&[], &["--allow"]),
