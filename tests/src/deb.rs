@@ -73,7 +73,7 @@ pub fn elsewhere(folder: &Path) -> Result<PathBuf> {
     fs::create_dir(folder.join("target"))?;
     symlink(target.join("tools").canonicalize()?, folder.join("target/tools"))?;
     // The program that made the others, which need not be built again. There is no repository to ask for the time of the commit.
-    let mut xtask = Command::new(target.join("debug/xtask"));
+    let mut xtask = Command::new(target.join("debug/xtask-lab"));
     xtask.args(["dist", "--arch", NATIVE]).current_dir(folder).env("CARGO_MANIFEST_DIR", folder.join("xtask"));
     xtask.env("CARGO_TARGET_DIR", folder.join("target"));
     xtask.env("SOURCE_DATE_EPOCH", git(&["log", "-1", "--format=%ct"])?.trim());

@@ -11,17 +11,17 @@ use crate::{
 
 /// One of them, under the names that it goes by.
 #[derive(Clone, Copy)]
-pub(crate) struct Architecture {
+pub struct Architecture {
     /// In Debian.
-    pub(crate) debian: &'static str,
+    pub debian: &'static str,
     /// To the Rust compiler.
-    pub(crate) rust: &'static str,
+    pub rust: &'static str,
     compiler: Tool,
     library: Tool,
 }
 
 /// All that there are packages for.
-pub(crate) const ALL: [Architecture; 3] = [
+pub const ALL: [Architecture; 3] = [
     Architecture {
         debian: "amd64",
         rust: "x86_64-unknown-linux-gnu",
@@ -44,31 +44,40 @@ pub(crate) const ALL: [Architecture; 3] = [
 ];
 
 /// The one that Debian calls so.
-pub(crate) fn of_debian(name: &str) -> Result<Architecture> {
+pub fn of_debian(name: &str) -> Result<Architecture> {
     ALL.into_iter()
         .find(|known| known.debian == name)
         .with_context(|| format!("{name} is no architecture that is known"))
 }
 
 /// What the Rust compiler calls this machine.
-pub(crate) fn host() -> Result<String> {
+pub fn host() -> Result<String> {
     let said = command::output(Command::new("rustc").arg("-vV"))?;
     Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned())
 }
 
+/// The cross compilers for all architectures but this machine's own.
+pub fn foreign_tools() -> Result<Vec<Tool>> {
+    let host = host()?;
+    Ok(ALL.iter().filter(|architecture| architecture.rust != host).flat_map(Architecture::tools).collect())
+}
+
 impl Architecture {
     /// What a machine of another architecture needs to build for this one.
-    pub(crate) const fn tools(&self) -> [Tool; 2] {
+    #[must_use]
+    pub const fn tools(&self) -> [Tool; 2] {
         [self.compiler, self.library]
     }
 
     /// The linker, where it is not the machine's own.
-    pub(crate) fn linker(&self, host: &str) -> Option<&'static str> {
+    #[must_use]
+    pub fn linker(&self, host: &str) -> Option<&'static str> {
         (self.rust != host).then_some(self.compiler.program)
     }
 
     /// Why it cannot be built for, and what to do about it.
-    pub(crate) fn obstacle(&self, host: &str) -> Option<String> {
+    #[must_use]
+    pub fn obstacle(&self, host: &str) -> Option<String> {
         let missing = self.tools().into_iter().filter(|tool| self.rust != host && !tool.is_there());
         let packages: Vec<&str> = missing.map(|tool| tool.package).collect();
         (!packages.is_empty())

@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use crate::{architecture, command, crates::Crate, root, workspace};
+use xtask::{architecture, command, crates::Crate, root, workspace};
 
 /// Options of `audit`.
 #[derive(clap::Args)]

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{
+use xtask::{
     ebpf::{self, Program, object},
     workspace,
 };

@@ -9,12 +9,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// The cargo that runs this program.
-pub(crate) fn cargo() -> Command {
+#[must_use]
+pub fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Run it to its end, its output where ours goes; anything but success is an error.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
+pub fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed: {status}", line(command));
@@ -23,7 +24,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Run it to its end and return what it printed; anything but success is an error that holds what it complained about.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
+pub fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot start `{}`", line(command)))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -33,14 +34,15 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// Whether there is a program of this name, and it starts.
-pub(crate) fn exists(program: impl AsRef<OsStr>) -> bool {
+pub fn exists(program: impl AsRef<OsStr>) -> bool {
     let mut command = Command::new(program);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 
 /// The command as it would be typed.
-pub(crate) fn line(command: &Command) -> String {
+#[must_use]
+pub fn line(command: &Command) -> String {
     let words = [command.get_program()].into_iter().chain(command.get_args());
     words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }

@@ -7,17 +7,18 @@ use anyhow::Result;
 use crate::{command, workspace};
 
 /// A crate that is a program, in the version that was tried.
-pub(crate) struct Crate {
+pub struct Crate {
     /// Its name, which is its package's too.
-    pub(crate) name: &'static str,
-    pub(crate) version: &'static str,
+    pub name: &'static str,
+    /// The version that is installed.
+    pub version: &'static str,
     /// How long that takes, for a person who waits.
-    pub(crate) takes: &'static str,
+    pub takes: &'static str,
 }
 
 impl Crate {
     /// The program's path; it is built first if it is not there in this version.
-    pub(crate) fn provide(&self) -> Result<PathBuf> {
+    pub fn provide(&self) -> Result<PathBuf> {
         let Self { name, version, takes } = self;
         let tools = workspace::tools();
         let program = tools.join("bin").join(name);

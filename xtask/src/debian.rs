@@ -14,17 +14,21 @@ use object::{Endianness, elf::PT_INTERP, read::elf::ElfFile64};
 
 use crate::{command, root};
 
-pub(crate) use self::archive::Archive;
+pub use self::archive::Archive;
 
 /// A program that is needed, or another file by its path, and Debian's package that has it.
 #[derive(Clone, Copy)]
-pub(crate) struct Tool {
-    pub(crate) program: &'static str,
-    pub(crate) package: &'static str,
+pub struct Tool {
+    /// Its name, or the path of a file.
+    pub program: &'static str,
+    /// The package.
+    pub package: &'static str,
 }
 
 impl Tool {
-    pub(crate) fn is_there(self) -> bool {
+    /// Whether it is installed.
+    #[must_use]
+    pub fn is_there(self) -> bool {
         // Systems often have another busybox, which needs libraries.
         let is_right = |file: &Path| self.package != BUSYBOX.package || is_static(file);
         find(self.program).is_some_and(|file| is_right(&file))
@@ -32,98 +36,95 @@ impl Tool {
 }
 
 /// Interfaces, addresses, namespaces.
-pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+pub const IP: Tool = Tool { program: "ip", package: "iproute2" };
 /// Rules of netfilter.
-pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
+pub const NFT: Tool = Tool { program: "nft", package: "nftables" };
 /// The same as they used to be typed, and as Docker types them.
-pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
+pub const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 /// A container engine.
-pub(crate) const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
+pub const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
 /// Its command, which Debian 12 still has in docker.io.
-pub(crate) const DOCKER_CLI: Tool = Tool { program: "docker", package: "docker-cli" };
+pub const DOCKER_CLI: Tool = Tool { program: "docker", package: "docker-cli" };
 /// What runs in a container without any library.
-pub(crate) const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
+pub const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
 /// Faults at every system call.
-pub(crate) const STRACE: Tool = Tool { program: "strace", package: "strace" };
+pub const STRACE: Tool = Tool { program: "strace", package: "strace" };
 
 /// The server that the tests must not be locked out of.
-pub(crate) const SSHD: Tool = Tool { program: "sshd", package: "openssh-server" };
+pub const SSHD: Tool = Tool { program: "sshd", package: "openssh-server" };
 /// Its client.
-pub(crate) const SSH: Tool = Tool { program: "ssh", package: "openssh-client" };
+pub const SSH: Tool = Tool { program: "ssh", package: "openssh-client" };
 /// Makes a Debian in a folder.
-pub(crate) const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmdebstrap" };
+pub const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmdebstrap" };
 /// Makes a disk of a folder.
-pub(crate) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
+pub const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
 /// Judges units.
-pub(crate) const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", package: "systemd" };
+pub const SYSTEMD_ANALYZE: Tool = Tool { program: "systemd-analyze", package: "systemd" };
 /// Maps and links, as another program would make them.
-pub(crate) const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
+pub const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
 
 /// A terminal whose screen can be read.
-pub(crate) const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
+pub const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
 /// Packets as another program captures them.
-pub(crate) const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
+pub const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
 /// What reads the metrics, and checks alerts.
-pub(crate) const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
+pub const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
 /// Puts files on machines.
-pub(crate) const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
+pub const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
 
 /// Features of an interface, switched.
-pub(crate) const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
+pub const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
 
 /// Streams of bytes, as fast as they go.
-pub(crate) const IPERF3: Tool = Tool { program: "iperf3", package: "iperf3" };
+pub const IPERF3: Tool = Tool { program: "iperf3", package: "iperf3" };
 
 /// A compiler for amd64, and the C library that its programs are linked with; the same for others.
-pub(crate) const GCC_AMD64: Tool = Tool { program: "x86_64-linux-gnu-gcc", package: "gcc-x86-64-linux-gnu" };
+pub const GCC_AMD64: Tool = Tool { program: "x86_64-linux-gnu-gcc", package: "gcc-x86-64-linux-gnu" };
 /// See [`GCC_AMD64`].
-pub(crate) const LIBC_AMD64: Tool =
-    Tool { program: "/usr/x86_64-linux-gnu/lib/libc.a", package: "libc6-dev-amd64-cross" };
+pub const LIBC_AMD64: Tool = Tool { program: "/usr/x86_64-linux-gnu/lib/libc.a", package: "libc6-dev-amd64-cross" };
 /// See [`GCC_AMD64`].
-pub(crate) const GCC_ARM64: Tool = Tool { program: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu" };
+pub const GCC_ARM64: Tool = Tool { program: "aarch64-linux-gnu-gcc", package: "gcc-aarch64-linux-gnu" };
 /// See [`GCC_AMD64`].
-pub(crate) const LIBC_ARM64: Tool =
-    Tool { program: "/usr/aarch64-linux-gnu/lib/libc.a", package: "libc6-dev-arm64-cross" };
+pub const LIBC_ARM64: Tool = Tool { program: "/usr/aarch64-linux-gnu/lib/libc.a", package: "libc6-dev-arm64-cross" };
 /// See [`GCC_AMD64`].
-pub(crate) const GCC_ARMHF: Tool = Tool { program: "arm-linux-gnueabihf-gcc", package: "gcc-arm-linux-gnueabihf" };
+pub const GCC_ARMHF: Tool = Tool { program: "arm-linux-gnueabihf-gcc", package: "gcc-arm-linux-gnueabihf" };
 /// See [`GCC_AMD64`].
-pub(crate) const LIBC_ARMHF: Tool =
-    Tool { program: "/usr/arm-linux-gnueabihf/lib/libc.a", package: "libc6-dev-armhf-cross" };
+pub const LIBC_ARMHF: Tool = Tool { program: "/usr/arm-linux-gnueabihf/lib/libc.a", package: "libc6-dev-armhf-cross" };
 /// Judges packages.
-pub(crate) const LINTIAN: Tool = Tool { program: "lintian", package: "lintian" };
+pub const LINTIAN: Tool = Tool { program: "lintian", package: "lintian" };
 /// Shows manual pages, and complains about them.
-pub(crate) const MAN: Tool = Tool { program: "man", package: "man-db" };
+pub const MAN: Tool = Tool { program: "man", package: "man-db" };
 /// A shell that completions are made for.
-pub(crate) const ZSH: Tool = Tool { program: "zsh", package: "zsh" };
+pub const ZSH: Tool = Tool { program: "zsh", package: "zsh" };
 /// Another.
-pub(crate) const FISH: Tool = Tool { program: "fish", package: "fish" };
+pub const FISH: Tool = Tool { program: "fish", package: "fish" };
 /// Scans ports.
-pub(crate) const NMAP: Tool = Tool { program: "nmap", package: "nmap" };
+pub const NMAP: Tool = Tool { program: "nmap", package: "nmap" };
 /// Makes IPv4 packets with odd flags, pieces and options.
-pub(crate) const HPING: Tool = Tool { program: "hping3", package: "hping3" };
+pub const HPING: Tool = Tool { program: "hping3", package: "hping3" };
 /// Tries what gets past IPv6 firewalls.
-pub(crate) const THC_IPV6: Tool = Tool { program: "atk6-firewall6", package: "thc-ipv6" };
+pub const THC_IPV6: Tool = Tool { program: "atk6-firewall6", package: "thc-ipv6" };
 /// Makes odd IPv6 packets.
-pub(crate) const IPV6_TOOLKIT: Tool = Tool { program: "tcp6", package: "ipv6toolkit" };
+pub const IPV6_TOOLKIT: Tool = Tool { program: "tcp6", package: "ipv6toolkit" };
 /// Makes packets of any shape.
-pub(crate) const SCAPY: Tool = Tool { program: "scapy3", package: "python3-scapy" };
+pub const SCAPY: Tool = Tool { program: "scapy3", package: "python3-scapy" };
 /// Judges shell scripts.
-pub(crate) const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
+pub const SHELLCHECK: Tool = Tool { program: "shellcheck", package: "shellcheck" };
 
 /// Packs what a guest finds in its memory.
-pub(crate) const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
+pub const CPIO: Tool = Tool { program: "cpio", package: "cpio" };
 /// Knows which of a kernel's modules need which.
-pub(crate) const KMOD: Tool = Tool { program: "modprobe", package: "kmod" };
+pub const KMOD: Tool = Tool { program: "modprobe", package: "kmod" };
 /// Unpacks modules.
-pub(crate) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
+pub const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 /// Another that does.
-pub(crate) const ZSTD: Tool = Tool { program: "zstd", package: "zstd" };
+pub const ZSTD: Tool = Tool { program: "zstd", package: "zstd" };
 
 /// Has apt wait for another one that is at work, as at boot.
 const WAIT_FOR_LOCK: [&str; 2] = ["-o", "DPkg::Lock::Timeout=600"];
 
 /// Install the packages of those programs that are not there, or say what to type.
-pub(crate) fn provide(tools: &[Tool]) -> Result<()> {
+pub fn provide(tools: &[Tool]) -> Result<()> {
     let mut missing: Vec<&str> = tools.iter().filter(|tool| !tool.is_there()).map(|tool| tool.package).collect();
     if missing.is_empty() {
         return Ok(());
@@ -181,13 +182,15 @@ fn is_static(file: &Path) -> bool {
 }
 
 /// Whether this is Debian or a system made from it.
-pub(crate) fn is_debian() -> bool {
+pub fn is_debian() -> bool {
     let family = ["ID", "ID_LIKE"].into_iter().filter_map(os_release);
     family.flat_map(|names| names.split(' ').map(str::to_owned).collect::<Vec<_>>()).any(|name| name == "debian")
         && Path::new("/usr/bin/apt-get").exists()
 }
 
-pub(crate) fn os_release(key: &str) -> Option<String> {
+/// A field of `/etc/os-release`, os-release(5).
+#[must_use]
+pub fn os_release(key: &str) -> Option<String> {
     field(&fs::read_to_string("/etc/os-release").ok()?, key)
 }
 

@@ -25,12 +25,7 @@ enum Std {
 
 /// A cargo command that builds such programs for an architecture, without a trace of this machine's folders, which are returned too. Where
 /// the standard library has to be built first, `crates` says which of it.
-pub(crate) fn cargo(
-    architecture: &Architecture,
-    host: &str,
-    verb: &[&str],
-    crates: &str,
-) -> Result<(Command, Folders)> {
+pub fn cargo(architecture: &Architecture, host: &str, verb: &[&str], crates: &str) -> Result<(Command, Folders)> {
     let target = architecture.rust;
     let std = provide(target)?;
     let source = match &std {

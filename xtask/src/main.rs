@@ -1,28 +1,19 @@
 //! What a person types to build, test, measure and show `fw`. One file a verb.
+//!
+//! The verbs here need neither the product nor the lab, so that `cargo xtask lint` does not compile them first. Those that do are in
+//! `xtask-lab`, which this program builds and starts.
 
-mod architecture;
 mod audit;
-mod bench;
 mod build_ebpf;
-mod command;
-mod crates;
-mod debian;
-mod demo;
-mod dist;
-mod ebpf;
-mod fuzz;
-mod linked;
+mod lab;
 mod lint;
-mod qemu;
-mod root;
-mod screenshot;
 mod test;
-mod vm;
-mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::ebpf::wrapper;
 
 /// Build, test, measure and show fw.
 #[derive(Parser)]
@@ -34,21 +25,21 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Build the BPF object from source, or check that the committed one is what the source says.
+    /// Build the BPF object from source, or compare the committed one with it.
     BuildEbpf(build_ebpf::Options),
-    /// Show the hole, and how one command closes it, on machines made of network namespaces.
-    Demo(demo::Options),
-    /// Run every test, with what they need installed.
+    /// Show the hole and how one command closes it, in network namespaces.
+    Demo(lab::Arguments),
+    /// Run the tests, and install what they need.
     Test(test::Options),
-    /// Build Debian packages, for every architecture that there is a compiler for.
-    Dist(dist::Options),
+    /// Build Debian packages for every architecture this machine can compile for.
+    Dist(lab::Arguments),
     /// Measure what a packet and a command cost, beside xdp-filter.
-    Bench(bench::Options),
-    /// Take a picture of the live screen, docs/screen.svg, with made-up traffic and a real Docker.
-    Screenshot(screenshot::Options),
-    /// Have random bytes read for as long as wanted: frames, allow lists, files.
-    Fuzz(fuzz::Options),
-    /// Check what fw is built from: licences, origins, what is not used, the oldest versions; and run unsafe code under `AddressSanitizer`.
+    Bench(lab::Arguments),
+    /// Draw the live screen, docs/screen.svg, with made-up traffic and a real Docker.
+    Screenshot(lab::Arguments),
+    /// Fuzz the parsers of frames, allow lists and files.
+    Fuzz(lab::Arguments),
+    /// Check licences, origins, unused and oldest dependencies, and run unsafe code under `AddressSanitizer`.
     Audit(audit::Options),
     /// Check format, clippy for the host and for BPF, documentation and unsafe code; every warning is an error.
     Lint(lint::Options),
@@ -56,26 +47,22 @@ enum Verb {
 
 fn main() -> ExitCode {
     // Cargo calls this very program in front of each rustc while it builds the BPF object.
-    if let Some(code) = ebpf::wrapper::take_over() {
+    if let Some(code) = wrapper::take_over() {
         return code;
     }
-    let done = |()| ExitCode::SUCCESS;
-    let result = match Cli::parse().verb {
-        Verb::Demo(options) => demo::run(&options).map(done),
-        Verb::Test(options) => test::run(&options),
-        Verb::BuildEbpf(options) => build_ebpf::run(&options).map(done),
-        Verb::Dist(options) => dist::run(&options).map(done),
-        Verb::Bench(options) => bench::run(&options).map(done),
-        Verb::Screenshot(options) => screenshot::run(&options).map(done),
-        Verb::Fuzz(options) => fuzz::run(&options).map(done),
-        Verb::Audit(options) => audit::run(&options).map(done),
-        Verb::Lint(options) => lint::run(&options).map(done),
-    };
-    match result {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+    run(&Cli::parse().verb).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(verb: &Verb) -> Result<ExitCode> {
+    match verb {
+        Verb::Test(options) => return test::run(options),
+        Verb::Demo(_) | Verb::Dist(_) | Verb::Bench(_) | Verb::Screenshot(_) | Verb::Fuzz(_) => return lab::start(),
+        Verb::BuildEbpf(options) => build_ebpf::run(options)?,
+        Verb::Audit(options) => audit::run(options)?,
+        Verb::Lint(options) => lint::run(options)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -20,7 +20,7 @@ const QEMU: [Tool; 2] = [
 const UTILS: &str = "qemu-utils";
 
 /// Install qemu, if it is not there.
-pub(crate) fn provide() -> Result<()> {
+pub fn provide() -> Result<()> {
     let missing: Vec<Tool> = QEMU.into_iter().filter(|tool| !tool.is_there()).collect();
     if !missing.is_empty()
         && debian::is_debian()

@@ -20,17 +20,19 @@ const BPFFS: &str = "/sys/fs/bpf";
 const BUILT: &str = "FW_XTASK_BUILT";
 
 /// Whether this process is root's.
-pub(crate) fn is_root() -> bool {
+#[must_use]
+pub fn is_root() -> bool {
     Uid::effective().is_root()
 }
 
 /// Whether this is the second start, as root, after everything was built as the person who typed the command.
-pub(crate) fn is_built() -> bool {
+#[must_use]
+pub fn is_built() -> bool {
     env::var_os(BUILT).is_some()
 }
 
 /// Start this very command line again as root.
-pub(crate) fn again() -> Result<ExitStatus> {
+pub fn again() -> Result<ExitStatus> {
     let this = env::current_exe().context("cannot find this very program")?;
     let mut sudo = Command::new("sudo");
     sudo.args(["--preserve-env", "--"]).arg(this).args(env::args_os().skip(1)).env(BUILT, "1");
@@ -40,7 +42,7 @@ pub(crate) fn again() -> Result<ExitStatus> {
 
 /// Leave for a network and a BPF file system of our own. Nothing that is done there is seen outside, and everything is gone when the
 /// last process in it ends, however it ends.
-pub(crate) fn hide() -> Result<()> {
+pub fn hide() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).context("cannot make namespaces")?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).context("cannot make the mounts private")?;
@@ -49,7 +51,7 @@ pub(crate) fn hide() -> Result<()> {
 }
 
 /// Have cargo start each test binary as root, which network namespaces and BPF need.
-pub(crate) fn run_tests(cargo: &mut Command) -> Result<()> {
+pub fn run_tests(cargo: &mut Command) -> Result<()> {
     if !is_root() {
         eprintln!("the tests need root for network namespaces and BPF: each test binary is started by `sudo -E`");
         let name = architecture::host()?.to_uppercase().replace('-', "_");
@@ -59,7 +61,7 @@ pub(crate) fn run_tests(cargo: &mut Command) -> Result<()> {
 }
 
 /// Mount a BPF file system where it belongs, if there is none.
-pub(crate) fn mount_bpffs() -> Result<()> {
+pub fn mount_bpffs() -> Result<()> {
     let is_there = || statfs(BPFFS).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC);
     if is_there() {
         return Ok(());
@@ -75,7 +77,7 @@ pub(crate) fn mount_bpffs() -> Result<()> {
 
 /// The product, as it is built for one purpose or the other.
 #[derive(Clone, Copy)]
-pub(crate) enum FwUser {
+pub enum FwUser {
     /// Quickly built.
     Debug,
     /// As it is installed.
@@ -84,7 +86,8 @@ pub(crate) enum FwUser {
 
 impl FwUser {
     /// The program.
-    pub(crate) fn path(self) -> PathBuf {
+    #[must_use]
+    pub fn path(self) -> PathBuf {
         let folder = match self {
             Self::Debug => "debug",
             Self::Release => "release",
@@ -93,10 +96,11 @@ impl FwUser {
     }
 
     /// Build it.
-    pub(crate) fn build(self) -> Result<()> {
+    pub fn build(self) -> Result<()> {
         eprintln!("building fw-user");
+        // With the features of the whole workspace, or what the lab has compiled is compiled once more.
         let mut cargo = command::cargo();
-        cargo.current_dir(workspace::root()).args(["build", "--quiet", "--locked", "--package", "fw-user"]);
+        cargo.current_dir(workspace::root()).args(["build", "--quiet", "--locked", "--workspace", "--bin", "fw-user"]);
         match self {
             Self::Debug => {}
             Self::Release => drop(cargo.arg("--release")),

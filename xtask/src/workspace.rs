@@ -6,14 +6,16 @@ use std::{
 };
 
 /// The top folder of the source tree.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     // At run time where cargo says so: the tree may have been moved after it was built.
     let manifest = env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
-    manifest.parent().map_or_else(|| manifest.clone(), Path::to_path_buf)
+    let is_top = |folder: &&Path| folder.join("Cargo.lock").exists();
+    manifest.ancestors().find(is_top).unwrap_or(&manifest).to_path_buf()
 }
 
 /// Cargo's output folder.
-pub(crate) fn target() -> PathBuf {
+#[must_use]
+pub fn target() -> PathBuf {
     // Cargo takes a relative path from where it was started.
     env::var_os("CARGO_TARGET_DIR").map_or_else(
         || root().join("target"),
@@ -22,16 +24,19 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// Where tools that are needed to build are kept, out of the way of the system's.
-pub(crate) fn tools() -> PathBuf {
+#[must_use]
+pub fn tools() -> PathBuf {
     target().join("tools")
 }
 
 /// The BPF object that is committed and embedded into `fw-user`.
-pub(crate) fn committed_object() -> PathBuf {
+#[must_use]
+pub fn committed_object() -> PathBuf {
     root().join("fw-user/bpf/fw.bpf.o")
 }
 
 /// The path as a person in the source tree would write it.
-pub(crate) fn shown(path: &Path) -> String {
+#[must_use]
+pub fn shown(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }

@@ -1,17 +1,11 @@
 //! What a test does where the machine lacks something it needs.
 
-use std::{
-    env,
-    error::Error,
-    fmt,
-    io::{self, Write},
-    thread,
-};
+use std::{env, error::Error, fmt, thread, time::Instant};
 
 use anyhow::Result;
 
 /// Something that the machine lacks: Docker, or a feature of the kernel. As the cause of a test's error it makes the test
-/// be skipped, by [`verdict`].
+/// be skipped, by [`run`].
 #[derive(Debug)]
 pub struct Missing(
     /// What is missing, and how to get it.
@@ -38,12 +32,15 @@ pub fn need(program: &str, package: &str) -> Result<()> {
     Err(Missing(format!("`{program}` is not installed: apt install {package}")).into())
 }
 
-/// What becomes of a test: where something is [`Missing`] it is skipped, under its name. In CI nothing is skipped, since a check
-/// that silently checks less is none.
+/// Run a test: where something is [`Missing`] it is skipped, under its name. In CI nothing is skipped, since a check that silently
+/// checks less is none. How long it took, in seconds, goes where the runner of `cargo xtask test` finds it.
 ///
 /// # Errors
 /// The test's own.
-pub fn verdict(outcome: Result<()>) -> Result<()> {
+pub fn run(test: impl FnOnce() -> Result<()>) -> Result<()> {
+    let begin = Instant::now();
+    let outcome = test();
+    println!("took: {:.1}", begin.elapsed().as_secs_f64());
     let may_skip = env::var_os("CI").is_none_or(|value| value != "true");
     judge(outcome, may_skip)
 }
@@ -51,8 +48,8 @@ pub fn verdict(outcome: Result<()>) -> Result<()> {
 fn judge(outcome: Result<()>, may_skip: bool) -> Result<()> {
     match outcome {
         Err(error) if may_skip && error.is::<Missing>() => {
-            // Past the test harness, which keeps what a passing test prints to itself.
-            writeln!(io::stderr(), "skipped: {}: {error:#}", thread::current().name().unwrap_or("unnamed"))?;
+            // Where the runner of `cargo xtask test` counts it: standard error would get past it.
+            println!("skipped: {}: {error:#}", thread::current().name().unwrap_or("unnamed"));
             Ok(())
         }
         outcome => outcome,
@@ -66,19 +63,19 @@ macro_rules! tests {
     (in both modes: $($name:ident;)*) => {
         mod native {
             $(#[test] fn $name() -> anyhow::Result<()> {
-                $crate::lab::skip::verdict(super::$name($crate::lab::Mode::Native))
+                $crate::lab::skip::run(|| super::$name($crate::lab::Mode::Native))
             })*
         }
         mod generic {
             $(#[test] fn $name() -> anyhow::Result<()> {
-                $crate::lab::skip::verdict(super::$name($crate::lab::Mode::Generic))
+                $crate::lab::skip::run(|| super::$name($crate::lab::Mode::Generic))
             })*
         }
     };
     ($($name:ident;)*) => {
         mod test {
             $(#[test] fn $name() -> anyhow::Result<()> {
-                $crate::lab::skip::verdict(super::$name())
+                $crate::lab::skip::run(super::$name)
             })*
         }
     };

@@ -15,7 +15,7 @@ use crate::command;
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Suites of Debian's archive that the system need not have configured: from the mirror that it has, with lists of our own.
-pub(crate) struct Archive {
+pub struct Archive {
     home: PathBuf,
     suites: String,
     /// Of a system that has nothing installed, and may not be of this machine's kind. Without, it is this very system.
@@ -24,12 +24,12 @@ pub(crate) struct Archive {
 
 impl Archive {
     /// Read the suites' lists of packages. Everything stays under `home`, which is emptied first.
-    pub(crate) fn open(home: &Path, suites: &[&str]) -> Result<Self> {
+    pub fn open(home: &Path, suites: &[&str]) -> Result<Self> {
         Self::read(home, suites, None)
     }
 
     /// The same as an empty system of an architecture would: what is downloaded is not for this one.
-    pub(crate) fn open_for(architecture: &'static str, home: &Path, suites: &[&str]) -> Result<Self> {
+    pub fn open_for(architecture: &'static str, home: &Path, suites: &[&str]) -> Result<Self> {
         Self::read(home, suites, Some(architecture))
     }
 
@@ -51,7 +51,7 @@ impl Archive {
     }
 
     /// Download a package whose version begins so, and return the file.
-    pub(crate) fn download(&self, package: &str, version: &str) -> Result<PathBuf> {
+    pub fn download(&self, package: &str, version: &str) -> Result<PathBuf> {
         let listed = command::output(self.apt("apt-cache").args(["madison", package]))?;
         let mut versions = listed.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
         let Some(version) = versions.find(|candidate| candidate.starts_with(version)) else {
@@ -62,27 +62,27 @@ impl Archive {
     }
 
     /// The names of packages that begin so.
-    pub(crate) fn names(&self, beginning: &str) -> Result<Vec<String>> {
+    pub fn names(&self, beginning: &str) -> Result<Vec<String>> {
         let listed = command::output(self.apt("apt-cache").args(["pkgnames", beginning]))?;
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
     /// What a package depends on, as far as these are packages of this archive.
-    pub(crate) fn dependencies(&self, package: &str) -> Result<Vec<String>> {
+    pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
         let listed = command::output(self.apt("apt-cache").args(["depends", "--important", package]))?;
         let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
         Ok(names.filter(|name| !name.starts_with('<')).map(str::to_owned).collect())
     }
 
     /// Download packages into a folder, and return all the packages in it.
-    pub(crate) fn fetch(&self, packages: &[String], folder: &Path) -> Result<Vec<PathBuf>> {
+    pub fn fetch(&self, packages: &[String], folder: &Path) -> Result<Vec<PathBuf>> {
         let mut download = self.apt("apt-get");
         command::output(download.arg("download").args(packages).current_dir(folder))?;
         packages_in(folder)
     }
 
     /// Download packages and what they need, and return all of it.
-    pub(crate) fn fetch_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
+    pub fn fetch_with_dependencies(&self, packages: &[&str]) -> Result<Vec<PathBuf>> {
         let mut install = self.apt("apt-get");
         install.args(["install", "--yes", "--no-install-recommends", "--download-only"]).args(packages);
         command::output(&mut install)?;
@@ -90,7 +90,7 @@ impl Archive {
     }
 
     /// Install packages and what they need from a suite, before the others.
-    pub(crate) fn install(&self, packages: &[&str], suite: &str) -> Result<()> {
+    pub fn install(&self, packages: &[&str], suite: &str) -> Result<()> {
         let mut install = self.apt("apt-get");
         install.args(["install", "--yes", "--no-install-recommends", "--no-remove", "--target-release", suite]);
         install.args(packages);

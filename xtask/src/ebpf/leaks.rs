@@ -6,10 +6,10 @@ use super::remap::Folders;
 use crate::workspace;
 
 /// Where people's and machines' own files are, wherever it was built.
-pub(crate) const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
+pub const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
 
 /// Refuse an object that contains a path of this machine, the name of a registry's host, or one of `paths`.
-pub(crate) fn refuse(object: &[u8], folders: &Folders, paths: &[&str]) -> Result<()> {
+pub fn refuse(object: &[u8], folders: &Folders, paths: &[&str]) -> Result<()> {
     // Named here once more, so that a folder which the compiler was not told about is found too.
     let tree = workspace::root().display().to_string();
     let found = find(object, paths.iter().map(|&path| path.to_owned()).chain([tree]).chain(folders.traces()));

@@ -1,10 +1,10 @@
 //! The BPF programs from source: the tools, the build, and what makes its result the same everywhere.
 
-pub(crate) mod leaks;
-pub(crate) mod object;
-pub(crate) mod remap;
-pub(crate) mod rust_src;
-pub(crate) mod wrapper;
+pub mod leaks;
+pub mod object;
+pub mod remap;
+pub mod rust_src;
+pub mod wrapper;
 
 use std::{
     env, fs,
@@ -29,7 +29,7 @@ const LINKER: Crate = Crate { name: "bpf-linker", version: "0.10.3", takes: "abo
 
 /// What can be built.
 #[derive(Clone, Copy)]
-pub(crate) enum Program {
+pub enum Program {
     /// What `fw-user` embeds.
     Filter,
     /// What the benchmarks measure with.
@@ -49,7 +49,7 @@ impl Program {
 }
 
 /// Clippy over every program, for the target that they are built for.
-pub(crate) fn clippy() -> Result<()> {
+pub fn clippy() -> Result<()> {
     let rust_src = rust_src::provide(&rustc_version()?)?;
     command::run(cargo("clippy", &rust_src).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args([
         "--",
@@ -59,7 +59,7 @@ pub(crate) fn clippy() -> Result<()> {
 }
 
 /// Build a program, and return the object without debug information and without a trace of this machine.
-pub(crate) fn build(program: Program) -> Result<Vec<u8>> {
+pub fn build(program: Program) -> Result<Vec<u8>> {
     let version = rustc_version()?;
     if version != RUSTC {
         bail!(
@@ -113,13 +113,13 @@ fn target_dir() -> PathBuf {
 }
 
 /// The active compiler's version.
-pub(crate) fn rustc_version() -> Result<String> {
+pub fn rustc_version() -> Result<String> {
     let answer = command::output(Command::new("rustc").arg("--version"))?;
     let version = answer.split_whitespace().nth(1).with_context(|| format!("rustc calls itself {answer:?}"))?;
     Ok(version.into())
 }
 
 /// The active toolchain's folder.
-pub(crate) fn sysroot() -> Result<PathBuf> {
+pub fn sysroot() -> Result<PathBuf> {
     Ok(command::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim_end().into())
 }

@@ -29,7 +29,8 @@ pub(super) fn without_dwarf(linked: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// In which sections two objects differ, as a person would say it.
-pub(crate) fn difference(old: &[u8], new: &[u8]) -> String {
+#[must_use]
+pub fn difference(old: &[u8], new: &[u8]) -> String {
     match (sections(old), sections(new)) {
         (Some(old), Some(new)) => {
             let names: BTreeSet<_> = old.symmetric_difference(&new).map(|(name, _)| name.as_str()).collect();

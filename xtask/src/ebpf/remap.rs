@@ -12,7 +12,7 @@ use super::sysroot;
 use crate::{command, workspace};
 
 /// Folders of this machine, each with the name that takes its place.
-pub(crate) struct Folders {
+pub struct Folders {
     names: Vec<(PathBuf, &'static str)>,
     registries: Vec<String>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct Folders {
 impl Folders {
     /// Find all that take part in a build. The packages are fetched, so that the registry's folder exists; `rust_src` is the standard
     /// library's source, where that is built too.
-    pub(crate) fn find(manifest: &Path, rust_src: Option<&Path>) -> Result<Self> {
+    pub fn find(manifest: &Path, rust_src: Option<&Path>) -> Result<Self> {
         command::run(command::cargo().args(["fetch", "--quiet", "--locked", "--manifest-path"]).arg(manifest))?;
 
         let mut folders = vec![(workspace::root(), "fw"), (workspace::target(), "target"), (sysroot()?, "sysroot")];
@@ -43,12 +43,12 @@ impl Folders {
     }
 
     /// The compiler's flags.
-    pub(crate) fn flags(&self) -> impl Iterator<Item = String> {
+    pub fn flags(&self) -> impl Iterator<Item = String> {
         self.names.iter().map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
     }
 
     /// What must not be found in an object: these folders, and the names of the registries they were filled from.
-    pub(crate) fn traces(&self) -> impl Iterator<Item = String> {
+    pub fn traces(&self) -> impl Iterator<Item = String> {
         let folders = self.names.iter().map(|(folder, _)| folder.display().to_string());
         // Cargo calls such a folder HOST-HASH.
         let hosts = self.registries.iter().map(|name| name.rsplit_once('-').map_or(&**name, |(host, _)| host).into());

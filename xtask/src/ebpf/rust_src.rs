@@ -12,7 +12,7 @@ use super::sysroot;
 use crate::{command, debian, workspace};
 
 /// The folder `library` of rustc's source, of the compiler's very version; it is installed first if it is not there.
-pub(crate) fn provide(version: &str) -> Result<PathBuf> {
+pub fn provide(version: &str) -> Result<PathBuf> {
     let component = sysroot()?.join("lib/rustlib/src/rust/library");
     let unpacked = workspace::tools().join(format!("rust-src-{version}/library"));
     if let Some(found) = [&component, &unpacked].into_iter().find(|library| is_source(library)) {

@@ -15,14 +15,15 @@ use anyhow::{Context as _, Result};
 const MARK: &str = "FW_XTASK_BEFORE_RUSTC";
 
 /// Have cargo call this program with every rustc command line.
-pub(crate) fn put_before_rustc(cargo: &mut Command) -> Result<()> {
+pub fn put_before_rustc(cargo: &mut Command) -> Result<()> {
     let this = env::current_exe().context("cannot find this very program")?;
     cargo.env("RUSTC_WRAPPER", this).env(MARK, "1").env_remove("RUSTC_WORKSPACE_WRAPPER");
     Ok(())
 }
 
 /// If cargo called us in front of rustc, become rustc. Returns when there is nothing to take over, or it could not be started.
-pub(crate) fn take_over() -> Option<ExitCode> {
+#[must_use]
+pub fn take_over() -> Option<ExitCode> {
     env::var_os(MARK)?;
     let mut args = env::args_os().skip(1);
     let rustc = args.next()?;

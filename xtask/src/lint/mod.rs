@@ -6,7 +6,7 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 
-use crate::{command, ebpf, workspace};
+use xtask::{command, ebpf, workspace};
 
 /// Options of `lint`.
 #[derive(clap::Args)]

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 use proc_macro2::{TokenStream, TokenTree};
 
-use crate::workspace;
+use xtask::workspace;
 
 /// Where there is code.
 const FOLDERS: [&str; 5] = ["fw-common", "fw-ebpf", "fw-user", "tests", "xtask"];

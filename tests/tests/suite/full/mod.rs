@@ -1,0 +1,11 @@
+//! What is slow by nature: boots, packages, every fault at every step, scanners, other programs. `cargo xtask test --all` runs it.
+
+mod ansible;
+mod boot_package;
+mod boot_systemd;
+mod container;
+mod evasion_ipv6_tools;
+mod evasion_scanners;
+mod faults;
+mod packages;
+mod prometheus;

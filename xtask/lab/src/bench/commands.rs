@@ -1,0 +1,107 @@
+//! What commands cost the person who types them.
+
+mod live;
+
+use std::{path::Path, process::Command, time::Instant};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    maps::{Array, Map, MapData},
+    util::nr_cpus,
+};
+use fw_common::{
+    Reason,
+    abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
+};
+use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
+
+use super::{
+    measure::Measured,
+    network,
+    report::{Cell, Goal, Row, Section, Table, Unit},
+};
+use xtask::{command, root::FwUser};
+
+const ROUNDS: usize = 11;
+
+/// Milliseconds that `attach` may take for an interface, and `detach`.
+pub(super) const ATTACH_GOAL: f64 = 1000.0;
+/// Milliseconds that `stats` may take.
+pub(super) const STATS_GOAL: f64 = 100.0;
+
+const TEXT: &str = "The median of eleven runs, from the start of the process to its end. `attach` allows three ports. `stats` has counters of every \
+                    TCP and UDP port on every CPU to read; the live screen, each time that it is drawn, with all of them changed, and a \
+                    full flow table.";
+
+/// Attach and detach some times, and ask for the statistics of a filter that has counted packets for every port. A live screen of them
+/// is measured in CPU time.
+pub(super) fn measure() -> Result<Section> {
+    let interface = network::interface()?;
+    let (attach, detach) = (format!("attach {interface} --allow 22,80,443"), format!("detach {interface}"));
+    let mut attach_ms = Vec::new();
+    let mut detach_ms = Vec::new();
+    let mut stats_ms = Vec::new();
+    let mut live_ms = 0.0;
+    for round in 0..ROUNDS {
+        attach_ms.push(fw_user(&attach)?);
+        count_every_port(&interface, 1)?;
+        stats_ms.push(fw_user("stats --once")?);
+        if round == 0 {
+            live_ms = live::milliseconds_a_second(&interface)?;
+        }
+        detach_ms.push(fw_user(&detach)?);
+    }
+    let rows = vec![
+        row("fw-user attach", attach_ms, ATTACH_GOAL),
+        row("fw-user stats --once", stats_ms, STATS_GOAL),
+        // 2 % of a core.
+        row("fw-user stats, live, CPU time a second", vec![live_ms], 20.0),
+        row("fw-user detach", detach_ms, ATTACH_GOAL),
+    ];
+    Ok(Section {
+        name: "commands",
+        title: "What commands take",
+        text: TEXT.to_owned(),
+        tables: vec![Table { subject: "command", columns: vec!["time"], rows }],
+        charts: Vec::new(),
+    })
+}
+
+fn row(command: &str, samples: Vec<f64>, goal: f64) -> Row {
+    let value = Measured::of(samples);
+    Row {
+        subject: command.to_owned(),
+        cells: vec![Cell::Number { value, unit: Unit::Milliseconds }],
+        goal: Some(Goal::at_most(goal, Unit::Milliseconds, value.median)),
+    }
+}
+
+/// Run it, and return the milliseconds that it took.
+pub(super) fn fw_user(line: &str) -> Result<f64> {
+    let start = Instant::now();
+    command::output(Command::new(FwUser::Release.path()).args(line.split(' ')))?;
+    Ok(start.elapsed().as_secs_f64() * 1e3)
+}
+
+/// A port's counters, passed and dropped, and a reason's, packets and bytes.
+const COUNTERS: usize = 2;
+
+/// As if somebody had scanned every port so many times, on every CPU.
+fn count_every_port(interface: &str, times: u64) -> Result<()> {
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::PORT_COUNTERS);
+    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
+    let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
+    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::COUNTERS);
+    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
+    let mut reasons: Array<_, [u64; Reason::SLOTS * COUNTERS]> = Map::Array(data).try_into()?;
+    let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
+    let cpus = u32::try_from(cpus)?;
+    for cpu in 0..cpus {
+        // Where a CPU has seen no packet, nobody looks at its ports.
+        reasons.set(cpu, [times; Reason::SLOTS * COUNTERS], 0)?;
+    }
+    for page in 0..cpus * COUNTED_PROTOCOLS * PAGES {
+        pages.set(page, [times; PAGE * COUNTERS], 0)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask bench`: what a packet costs, beside other filters and beside a program that does nothing; what a flood leaves; what commands
+//! cost; what grows.
+
+mod chart;
+mod commands;
+mod decisions;
+mod filters;
+mod flood;
+mod growth;
+mod honest;
+mod measure;
+mod network;
+mod packets;
+mod page;
+mod programs;
+mod report;
+mod stand;
+
+use std::fs;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::report::{Report, Section};
+use xtask::{
+    debian,
+    ebpf::{self, Program},
+    root::{self, FwUser},
+};
+
+/// Options of `bench`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// What to measure; everything where nothing is named
+    parts: Vec<Part>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// Write the results down, with charts: docs/bench.md and docs/bench/
+    #[arg(long, conflicts_with = "parts")]
+    write: bool,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    /// What a decision costs, by the path that a packet takes
+    Decisions,
+    /// What becomes of a flood, and of allowed traffic beside it
+    Flood,
+    /// What the filter costs those who are let in
+    Honest,
+    /// What commands take
+    Commands,
+    /// What grows with the policy, the flow table and the number of interfaces
+    Growth,
+}
+
+impl Part {
+    fn measure(self) -> Result<Section> {
+        match self {
+            Self::Decisions => decisions::measure(),
+            Self::Flood => flood::measure(),
+            Self::Honest => honest::measure(),
+            Self::Commands => commands::measure(),
+            Self::Growth => growth::measure(),
+        }
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if !root::is_built() {
+        FwUser::Release.build()?;
+        fs::write(programs::object_path(), ebpf::build(Program::Bench)?).context("cannot write the gauges")?;
+        fs::write(filters::object_path(), ebpf::build(Program::Traffic)?).context("cannot write the traffic")?;
+    }
+    if !root::is_root() {
+        if !root::again()?.success() {
+            bail!("the benchmarks failed");
+        }
+        return Ok(());
+    }
+    debian::provide(&[
+        debian::Tool { program: "xdp-filter", package: "xdp-tools" },
+        debian::IPTABLES,
+        debian::IPERF3,
+        debian::IP,
+        debian::NFT,
+        debian::ETHTOOL,
+    ])?;
+    root::hide()?;
+    network::prepare()?;
+
+    let parts = if options.parts.is_empty() { <Part as clap::ValueEnum>::value_variants() } else { &options.parts };
+    let mut sections = Vec::new();
+    for part in parts {
+        sections.push(part.measure()?);
+    }
+    let report = Report::new(sections)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", page::terminal(&report));
+    }
+    if options.write {
+        page::write(&report)?;
+    }
+    if !report.goals_met() {
+        bail!("a goal is missed");
+    }
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! `cargo xtask demo`: the hole and the remedy, on machines made of network namespaces. Each step checks that it shows what it claims.
+
+mod stage;
+mod traffic;
+mod web;
+
+use std::{
+    io::IsTerminal as _,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fw_tests::lab::{
+    LAN4, Lab, Namespace, PI4, PI6, command,
+    netfilter::{CLOSED_TARGET, OPEN_TARGET},
+    wait,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use self::{stage::Tone, web::Answer};
+use xtask::{
+    debian,
+    root::{self, FwUser},
+};
+
+/// Options of `demo`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// On a terminal: how long to show live statistics
+    #[arg(long, value_name = "SECONDS", default_value_t = 8)]
+    live: u64,
+    /// On a terminal: how long to leave for reading before each step
+    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    pause: u64,
+}
+
+/// What the Pi's owner types.
+const ATTACH: &str = "attach eth0 --allow 22,80,443";
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    if !root::is_built() {
+        FwUser::Debug.build()?;
+    }
+    if !root::is_root() {
+        ensure!(root::again()?.success(), "the demo did not show what it claims");
+        return Ok(());
+    }
+    debian::provide(&[debian::IP, debian::NFT])?;
+    // Should this process be killed, everything below goes with it.
+    root::hide()?;
+    let watched = std::io::stdout().is_terminal();
+    let time = |seconds| watched.then(|| Duration::from_secs(seconds));
+    let (pause, live) = (time(options.pause), time(options.live));
+    Demo { lab: Lab::new()?, fw_user: FwUser::Debug.path(), steps: 0, pause, live }.play()
+}
+
+struct Demo {
+    lab: Lab,
+    fw_user: PathBuf,
+    steps: usize,
+    /// For a person to read; nothing where nobody watches.
+    pause: Option<Duration>,
+    live: Option<Duration>,
+}
+
+impl Demo {
+    fn play(&mut self) -> Result<()> {
+        self.introduce()?;
+        self.show_the_hole()?;
+        self.attach()?;
+        self.show_it_closed()?;
+        self.show_the_way_out()?;
+        self.show_statistics()?;
+        self.detach()?;
+        self.step("That was all");
+        stage::say(
+            "The machines of this demo go with it. On your own:
+
+    cargo build --release && sudo install target/release/fw-user /usr/local/sbin
+    sudo fw-user attach eth0 --allow 22,80,443 --confirm 60
+
+What would cut your own SSH session is refused, and unless you confirm within a minute all is as before;
+`sudo fw-user detach eth0` from the console opens everything again.",
+        );
+        Ok(())
+    }
+
+    fn step(&mut self, title: &str) {
+        if let Some(pause) = self.pause {
+            thread::sleep(pause);
+        }
+        self.steps += 1;
+        stage::step(self.steps, title);
+    }
+
+    /// Start what listens, and show the machines.
+    fn introduce(&self) -> Result<()> {
+        web::serve(&self.lab.pi, 9123, "a program on the Pi itself")?;
+        web::serve(self.lab.container(0), CLOSED_TARGET, "the container's private page")?;
+        web::serve(self.lab.container(0), OPEN_TARGET, "the container's public page")?;
+        web::serve(&self.lab.lan, 8000, "a server on the LAN")?;
+        stage::say(
+            "A laptop, a Raspberry Pi and a container, made of network namespaces. No interface, firewall rule or
+container of this machine is touched, and nothing stays when the demo ends, however it ends.
+
+    laptop                  Pi                            container
+    eth0 ------------------ eth0         docker0 -------- eth0
+    192.0.2.10              192.0.2.1    172.17.0.1       172.17.0.2
+    2001:db8:1::10          2001:db8:1::1",
+        );
+        Ok(())
+    }
+
+    fn show_the_hole(&mut self) -> Result<()> {
+        self.step("The Pi's owner drops everything but SSH, HTTP and HTTPS");
+        self.show_rules("list chain inet filter input")?;
+        stage::say(
+            "Two ports of the container are published, by the rules that Docker writes for -p 80:8080 -p 9125:80:",
+        );
+        self.show_rules("list chain ip nat DOCKER")?;
+
+        self.step("What the laptop can reach");
+        self.expect_silence(PI4, 9123, "closed, as the owner wants")?;
+        self.expect_page(PI4, 80, "open, as the owner wants", Tone::Good)?;
+        self.expect_page(PI4, 9125, "WIDE OPEN", Tone::Bad)?;
+        self.expect_page(PI6, 9125, "WIDE OPEN", Tone::Bad)?;
+        stage::gap();
+        stage::say(
+            "Docker's rule redirects 9125 before routing, so the packet is forwarded to the container and never
+meets the input chain. That chain is right; it is only not asked.",
+        );
+        Ok(())
+    }
+
+    fn attach(&mut self) -> Result<()> {
+        self.step("One command on the Pi");
+        self.fw_user(ATTACH)?;
+        Ok(())
+    }
+
+    fn show_it_closed(&mut self) -> Result<()> {
+        self.step("What the laptop can reach now");
+        let dropped = self.dropped(9125)?;
+        self.expect_silence(PI4, 9123, "closed")?;
+        self.expect_page(PI4, 80, "open", Tone::Good)?;
+        self.expect_silence(PI4, 9125, "closed")?;
+        self.expect_silence(PI6, 9125, "closed")?;
+        stage::gap();
+        ensure!(self.dropped(9125)? > dropped, "port 9125 is closed, yet not by the filter: it counted no drop");
+        Ok(())
+    }
+
+    fn show_the_way_out(&mut self) -> Result<()> {
+        self.step("What Pi and container start themselves goes on working");
+        let server = SocketAddr::new(LAN4, 8000);
+        for (name, machine) in [("Pi", &self.lab.pi), ("container", self.lab.container(0))] {
+            let answer = web::get(machine, server)?;
+            stage::finding(&format!("{name} -> {server}"), &answer.to_string(), "works", Tone::Good);
+            ensure!(matches!(answer, Answer::Page(_)), "the {name} cannot reach {server} any more");
+        }
+        stage::gap();
+        Ok(())
+    }
+
+    fn show_statistics(&mut self) -> Result<()> {
+        self.step("What came in meanwhile, with a scan from the laptop going on");
+        traffic::while_scanning(&self.lab.lan, || self.watch_statistics())?;
+        ensure!(
+            self.dropped(traffic::LAST)? > 0,
+            "the laptop scanned port {}, and the filter counted nothing",
+            traffic::LAST
+        );
+        Ok(())
+    }
+
+    fn watch_statistics(&self) -> Result<()> {
+        wait::until("the scan to be seen", || Ok((self.dropped(traffic::LAST)? > 0).then_some(())))?;
+        let Some(time) = self.live else { return self.fw_user("stats --once") };
+        stage::say(&format!("Live for {} seconds, on a screen of its own.", time.as_secs()));
+        stage::command("pi", "fw-user stats");
+        if let Some(pause) = self.pause {
+            thread::sleep(pause);
+        }
+        let mut live = fw_user(&self.lab.pi, &self.fw_user, "stats").spawn().context("cannot start fw-user")?;
+        thread::sleep(time);
+        // As Ctrl-C would.
+        kill(Pid::from_raw(i32::try_from(live.id())?), Signal::SIGINT)?;
+        let status = live.wait()?;
+        stage::gap();
+        ensure!(status.success(), "the live statistics ended with {status}");
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        self.step("And back again, to show that it was the filter");
+        self.fw_user("detach eth0")?;
+        self.expect_page(PI4, 9125, "open again", Tone::Bad)?;
+        stage::gap();
+        let link = self.lab.pi.run("ip -json -details link show eth0")?;
+        ensure!(!link.contains("\"xdp\""), "a program is left on eth0: {link}");
+        Ok(())
+    }
+
+    /// Show what nftables has.
+    fn show_rules(&self, arguments: &str) -> Result<()> {
+        stage::command("pi", &format!("nft {arguments}"));
+        stage::output(&self.lab.pi.run(&format!("nft {arguments}"))?);
+        Ok(())
+    }
+
+    /// Run the product on the Pi, and show what it says.
+    fn fw_user(&self, arguments: &str) -> Result<()> {
+        stage::command("pi", &format!("fw-user {arguments}"));
+        stage::output(&command::run(&mut fw_user(&self.lab.pi, &self.fw_user, arguments))?);
+        Ok(())
+    }
+
+    /// How many packets to a TCP port the filter has dropped.
+    fn dropped(&self, port: u16) -> Result<u64> {
+        let answer = command::run(&mut fw_user(&self.lab.pi, &self.fw_user, "stats eth0 --json"))?;
+        let stats: fw_tests::lab::stats::Stats = serde_json::from_str(&answer)?;
+        Ok(stats.interface("eth0")?.dropped_at("tcp", port))
+    }
+
+    fn expect_page(&self, address: IpAddr, port: u16, means: &str, tone: Tone) -> Result<()> {
+        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Page(_)), means, tone)
+    }
+
+    fn expect_silence(&self, address: IpAddr, port: u16, means: &str) -> Result<()> {
+        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Silence), means, Tone::Good)
+    }
+
+    /// Have the laptop ask for a page, and show what that means if it is what was to be shown.
+    fn expect(&self, to: SocketAddr, fits: impl Fn(&Answer) -> bool, means: &str, tone: Tone) -> Result<()> {
+        let answer = web::get(&self.lab.lan, to)?;
+        let attempt = format!("laptop -> {to}");
+        if fits(&answer) {
+            stage::finding(&attempt, &answer.to_string(), means, tone);
+            return Ok(());
+        }
+        stage::finding(&attempt, &answer.to_string(), "not as it should be", Tone::Bad);
+        bail!("{to} should be {means}, and there is {answer}")
+    }
+}
+
+/// The product on one of the machines.
+fn fw_user(machine: &Namespace, program: &Path, arguments: &str) -> Command {
+    let mut command = machine.command(program);
+    // Whoever watches the demo over SSH is not logged in to its Pi.
+    command.args(arguments.split(' ')).env_remove("SSH_CONNECTION").env_remove("SSH_CLIENT");
+    command
+}

@@ -1,0 +1,23 @@
+//! The program of a package: linked statically, so that one file runs on every release of Debian, and the same bytes from every folder.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use xtask::{architecture::Architecture, command, ebpf::leaks, linked, workspace};
+
+/// Build it into cargo's folder for the target.
+pub(super) fn build(architecture: &Architecture, host: &str) -> Result<()> {
+    let verb = ["build", "--quiet", "--release", "--package", "fw-user"];
+    let (mut cargo, folders) = linked::cargo(architecture, host, &verb, "std,panic_unwind")?;
+    command::run(cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))?;
+
+    let program = folder(architecture).join("fw-user");
+    let bytes = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
+    leaks::refuse(&bytes, &folders, &[])
+}
+
+/// Where cargo leaves what it builds for a target.
+pub(super) fn folder(architecture: &Architecture) -> PathBuf {
+    workspace::target().join(architecture.rust).join("release")
+}

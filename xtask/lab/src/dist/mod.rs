@@ -1,0 +1,68 @@
+//! `cargo xtask dist`: Debian packages, of statically linked programs that want nothing of the system but its kernel.
+
+mod binary;
+mod completions;
+mod copyright;
+mod manual;
+mod package;
+
+use std::{env, fs, process::Command};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use xtask::{architecture, command, workspace};
+
+/// Options of `dist`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only for this architecture, which must be possible then; without, for each that this machine has a compiler for
+    #[arg(long, value_name = "ARCH", value_parser = architecture::ALL.map(|known| known.debian))]
+    arch: Vec<String>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let host = architecture::host()?;
+    let mut chosen = Vec::new();
+    for architecture in &architecture::ALL {
+        let is_named = options.arch.iter().any(|name| name == architecture.debian);
+        if !is_named && !options.arch.is_empty() {
+            continue;
+        }
+        match architecture.obstacle(&host) {
+            None => chosen.push(architecture),
+            Some(obstacle) if is_named => bail!("{}: {obstacle}", architecture.debian),
+            Some(obstacle) => eprintln!("{}  left out: {obstacle}", architecture.debian),
+        }
+    }
+    ensure!(!chosen.is_empty(), "there is no architecture to build for");
+
+    let cargo_deb = package::CARGO_DEB.provide()?;
+    let epoch = source_date_epoch()?;
+    for architecture in chosen {
+        eprintln!("{}  building", architecture.debian);
+        package::prepare(architecture, epoch)?;
+        binary::build(architecture, &host)?;
+        let file = package::make(&cargo_deb, architecture, epoch)?;
+        println!("{}  {}", architecture.debian, workspace::shown(&file));
+    }
+    Ok(())
+}
+
+/// What the packages call their own time: of the last commit, in seconds since 1970. Another build of the same source is to have the same.
+fn source_date_epoch() -> Result<i64> {
+    let said = if let Ok(set) = env::var("SOURCE_DATE_EPOCH") {
+        set
+    } else {
+        let mut git = Command::new("git");
+        // A checkout made by another user is as good.
+        git.args(["-c", "safe.directory=*", "log", "-1", "--format=%ct"]).current_dir(workspace::root());
+        command::output(&mut git).context("the time of the last commit is not known; set SOURCE_DATE_EPOCH")?
+    };
+    said.trim().parse().with_context(|| format!("{said:?} is not a number of seconds since 1970"))
+}
+
+/// Write a file below a folder, and the folders that it needs.
+fn write(path: &std::path::Path, contents: impl AsRef<[u8]>) -> Result<()> {
+    fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+    fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
+}

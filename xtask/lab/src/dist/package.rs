@@ -1,0 +1,82 @@
+//! The package itself, by cargo-deb. What goes where stands in fw-user/Cargo.toml; what is generated is put in place here.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use fw_user::systemd::files;
+
+use super::{binary, completions, copyright, manual, write};
+use xtask::{architecture::Architecture, command, crates::Crate, workspace};
+
+/// Where the package has the program; `fw-user service install` finds itself there.
+const PROGRAM: &str = "/usr/sbin/fw-user";
+
+/// What makes it.
+pub(super) const CARGO_DEB: Crate = Crate { name: "cargo-deb", version: "3.8.0", takes: "about a minute" };
+
+/// Everything in the package that is made of the program's own source, where cargo-deb looks for it.
+pub(super) fn prepare(architecture: &Architecture, epoch: i64) -> Result<()> {
+    check_changelog()?;
+    let generated = binary::folder(architecture).join("package");
+    if generated.exists() {
+        fs::remove_dir_all(&generated).with_context(|| format!("cannot empty {}", generated.display()))?;
+    }
+    for unit in [files::template(PROGRAM), files::settle()] {
+        let name = unit.path.file_name().context("a unit has a name")?;
+        write(&generated.join("units").join(name), unit.text)?;
+    }
+    // cargo-deb compresses pages, but not those below the folder of what is built.
+    let mut gzip = Command::new("gzip");
+    gzip.args(["-9", "--no-name"]);
+    for page in manual::pages(epoch)? {
+        let path = generated.join("man").join(page.name);
+        write(&path, page.text)?;
+        gzip.arg(path);
+    }
+    command::output(&mut gzip)?;
+    for (path, script) in completions::all() {
+        write(&generated.join(path), script)?;
+    }
+    write(&generated.join("eth0.toml"), manual::example()?)?;
+    write(&generated.join("copyright"), copyright::file(architecture.rust)?)
+}
+
+/// Make the package of what is prepared and built, and return the file.
+pub(super) fn make(cargo_deb: &Path, architecture: &Architecture, epoch: i64) -> Result<PathBuf> {
+    let output = workspace::target().join("dist");
+    fs::create_dir_all(&output)?;
+    let mut deb = Command::new(cargo_deb);
+    // The program is built, and stripped by its linker: a strip for another architecture need not be there.
+    deb.args([
+        "--quiet",
+        "--no-build",
+        "--no-strip",
+        "--locked",
+        "--package",
+        "fw-user",
+        "--target",
+        architecture.rust,
+    ]);
+    deb.arg("--output").arg(&output).current_dir(workspace::root());
+    let printed = command::output(deb.env("SOURCE_DATE_EPOCH", epoch.to_string()))?;
+    let file = PathBuf::from(printed.trim());
+    ensure!(file.is_file(), "cargo-deb is content, yet it names no package: {printed:?}");
+    Ok(file)
+}
+
+/// The changelog is written by hand, and its version is the package's.
+fn check_changelog() -> Result<()> {
+    let path = workspace::root().join("packaging/debian/changelog");
+    let changelog = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let version = env!("CARGO_PKG_VERSION");
+    ensure!(
+        changelog.starts_with(&format!("fw-user ({version}-")),
+        "{} begins with another version than {version}; add what changed since",
+        workspace::shown(&path)
+    );
+    Ok(())
+}
