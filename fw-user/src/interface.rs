@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use rtnetlink::packet_route::{
     address::AddressAttribute,
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    link::{InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 
 use crate::{Error, Result};
@@ -24,6 +24,8 @@ pub struct Interface {
     pub master: Option<u32>,
     /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
     pub below: Option<u32>,
+    /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
+    pub calls_netfilter: bool,
     /// The largest packet, in bytes.
     pub mtu: u32,
     /// The attached XDP program's ID, whoever attached it.
@@ -59,6 +61,7 @@ impl From<LinkMessage> for Interface {
             kind: None,
             master: None,
             below: None,
+            calls_netfilter: false,
             xdp_program: None,
             xdp_attached: XdpAttached::None,
             mtu: 0,
@@ -68,11 +71,22 @@ impl From<LinkMessage> for Interface {
                 LinkAttribute::IfName(name) => interface.name = name,
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::LinkInfo(infos) => {
-                    interface.kind = infos.into_iter().find_map(|info| match info {
-                        LinkInfo::Kind(InfoKind::Other(kind)) => Some(kind),
-                        LinkInfo::Kind(kind) => Some(format!("{kind:?}").to_lowercase()),
-                        _ => None,
-                    });
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(InfoKind::Other(kind)) => interface.kind = Some(kind),
+                            LinkInfo::Kind(kind) => interface.kind = Some(format!("{kind:?}").to_lowercase()),
+                            LinkInfo::Data(InfoData::Bridge(options)) => {
+                                let calls = |option: &InfoBridge| {
+                                    matches!(
+                                        option,
+                                        InfoBridge::NfCallIpTables(true) | InfoBridge::NfCallIp6Tables(true)
+                                    )
+                                };
+                                interface.calls_netfilter = options.iter().any(calls);
+                            }
+                            _ => {}
+                        }
+                    }
                 }
                 LinkAttribute::Controller(index) => interface.master = Some(index),
                 LinkAttribute::Link(index) => interface.below = Some(index),

@@ -1,24 +1,58 @@
 //! Where an interface stands among others, and what a filter there does and does not see: bridges, bonds, VLANs, macvlans.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use crate::interface::Interface;
+
+/// Which bridges' packets netfilter sees at the ports, where it rewrites them before a program on the bridge runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BridgeNetfilter {
+    /// No bridge's: `br_netfilter` is not loaded.
+    Absent,
+    /// Those of the bridges that ask for it themselves: `ip link set br0 type bridge nf_call_iptables 1`.
+    Own,
+    /// Every bridge's.
+    All,
+}
+
+impl BridgeNetfilter {
+    /// As this network namespace has it.
+    fn here() -> Self {
+        let folder = Path::new("/proc/sys/net/bridge");
+        let is_on = |name: &str| fs::read_to_string(folder.join(name)).is_ok_and(|value| value.trim() != "0");
+        if ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"].into_iter().any(is_on) {
+            Self::All
+        } else if folder.exists() {
+            Self::Own
+        } else {
+            Self::Absent
+        }
+    }
+
+    fn comes_before(self, bridge: &Interface) -> bool {
+        self == Self::All || self == Self::Own && bridge.calls_netfilter
+    }
+}
 
 /// What a person should know of a filter on this interface, in sentences.
 #[must_use]
 pub fn notes(interface: &Interface, all: &[Interface]) -> Vec<String> {
+    notes_with(interface, all, BridgeNetfilter::here())
+}
+
+fn notes_with(interface: &Interface, all: &[Interface], netfilter: BridgeNetfilter) -> Vec<String> {
     let name = &interface.name;
     let mut notes = Vec::new();
     if let Some(controller) = all.iter().find(|one| interface.master == Some(one.index)) {
-        notes.push(of_port(name, controller));
+        notes.push(of_port(name, controller, netfilter));
     }
     if interface.kind.as_deref() == Some("bridge") {
         notes.push(format!(
             "{name} is a bridge: what is for this machine is judged; frames that it passes on between its ports are not"
         ));
-        if netfilter_comes_first() {
+        if netfilter.comes_before(interface) {
             notes.push(format!(
-                "net.bridge.bridge-nf-call-iptables is 1: Docker redirects packets before they reach {name}; attach to its ports instead"
+                "with bridge-nf-call-iptables Docker redirects packets before they reach {name}; attach to its ports instead"
             ));
         }
     }
@@ -43,9 +77,13 @@ pub fn notes(interface: &Interface, all: &[Interface]) -> Vec<String> {
     notes
 }
 
-fn of_port(name: &str, controller: &Interface) -> String {
+fn of_port(name: &str, controller: &Interface, netfilter: BridgeNetfilter) -> String {
     let above = &controller.name;
     match controller.kind.as_deref() {
+        Some("bridge") if netfilter.comes_before(controller) => format!(
+            "{name} is a port of the bridge {above}: frames that only pass through to other machines are judged as well; keep the filter on \
+             the ports: with bridge-nf-call-iptables Docker redirects packets before they reach {above}"
+        ),
         Some("bridge") => format!(
             "{name} is a port of the bridge {above}: frames that only pass through to other machines are judged as well; for this machine \
              alone, attach to {above} instead"
@@ -55,12 +93,6 @@ fn of_port(name: &str, controller: &Interface) -> String {
         ),
         _ => format!("{name} is controlled by {above}: packets that are for {above} are judged as well"),
     }
-}
-
-/// Whether netfilter sees packets on a bridge's port, and so rewrites them before a program on the bridge runs.
-fn netfilter_comes_first() -> bool {
-    std::fs::read_to_string(Path::new("/proc/sys/net/bridge/bridge-nf-call-iptables"))
-        .is_ok_and(|value| value.trim() == "1")
 }
 
 #[cfg(test)]
@@ -77,6 +109,7 @@ mod tests {
             kind: kind.map(ToOwned::to_owned),
             master,
             below: None,
+            calls_netfilter: false,
             mtu: 1500,
             xdp_program: None,
             xdp_attached: XdpAttached::None,
@@ -94,6 +127,28 @@ mod tests {
                 assert!(of_member[0].contains(words), "no {words:?} in {of_member:?}");
             }
             assert!(notes(&all[1], &all).is_empty());
+        }
+    }
+
+    /// Whoever follows the advice for the one never gets the opposite advice from the other.
+    #[test]
+    fn a_bridge_and_its_ports_give_the_same_advice() {
+        let port = interface("eth0", 2, None, Some(3));
+        for (netfilter, calls_netfilter, to_ports) in [
+            (BridgeNetfilter::Absent, false, false),
+            (BridgeNetfilter::Absent, true, false),
+            (BridgeNetfilter::Own, false, false),
+            (BridgeNetfilter::Own, true, true),
+            (BridgeNetfilter::All, false, true),
+            (BridgeNetfilter::All, true, true),
+        ] {
+            let all = [port.clone(), Interface { calls_netfilter, ..interface("br0", 3, Some("bridge"), None) }];
+            let of = |one| notes_with(one, &all, netfilter).join("; ");
+            let (of_port, of_bridge) = (of(&all[0]), of(&all[1]));
+            let case = format!("{netfilter:?}, {calls_netfilter}: {of_port} / {of_bridge}");
+            assert_eq!(of_port.contains("attach to br0 instead"), !to_ports, "{case}");
+            assert_eq!(of_port.contains("keep the filter on the ports"), to_ports, "{case}");
+            assert_eq!(of_bridge.contains("attach to its ports instead"), to_ports, "{case}");
         }
     }
 }

@@ -28,7 +28,18 @@ fn interface(name: &str, index: u32, kind: Option<&str>, master: Option<u32>, be
     };
     let kind = kind.map(ToOwned::to_owned);
     let (xdp_program, xdp_attached) = (None, XdpAttached::None);
-    Interface { name: name.into(), index, layer, kind, master, below, mtu: 1500, xdp_program, xdp_attached }
+    Interface {
+        name: name.into(),
+        index,
+        layer,
+        kind,
+        master,
+        below,
+        calls_netfilter: false,
+        mtu: 1500,
+        xdp_program,
+        xdp_attached,
+    }
 }
 
 /// Two cables, Docker's bridge with a container, a bridge of two more cables and a virtual machine, a VLAN on one of them, a tunnel.

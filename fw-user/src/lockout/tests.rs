@@ -28,7 +28,18 @@ const MACVLAN: u32 = 8;
 
 fn interface(name: &str, index: u32, master: Option<u32>, below: Option<u32>) -> Interface {
     let (layer, xdp_attached) = (LinkLayerType::Ether, XdpAttached::None);
-    Interface { name: name.into(), index, layer, kind: None, master, below, mtu: 1500, xdp_program: None, xdp_attached }
+    Interface {
+        name: name.into(),
+        index,
+        layer,
+        kind: None,
+        master,
+        below,
+        calls_netfilter: false,
+        mtu: 1500,
+        xdp_program: None,
+        xdp_attached,
+    }
 }
 
 /// `eth0` in a bond with a VLAN and a macvlan on that, `eth1` on its own in the same LAN and another one, Docker's bridge with a container.

@@ -1,10 +1,10 @@
 //! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the cure, typed, cures.
 
-use std::{fs, os::unix::fs::symlink};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, command, fw},
+    lab::{Lab, Mode, command, fw, skip::Missing},
     tests,
 };
 use serde::Deserialize;
@@ -17,6 +17,7 @@ tests! {
     an_interface_that_cannot_be_filtered_is_bad;
     without_privileges_it_says_what_it_could_not_see;
     where_an_interface_stands_is_noted;
+    a_bridge_and_its_port_are_told_the_same_place;
 }
 
 #[derive(Debug, Deserialize)]
@@ -211,5 +212,33 @@ fn where_an_interface_stands_is_noted() -> Result<()> {
     ensure!(answer.find(Some("eth0"), "place")?.found.contains("a port of the bridge br0"), "{answer:?}");
     ensure!(answer.find(Some("eth0"), "MTU")?.verdict == "note", "{answer:?}");
     ensure!(answer.find(Some("br0"), "mode")?.found.contains("generic"), "{answer:?}");
+    Ok(())
+}
+
+/// A bridge's own option counts as well, on kernels whose netfilter looks at bridges at all.
+fn a_bridge_and_its_port_are_told_the_same_place() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let settings = "/proc/sys/net/bridge";
+    if !lab.pi.enter(|| Path::new(settings).exists()) {
+        return Err(Missing(format!("no {settings}: modprobe br_netfilter")).into());
+    }
+    lab.pi.run("ip link add br0 type bridge")?;
+    lab.pi.run("ip link set eth0 master br0")?;
+    for (ipv4, ipv6, own, to_ports) in
+        [("0", "0", "0", false), ("1", "0", "0", true), ("0", "1", "0", true), ("0", "0", "1", true)]
+    {
+        lab.pi.sysctl("net/bridge/bridge-nf-call-iptables", ipv4)?;
+        lab.pi.sysctl("net/bridge/bridge-nf-call-ip6tables", ipv6)?;
+        lab.pi.run(&format!("ip link set br0 type bridge nf_call_iptables {own}"))?;
+        let (answer, _) = ask(&lab, &["eth0", "br0"])?;
+        let said = |name: &str, words: &str| {
+            let of_name = |finding: &&Finding| finding.interface.as_deref() == Some(name) && finding.about == "place";
+            answer.findings.iter().filter(of_name).any(|finding| finding.found.contains(words))
+        };
+        let case = format!("{ipv4} {ipv6} {own}: {answer:?}");
+        ensure!(said("eth0", "attach to br0 instead") != to_ports, "{case}");
+        ensure!(said("eth0", "keep the filter on the ports") == to_ports, "{case}");
+        ensure!(said("br0", "attach to its ports instead") == to_ports, "{case}");
+    }
     Ok(())
 }

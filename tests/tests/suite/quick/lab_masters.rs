@@ -1,5 +1,7 @@
 //! Interfaces that are part of others: ports of a bridge, the bridge itself, what stands above.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{LAN4, Lab, Mode, Namespace, PI4, Transport},
@@ -25,6 +27,11 @@ fn bridged(lab: &Lab) -> Result<Namespace> {
     lab.pi.run("ip link set eth1 master br0 up")?;
     lab.pi.set_address("br0", &["192.0.2.1/24"])?;
     lab.pi.open_input()?;
+    // There only where the kernel has br_netfilter.
+    if lab.pi.enter(|| Path::new("/proc/sys/net/bridge").exists()) {
+        lab.pi.sysctl("net/bridge/bridge-nf-call-iptables", "0")?;
+        lab.pi.sysctl("net/bridge/bridge-nf-call-ip6tables", "0")?;
+    }
     behind.set_address("eth0", &["192.0.2.20/24"])?;
     Ok(behind)
 }
