@@ -29,7 +29,10 @@ pub mod exit_code {
         (FAILED, "failed; nothing is half done"),
         (USAGE, "the command line is not understood"),
         (TAKEN, "the interface is taken by another XDP program"),
-        (PRIVILEGE, "a privilege is missing: `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` are needed, root has them"),
+        (
+            PRIVILEGE,
+            "a privilege is missing: `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` are needed, root on the host has them",
+        ),
     ];
 }
 
@@ -164,6 +167,12 @@ pub enum Error {
         /// The capabilities, by name.
         missing: String,
     },
+    /// Capabilities do not count here.
+    #[error(
+        "this process is in a user namespace: attach on the host; CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN count only in the initial user \
+         namespace, and an unprivileged container is in another"
+    )]
+    UserNamespace,
     /// No BPF file system.
     #[error("{path} is not on a BPF file system and none could be mounted ({source}); try: mount -t bpf bpf {path}")]
     NoBpffs {
@@ -508,7 +517,7 @@ impl Error {
             | Self::Usage(_)
             | Self::Names { .. } => exit_code::USAGE,
             Self::Taken { .. } | Self::Renamed { .. } => exit_code::TAKEN,
-            Self::Privilege { .. } => exit_code::PRIVILEGE,
+            Self::Privilege { .. } | Self::UserNamespace => exit_code::PRIVILEGE,
             Self::UnknownInterface { .. }
             | Self::NotEthernet { .. }
             | Self::NoBpffs { .. }

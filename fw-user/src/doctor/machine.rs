@@ -7,7 +7,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::Finding;
 use crate::{
-    Result,
+    Error, Result,
     bpf::{object, pins::Pins, remove},
     connections, privilege,
 };
@@ -61,6 +61,9 @@ fn btf() -> Finding {
 fn capabilities() -> Finding {
     match privilege::check() {
         Ok(()) => Finding::ok("privileges", "all that is needed"),
+        Err(error @ Error::UserNamespace) => {
+            Finding::bad("privileges", error.to_string()).cure("sudo fw-user doctor, on the host")
+        }
         Err(error) => Finding::bad("privileges", error.to_string()).cure("sudo fw-user doctor"),
     }
 }

@@ -1,10 +1,15 @@
 //! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the cure, typed, cures.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output},
+};
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, command, fw, skip::Missing},
+    lab::{Lab, Mode, Refusal, command, fw, skip::Missing},
     tests,
 };
 use serde::Deserialize;
@@ -16,9 +21,12 @@ tests! {
     another_program_is_named;
     an_interface_that_cannot_be_filtered_is_bad;
     without_privileges_it_says_what_it_could_not_see;
+    in_a_user_namespace_it_sends_to_the_host;
     where_an_interface_stands_is_noted;
     a_bridge_and_its_port_are_told_the_same_place;
 }
+
+const PRIVILEGE: i32 = 4;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -199,6 +207,37 @@ fn without_privileges_it_says_what_it_could_not_see() -> Result<()> {
     ensure!(privileges.verdict == "bad" && privileges.found.contains("CAP_BPF"), "{answer:?}");
     ensure!(privileges.cure.as_deref() == Some("sudo fw-user doctor"), "{answer:?}");
     ensure!(answer.find(Some("eth0"), "filter")?.found.contains("cannot be seen"), "{answer:?}");
+    Ok(())
+}
+
+/// As in an unprivileged container: every capability is there, and none counts.
+fn in_a_user_namespace_it_sends_to_the_host() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    // The network namespace is the process' own, so that nothing but BPF hinders it.
+    let inside = |args: &[&str]| -> Result<Output> {
+        let mut unshare = Command::new("unshare");
+        let script = "ip link add eth0 type veth peer name eth1 && exec \"$0\" \"$@\"";
+        unshare.args(["--user", "--map-root-user", "--net", "--", "sh", "-c", script]).arg(fw::binary());
+        lab.fw.finish(&mut unshare, args);
+        Ok(unshare.output()?)
+    };
+    let before = lab.fw.pins()?;
+    for args in
+        [&["attach", "eth0", "--allow", "22"][..], &["run", "--listen", "off"], &["status"], &["detach", "--all"]]
+    {
+        lab.write_file("eth0", "allow = [\"22\"]")?;
+        let refusal = Refusal::of(&inside(args)?).with_context(|| format!("{args:?}"))?;
+        ensure!(refusal.code == PRIVILEGE, "{args:?}: {refusal:?}");
+        ensure!(refusal.message.contains("in a user namespace: attach on the host"), "{args:?}: {refusal:?}");
+    }
+    let output = inside(&["doctor", "eth0", "--json"])?;
+    let answer: Answer =
+        serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let privileges = answer.find(None, "privileges")?;
+    ensure!(privileges.verdict == "bad" && privileges.found.contains("attach on the host"), "{answer:?}");
+    ensure!(privileges.cure.as_deref() == Some("sudo fw-user doctor, on the host"), "{answer:?}");
+    ensure!(output.status.code() == Some(1), "ended with {}", output.status);
+    ensure!(lab.fw.pins()? == before, "it left something");
     Ok(())
 }
 
