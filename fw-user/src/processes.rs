@@ -43,6 +43,13 @@ pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
     holders
 }
 
+/// The sockets of each process that has one of these open; not of the first of all, which opens sockets for others.
+pub(crate) fn holding(sockets: &HashSet<u64>) -> Vec<HashSet<u64>> {
+    let processes = all_processes().into_iter().flatten().flatten().filter(|process| process.pid != 1);
+    let open = processes.map(|process| open_sockets(&process).collect::<HashSet<u64>>());
+    open.filter(|open| !open.is_disjoint(sockets)).collect()
+}
+
 /// The sockets that a process has open.
 pub(crate) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
     let files = process.fd().into_iter().flatten().flatten();

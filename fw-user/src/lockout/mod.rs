@@ -1,7 +1,10 @@
 //! What a policy would cut of what has come in already. It is looked at before the first change, so that nobody closes the port of the
 //! session that they type in, or that of `sshd`, without wanting to.
 
+mod inbound;
 mod judgement;
+mod ownership;
+mod servers;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -10,17 +13,17 @@ use std::collections::{BTreeSet, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
 
-pub(crate) use self::judgement::is_sshd;
-pub use self::judgement::{Cut, InterfaceOutlook};
-use self::{
-    judgement::{Facts, inbound},
-    sessions::OwnSession,
+pub(crate) use self::servers::is_sshd;
+use self::{judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession};
+pub use self::{
+    judgement::{Cut, InterfaceOutlook},
+    ownership::Ownership,
 };
 use crate::{
     Result,
     connections::{self, Activity, Sockets},
     network::Network,
-    processes, spec,
+    processes, spec, systemd,
 };
 
 /// A policy that is about to be put in force.
@@ -70,27 +73,37 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
     let mut network = Network::ask().await?;
     let mut own = OwnSession::find();
     // One to an address of another machine or network namespace, from where this command was started, is not cut here.
-    own.ssh.retain(|connection| network.has(connection.local.ip()));
-    let mut inbound = inbound(&sockets, &connections::tracked());
+    own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
+    let mut inbound = inbound::inbound(&sockets, &connections::tracked());
     if !sockets.knows_tcp() {
         inbound.extend(own.as_inbound(&network));
     }
-    let closes = |port, peer| changes.iter().any(|change| change.closes(PortProtocol::Tcp, port, peer));
-    inbound.retain(|open| closes(open.target.port(), open.peer.ip()));
-    network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip()))).await?;
-
     let is_closed = |port| changes.iter().any(|change| change.closes_to_all(PortProtocol::Tcp, port));
     let listeners = sockets.open.iter().filter(|socket| socket.activity == Activity::Listens);
     let closed = listeners.filter(|socket| socket.protocol == PortProtocol::Tcp && is_closed(socket.local.port()));
-    let mut of_interest: HashSet<u64> = closed.chain(own.datagrams(&sockets)).map(|socket| socket.inode).collect();
+    let closed: Vec<u64> = closed.map(|socket| socket.inode).collect();
+    let mut of_interest: HashSet<u64> = closed.iter().copied().collect();
+    of_interest.extend(own.datagrams(&sockets).map(|socket| socket.inode));
     of_interest.extend(inbound.iter().map(|open| open.inode));
+    let holders = processes::holders(of_interest);
+
+    ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
+    let local_peers = LocalPeers::new(&sockets);
+    let closes = |port, peer| changes.iter().any(|change| change.closes(PortProtocol::Tcp, port, peer));
+    inbound.retain(|open| closes(open.target.port(), open.peer.ip()) && local_peers.of(open).is_none());
+    network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip()))).await?;
+
+    let mut ssh_ports = ssh_ports();
+    if closed.iter().any(|inode| holders.get(inode).is_some_and(listens_for_others)) {
+        ssh_ports.extend(systemd::sockets::of_sshd());
+    }
     let facts = Facts {
         inbound: &inbound,
         sockets: &sockets,
         network: &network,
         own: &own,
-        holders: &processes::holders(of_interest),
-        ssh_ports: &ssh_ports(),
+        holders: &holders,
+        ssh_ports: &ssh_ports,
     };
     Ok(Outlook {
         interfaces: changes.iter().map(|change| facts.judge(change)).collect(),
@@ -98,7 +111,7 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
     })
 }
 
-/// Where `sshd` is expected when nobody says whose a listener is: 22, and what `/etc/services` says.
+/// Where a server of SSH is expected when nobody says whose a listener is: 22, and what `/etc/services` says.
 fn ssh_ports() -> BTreeSet<u16> {
     let named = spec::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
     named.iter().map(|rule| rule.ports.first()).chain([22]).collect()

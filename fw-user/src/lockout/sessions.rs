@@ -8,9 +8,9 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use super::judgement::Inbound;
+use super::{inbound::Inbound, ownership::Ownership};
 use crate::{
-    connections::{OpenSocket, Sockets},
+    connections::{Activity, OpenSocket, Sockets},
     network::Network,
     processes,
 };
@@ -82,6 +82,7 @@ impl OwnSession {
             target: connection.local,
             device: connection.zone.as_deref().and_then(|zone| network.index(zone)).unwrap_or_default(),
             inode: 0,
+            ownership: Ownership::Other,
         };
         self.ssh.iter().map(inbound).collect()
     }
@@ -93,6 +94,16 @@ impl OwnSession {
                 && socket.remote.is_none()
                 && self.outer_sockets.contains(&socket.inode)
         })
+    }
+
+    /// Whether the own session is among the sockets. It is not in a `tmux` or `screen` that was started in an earlier session, of which the
+    /// environment still tells: which session looks at it now cannot be seen.
+    pub(super) fn is_seen(&self, sockets: &Sockets) -> bool {
+        let lives = |socket: &OpenSocket| {
+            socket.activity == Activity::Stands
+                && self.ssh.iter().any(|ssh| (Some(ssh.peer), ssh.local) == (socket.remote, socket.local))
+        };
+        self.datagrams(sockets).next().is_some() || sockets.open.iter().any(lives)
     }
 
     /// Whether a connection is one of the own session.

@@ -7,7 +7,9 @@ use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
 
 use super::{
     Change,
-    judgement::{Cut, Facts, Inbound, InterfaceOutlook, inbound},
+    inbound::{Inbound, inbound},
+    judgement::{Cut, Facts, InterfaceOutlook},
+    ownership::{self, LocalPeers, Ownership},
     sessions::{NotAConnection, OwnSession, SshConnection},
 };
 use crate::{
@@ -85,7 +87,7 @@ fn network() -> Network {
 
 fn open(peer: &str, local: &str, device: u32, inode: u64) -> Inbound {
     let (peer, local) = (peer.parse().expect("an end"), local.parse().expect("an end"));
-    Inbound { peer, local, target: local, device, inode }
+    Inbound { peer, local, target: local, device, inode, ownership: Ownership::Other }
 }
 
 #[test]
@@ -215,7 +217,15 @@ const WEB: u64 = 12;
 const SSHD: u64 = 20;
 const BY_INIT: u64 = 21;
 const NOBODY_KNOWS: u64 = 22;
+const BY_INETD: u64 = 23;
+const VARIANT: u64 = 24;
 const MOSH: u64 = 30;
+const DESKTOP: u64 = 40;
+const RELAY: u64 = 50;
+const RELAY_OUT: u64 = 51;
+const RELAY_2: u64 = 52;
+const RELAY_2_OUT: u64 = 53;
+const RELAY_2_MORE: u64 = 54;
 
 fn holders() -> HashMap<u64, Process> {
     let holder = |inode, pid, name: &str| (inode, Process { pid, name: name.to_owned() });
@@ -225,7 +235,10 @@ fn holders() -> HashMap<u64, Process> {
         holder(WEB, 103, "nginx"),
         holder(SSHD, 100, "sshd"),
         holder(BY_INIT, 1, "systemd"),
+        holder(BY_INETD, 105, "xinetd"),
+        holder(VARIANT, 106, "sshd.pam"),
         holder(MOSH, 104, "mosh-server"),
+        holder(DESKTOP, 107, "wayvnc"),
     ])
 }
 
@@ -234,7 +247,7 @@ fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &st
     let change = Change { interface: "eth0".to_owned(), before: before.map(policy), after: policy(after), drops: true };
     let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
     Facts {
-        inbound: &inbound(&sockets, &[]),
+        inbound: &owned(&sockets, &[], own),
         sockets: &sockets,
         network: &network(),
         own,
@@ -242,6 +255,18 @@ fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &st
         ssh_ports: &BTreeSet::from([22]),
     }
     .judge(&change)
+}
+
+/// The connections that came in from elsewhere, and whose they are.
+fn owned(sockets: &Sockets, tracked: &[TrackedConnection], own: &OwnSession) -> Vec<Inbound> {
+    let mut inbound = inbound(sockets, tracked);
+    let processes = [HashSet::from([RELAY, RELAY_OUT]), HashSet::from([RELAY_2, RELAY_2_OUT, RELAY_2_MORE])];
+    let holding = |sockets: &HashSet<u64>| {
+        processes.iter().filter(|held| !held.is_disjoint(sockets)).cloned().collect::<Vec<_>>()
+    };
+    ownership::mark(&mut inbound, sockets, own, &holders(), holding);
+    inbound.retain(|open| LocalPeers::new(sockets).of(open).is_none());
+    inbound
 }
 
 fn own_socket(inode: u64) -> OwnSession {
@@ -281,8 +306,11 @@ fn what_is_open_no_more_to_its_peer_is_cut() {
 
 #[test]
 fn sshd_is_known_by_its_name_or_its_port() {
-    let rows: [(&[OpenSocket], &[u16]); 9] = [
+    let rows: [(&[OpenSocket], &[u16]); 12] = [
         (&[listener("0.0.0.0:2222", SSHD)], &[2222]),
+        (&[listener("0.0.0.0:2222", VARIANT)], &[2222]),
+        (&[listener("0.0.0.0:22", BY_INETD), listener("0.0.0.0:23", BY_INETD)], &[22]),
+        (&[listener("[::]:2222", BY_INETD), stream("192.0.2.1:2222", "192.0.2.10:5", SESSION)], &[2222]),
         (&[listener("[::]:2222", SSHD), listener("192.0.2.1:22", SSHD)], &[22, 2222]),
         (&[listener("127.0.0.1:2222", SSHD), listener("[::1]:2222", SSHD)], &[]),
         (&[listener("198.51.100.1:2222", SSHD)], &[]), // on eth1
@@ -319,8 +347,13 @@ fn a_udp_socket_of_who_started_the_terminal_session_is_the_own_session() {
     for (own, open, allow, locks_out) in rows {
         assert_eq!(judge(&[open], own, None, allow).locks_out(), locks_out, "{open:?} {allow}");
     }
-    let expected =
-        Cut { protocol: PortProtocol::Udp, port: 60001, peer: None, process: holders().remove(&MOSH), is_own: true };
+    let expected = Cut {
+        protocol: PortProtocol::Udp,
+        port: 60001,
+        peer: None,
+        process: holders().remove(&MOSH),
+        ownership: Ownership::Certain,
+    };
     assert_eq!(judge(&[udp("0.0.0.0:60001", MOSH)], &own, None, "22").cut, [expected]);
 }
 
@@ -337,7 +370,108 @@ fn an_environment_of_a_session_that_is_over_makes_every_session_of_sshd_the_own_
     let rows: [(&str, &[u64]); 2] = [("192.0.2.10 5 192.0.2.1 22", &[5]), ("192.0.2.10 4 192.0.2.1 22", &[5, 6])];
     for (connection, expected) in rows {
         let outlook = judge(&open, &of(connection), None, "443");
-        let own = outlook.cut.iter().filter(|cut| cut.is_own).filter_map(|cut| Some(u64::from(cut.peer?.port())));
+        let own = outlook
+            .cut
+            .iter()
+            .filter(|cut| cut.ownership > Ownership::Other)
+            .filter_map(|cut| Some(u64::from(cut.peer?.port())));
         assert_eq!(own.collect::<Vec<_>>(), expected, "{connection}");
     }
+}
+
+/// Who may be the own session, by the port of the peer.
+fn owners(open: &[OpenSocket], tracked: &[TrackedConnection], own: &OwnSession) -> Vec<(u16, Ownership)> {
+    let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
+    let owned = owned(&sockets, tracked, own).into_iter();
+    let mut owned: Vec<_> =
+        owned.map(|open| (open.peer.port(), open.ownership)).filter(|open| open.1 > Ownership::Other).collect();
+    owned.sort_unstable();
+    owned
+}
+
+#[test]
+fn a_session_through_a_relay_is_the_connection_of_the_relay() {
+    use Ownership::{Certain, Possible};
+    let sshd = [listener("[::]:22", SSHD), stream("127.0.0.1:22", "127.0.0.1:4000", SESSION)];
+    let to_sshd = stream("127.0.0.1:4000", "127.0.0.1:22", RELAY_OUT);
+    let web = [listener("0.0.0.0:80", WEB), stream("192.0.2.1:80", "192.0.2.10:7", WEB)];
+    let outer = [listener("0.0.0.0:443", RELAY), stream("192.0.2.1:443", "192.0.2.10:5", RELAY)];
+    let environment =
+        OwnSession { ssh: vec!["127.0.0.1 4000 127.0.0.1 22".parse().expect("four words")], ..OwnSession::default() };
+    for own in [own_socket(SESSION), environment] {
+        let open = [&sshd[..], &[to_sshd], &web, &outer].concat();
+        assert_eq!(owners(&open, &[], &own), [(5, Certain)], "one relay, for one connection: {own:?}");
+        // 443 closes, and that is the end of it. 22 closes, and nothing happens to a session over loopback.
+        assert!(judge(&open, &own, None, "22,80").locks_out());
+        assert_eq!(judge(&open, &own, None, "443,22").cut.len(), 1, "the web server's");
+        assert!(!judge(&open, &own, Some("22,443"), "443,22").locks_out());
+    }
+    let own = own_socket(SESSION);
+    // In front of it one that has several connections.
+    let inner = [listener("127.0.0.1:443", RELAY), stream("127.0.0.1:443", "127.0.0.1:4001", RELAY)];
+    let front = [
+        listener("[::]:8443", RELAY_2),
+        stream("127.0.0.1:4001", "127.0.0.1:443", RELAY_2_OUT),
+        stream("192.0.2.1:8443", "203.0.113.5:6", RELAY_2),
+        stream("192.0.2.1:8443", "192.0.2.10:8", RELAY_2_MORE),
+    ];
+    let open = [&sshd[..], &[to_sshd], &web, &inner, &front].concat();
+    assert_eq!(owners(&open, &[], &own), [(6, Possible), (8, Possible)]);
+    // A transparent one has its client's address towards the server.
+    let transparent = [
+        listener("[::]:22", SSHD),
+        stream("192.0.2.1:22", "192.0.2.10:5", SESSION),
+        stream("192.0.2.10:5", "192.0.2.1:22", RELAY_OUT),
+    ];
+    let open = [&transparent[..], &outer].concat();
+    assert_eq!(owners(&open, &[], &own), [(5, Certain)]);
+    assert!(!judge(&open, &own, Some("22,443"), "443").cut.iter().any(|cut| cut.port == 22));
+    // What a process of the session asks of another server does not make that server's clients the session.
+    let asks = [
+        listener("127.0.0.1:5432", RELAY_2),
+        stream("127.0.0.1:5432", "127.0.0.1:4002", RELAY_2_OUT),
+        stream("127.0.0.1:4002", "127.0.0.1:5432", SESSION),
+        listener("0.0.0.0:8443", RELAY_2),
+        stream("192.0.2.1:8443", "192.0.2.10:8", RELAY_2),
+    ];
+    assert_eq!(owners(&asks, &[], &own), []);
+    // A relay in a container: the connections that are redirected to it.
+    let redirected = |opener: &str, inside: &str| TrackedConnection {
+        opener: opener.parse().expect("an end"),
+        target: "192.0.2.1:443".parse().expect("an end"),
+        answers: Connection {
+            protocol: PortProtocol::Tcp,
+            remote: inside.parse().expect("an end"),
+            local: opener.parse().expect("an end"),
+        },
+        stands: true,
+    };
+    let from_container = [listener("[::]:22", SSHD), stream("172.17.0.1:22", "172.17.0.2:4000", SESSION)];
+    let tracked = [redirected("192.0.2.10:5", "172.17.0.2:443"), redirected("192.0.2.10:6", "172.17.0.3:443")];
+    assert_eq!(owners(&from_container, &tracked, &own), [(5, Certain), (4000, Certain)]);
+}
+
+#[test]
+fn where_nothing_tells_of_a_session_a_desktops_viewer_may_be_it() {
+    let viewer = [listener("0.0.0.0:5900", DESKTOP), stream("192.0.2.1:5900", "192.0.2.10:5", DESKTOP)];
+    let ssh = [listener("0.0.0.0:22", SSHD), stream("192.0.2.1:22", "192.0.2.10:6", SESSION)];
+    let both = [&viewer[..], &ssh].concat();
+    let nobody = OwnSession::default();
+    assert_eq!(owners(&both, &[], &nobody), [(5, Ownership::Possible)]);
+    assert!(judge(&both, &nobody, None, "22").locks_out());
+    assert!(!judge(&both, &nobody, None, "22,5900").locks_out());
+    assert_eq!(owners(&both, &[], &own_socket(SESSION)), [(6, Ownership::Certain)]);
+    // In a `tmux` of an earlier session either may be it.
+    let earlier =
+        OwnSession { ssh: vec!["192.0.2.10 4 192.0.2.1 22".parse().expect("four words")], ..OwnSession::default() };
+    assert_eq!(owners(&both, &[], &earlier), [(5, Ownership::Possible), (6, Ownership::Possible)]);
+    // noVNC, or `ssh -L`: what comes in is at the relay.
+    let relayed = [
+        listener("127.0.0.1:5900", DESKTOP),
+        stream("127.0.0.1:5900", "127.0.0.1:4000", DESKTOP),
+        stream("127.0.0.1:4000", "127.0.0.1:5900", RELAY_OUT),
+        listener("0.0.0.0:6080", RELAY),
+        stream("192.0.2.1:6080", "192.0.2.10:5", RELAY),
+    ];
+    assert_eq!(owners(&relayed, &[], &nobody), [(5, Ownership::Possible)]);
 }

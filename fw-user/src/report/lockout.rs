@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{indented, open_ports, table};
 use crate::{
-    lockout::{Cut, InterfaceOutlook, Outlook},
+    lockout::{Cut, InterfaceOutlook, Outlook, Ownership},
     processes::Process,
 };
 
@@ -88,7 +88,7 @@ fn advice(interface: &InterfaceOutlook, cure: Cure) -> String {
 /// What must be open for nobody to be locked out.
 fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
     let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: None });
-    let own = interface.cut.iter().filter(|cut| cut.is_own).filter_map(|cut| {
+    let own = interface.cut.iter().filter(|cut| cut.ownership > Ownership::Other).filter_map(|cut| {
         let rule = rule(cut.protocol, cut.port)?;
         // Where the port is for some only, this peer becomes one of them.
         let is_limited = interface.after.is_open_to_some(cut.protocol, cut.port);
@@ -114,12 +114,15 @@ pub fn note(outlook: &Outlook) -> String {
 fn rows(interface: &InterfaceOutlook) -> String {
     let mut rows: Vec<[String; 4]> = Vec::new();
     let port = |protocol: PortProtocol, port: u16| format!("{port}/{}", protocol.name());
-    let (own, others): (Vec<&Cut>, Vec<&Cut>) = interface.cut.iter().partition(|cut| cut.is_own);
+    let (own, others): (Vec<&Cut>, Vec<&Cut>) = interface.cut.iter().partition(|cut| cut.ownership > Ownership::Other);
     let row = |cut: &Cut, note: &str| {
         let peer = cut.peer.map_or_else(|| "any".to_owned(), |peer| peer.to_string());
         [peer, port(cut.protocol, cut.port), process(cut.process.as_ref()), note.to_owned()]
     };
-    rows.extend(own.iter().map(|cut| row(cut, "your session")));
+    rows.extend(own.iter().map(|cut| {
+        let note = if cut.ownership == Ownership::Certain { "your session" } else { "may be your session" };
+        row(cut, note)
+    }));
     rows.extend(interface.sshd.iter().map(|&listened| {
         ["new sessions".to_owned(), port(PortProtocol::Tcp, listened), "sshd".to_owned(), String::new()]
     }));

@@ -1,6 +1,7 @@
 //! The boot service: a systemd unit an interface, and the udev rule that has the network wait for it.
 
 pub mod files;
+pub mod sockets;
 
 use std::{
     ffi::OsStr,
@@ -11,6 +12,9 @@ use std::{
 
 use self::files::{SETTLE, TEMPLATE, UNITS, remove};
 use crate::{Error, Result};
+
+/// Left by systemd itself where it runs as the first process (`sd_booted(3)`).
+const BOOTED: &str = "/run/systemd/system";
 
 /// The service of one interface.
 #[derive(Clone, Debug)]
@@ -35,8 +39,7 @@ impl Service {
     /// # Errors
     /// [`Error::NoSystemd`], [`Error::Program`].
     pub fn of(interface: &str) -> Result<Self> {
-        // Left by systemd itself where it runs as the first process (sd_booted(3)).
-        if !Path::new("/run/systemd/system").exists() {
+        if !Path::new(BOOTED).exists() {
             return Err(Error::NoSystemd);
         }
         let unit = run("systemd-escape", ["--template", TEMPLATE, "--", interface])?.trim_end().to_owned();

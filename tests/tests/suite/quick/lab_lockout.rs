@@ -35,6 +35,9 @@ tests! {
     sshd_and_sessions_on_another_interface_do_not_matter;
     a_session_that_is_redirected_counts_at_the_port_on_the_wire;
     a_session_through_a_bridge_is_that_of_its_port;
+    a_session_through_a_relay_counts_at_the_relays_port;
+    a_server_of_ssh_is_known_by_its_other_names;
+    a_desktops_viewer_is_spared_where_it_may_be_the_only_session;
     what_is_left_of_an_earlier_session_makes_every_session_ones_own;
     the_environment_of_another_machine_disturbs_nobody;
     other_connections_are_listed_with_their_process_and_cut;
@@ -223,6 +226,58 @@ fn a_session_through_a_bridge_is_that_of_its_port() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
+/// A program on the Pi that passes connections on to a port of loopback, as sslh does: a process for each connection.
+fn relay(lab: &Lab, port: u16, to: u16) -> Result<Process> {
+    let mut relay = lab.pi.command("busybox");
+    relay.args(["nc", "-ll", "-p", &port.to_string(), "-e", "/bin/busybox", "nc", "127.0.0.1", &to.to_string()]);
+    let relay = Process::start(&mut relay)?;
+    await_listener(lab, port)?;
+    Ok(relay)
+}
+
+fn a_session_through_a_relay_counts_at_the_relays_port() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let sshd = Sshd::start(&lab.pi, &[Ipv4Addr::LOCALHOST.into()], 2222)?;
+    let _relays = [relay(&lab, 443, 2222)?, relay(&lab, 8443, 443)?];
+    let mut session = sshd.session_at(&lab.lan, &PI4.to_string(), 443, "sh")?;
+    assert!(session.connection()?.starts_with("127.0.0.1 "), "the server knows nothing of it");
+    session.fw_refused(&lab, "attach eth0 --allow 22,2222/tcp", &[&LAN4.to_string(), "443/tcp", "your session"])?;
+    // Nothing but the socket tells of it, and there is another relay in front.
+    let mut behind_two = sshd.session_at(&lab.lan, &PI4.to_string(), 8443, "exec env -i PATH=$PATH sh")?;
+    let said = behind_two.fw_refused(&lab, "attach eth0 --allow 22,443/tcp", &["8443/tcp", "your session"])?;
+    assert!(!said.contains(" 443/tcp "), "{said}");
+    session.fw_succeeds(&lab, "attach eth0 --allow 22,443/tcp")?;
+    assert_eq!(session.run("echo alive")?.said.trim(), "alive");
+    assert!(lab.stats("eth0")?.ports.iter().any(|port| port.port == 443 && port.passed > 0));
+    Ok(())
+}
+
+fn a_server_of_ssh_is_known_by_its_other_names() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _servers = [
+        Web::start(&lab, "sshd.pam", 2222)?,
+        Web::start(&lab, "sshd-session", 2223)?,
+        Web::start(&lab, "dropbear", 2224)?,
+    ];
+    let _others = Web::start(&lab, "sshdx", 2225)?;
+    lab.refuses(&["attach", "eth0", "--allow", "22"], 1, &["--allow 22,2222-2224/tcp\n"]).map(drop)
+}
+
+fn a_desktops_viewer_is_spared_where_it_may_be_the_only_session() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let (_sshd, mut session) = ssh(&lab)?;
+    let _desktop = Web::start(&lab, "wayvnc", 5900)?;
+    let viewer = lab.lan.connect_tcp(SocketAddr::new(PI4, 5900))?;
+    await_accepted(&lab, "wayvnc", 5900, 1)?;
+    let peer = viewer.local_addr()?.to_string();
+    lab.refuses(&["attach", "eth0", "--allow", "2222/tcp"], 1, &[&peer, "5900/tcp", "wayvnc", "may be your session"])?;
+    // It is not where the session is known.
+    let said = session.fw_succeeds(&lab, "attach eth0 --allow 2222/tcp")?;
+    assert!(said.contains(&peer) && !said.contains("your session"), "{said}");
+    Ok(())
+}
+
 /// In `tmux` the environment is that of the session in which it was started.
 fn what_is_left_of_an_earlier_session_makes_every_session_ones_own() -> Result<()> {
     let lab = Lab::without_containers()?;
@@ -268,35 +323,44 @@ struct Web {
 }
 
 impl Web {
-    fn start(lab: &Lab, port: u16) -> Result<Self> {
+    fn start(lab: &Lab, name: &str, port: u16) -> Result<Self> {
         let folder = TempDir::with_prefix("fw-lab-web-")?;
-        let program = folder.path().join("website");
+        let program = folder.path().join(name);
         // busybox takes the first argument for the command, and the kernel the file's name for the process.
         symlink("/bin/busybox", &program)?;
         let mut server = lab.pi.command("bash");
         server.args(["-c", r#"exec -a httpd "$0" "$@""#]).arg(&program);
         server.args(["-f", "-p", &port.to_string(), "-h"]).arg(folder.path());
         let process = Process::start(&mut server)?;
-        wait::until("the web server to listen", || {
-            let listening = lab.pi.run(&format!("ss --no-header --listening --tcp --numeric sport = :{port}"))?;
-            Ok((!listening.is_empty()).then_some(()))
-        })?;
+        await_listener(lab, port)?;
         Ok(Self { folder, _process: process })
     }
+}
+
+fn await_listener(lab: &Lab, port: u16) -> Result<()> {
+    wait::until(format!("a server to listen at {port}"), || {
+        let listening = lab.pi.run(&format!("ss --no-header --listening --tcp --numeric sport = :{port}"))?;
+        Ok((!listening.is_empty()).then_some(()))
+    })
+}
+
+/// Wait until a process has so many connections: the kernel opens them before.
+fn await_accepted(lab: &Lab, name: &str, port: u16, count: usize) -> Result<()> {
+    wait::until(format!("{name} to have accepted"), || {
+        let open =
+            lab.pi.run(&format!("ss --no-header --tcp --numeric --processes state established sport = :{port}"))?;
+        Ok((open.lines().filter(|line| line.contains(name)).count() == count).then_some(()))
+    })
 }
 
 fn other_connections_are_listed_with_their_process_and_cut() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
-    let web = Web::start(&lab, 8000)?;
+    let web = Web::start(&lab, "website", 8000)?;
     fs::write(web.folder.path().join("page"), "the page")?;
     let mut reader = lab.lan.connect_tcp(SocketAddr::new(PI4, 8000))?;
     let mut reader6 = lab.lan.connect_tcp(SocketAddr::new(PI6, 8000))?;
-    // They are accepted, so a process has each of them.
-    wait::until("the server to have accepted", || {
-        let open = lab.pi.run("ss --no-header --tcp --numeric --processes state established sport = :8000")?;
-        Ok((open.lines().filter(|line| line.contains("website")).count() == 2).then_some(()))
-    })?;
+    await_accepted(&lab, "website", 8000, 2)?;
     let peers = [reader.local_addr()?.to_string(), reader6.local_addr()?.to_string()];
     let attach = |args: &[&str]| -> Result<Output> {
         Ok(lab.fw.command(&lab.pi, [&["attach", "eth0", "--allow"], args].concat()).output()?)
@@ -363,7 +427,7 @@ fn connections_to_containers_are_listed_by_the_published_port() -> Result<()> {
 fn what_stays_inside_is_not_listed() -> Result<()> {
     let lab = Lab::new()?;
     lab.pi.open_input()?;
-    let _web = Web::start(&lab, 8000)?;
+    let _web = Web::start(&lab, "website", 8000)?;
     let mut open = Vec::new();
     for to in [PI4, PI6, Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
         open.push(lab.pi.connect_tcp(SocketAddr::new(to, 8000))?);

@@ -1,0 +1,68 @@
+//! The TCP connections that came in.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+};
+
+use fw_common::PortProtocol;
+
+use super::ownership::Ownership;
+use crate::{
+    connections::{Activity, OpenSocket, Sockets, TrackedConnection},
+    network::Network,
+};
+
+/// A TCP connection that came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inbound {
+    /// Who opened it.
+    pub(super) peer: SocketAddr,
+    /// The end of it here, as its socket has it.
+    pub(super) local: SocketAddr,
+    /// Where its packets go to when they come in: before they are redirected to another port or to a container.
+    pub(super) target: SocketAddr,
+    /// The only interface that its socket uses; 0 where it uses any.
+    pub(super) device: u32,
+    /// Of its socket; 0 where it has none here.
+    pub(super) inode: u64,
+    /// Whether it is the own session.
+    pub(super) ownership: Ownership,
+}
+
+impl Inbound {
+    /// Whether its packets come in through these interfaces.
+    pub(super) fn comes_through(&self, network: &Network, fed: &BTreeSet<u32>) -> bool {
+        network.lead_in(fed, self.peer.ip(), self.target.ip(), self.device)
+    }
+}
+
+/// The connections that came in: at ports that are listened on here, and such as are redirected to a container.
+pub(super) fn inbound(sockets: &Sockets, tracked: &[TrackedConnection]) -> Vec<Inbound> {
+    let is_redirected = |tracked: &&TrackedConnection| {
+        tracked.stands && tracked.answers.protocol == PortProtocol::Tcp && tracked.target != tracked.answers.remote
+    };
+    let redirected = tracked.iter().filter(is_redirected);
+    let mut redirected: HashMap<_, _> =
+        redirected.map(|tracked| ((tracked.answers.local, tracked.answers.remote), tracked)).collect();
+    let served = sockets.served();
+    let mut found = Vec::new();
+    for socket in &sockets.open {
+        let Some(peer) = socket.remote else { continue };
+        let is_served = served.contains(&(PortProtocol::Tcp, socket.local.port()));
+        if socket.protocol == PortProtocol::Tcp && socket.activity == Activity::Stands && is_served {
+            let target = redirected.remove(&(peer, socket.local)).map_or(socket.local, |tracked| tracked.target);
+            let OpenSocket { local, device, inode, .. } = *socket;
+            found.push(Inbound { peer, local, target, device, inode, ownership: Ownership::Other });
+        }
+    }
+    found.extend(redirected.into_values().map(|tracked| Inbound {
+        peer: tracked.opener,
+        local: tracked.answers.remote,
+        target: tracked.target,
+        device: 0,
+        inode: 0,
+        ownership: Ownership::Other,
+    }));
+    found
+}

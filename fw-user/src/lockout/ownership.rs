@@ -1,0 +1,98 @@
+//! Which of the connections that came in may be the session that the command is typed in.
+
+use std::collections::{HashMap, HashSet};
+
+use fw_common::PortProtocol;
+
+use super::{inbound::Inbound, servers, sessions::OwnSession};
+use crate::{
+    connections::{Activity, Sockets},
+    processes::Process,
+};
+
+/// Whether a connection is the session that the command is typed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ownership {
+    /// It is somebody else's.
+    #[default]
+    Other,
+    /// It may be: several could be, and nothing tells which.
+    Possible,
+    /// It is.
+    Certain,
+}
+
+/// The other ends of connections that lead from this machine to itself.
+pub(super) struct LocalPeers(HashMap<(std::net::SocketAddr, std::net::SocketAddr), u64>);
+
+impl LocalPeers {
+    /// Among these sockets.
+    pub(super) fn new(sockets: &Sockets) -> Self {
+        let streams = sockets
+            .open
+            .iter()
+            .filter(|socket| socket.protocol == PortProtocol::Tcp && socket.activity == Activity::Stands);
+        Self(streams.filter_map(|socket| Some(((socket.local, socket.remote?), socket.inode))).collect())
+    }
+
+    /// The inode of the socket that opened a connection, where that is on this machine. The address it connected to may have been
+    /// redirected. The opener's own address need not be this machine's: a transparent relay passes on its client's.
+    pub(super) fn of(&self, open: &Inbound) -> Option<u64> {
+        [open.local, open.target].iter().find_map(|&to| self.0.get(&(open.peer, to)).copied())
+    }
+}
+
+/// Note of each connection whether it is the own session.
+///
+/// Where nothing tells of a session, any that a desktop's viewer has may be it; where the environment tells of one that is over, any of
+/// `sshd`. What reaches the session through a relay on this machine (sslh, `HAProxy`, `ssh -L`) is the session as well: the connections of
+/// the process that holds the other end, or those that are redirected to the container it comes from.
+///
+/// `holding` gives the sockets of each process that has one of these open.
+pub(super) fn mark(
+    inbound: &mut [Inbound],
+    sockets: &Sockets,
+    own: &OwnSession,
+    holders: &HashMap<u64, Process>,
+    holding: impl Fn(&HashSet<u64>) -> Vec<HashSet<u64>>,
+) {
+    for open in inbound.iter_mut().filter(|open| own.has(open)) {
+        open.ownership = Ownership::Certain;
+    }
+    if inbound.iter().all(|open| open.ownership == Ownership::Other) && !own.is_seen(sockets) {
+        for open in inbound.iter_mut() {
+            let may_be =
+                |process: &Process| servers::is_desktop(process) || (!own.ssh.is_empty() && servers::is_sshd(process));
+            if holders.get(&open.inode).is_some_and(may_be) {
+                open.ownership = Ownership::Possible;
+            }
+        }
+    }
+    follow_relays(inbound, &LocalPeers::new(sockets), holding);
+}
+
+fn follow_relays(inbound: &mut [Inbound], peers: &LocalPeers, holding: impl Fn(&HashSet<u64>) -> Vec<HashSet<u64>>) {
+    let mut next: Vec<usize> = (0..inbound.len()).filter(|&at| inbound[at].ownership > Ownership::Other).collect();
+    // Each round follows one relay; connections are only ever raised, so it ends.
+    while !next.is_empty() {
+        let here: HashSet<u64> = next.iter().filter_map(|&at| peers.of(&inbound[at])).collect();
+        let relays = if here.is_empty() { Vec::new() } else { holding(&here) };
+        for at in std::mem::take(&mut next) {
+            let session = inbound[at];
+            let carries = |open: &Inbound| match peers.of(&session) {
+                Some(peer) => relays.iter().any(|held| held.contains(&peer) && held.contains(&open.inode)),
+                // A container's process is not looked for.
+                None => open.inode == 0 && open.local.ip() == session.peer.ip(),
+            };
+            let outer: Vec<usize> =
+                (0..inbound.len()).filter(|&other| other != at && carries(&inbound[other])).collect();
+            let ownership = if outer.len() == 1 { session.ownership } else { Ownership::Possible };
+            for other in outer {
+                if inbound[other].ownership < ownership {
+                    inbound[other].ownership = ownership;
+                    next.push(other);
+                }
+            }
+        }
+    }
+}
