@@ -1,6 +1,7 @@
 //! What this host and its containers have open, asked of the kernel's sockets and of connection tracking.
 
 mod sockets;
+mod wireguard;
 
 use std::{
     collections::HashSet,
@@ -53,7 +54,7 @@ pub fn tracked() -> Vec<TrackedConnection> {
     found
 }
 
-/// What is open outward now.
+/// What is open outward now: connected sockets, what connection tracking knows, and the peers of `WireGuard`.
 ///
 /// # Errors
 /// [`Error::Kernel`].
@@ -68,12 +69,37 @@ pub fn outward() -> Result<HashSet<Connection>> {
         with_peer.filter(|open| !served.contains(&(open.protocol, open.local.port()))).collect();
     // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened to here
     // it is what goes out, which matches nothing that ever comes in: a flood's worth of those would push out what was opened from here.
-    let here = own_addresses()?;
-    let is_inward = |to: IpAddr| to.is_multicast() || here.contains(&to);
-    let outward = tracked().into_iter().filter(|tracked| !is_inward(tracked.target.ip()));
+    let is_inward = inward()?;
+    let outward = tracked().into_iter().filter(|tracked| !is_inward(tracked));
     found.extend(outward.map(|tracked| tracked.answers));
+    found.extend(wireguard::devices().iter().flat_map(wireguard::Device::conversations));
     found.retain(|open| !open.remote.ip().is_loopback());
     Ok(found)
+}
+
+/// The ports of UDP sockets without a peer whose conversations are all known, and were opened from here: those that [`outward`] has.
+///
+/// # Errors
+/// [`Error::Kernel`].
+pub fn known_datagrams(tracked: &[TrackedConnection]) -> Result<HashSet<u16>> {
+    let is_inward = inward()?;
+    let datagrams = tracked.iter().filter(|tracked| tracked.answers.protocol == PortProtocol::Udp);
+    let (inward, outward): (Vec<_>, Vec<&TrackedConnection>) = datagrams.partition(|tracked| is_inward(tracked));
+    let mut ports: HashSet<u16> = outward.iter().map(|tracked| tracked.answers.local.port()).collect();
+    for tracked in inward {
+        ports.remove(&tracked.answers.remote.port());
+    }
+    ports.extend(wireguard::devices().iter().map(|device| device.port));
+    Ok(ports)
+}
+
+/// What tells the connections that were opened to here, or to many, from those that were opened from here.
+fn inward() -> Result<impl Fn(&TrackedConnection) -> bool> {
+    let here = own_addresses()?;
+    Ok(move |tracked: &TrackedConnection| {
+        let to = tracked.target.ip();
+        to.is_multicast() || here.contains(&to)
+    })
 }
 
 /// The addresses of this host's interfaces, and those by which they are one of many.

@@ -1,4 +1,4 @@
-//! The TCP connections that came in.
+//! The connections that came in.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -13,9 +13,11 @@ use crate::{
     network::Network,
 };
 
-/// A TCP connection that came in.
+/// A TCP connection that came in, or UDP that came in and was redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inbound {
+    /// The transport.
+    pub(super) protocol: PortProtocol,
     /// Who opened it.
     pub(super) peer: SocketAddr,
     /// The end of it here, as its socket has it.
@@ -37,26 +39,32 @@ impl Inbound {
     }
 }
 
-/// The connections that came in: at ports that are listened on here, and such as are redirected to a container.
+/// The connections that came in: at TCP ports that are listened on here, and such as are redirected to a container.
 pub(super) fn inbound(sockets: &Sockets, tracked: &[TrackedConnection]) -> Vec<Inbound> {
     let is_redirected = |tracked: &&TrackedConnection| {
-        tracked.stands && tracked.answers.protocol == PortProtocol::Tcp && tracked.target != tracked.answers.remote
+        let lives = match tracked.answers.protocol {
+            PortProtocol::Tcp => tracked.stands,
+            protocol => protocol == PortProtocol::Udp,
+        };
+        lives && tracked.target != tracked.answers.remote
     };
     let redirected = tracked.iter().filter(is_redirected);
-    let mut redirected: HashMap<_, _> =
-        redirected.map(|tracked| ((tracked.answers.local, tracked.answers.remote), tracked)).collect();
+    let key = |tracked: &TrackedConnection| (tracked.answers.protocol, tracked.answers.local, tracked.answers.remote);
+    let mut redirected: HashMap<_, _> = redirected.map(|tracked| (key(tracked), tracked)).collect();
     let served = sockets.served();
     let mut found = Vec::new();
     for socket in &sockets.open {
         let Some(peer) = socket.remote else { continue };
         let is_served = served.contains(&(PortProtocol::Tcp, socket.local.port()));
         if socket.protocol == PortProtocol::Tcp && socket.activity == Activity::Stands && is_served {
-            let target = redirected.remove(&(peer, socket.local)).map_or(socket.local, |tracked| tracked.target);
-            let OpenSocket { local, device, inode, .. } = *socket;
-            found.push(Inbound { peer, local, target, device, inode, ownership: Ownership::Other });
+            let redirected = redirected.remove(&(PortProtocol::Tcp, peer, socket.local));
+            let target = redirected.map_or(socket.local, |tracked| tracked.target);
+            let OpenSocket { protocol, local, device, inode, .. } = *socket;
+            found.push(Inbound { protocol, peer, local, target, device, inode, ownership: Ownership::Other });
         }
     }
     found.extend(redirected.into_values().map(|tracked| Inbound {
+        protocol: tracked.answers.protocol,
         peer: tracked.opener,
         local: tracked.answers.remote,
         target: tracked.target,

@@ -2,11 +2,15 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::SocketAddr,
 };
 
-use fw_common::{PortProtocol, policy::Policy};
+use fw_common::{
+    PortProtocol,
+    address::{Address, V4, V6},
+    policy::Policy,
+};
 
 use super::{
     Change,
@@ -28,7 +32,7 @@ pub struct Cut {
     pub protocol: PortProtocol,
     /// The port that its packets come in at.
     pub port: u16,
-    /// Who is at the other end; nobody in particular for a UDP socket.
+    /// Who is at the other end; not known for UDP.
     pub peer: Option<SocketAddr>,
     /// Whose it is here, as far as that can be known: containers' processes are not looked for.
     pub process: Option<Process>,
@@ -68,6 +72,8 @@ pub(super) struct Facts<'a> {
     pub(super) own: &'a OwnSession,
     /// Who has a socket open, by inode.
     pub(super) holders: &'a HashMap<u64, Process>,
+    /// The ports of UDP sockets without a peer that talk to such as are known, and were asked from here.
+    pub(super) known_datagrams: &'a HashSet<u16>,
     /// Where a server of SSH is expected behind somebody who listens for others.
     pub(super) ssh_ports: &'a BTreeSet<u16>,
 }
@@ -76,28 +82,31 @@ impl Facts<'_> {
     pub(super) fn judge(&self, change: &Change) -> InterfaceOutlook {
         let fed = self.network.index(&change.interface).map(|index| self.network.fed_by(index)).unwrap_or_default();
         let is_cut = |open: &&Inbound| {
-            change.closes(PortProtocol::Tcp, open.target.port(), open.peer.ip())
-                && open.comes_through(self.network, &fed)
+            change.closes(open.protocol, open.target.port(), open.peer.ip()) && open.comes_through(self.network, &fed)
         };
         let connections = self.inbound.iter().filter(is_cut).map(|open| Cut {
-            protocol: PortProtocol::Tcp,
+            protocol: open.protocol,
             port: open.target.port(),
-            peer: Some(open.peer),
+            // Each datagram to a container would be one.
+            peer: (open.protocol == PortProtocol::Tcp).then_some(open.peer),
             process: self.holders.get(&open.inode).cloned(),
             ownership: open.ownership,
         });
-        let datagrams = self.own.datagrams(self.sockets).filter(|socket| {
-            self.is_reached_through(&fed, socket) && change.closes_to_all(PortProtocol::Udp, socket.local.port())
-        });
-        let datagrams = datagrams.map(|socket| Cut {
-            protocol: PortProtocol::Udp,
-            port: socket.local.port(),
-            peer: None,
-            process: self.holders.get(&socket.inode).cloned(),
-            ownership: Ownership::Certain,
-        });
+        let datagrams =
+            self.datagrams(change).filter(|socket| self.is_reached_through(&fed, socket)).map(|socket| Cut {
+                protocol: PortProtocol::Udp,
+                port: socket.local.port(),
+                peer: None,
+                process: self.holders.get(&socket.inode).cloned(),
+                ownership: if self.own.has_datagrams(socket) { Ownership::Certain } else { Ownership::Other },
+            });
         let mut cut: Vec<Cut> = connections.chain(datagrams).collect();
-        cut.sort_by_key(|cut| (Reverse(cut.ownership), cut.port, cut.peer));
+        cut.sort_by(|one, other| {
+            let key = |cut: &Cut| (Reverse(cut.ownership), cut.port, cut.protocol, cut.peer);
+            key(one).cmp(&key(other)).then_with(|| one.process.cmp(&other.process))
+        });
+        // One program often has several sockets at a port.
+        cut.dedup();
         let listeners = self.sockets.open.iter().filter(|socket| {
             socket.activity == Activity::Listens
                 && socket.protocol == PortProtocol::Tcp
@@ -117,6 +126,19 @@ impl Facts<'_> {
         let address = socket.local.ip();
         let has_way = if socket.device == 0 { !fed.is_empty() } else { fed.contains(&socket.device) };
         has_way && !address.is_loopback() && self.network.have(fed, address)
+    }
+
+    /// UDP sockets without a peer that nobody reaches any more, and of which nothing tells that what they talk about lives on.
+    fn datagrams(&self, change: &Change) -> impl Iterator<Item = &OpenSocket> {
+        self.sockets.open.iter().filter(|socket| {
+            let port = socket.local.port();
+            socket.protocol == PortProtocol::Udp
+                && socket.remote.is_none()
+                && change.closes_to_all(PortProtocol::Udp, port)
+                // What a DHCP client waits for comes in all the same.
+                && ![V4::DHCP_CLIENT, V6::DHCP_CLIENT].contains(&port)
+                && (self.own.has_datagrams(socket) || !self.known_datagrams.contains(&port))
+        })
     }
 
     fn is_of_sshd(&self, listener: &OpenSocket) -> bool {

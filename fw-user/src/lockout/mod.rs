@@ -74,7 +74,8 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
     let mut own = OwnSession::find();
     // One to an address of another machine or network namespace, from where this command was started, is not cut here.
     own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
-    let mut inbound = inbound::inbound(&sockets, &connections::tracked());
+    let tracked = connections::tracked();
+    let mut inbound = inbound::inbound(&sockets, &tracked);
     if !sockets.knows_tcp() {
         inbound.extend(own.as_inbound(&network));
     }
@@ -83,14 +84,17 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
     let closed = listeners.filter(|socket| socket.protocol == PortProtocol::Tcp && is_closed(socket.local.port()));
     let closed: Vec<u64> = closed.map(|socket| socket.inode).collect();
     let mut of_interest: HashSet<u64> = closed.iter().copied().collect();
-    of_interest.extend(own.datagrams(&sockets).map(|socket| socket.inode));
+    let datagrams = sockets.open.iter().filter(|socket| socket.protocol == PortProtocol::Udp);
+    of_interest.extend(datagrams.map(|socket| socket.inode));
     of_interest.extend(inbound.iter().map(|open| open.inode));
     let holders = processes::holders(of_interest);
 
     ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
     let local_peers = LocalPeers::new(&sockets);
-    let closes = |port, peer| changes.iter().any(|change| change.closes(PortProtocol::Tcp, port, peer));
-    inbound.retain(|open| closes(open.target.port(), open.peer.ip()) && local_peers.of(open).is_none());
+    let closes = |open: &inbound::Inbound| {
+        changes.iter().any(|change| change.closes(open.protocol, open.target.port(), open.peer.ip()))
+    };
+    inbound.retain(|open| closes(open) && local_peers.of(open).is_none());
     network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip()))).await?;
 
     let mut ssh_ports = ssh_ports();
@@ -103,6 +107,7 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
         network: &network,
         own: &own,
         holders: &holders,
+        known_datagrams: &connections::known_datagrams(&tracked)?,
         ssh_ports: &ssh_ports,
     };
     Ok(Outlook {

@@ -82,7 +82,7 @@ fn follow_relays(inbound: &mut [Inbound], peers: &LocalPeers, holding: impl Fn(&
             let carries = |open: &Inbound| match peers.of(&session) {
                 Some(peer) => relays.iter().any(|held| held.contains(&peer) && held.contains(&open.inode)),
                 // A container's process is not looked for.
-                None => open.inode == 0 && open.local.ip() == session.peer.ip(),
+                None => open.protocol == PortProtocol::Tcp && open.inode == 0 && open.local.ip() == session.peer.ip(),
             };
             let outer: Vec<usize> =
                 (0..inbound.len()).filter(|&other| other != at && carries(&inbound[other])).collect();

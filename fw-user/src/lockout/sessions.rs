@@ -77,6 +77,7 @@ impl OwnSession {
     /// What the environments say, where nothing else tells what is connected.
     pub(super) fn as_inbound(&self, network: &Network) -> Vec<Inbound> {
         let inbound = |connection: &SshConnection| Inbound {
+            protocol: PortProtocol::Tcp,
             peer: connection.peer,
             local: connection.local,
             target: connection.local,
@@ -87,13 +88,9 @@ impl OwnSession {
         self.ssh.iter().map(inbound).collect()
     }
 
-    /// UDP sockets without a peer of those that started the terminal session.
-    pub(super) fn datagrams<'a>(&'a self, sockets: &'a Sockets) -> impl Iterator<Item = &'a OpenSocket> {
-        sockets.open.iter().filter(|socket| {
-            socket.protocol == PortProtocol::Udp
-                && socket.remote.is_none()
-                && self.outer_sockets.contains(&socket.inode)
-        })
+    /// Whether it is a UDP socket without a peer of those that started the terminal session.
+    pub(super) fn has_datagrams(&self, socket: &OpenSocket) -> bool {
+        socket.protocol == PortProtocol::Udp && socket.remote.is_none() && self.outer_sockets.contains(&socket.inode)
     }
 
     /// Whether the own session is among the sockets. It is not in a `tmux` or `screen` that was started in an earlier session, of which the
@@ -103,7 +100,7 @@ impl OwnSession {
             socket.activity == Activity::Stands
                 && self.ssh.iter().any(|ssh| (Some(ssh.peer), ssh.local) == (socket.remote, socket.local))
         };
-        self.datagrams(sockets).next().is_some() || sockets.open.iter().any(lives)
+        sockets.open.iter().any(|socket| self.has_datagrams(socket) || lives(socket))
     }
 
     /// Whether a connection is one of the own session.

@@ -87,7 +87,8 @@ fn network() -> Network {
 
 fn open(peer: &str, local: &str, device: u32, inode: u64) -> Inbound {
     let (peer, local) = (peer.parse().expect("an end"), local.parse().expect("an end"));
-    Inbound { peer, local, target: local, device, inode, ownership: Ownership::Other }
+    let protocol = PortProtocol::Tcp;
+    Inbound { protocol, peer, local, target: local, device, inode, ownership: Ownership::Other }
 }
 
 #[test]
@@ -175,7 +176,9 @@ fn inbound_is_what_is_listened_on_or_redirected() {
             tracked("192.0.2.10:8", "192.0.2.1:9125", "172.17.0.2:80", "192.0.2.10:8", tcp, true),
             // The same, over.
             tracked("192.0.2.10:9", "192.0.2.1:9125", "172.17.0.2:80", "192.0.2.10:9", tcp, false),
-            tracked("192.0.2.10:8", "192.0.2.1:9125", "172.17.0.2:80", "192.0.2.10:8", PortProtocol::Udp, true),
+            // Datagrams, published, and to this host.
+            tracked("192.0.2.10:8", "192.0.2.1:9126", "172.17.0.2:80", "192.0.2.10:8", PortProtocol::Udp, false),
+            tracked("192.0.2.10:8", "192.0.2.1:53", "192.0.2.1:53", "192.0.2.10:8", PortProtocol::Udp, false),
             // Opened by a container, masqueraded.
             tracked("172.17.0.2:5", "203.0.113.1:80", "203.0.113.1:80", "192.0.2.1:5", tcp, true),
         ],
@@ -184,7 +187,14 @@ fn inbound_is_what_is_listened_on_or_redirected() {
         Inbound { target: "192.0.2.1:2200".parse().expect("an end"), ..open("192.0.2.10:7", "192.0.2.1:22", 0, 3) };
     let published =
         Inbound { target: "192.0.2.1:9125".parse().expect("an end"), ..open("192.0.2.10:8", "172.17.0.2:80", 0, 0) };
-    assert_eq!(found, [open("192.0.2.10:5", "192.0.2.1:22", 0, 2), moved, published]);
+    let datagrams = Inbound {
+        protocol: PortProtocol::Udp,
+        target: "192.0.2.1:9126".parse().expect("an end"),
+        ..open("192.0.2.10:8", "172.17.0.2:80", 0, 0)
+    };
+    // Those without a socket of this host are in no order.
+    assert_eq!(found[..2], [open("192.0.2.10:5", "192.0.2.1:22", 0, 2), moved]);
+    assert!(found.len() == 4 && found.contains(&published) && found.contains(&datagrams), "{found:?}");
 }
 
 #[test]
@@ -252,6 +262,7 @@ fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &st
         network: &network(),
         own,
         holders: &holders(),
+        known_datagrams: &HashSet::from([51_820]),
         ssh_ports: &BTreeSet::from([22]),
     }
     .judge(&change)
@@ -340,7 +351,7 @@ fn a_udp_socket_of_who_started_the_terminal_session_is_the_own_session() {
         (&own, udp("0.0.0.0:60001", MOSH), "60001/udp@203.0.113.0/24", false), // who its peer is cannot be seen
         (&own, udp("198.51.100.1:60001", MOSH), "22", false),
         (&own, udp("127.0.0.1:60001", MOSH), "22", false),
-        (&own, udp("0.0.0.0:60001", WEB), "22", false),
+        (&own, udp("0.0.0.0:60001", WEB), "22", false), // listed as anybody's
         // A program in the terminal that asks for names.
         (&own_socket(MOSH), udp("0.0.0.0:60001", MOSH), "22", false),
     ];
@@ -355,6 +366,37 @@ fn a_udp_socket_of_who_started_the_terminal_session_is_the_own_session() {
         ownership: Ownership::Certain,
     };
     assert_eq!(judge(&[udp("0.0.0.0:60001", MOSH)], &own, None, "22").cut, [expected]);
+}
+
+#[test]
+fn datagrams_are_listed_where_nothing_tells_that_they_live_on() {
+    let udp = |local, remote, inode| socket(PortProtocol::Udp, Activity::Other, local, remote, inode);
+    let rows: [(&[OpenSocket], &str, &[u16]); 9] = [
+        (&[udp("0.0.0.0:53", None, WEB)], "22", &[53]),
+        (&[udp("0.0.0.0:53", None, WEB), udp("[::]:53", None, WEB)], "22", &[53]),
+        (&[udp("0.0.0.0:53", None, WEB)], "53/tcp", &[53]),
+        (&[udp("0.0.0.0:53", None, WEB)], "53/udp@203.0.113.0/24", &[]),
+        (&[udp("192.0.2.1:40000", Some("192.0.2.10:53"), WEB)], "22", &[]), // noted before the filter goes live
+        (&[udp("0.0.0.0:51820", None, NOBODY_KNOWS)], "22", &[]),           // the same, of WireGuard
+        (&[udp("127.0.0.53:53", None, WEB), udp("198.51.100.1:53", None, WEB)], "22", &[]),
+        (&[udp("0.0.0.0:68", None, WEB), udp("[::]:546", None, WEB)], "22", &[]), // a DHCP client
+        (&[udp("0.0.0.0:67", None, WEB), udp("[::]:547", None, WEB)], "22", &[67, 547]),
+    ];
+    for (open, after, expected) in rows {
+        let outlook = judge(open, &OwnSession::default(), None, after);
+        assert_eq!(outlook.cut.iter().map(|cut| cut.port).collect::<Vec<_>>(), expected, "{open:?} {after}");
+        assert!(!outlook.locks_out(), "{open:?} {after}");
+        // What was closed before is not cut now.
+        assert_eq!(judge(open, &OwnSession::default(), Some(after), after).cut, []);
+    }
+    let expected = Cut {
+        protocol: PortProtocol::Udp,
+        port: 53,
+        peer: None,
+        process: holders().remove(&WEB),
+        ownership: Ownership::Other,
+    };
+    assert_eq!(judge(&[udp("0.0.0.0:53", None, WEB)], &OwnSession::default(), None, "22").cut, [expected]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use fw_tests::{
         LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6,
         client::unspecified,
         netfilter::CLOSED_TARGET,
+        stats::Changes,
         wait::{self, PATIENCE},
     },
     tests,
@@ -24,6 +25,10 @@ tests! { in both modes:
     another_attach_keeps_what_was_open;
     only_the_very_connection_lives_on;
     what_came_in_at_a_closed_port_is_not_resurrected;
+}
+
+tests! {
+    datagrams_of_which_nothing_is_known_are_listed_as_cut;
 }
 
 /// A TCP connection, seen from both ends.
@@ -189,6 +194,40 @@ fn only_the_very_connection_lives_on(mode: Mode) -> Result<()> {
         let length = socket.recv(&mut word)?;
         ensure!(&word[..length] == b"word");
         lab.fw(&["detach", "eth0"])?;
+    }
+    Ok(())
+}
+
+/// Whom a socket without a peer talks to is not known, unless connection tracking tells.
+fn datagrams_of_which_nothing_is_known_are_listed_as_cut() -> Result<()> {
+    let lab = Lab::new()?;
+    lab.pi.open_input()?;
+    let server = lab.lan.udp_socket(5001, LAN4)?;
+    let silent = lab.pi.udp_socket(5353, LAN4)?;
+    let resolver = lab.pi.udp_socket(5300, LAN4)?;
+    let game = lab.pi.udp_socket(5400, LAN4)?;
+    let _container = lab.container(0).serve_udp(CLOSED_TARGET)?;
+    // On a loaded machine netfilter would forget within its 30 s what was never answered.
+    lab.pi.sysctl("net/netfilter/nf_conntrack_udp_timeout", "600")?;
+    resolver.send_to(b"ask", SocketAddr::new(LAN4, 5001))?;
+    server.recv_from(&mut [0; 16])?;
+    server.send_to(b"play", SocketAddr::new(PI4, 5400))?;
+    game.recv_from(&mut [0; 16])?;
+    lab.lan.echo_udp(SocketAddr::new(PI4, 9125))?;
+    let Changes { interfaces } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--allow", "22", "--json"])?)?;
+    let cut: Vec<_> = interfaces[0].cut.iter().map(|cut| (&*cut.proto, cut.port, cut.peer.as_deref())).collect();
+    assert_eq!(cut, [("udp", 5353, None), ("udp", 5400, None), ("udp", 9125, None)]);
+    // The one that is not listed is heard, also when the remote speaks first.
+    server.send_to(b"word", SocketAddr::new(PI4, 5300))?;
+    let mut word = [0; 16];
+    let length = resolver.recv(&mut word)?;
+    ensure!(&word[..length] == b"word");
+    for (socket, port) in [(silent, 5353), (game, 5400)] {
+        let before = lab.stats("eth0")?.dropped_at("udp", port);
+        server.send_to(b"word", SocketAddr::new(PI4, port))?;
+        lab.await_stats(format!("{port} to be closed"), |stats| stats.dropped_at("udp", port) == before + 1)?;
+        socket.set_nonblocking(true)?;
+        ensure!(socket.recv(&mut word).is_err(), "{port} was counted as dropped, and yet it arrived");
     }
     Ok(())
 }
