@@ -24,7 +24,9 @@ fn parse(said: &str) -> BTreeSet<u16> {
                 .map(|line| line.1)
         };
         if values("Id").chain(values("Triggers")).flat_map(str::split_whitespace).any(is_of_sshd) {
-            ports.extend(values("Listen").filter_map(tcp_port));
+            // Older ones put the kind into the name.
+            let streams = values("Listen").filter_map(|listen| listen.strip_suffix(" (Stream)"));
+            ports.extend(streams.chain(values("ListenStream")).filter_map(tcp_port));
         }
     }
     ports
@@ -36,21 +38,20 @@ fn is_of_sshd(unit: &str) -> bool {
     ["ssh", "sshd", "dropbear", "tinysshd"].contains(&name)
 }
 
-/// The port of `[::]:22 (Stream)`. Paths and `vsock::22 (Stream)` have none.
-fn tcp_port(listen: &str) -> Option<u16> {
-    let address: SocketAddr = listen.strip_suffix(" (Stream)")?.parse().ok()?;
-    Some(address.port())
+/// The port of `[::]:22`. Paths and `vsock::22` have none.
+fn tcp_port(address: &str) -> Option<u16> {
+    Some(address.parse::<SocketAddr>().ok()?.port())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// As systemd 252 to 257 print them.
     #[test]
     fn a_socket_is_sshds_by_its_name_or_by_what_it_starts() {
-        let rows: [(&str, &[u16]); 9] = [
+        let rows: [(&str, &[u16]); 10] = [
             ("Listen=[::]:22 (Stream)\nId=ssh.socket\nTriggers=ssh.service\n", &[22]),
+            ("Id=ssh.socket\nTriggers=ssh.service\nListenStream=[::]:22\nListenDatagram=[::]:23\n", &[22]),
             (
                 "Listen=0.0.0.0:2222 (Stream)\nListen=[::]:2222 (Stream)\nListen=192.0.2.1:2022 (Stream)\nId=ssh.socket\nTriggers=ssh.service",
                 &[2022, 2222],
