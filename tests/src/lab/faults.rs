@@ -38,6 +38,14 @@ pub struct Step {
     argument: String,
 }
 
+impl Step {
+    /// The system call and what it is asked for: steps of a kind differ in what they are done to.
+    #[must_use]
+    pub fn kind(&self) -> (&str, &str) {
+        (&self.call, &self.argument)
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ({})", self.call, self.count, self.argument)
@@ -87,7 +95,7 @@ impl Lab {
     fn traced(&self, options: &[&str], args: &[&str]) -> Result<Output> {
         let mut strace = self.pi.command("strace");
         strace.args(["-f", "-qq", "-e", &format!("trace={CHANGING}")]).args(options);
-        strace.arg(super::fw::binary());
+        strace.arg(self.fw.program());
         self.fw.finish(&mut strace, args);
         strace.output().context("cannot run strace")
     }

@@ -61,6 +61,7 @@ fn build() -> Result<PathBuf> {
 /// `fw-user` in one network namespace, with folders of its own for the pins and for its files.
 #[derive(Debug)]
 pub struct FwUser {
+    program: &'static Path,
     bpffs: PathBuf,
     config: TempDir,
 }
@@ -78,7 +79,18 @@ impl FwUser {
         (thread::current().name(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let bpffs = Path::new(BPFFS).join(format!("{PREFIX}{}-{:08x}", process::id(), hasher.finish() as u32));
         fs::create_dir(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
-        Ok(Self { bpffs, config: tempfile::tempdir()? })
+        Ok(Self { program: binary(), bpffs, config: tempfile::tempdir()? })
+    }
+
+    /// The executable that commands run: [`binary`].
+    #[must_use]
+    pub const fn program(&self) -> &'static Path {
+        self.program
+    }
+
+    /// Run another executable from now on: [`trivial::binary`](super::trivial::binary).
+    pub const fn set_program(&mut self, program: &'static Path) {
+        self.program = program;
     }
 
     /// The folder below which the pins are.
@@ -95,7 +107,7 @@ impl FwUser {
 
     /// A command that can still be changed before it runs.
     pub fn command(&self, place: &Namespace, args: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
-        let mut command = place.command(binary());
+        let mut command = place.command(self.program);
         self.finish(&mut command, args);
         command
     }

@@ -11,6 +11,7 @@
 //! [`Lab`], also when a test panics.
 
 pub mod address;
+pub mod all_or_nothing;
 pub mod arrivals;
 pub mod background;
 pub mod client;
@@ -36,6 +37,7 @@ pub mod techniques;
 pub mod terminal;
 pub mod tmux;
 pub mod traffic;
+pub mod trivial;
 pub mod wait;
 pub mod wire;
 pub mod wire_world;

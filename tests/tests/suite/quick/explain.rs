@@ -14,7 +14,7 @@ use aya::{
     programs::{ProgramError, Xdp},
 };
 use fw_common::{
-    PortProtocol, Reason,
+    PortProtocol, Reason, Verdict,
     abi::map,
     flow::{FlowEntry, FlowKey4, SECOND},
 };
@@ -29,9 +29,9 @@ use fw_tests::{
     },
     packet::{eth, hex},
     row::Row,
-    tests, world,
+    tests,
 };
-use fw_user::bpf::{ingress, knocks, object, pins::Pins, plain::Plain};
+use fw_user::bpf::{counters::Counters, ingress, knocks, object, pins::Pins, plain::Plain};
 
 tests! {
     packets_of_every_kind_are_explained_as_the_wire_judges_them;
@@ -65,13 +65,12 @@ fn rows_by_policy() -> Vec<Vec<Row>> {
 
 /// Each reason that a packet can have by itself occurs; answers have a test of their own.
 fn packets_of_every_kind_are_explained_as_the_wire_judges_them() -> Result<()> {
-    // Every row takes a tenth of a second on the wire.
     const A_GROUP: usize = 12;
-    let world = WireWorld::new(Mode::Native)?;
+    let mut world = WireWorld::new(Mode::Native)?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("rows.pcap");
     let mut seen = BTreeSet::new();
-    let mut count = 0;
+    let (mut count, mut routing) = (0, None);
     for mut rows in rows_by_policy() {
         // One of each reason, then another of each.
         let mut occurrences = BTreeMap::new();
@@ -84,26 +83,32 @@ fn packets_of_every_kind_are_explained_as_the_wire_judges_them() -> Result<()> {
         if count > 100 && rows.iter().all(|row| seen.contains(row.reason.name())) {
             continue;
         }
-        world.set_routing(rows[0].routing)?;
         // Routes are remembered for a second.
-        if count > 0 {
-            world.fw(&["detach", world::INTERFACE])?;
+        if routing != Some(rows[0].routing) {
+            world.set_routing(rows[0].routing)?;
+            world.attach_anew()?;
+            routing = Some(rows[0].routing);
         }
-        world.attach(&rows[0].policy).with_context(|| format!("the policy of {:?}", rows[0].name))?;
+        world.put_in_force(&rows[0].policy).with_context(|| format!("the policy of {:?}", rows[0].name))?;
         write_pcap(&file, &rows.iter().map(|row| row.frame.clone()).collect::<Vec<_>>())?;
-        let before = world.stats()?;
+        let before = world.counters()?;
         let path = file.to_str().context("a path in UTF-8")?;
         let said = Explained::read(&world.fw(&["explain", "--pcap", path, "--json"])?)?;
         ensure!(said.len() == rows.len(), "{} of {} packets were explained", said.len(), rows.len());
-        let mut last = world.stats()?;
+        let mut last = world.counters()?;
         ensure!(Change::between(&before, &last).reasons.is_empty(), "explaining counted something");
         for (row, said) in rows.iter().zip(said) {
             let now = world.deliver(&row.frame, &last)?;
             let Change { reasons, .. } = Change::between(&last, &now);
             let [(reason, 1, _)] = reasons.as_slice() else { anyhow::bail!("{}: counted {reasons:?}", row.name) };
-            ensure!(said.reason.as_ref() == Some(reason), "{}: the wire says {reason}, and {said:?}", row.name);
+            ensure!(
+                said.reason.as_deref() == Some(reason.name()),
+                "{}: the wire says {reason}, and {said:?}",
+                row.name
+            );
             ensure!(said.length == row.frame.len(), "{}: {said:?}", row.name);
-            let verdict = if now.dropped.packets > last.dropped.packets { "drop" } else { "pass" };
+            let dropped = |counters: &Counters| counters.total(Verdict::Drop).packets;
+            let verdict = if dropped(&now) > dropped(&last) { "drop" } else { "pass" };
             ensure!(said.verdict.as_deref() == Some(verdict), "{}: the wire says {verdict}, and {said:?}", row.name);
             seen.insert(row.reason.name());
             last = now;

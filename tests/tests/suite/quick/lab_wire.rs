@@ -1,7 +1,6 @@
 //! The case table over a real wire: frames are put on a veth, judged by the attached filter, and told by its counters.
 //!
-//! A sample, since it takes a tenth of a second to read the counters after each frame. What happened earlier in a row happened just now
-//! here: no test turns the clock back.
+//! A sample. What happened earlier in a row happened just now here: no test turns the clock back.
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
@@ -12,7 +11,7 @@ use fw_tests::{
     },
     report::Failures,
     row::Row,
-    tests, world,
+    tests,
 };
 
 tests! { in both modes:
@@ -36,21 +35,20 @@ fn rows_of_the_table_are_judged_on_the_wire_as_well(mode: Mode) -> Result<()> {
     ensure!(rows.len() >= LEAST_ROWS, "{} rows are few", rows.len());
     // Rows without a past share an attachment with others of their policy; a past is forgotten by detaching.
     rows.sort_by_key(|row| (row.earlier.len().min(1), row.routing, format!("{:?}", row.policy)));
-    let world = WireWorld::new(mode)?;
+    let mut world = WireWorld::new(mode)?;
     let mut failures = Failures::default();
-    let mut in_force: Option<&Row> = None;
+    let mut last: Option<&Row> = None;
     for row in &rows {
-        let (has_past, had_past) = (!row.earlier.is_empty(), in_force.is_some_and(|last| !last.earlier.is_empty()));
-        let is_same = in_force.is_some_and(|last| last.routing == row.routing && last.policy == row.policy);
-        if has_past || had_past || !is_same {
-            // Routes are remembered, as flows are.
-            if in_force.is_some_and(|last| has_past || had_past || last.routing != row.routing) {
-                world.fw(&["detach", world::INTERFACE])?;
-            }
+        let is_same = |last: &Row| last.routing == row.routing && last.earlier.is_empty() && row.earlier.is_empty();
+        // Routes are remembered, as flows are.
+        if !last.is_some_and(is_same) {
             world.set_routing(row.routing)?;
-            world.attach(&row.policy).with_context(|| format!("the policy of {:?}", row.name))?;
-            in_force = Some(row);
+            world.attach_anew()?;
         }
+        if last.is_none_or(|last| !is_same(last) || last.policy != row.policy) {
+            world.put_in_force(&row.policy).with_context(|| format!("the policy of {:?}", row.name))?;
+        }
+        last = Some(row);
         match world.play(row) {
             Ok(None) => {}
             Ok(Some(difference)) => failures.add(row, &difference),
