@@ -56,19 +56,25 @@ fn judge(outcome: Result<()>, may_skip: bool) -> Result<()> {
     }
 }
 
-/// Makes tests of functions: `tests! { runs_as_it_is; ... }` for functions without a parameter, and
-/// `tests! { in both modes: takes_a_mode; ... }` for those that take a [`Mode`](super::Mode).
+/// Makes tests of functions: `tests! { runs_as_it_is; ... }` for functions without a parameter, and for those that take a
+/// [`Mode`](super::Mode) `tests! { in both modes: ... }` where the hook may matter, `tests! { in native mode: ... }` or
+/// `tests! { in generic mode: ... }` where it does not.
 #[macro_export]
 macro_rules! tests {
     (in both modes: $($name:ident;)*) => {
-        mod native {
+        $crate::tests!(@native, Native: $($name;)*);
+        $crate::tests!(@generic, Generic: $($name;)*);
+    };
+    (in native mode: $($name:ident;)*) => {
+        $crate::tests!(@only_native, Native: $($name;)*);
+    };
+    (in generic mode: $($name:ident;)*) => {
+        $crate::tests!(@only_generic, Generic: $($name;)*);
+    };
+    (@$module:ident, $mode:ident: $($name:ident;)*) => {
+        mod $module {
             $(#[test] fn $name() -> anyhow::Result<()> {
-                $crate::lab::skip::run(|| super::$name($crate::lab::Mode::Native))
-            })*
-        }
-        mod generic {
-            $(#[test] fn $name() -> anyhow::Result<()> {
-                $crate::lab::skip::run(|| super::$name($crate::lab::Mode::Generic))
+                $crate::lab::skip::run(|| super::$name($crate::lab::Mode::$mode))
             })*
         }
     };

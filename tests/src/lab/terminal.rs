@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use nix::{
+    fcntl::{FcntlArg, FdFlag, fcntl},
     poll::{PollFd, PollFlags, PollTimeout, poll},
     pty::{Winsize, openpty},
 };
@@ -30,6 +31,10 @@ impl OnTerminal {
     pub fn start(command: &mut Command) -> Result<Self> {
         let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(Some(&size), None)?;
+        for end in [&terminal.master, &terminal.slave] {
+            // What other tests start meanwhile would keep it, and a terminal that is held is not lost.
+            fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        }
         command.env("TERM", "xterm-256color");
         command.stdin(terminal.slave.try_clone()?).stdout(terminal.slave.try_clone()?).stderr(terminal.slave);
         let program = Process::start(command)?;

@@ -30,9 +30,12 @@ tests! {
     a_file_that_would_cut_the_own_session_is_refused;
 }
 
-tests! { in both modes:
-    a_file_closes_and_opens_ports;
+tests! { in native mode:
     an_applied_file_that_nobody_confirms_is_taken_back;
+}
+
+tests! { in generic mode:
+    a_file_closes_and_opens_ports;
 }
 
 fn a_file_closes_and_opens_ports(mode: Mode) -> Result<()> {

@@ -11,10 +11,16 @@ use fw_tests::{
 
 tests! { in both modes:
     published_by_iptables_and_the_userland_proxy;
-    published_by_iptables_alone;
+}
+
+tests! { in native mode:
     published_on_a_bridge_of_the_users_own;
-    a_restarted_container_stays_closed;
     flushing_the_rules_opens_nothing;
+}
+
+tests! { in generic mode:
+    published_by_iptables_alone;
+    a_restarted_container_stays_closed;
     restarting_dockerd_opens_nothing;
 }
 

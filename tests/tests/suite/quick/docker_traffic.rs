@@ -12,8 +12,11 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in native mode:
     containers_reach_each_other_and_the_host;
+}
+
+tests! { in generic mode:
     containers_reach_out_to_the_lan;
     direct_routing_to_a_container_is_closed_at_an_allowed_port;
 }

@@ -22,6 +22,9 @@ use nix::sys::signal::Signal;
 
 tests! { in both modes:
     each_drop_is_a_line_with_its_fields;
+}
+
+tests! { in native mode:
     a_flood_does_not_hide_a_knock_and_what_is_left_out_is_counted;
 }
 

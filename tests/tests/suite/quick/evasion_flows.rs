@@ -16,10 +16,13 @@ use fw_tests::{
     world::Family,
 };
 
-tests! { in both modes:
+tests! { in native mode:
     floods_from_outside_leave_no_flows_behind;
-    more_flows_than_fit_cost_those_that_nobody_uses;
     what_came_in_before_attach_takes_no_place_among_the_flows;
+}
+
+tests! { in generic mode:
+    more_flows_than_fit_cost_those_that_nobody_uses;
 }
 
 /// As few flows as `attach` takes.

@@ -18,8 +18,14 @@ use fw_tests::{
 
 tests! { in both modes:
     pieces_reach_no_closed_port_where_connections_are_tracked;
-    pieces_reach_no_closed_port_where_nothing_is_tracked;
+}
+
+tests! { in native mode:
     pieces_of_tcp_reach_no_closed_port;
+}
+
+tests! { in generic mode:
+    pieces_reach_no_closed_port_where_nothing_is_tracked;
 }
 
 const CLOSED: u16 = 9123;

@@ -41,9 +41,12 @@ tests! {
     a_name_moves_no_cursor_and_begins_no_line;
 }
 
-tests! { in both modes:
-    what_docker_publishes_is_named_and_judged;
+tests! { in native mode:
     knocks_are_counted;
+}
+
+tests! { in generic mode:
+    what_docker_publishes_is_named_and_judged;
 }
 
 /// What `exposed --json` prints, with exactly the documented fields.

@@ -6,8 +6,11 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in native mode:
     containers_and_host_talk_to_each_other;
+}
+
+tests! { in generic mode:
     the_host_talks_to_itself;
 }
 

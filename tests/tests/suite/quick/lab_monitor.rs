@@ -12,9 +12,15 @@ use fw_tests::{
 
 tests! { in both modes:
     monitoring_counts_what_would_drop_and_drops_nothing;
+}
+
+tests! { in native mode:
     enforcing_and_monitoring_switch_at_once_and_change_nothing_else;
-    changes_of_ports_leave_it_monitoring;
     attaching_again_without_monitor_enforces;
+}
+
+tests! { in generic mode:
+    changes_of_ports_leave_it_monitoring;
 }
 
 tests! {

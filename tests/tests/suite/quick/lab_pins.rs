@@ -9,12 +9,13 @@ use fw_tests::{
         Lab, Mode, Transport,
         pins::pin_other_map,
         traffic::{OPEN, Traffic},
+        trivial,
     },
     tests,
 };
 
 const FAILED: i32 = 1;
-tests! { in both modes:
+tests! { in native mode:
     damaged_pins_are_named_and_repaired_without_a_gap;
 }
 
@@ -108,9 +109,10 @@ fn damaged_pins_are_named_and_repaired_without_a_gap(mode: Mode) -> Result<()> {
 
 /// One broken interface hides no other, and none keeps the others on.
 fn detach_all_cleans_up_whatever_is_damaged() -> Result<()> {
-    let lab = Lab::without_containers()?;
+    let mut lab = Lab::without_containers()?;
+    // What is on the interface is no matter, only that it goes.
+    lab.fw.set_program(trivial::binary());
     lab.add_second_lan()?;
-    let traffic = Traffic::without_filter(&lab)?;
     let without_link: DamageCase =
         ("the link is missing", |folder| Ok(fs::remove_file(folder.join("ingress-link"))?), "only remains");
     let other_link: DamageCase =
@@ -137,8 +139,7 @@ fn detach_all_cleans_up_whatever_is_damaged() -> Result<()> {
                 ensure!(status.contains(words), "no {words:?} in {status}");
             }
             lab.fw(&["detach", "--all"])?;
-            lab.nothing_is_left_behind()?;
-            traffic.is_unfiltered()
+            lab.nothing_is_left_behind()
         };
         work().context(*name)?;
     }

@@ -17,10 +17,16 @@ use fw_tests::{
 };
 
 tests! { in both modes:
-    rules_with_networks_let_their_sources_in_alone;
-    allow_and_deny_work_at_once;
     attaching_again_replaces_the_policy_without_a_gap;
     containers_are_not_reached_by_direct_routing;
+}
+
+tests! { in native mode:
+    rules_with_networks_let_their_sources_in_alone;
+}
+
+tests! { in generic mode:
+    allow_and_deny_work_at_once;
     forward_pass_lets_a_router_route;
 }
 

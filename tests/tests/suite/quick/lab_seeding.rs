@@ -18,12 +18,15 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in native mode:
     idle_tcp_connections_live_on_when_the_remote_speaks_first;
-    connected_udp_sockets_hear_the_remote_that_speaks_first;
     a_filter_that_did_not_let_replies_in_learns_what_is_open;
-    another_attach_keeps_what_was_open;
     only_the_very_connection_lives_on;
+}
+
+tests! { in generic mode:
+    connected_udp_sockets_hear_the_remote_that_speaks_first;
+    another_attach_keeps_what_was_open;
     what_came_in_at_a_closed_port_is_not_resurrected;
 }
 

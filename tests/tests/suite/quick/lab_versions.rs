@@ -14,7 +14,7 @@ use fw_tests::{
 };
 
 const FAILED: i32 = 1;
-tests! { in both modes:
+tests! { in generic mode:
     another_version_is_taken_over_without_a_gap;
 }
 

@@ -24,6 +24,7 @@ mod evasion_shapes;
 mod explain;
 mod explain_captures;
 mod exposed;
+mod faults;
 mod flow_limits;
 mod fuzz_corpus;
 mod lab_bpffs;
