@@ -11,9 +11,9 @@ use crate::{
     protocol::{PortProtocol, number},
     reason::{Reason, Verdict},
     wire::{
-        Addresses, Packet, Piece,
-        ethernet::{self, Link},
-        ipv4, ipv6, transport,
+        Addresses, Packet, Piece, ethernet, ipv4, ipv6,
+        located::{Located, LocatedNetwork},
+        transport,
     },
 };
 
@@ -140,66 +140,67 @@ pub trait AddressLookups<A: Tracked> {
 /// Judge a frame that came in.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
-    judge_frame(frame, lookups).unwrap_or_else(|reason| Decision::new(reason, None))
+    decide_plain(frame, lookups).unwrap_or_else(|| {
+        let network = LocatedNetwork::locate(frame);
+        decide_located(frame, Located::locate(frame, network), lookups)
+    })
 }
 
-/// `Err` is a verdict like `Ok`: one that leaves early.
+/// Judge a frame without tags, options, fragments and extension headers, with TCP, UDP or ICMP in it, as nearly all are; `None` for any
+/// other. Of what it needs, the compiler knows every offset.
 #[inline(always)]
-fn judge_frame<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Result<Decision, Reason> {
-    let link = ethernet::parse(frame)?;
-    // The same twice, for the compiler: nearly every frame has no tag, and offsets that it knows cost it nothing.
-    if link.network == ethernet::HEADER {
-        judge_network(frame, &Link { network: ethernet::HEADER, ..link }, lookups)
-    } else {
-        judge_network(frame, &link, lookups)
-    }
-}
-
-#[inline(always)]
-fn judge_network<F, L>(frame: &F, link: &Link, lookups: &L) -> Result<Decision, Reason>
-where
-    F: Frame + ?Sized,
-    L: Lookups,
-{
+pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<Decision> {
+    let link = ethernet::parse_plain(frame)?;
     match link.ether_type {
-        ethernet::ETHER_TYPE_IPV4 => {
-            let header = ipv4::Header::read(frame, link)?;
-            if header.is_plain() {
-                judge::<_, _, _, true>(frame, &header.packet(frame, link, true)?, lookups)
-            } else {
-                judge::<_, _, _, false>(frame, &header.packet(frame, link, false)?, lookups)
-            }
-        }
-        ethernet::ETHER_TYPE_IPV6 => {
-            let header = ipv6::Header::read(frame, link)?;
-            if header.is_plain() {
-                judge::<_, _, _, true>(frame, &header.packet(frame, link, true)?, lookups)
-            } else {
-                judge::<_, _, _, false>(frame, &header.packet(frame, link, false)?, lookups)
-            }
-        }
-        _ => Err(Reason::NotIp),
+        ethernet::ETHER_TYPE_IPV4 => judge_plain(frame, ipv4::parse_plain(frame, &link)?, lookups),
+        ethernet::ETHER_TYPE_IPV6 => judge_plain(frame, ipv6::parse_plain(frame, &link)?, lookups),
+        _ => Some(Decision::new(Reason::NotIp, None)),
     }
 }
 
 #[inline(always)]
-fn judge<F, L, A, const PLAIN: bool>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
+fn judge_plain<F, L, A>(frame: &F, packet: Result<Packet<A>, Reason>, lookups: &L) -> Option<Decision>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
-        return Err(without_ports(frame, packet, lookups));
+    let judged = packet.and_then(|packet| match packet.protocol {
+        // The same for each, so that the compiler knows which it is about.
+        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
+        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
+        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
+        _ => Ok(None),
+    });
+    judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))
+}
+
+/// Judge a frame in which a packet was [located](Located::locate).
+#[inline(always)]
+pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
+    let judged = if located.is_ipv6() {
+        located.packet::<V6>().and_then(|packet| judge(frame, &packet, lookups))
+    } else {
+        located.packet::<V4>().and_then(|packet| judge(frame, &packet, lookups))
     };
-    if matches!(packet.piece, Piece::Later) {
-        return Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment });
-    }
-    // The same for each, for the compiler, which then knows what it is about.
-    match protocol {
-        PortProtocol::Tcp if PLAIN => judge_ports(frame, packet, PortProtocol::Tcp, lookups),
-        PortProtocol::Udp if PLAIN => judge_ports(frame, packet, PortProtocol::Udp, lookups),
-        _ => judge_ports(frame, packet, protocol, lookups),
+    let Decision(word) = judged.unwrap_or_else(|reason| Decision::new(reason, None));
+    Decision(frame.forget(word))
+}
+
+/// `Err` is a verdict like `Ok`: one that leaves early.
+#[inline(always)]
+fn judge<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    match PortProtocol::from_number(packet.protocol) {
+        None => Err(without_ports(frame, packet, lookups)),
+        Some(_) if matches!(packet.piece, Piece::Later) => {
+            Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment })
+        }
+        Some(protocol) => judge_ports(frame, packet, protocol, lookups),
     }
 }
 
@@ -321,10 +322,16 @@ where
     L: AddressLookups<A>,
     A: Tracked,
 {
-    let finds = |kind| {
-        let key = A::reply_key(addresses, packet.protocol, ports, kind);
-        // Answers to a request that was sent to many do not prolong it.
-        AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), matches!(kind, FlowKind::Unicast))
-    };
-    (sent.unicast != 0 && finds(FlowKind::Unicast)) || (sent.multicast != 0 && finds(FlowKind::Multicast))
+    if sent.unicast != 0 {
+        let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Unicast);
+        if AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, FlowKind::Unicast), true) {
+            return true;
+        }
+    }
+    if sent.multicast == 0 {
+        return false;
+    }
+    let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Multicast);
+    // Answers to a request that was sent to many do not prolong it.
+    AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, FlowKind::Multicast), false)
 }

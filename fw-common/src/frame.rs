@@ -24,6 +24,19 @@ pub trait Frame {
     /// The two bytes that start at any offset.
     fn pair(&self, at: usize) -> Option<[u8; 2]>;
 
+    /// The same value. The kernel's verifier knows nothing of it any more but that it is one of 64 bits: where many ways meet, one of them
+    /// stands for all.
+    #[inline(always)]
+    fn forget(&self, value: u64) -> u64 {
+        value
+    }
+
+    /// An offset that has no bit outside `mask`, which is all that the verifier knows of it then.
+    #[inline(always)]
+    fn masked(&self, offset: usize, mask: usize) -> usize {
+        self.forget(offset as u64) as usize & mask
+    }
+
     /// Whether the frame holds no byte at all.
     fn is_empty(&self) -> bool {
         self.len() == 0

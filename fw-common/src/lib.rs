@@ -27,8 +27,8 @@ pub mod senders;
 pub mod track;
 pub mod wire;
 
-pub use decide::{AddressLookups, Decision, Lookups, decide};
+pub use decide::{AddressLookups, Decision, Lookups, decide, decide_located, decide_plain};
 pub use frame::Frame;
 pub use protocol::PortProtocol;
 pub use reason::{Reason, Verdict};
-pub use track::track;
+pub use track::{track, track_located, track_plain};

@@ -1,12 +1,18 @@
 //! What leaves, and what it makes this host expect.
 
 use crate::{
+    abi::{CLASS_CLOSED, CLASS_OPEN},
+    address::{V4, V6},
     decide::{AddressLookups, Lookups, lets_in},
     flow::{FlowKind, Tracked, timeout},
     frame::Frame,
-    protocol::PortProtocol,
+    protocol::{PortProtocol, number},
     reason::Reason,
-    wire::{Addresses, Packet, Piece, ethernet, ipv4, ipv6, transport},
+    wire::{
+        Addresses, Packet, Piece, ethernet, ipv4, ipv6,
+        located::{Located, LocatedNetwork},
+        transport,
+    },
 };
 
 /// Note a frame that is about to leave, after masquerading, so that its answers pass [`decide`](crate::decide()).
@@ -15,14 +21,50 @@ use crate::{
 /// policy lets the answers in anyway (then this host is the server). To a multicast or broadcast address the remote side is left open.
 ///
 /// # Errors
-/// The reason why the frame could not be read. [`Reason::Truncated`] is worth another try when more of the frame can be made readable.
+/// The reason why the frame could not be read.
 #[inline(always)]
 pub fn track<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Result<(), Reason> {
-    let link = ethernet::parse(frame)?;
+    match track_plain(frame, lookups) {
+        Some(()) => Ok(()),
+        None => track_located(frame, Located::find(frame, LocatedNetwork::locate(frame)), lookups),
+    }
+}
+
+/// Note a frame without tags, options, fragments and extension headers; `None` for any other, and where the headers cannot be read.
+#[inline(always)]
+pub fn track_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<()> {
+    let link = ethernet::parse_plain(frame)?;
     match link.ether_type {
-        ethernet::ETHER_TYPE_IPV4 => note(frame, &ipv4::parse(frame, &link)?, lookups),
-        ethernet::ETHER_TYPE_IPV6 => note(frame, &ipv6::parse(frame, &link)?, lookups),
-        _ => Ok(()),
+        ethernet::ETHER_TYPE_IPV4 => note_plain(frame, &ipv4::find_plain(frame, &link)?, lookups),
+        ethernet::ETHER_TYPE_IPV6 => note_plain(frame, &ipv6::find_plain(frame, &link)?, lookups),
+        _ => Some(()),
+    }
+}
+
+#[inline(always)]
+fn note_plain<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Option<()>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    match packet.protocol {
+        number::TCP => note_ports(frame, packet, PortProtocol::Tcp, lookups).ok(),
+        number::UDP => note_ports(frame, packet, PortProtocol::Udp, lookups).ok(),
+        protocol => PortProtocol::from_number(protocol).is_none().then_some(()),
+    }
+}
+
+/// Note a frame in which a packet was [found](Located::find).
+///
+/// # Errors
+/// As [`track`].
+#[inline(always)]
+pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
+    if located.is_ipv6() {
+        note(frame, &located.packet::<V6>()?, lookups)
+    } else {
+        note(frame, &located.packet::<V4>()?, lookups)
     }
 }
 
@@ -33,22 +75,36 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let Some(protocol) = PortProtocol::from_number(packet.protocol) else { return Ok(()) };
-    if matches!(packet.piece, Piece::Later) {
+    match PortProtocol::from_number(packet.protocol) {
+        Some(protocol) if !matches!(packet.piece, Piece::Later) => note_ports(frame, packet, protocol, lookups),
+        _ => Ok(()),
+    }
+}
+
+#[inline(always)]
+fn note_ports<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Result<(), Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    let ports = transport::ports(frame, packet, protocol)?;
+    let is_tcp = matches!(protocol, PortProtocol::Tcp);
+    // A server's data: of a port that never opened a connection no flow is known.
+    if is_tcp && !ports.opens_connection() && lookups.sent(protocol, ports.source()).unicast == 0 {
         return Ok(());
     }
-    let ports = transport::ports(frame, packet, protocol)?;
+    let class = if is_tcp { CLASS_CLOSED } else { lookups.class(protocol, ports.source()) };
+    if class == CLASS_OPEN {
+        return Ok(());
+    }
     // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else.
     let Addresses { source, destination } = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?;
     let to_many = destination.is_multicast() || packet.link_multicast;
+    if (is_tcp && to_many) || lets_in(lookups, class, destination) {
+        return Ok(());
+    }
     let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
-    let is_tcp = matches!(protocol, PortProtocol::Tcp);
-    if is_tcp && to_many {
-        return Ok(());
-    }
-    if !is_tcp && lets_in(lookups, lookups.class(protocol, ports.source()), destination) {
-        return Ok(());
-    }
     let swapped = Addresses { source: destination, destination: source };
     let answer = ports.reversed();
     let key = A::reply_key(&swapped, packet.protocol, &answer, kind);

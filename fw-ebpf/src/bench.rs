@@ -8,10 +8,12 @@
 mod clock;
 #[expect(dead_code, reason = "only what comes in is judged here")]
 mod frame;
+#[expect(dead_code, reason = "only what comes in is judged here")]
 mod lookups;
 #[expect(dead_code, reason = "nothing is recorded here")]
 mod maps;
 mod route;
+mod verifier;
 
 use aya_ebpf::{
     bindings::{
@@ -26,16 +28,17 @@ use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Verdict,
     abi::{Active, CLASS_CLOSED, CLASS_OPEN, Sent},
     address::{V4, V6},
-    decide,
+    decide_located, decide_plain,
     flow::{FlowKey4, FlowKey6, FlowKind},
     wire::Addresses,
 };
 
 use crate::{
     clock::{now, ticks},
-    frame::Packet,
+    frame::{Packet, locate},
     lookups::{Maps, active},
     maps::{FLOWS4, FLOWS6},
+    verifier::whole,
 };
 
 #[unsafe(link_section = "license")]
@@ -52,32 +55,38 @@ pub fn empty(_ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn parse(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(data: usize, data_end: usize) -> Decision {
-        decide(&Packet::between(data, data_end), &InCode)
+    fn judge(ctx: *mut xdp_md) -> Decision {
+        decide_located(&Packet::from_xdp(&XdpContext::new(whole(ctx))), locate(ctx), &InCode)
     }
-    verdict(judge(ctx.data(), ctx.data_end()))
+    verdict(decide_plain(&Packet::from_xdp(&ctx), &InCode).unwrap_or_else(|| judge(ctx.ctx)))
 }
 
 /// The same with the policy and the ports that something was sent from, from their maps.
 #[xdp]
 pub fn policy(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(ctx: *mut xdp_md, data: usize, data_end: usize, active: Active) -> Decision {
-        let ctx = XdpContext::new(ctx);
-        decide(&Packet::between(data, data_end), &PolicyAlone(Maps::new(&ctx, ctx.ingress_ifindex() as u32, active)))
+    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+        let located = locate(ctx);
+        let ctx = XdpContext::new(whole(ctx));
+        decide_located(&Packet::from_xdp(&ctx), located, &PolicyAlone(Maps::of_xdp(&ctx, active)))
     }
-    verdict(judge(ctx.ctx, ctx.data(), ctx.data_end(), active()))
+    let active = active();
+    let plain = decide_plain(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::of_xdp(&ctx, active)));
+    verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
 }
 
 /// The same with flows and routes: the whole decision, of which nothing is counted.
 #[xdp]
 pub fn decision(ctx: XdpContext) -> u32 {
     #[inline(never)]
-    fn judge(ctx: *mut xdp_md, data: usize, data_end: usize, active: Active) -> Decision {
-        let ctx = XdpContext::new(ctx);
-        decide(&Packet::between(data, data_end), &Maps::new(&ctx, ctx.ingress_ifindex() as u32, active))
+    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+        let located = locate(ctx);
+        let ctx = XdpContext::new(whole(ctx));
+        decide_located(&Packet::from_xdp(&ctx), located, &Maps::of_xdp(&ctx, active))
     }
-    verdict(judge(ctx.ctx, ctx.data(), ctx.data_end(), active()))
+    let active = active();
+    let plain = decide_plain(&Packet::from_xdp(&ctx), &Maps::of_xdp(&ctx, active));
+    verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
 }
 
 /// Reads the clock that flows are aged by.

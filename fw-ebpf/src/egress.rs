@@ -4,11 +4,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use aya_log_ebpf::debug;
-use fw_common::{Reason, track};
+use fw_common::{abi::Active, track_located, track_plain};
 
 use crate::{
-    frame::Packet,
+    frame::{Packet, find},
     lookups::{Maps, active},
+    verifier::whole,
 };
 
 /// Bytes that hold every header that is read, two VLAN tags and a long IPv6 chain included.
@@ -20,17 +21,25 @@ const HEADERS: u32 = 512;
 #[unsafe(link_section = "classifier")]
 pub fn fw_egress(skb: *mut c_void) -> i32 {
     let ctx = TcContext::new(skb.cast());
-    // SAFETY: the context is this program's own, and the field is a plain integer.
-    let ifindex = unsafe { (*ctx.skb.skb).ifindex };
     let active = active();
-    let mut outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex, active));
-    // The headers may lie outside the linear part (forwarded packets): have them copied there and look once more.
-    if outcome == Err(Reason::Truncated) && ctx.pull_data(HEADERS.min(ctx.len())).is_ok() {
-        outcome = track(&Packet::from_tc(&ctx), &Maps::new(&ctx, ifindex, active));
-    }
-    if let Err(reason) = outcome {
-        debug!(&ctx, "not tracked: {}", reason.name());
+    if track_plain(&Packet::from_tc(&ctx), &Maps::of_tc(&ctx, active)).is_none() {
+        let len = HEADERS.min(ctx.len());
+        // The headers may lie outside the linear part (forwarded packets): have them copied there. Where that fails, they are not read.
+        if ctx.data_end() - ctx.data() < len as usize {
+            let _unused = ctx.pull_data(len);
+        }
+        note(skb, active);
     }
     // TCX calls it TCX_NEXT: whatever comes next decides.
     TC_ACT_UNSPEC
+}
+
+#[inline(never)]
+fn note(skb: *mut c_void, active: Active) -> u64 {
+    let located = find(skb);
+    let ctx = TcContext::new(whole(skb).cast());
+    if let Err(reason) = track_located(&Packet::from_tc(&ctx), located, &Maps::of_tc(&ctx, active)) {
+        debug!(&ctx, "not tracked: {}", reason.name());
+    }
+    0
 }

@@ -1,9 +1,17 @@
 //! The one bounded read from packet memory.
 
-use core::{arch::asm, hint::assert_unchecked, intrinsics::is_val_statically_known};
+use core::{arch::asm, ffi::c_void, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
-use aya_ebpf::programs::{TcContext, XdpContext};
-use fw_common::Frame;
+use aya_ebpf::{
+    bindings::xdp_md,
+    programs::{TcContext, XdpContext},
+};
+use fw_common::{
+    Frame,
+    wire::located::{Located, LocatedNetwork},
+};
+
+use crate::verifier::{forget, whole};
 
 /// No header lies further back: two tags, an IPv6 header and eight extension headers of 2,048 bytes end at 16,446. The verifier, which
 /// allows 65,535 bytes, wants to hear it.
@@ -19,12 +27,7 @@ pub(crate) struct Packet {
 impl Packet {
     #[inline(always)]
     pub(crate) fn from_xdp(ctx: &XdpContext) -> Self {
-        Self::between(ctx.data(), ctx.data_end())
-    }
-
-    /// A frame that lies between these two addresses.
-    #[inline(always)]
-    pub(crate) fn between(data: usize, data_end: usize) -> Self {
+        let (data, data_end) = (ctx.data(), ctx.data_end());
         Self { data, data_end, len: data_end - data }
     }
 
@@ -33,6 +36,23 @@ impl Packet {
     pub(crate) fn from_tc(ctx: &TcContext) -> Self {
         Self { data: ctx.data(), data_end: ctx.data_end(), len: ctx.len() as usize }
     }
+}
+
+/// Locate the packet of a frame that came in.
+#[inline(always)]
+pub(crate) fn locate(ctx: *mut xdp_md) -> Located {
+    // Asked for anew after the tags: how much of the frame was seen to be there differs by them.
+    let frame = || Packet::from_xdp(&XdpContext::new(whole(ctx)));
+    let network = LocatedNetwork::locate(&frame());
+    Located::locate(&frame(), network)
+}
+
+/// Find the packet of a frame that leaves.
+#[inline(always)]
+pub(crate) fn find(skb: *mut c_void) -> Located {
+    let frame = || Packet::from_tc(&TcContext::new(whole(skb).cast()));
+    let network = LocatedNetwork::locate(&frame());
+    Located::find(&frame(), network)
 }
 
 /// A block for the distance of each word among the first `$bytes` bytes. Spelled out, because the distance is part of the instruction.
@@ -77,6 +97,11 @@ impl Frame for Packet {
             words[DISTANCE / 4] = unsafe { load::<DISTANCE>(start) };
         });
         Some(words)
+    }
+
+    #[inline(always)]
+    fn forget(&self, value: u64) -> u64 {
+        forget(value, self.len)
     }
 
     #[inline(always)]

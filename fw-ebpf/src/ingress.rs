@@ -8,36 +8,51 @@ use aya_ebpf::{
     macros::xdp,
     programs::XdpContext,
 };
-use aya_log_ebpf::debug;
-use fw_common::{Decision, Verdict, abi::Active, decide};
+use aya_log_ebpf::{
+    debug,
+    macro_support::{Level, level_enabled},
+};
+use fw_common::{Decision, Verdict, abi::Active, decide_located, decide_plain};
 
 use crate::{
     count::count,
-    frame::Packet,
+    frame::{Packet, locate},
     lookups::{Maps, active},
     record::record,
+    verifier::whole,
 };
 
 #[xdp]
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let active = active();
-    let decision = judge(ctx.ctx, active);
+    let decision =
+        decide_plain(&Packet::from_xdp(&ctx), &Maps::of_xdp(&ctx, active)).unwrap_or_else(|| judge(ctx.ctx, active));
     let to_record = count(decision, ctx.data_end() - ctx.data());
-    debug!(&ctx, "{} {}", decision.reason().name(), ctx.data_end() - ctx.data());
+    // A constant to the verifier, which drops the call.
+    if level_enabled(Level::Debug) {
+        say(ctx.ctx, decision);
+    }
     if let Some(drops) = to_record {
         return record(&ctx, decision, drops, active.monitors());
     }
     match decision.verdict() {
         Verdict::Drop if !active.monitors() => XDP_DROP,
-        Verdict::Pass | Verdict::Drop => XDP_PASS,
+        _ => XDP_PASS,
     }
 }
 
-/// A function of its own, so that the many ways out of it end in one register: inside the program each of them would write what it found to
-/// the stack before it asks whether it is the way out.
+/// Out of line, so that the many ways through the headers of what is not plain meet where it ends.
 #[inline(never)]
 fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
-    let ctx = XdpContext::new(ctx);
-    decide(&Packet::from_xdp(&ctx), &Maps::new(&ctx, ctx.ingress_ifindex() as u32, active))
+    let located = locate(ctx);
+    let ctx = XdpContext::new(whole(ctx));
+    decide_located(&Packet::from_xdp(&ctx), located, &Maps::of_xdp(&ctx, active))
+}
+
+#[inline(never)]
+fn say(ctx: *mut xdp_md, decision: Decision) -> u64 {
+    let ctx = XdpContext::new(whole(ctx));
+    debug!(&ctx, "{} {}", decision.reason().name(), ctx.data_end() - ctx.data());
+    0
 }

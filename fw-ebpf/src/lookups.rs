@@ -1,10 +1,9 @@
 //! fw-common's look-ups as maps and helpers.
 
-use core::arch::asm;
-
 use aya_ebpf::{
     EbpfContext,
     maps::{LruHashMap, lpm_trie::Key},
+    programs::{TcContext, XdpContext},
 };
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
@@ -18,6 +17,7 @@ use crate::{
     clock::now,
     maps::{ACTIVE, FLOWS4, FLOWS6, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route,
+    verifier::settled,
 };
 
 /// The maps as one packet sees them: the policy is chosen once, so that no packet is judged by two.
@@ -34,15 +34,28 @@ pub(crate) fn active() -> Active {
     let active = ACTIVE.get_ptr(0).map_or(Active(0), |active| unsafe { active.read_volatile() });
     // The clock is read only while a change waits to be confirmed.
     let has_ended = active.deadline() != 0 && active.has_ended(now());
-    settled(if has_ended { active.fallback() } else { active })
+    let Active(word) = if has_ended { active.fallback() } else { active };
+    // All that counts of the word while a packet is judged.
+    Active(settled::<{ Active::STATE }>(word))
 }
 
-impl<'a, C: EbpfContext> Maps<'a, C> {
+impl<'a> Maps<'a, XdpContext> {
     #[inline(always)]
-    pub(crate) fn new(ctx: &'a C, ifindex: u32, active: Active) -> Self {
+    pub(crate) fn of_xdp(ctx: &'a XdpContext, active: Active) -> Self {
+        Self { ctx, ifindex: ctx.ingress_ifindex() as u32, active }
+    }
+}
+
+impl<'a> Maps<'a, TcContext> {
+    #[inline(always)]
+    pub(crate) fn of_tc(ctx: &'a TcContext, active: Active) -> Self {
+        // SAFETY: the context is this program's own, and the field is a plain integer.
+        let ifindex = unsafe { (*ctx.skb.skb).ifindex };
         Self { ctx, ifindex, active }
     }
+}
 
+impl<C: EbpfContext> Maps<'_, C> {
     #[inline(always)]
     fn buffer(&self) -> u32 {
         self.active.buffer()
@@ -57,17 +70,6 @@ impl<'a, C: EbpfContext> Maps<'a, C> {
     fn settings(&self) -> Option<&Settings> {
         SETTINGS.get(self.buffer())
     }
-}
-
-/// What counts of the word while a packet is judged. As an instruction, because the compiler would look at the single bits where they are used
-/// instead: then the verifier knows other things of the word on each way to here, and in Linux 6.1 goes all that follows once a way.
-#[inline(always)]
-fn settled(Active(mut word): Active) -> Active {
-    // SAFETY: arithmetic on a register.
-    unsafe {
-        asm!("{word} &= {state}", word = inout(reg) word, state = const Active::STATE, options(pure, nomem, nostack));
-    }
-    Active(word)
 }
 
 impl<C: EbpfContext> Lookups for Maps<'_, C> {
@@ -105,9 +107,7 @@ impl<C: EbpfContext> Lookups for Maps<'_, C> {
 impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V4) -> bool {
-        let key =
-            Source4 { buffer: self.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
-        SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some()
+        is_source4(class, source, self.active) != 0
     }
 
     #[inline(always)]
@@ -117,21 +117,19 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
 
     #[inline(always)]
     fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
-        find(&FLOWS4, key, timeout, refresh)
+        if refresh { find(&FLOWS4, key, timeout, true) } else { find_rare4(key, timeout) != 0 }
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey4) {
-        insert(&FLOWS4, key);
+        insert4(key);
     }
 }
 
 impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V6) -> bool {
-        let key =
-            Source6 { buffer: self.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
-        SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some()
+        is_source6(class, &source, self.active) != 0
     }
 
     #[inline(always)]
@@ -141,19 +139,55 @@ impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
 
     #[inline(always)]
     fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {
-        find(&FLOWS6, key, timeout, refresh)
+        if refresh { find(&FLOWS6, key, timeout, true) } else { find_rare6(key, timeout) != 0 }
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey6) {
-        insert(&FLOWS6, key);
+        insert6(key);
     }
 }
 
+// Out of line: they are rare, and their keys would take room on the stack.
+
+#[inline(never)]
+fn is_source4(class: u16, source: V4, active: Active) -> u64 {
+    let key =
+        Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+    u64::from(SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some())
+}
+
+#[inline(never)]
+fn is_source6(class: u16, source: &V6, active: Active) -> u64 {
+    let key =
+        Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+    u64::from(SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some())
+}
+
+#[inline(never)]
+fn find_rare4(key: &FlowKey4, timeout: u64) -> u64 {
+    u64::from(find(&FLOWS4, key, timeout, false))
+}
+
+#[inline(never)]
+fn find_rare6(key: &FlowKey6, timeout: u64) -> u64 {
+    u64::from(find(&FLOWS6, key, timeout, false))
+}
+
+#[inline(never)]
+fn insert4(key: &FlowKey4) -> u64 {
+    insert(&FLOWS4, key)
+}
+
+#[inline(never)]
+fn insert6(key: &FlowKey6) -> u64 {
+    insert(&FLOWS6, key)
+}
+
 #[inline(always)]
-fn insert<K>(flows: &LruHashMap<K, FlowEntry>, key: &K) {
+fn insert<K>(flows: &LruHashMap<K, FlowEntry>, key: &K) -> u64 {
     // Nothing can be done about a full table: an LRU map makes room or, out of memory, forgets this flow.
-    let _unused = flows.insert(key, FlowEntry { last_seen: now() }, 0);
+    u64::from(flows.insert(key, FlowEntry { last_seen: now() }, 0).is_ok())
 }
 
 #[inline(always)]

@@ -16,6 +16,7 @@ mod lookups;
 mod maps;
 mod record;
 mod route;
+mod verifier;
 
 /// The kernel wants a licence it knows; the helpers in use ask for one that is compatible with the GPL.
 #[unsafe(link_section = "license")]

@@ -1,6 +1,6 @@
 //! Whether a packet would be routed on: `bpf_fib_lookup`, remembered for about a second.
 
-use core::mem;
+use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
@@ -16,7 +16,7 @@ use fw_common::{
     wire::Addresses,
 };
 
-use crate::{clock::ticks, maps::ROUTES};
+use crate::{clock::ticks, maps::ROUTES, verifier::Room};
 
 /// Linux's number for IPv4 in a routing request.
 const AF_INET: u8 = 2;
@@ -30,72 +30,116 @@ const LOOPBACK: u32 = 1;
 #[inline(always)]
 pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
-    !destination.is_multicast()
-        && remembered(mapped(destination), [source, 0], |source| {
-            let mut params = request(AF_INET, ifindex);
-            params.__bindgen_anon_3.ipv4_src = source;
-            params.__bindgen_anon_4.ipv4_dst = destination;
-            is_way_out(ask(ctx, &mut params))
-        })
+    if destination.is_multicast() {
+        return false;
+    }
+    let slot = slot(destination);
+    remembered(slot, mapped(destination))
+        .unwrap_or_else(|| ask_anew4(ctx.as_ptr(), packed(ifindex, slot), source, destination) != 0)
 }
 
 /// The same for IPv6. A link-local sender's packets are never routed on (RFC 4291, 2.5.6), others' are where `all` interfaces forward, whatever
 /// this one says, which may be off so that it hears router advertisements. The helper heeds this one alone; loopback says what `all` do.
 #[inline(always)]
 pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
-    let Addresses { source, destination } = *addresses;
-    !destination.is_multicast()
-        && !is_link_local(source)
-        && remembered(destination, [source, [0; 4]], |source| {
-            let mut params = request(AF_INET6, ifindex);
-            params.__bindgen_anon_3.ipv6_src = source;
-            params.__bindgen_anon_4.ipv6_dst = destination;
-            let mut answer = ask(ctx, &mut params);
-            if answer == BPF_FIB_LKUP_RET_FWD_DISABLED {
-                params.ifindex = LOOPBACK;
-                answer = ask(ctx, &mut params);
-            }
-            is_way_out(answer)
-        })
+    if addresses.destination.is_multicast() || is_link_local(addresses.source) {
+        return false;
+    }
+    let slot = slot(addresses.destination[3]);
+    remembered(slot, addresses.destination)
+        .unwrap_or_else(|| ask_anew6(ctx.as_ptr(), packed(ifindex, slot), addresses) != 0)
 }
 
-/// The answer for a destination is believed for [`ROUTE_LIFETIME`], whoever sends. So it is remembered only where it does not depend on the
-/// sender, or keeps packets out: that a rule of routing forbids one sender's must not open a container to the others. Nobody in particular,
-/// an address of zeros, meets no such rule. Each CPU has slots of its own. An empty one is as old as the kernel's ticks, which begin near 2^32.
+/// The slot of a destination with this last word. Each CPU has slots of its own.
 #[inline(always)]
-fn remembered<A>(destination: V6, [source, nobody]: [A; 2], ask: impl Fn(A) -> bool) -> bool {
+fn slot(last: u32) -> u32 {
     // SAFETY: the helper takes no argument.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let [.., last] = destination;
     let hash = last ^ (last >> 16);
-    let slot = (hash ^ (hash >> 8)) % ROUTES_PER_CPU;
-    let Some(route) = ROUTES.get_ptr_mut(cpu * ROUTES_PER_CPU + slot) else { return true };
-    // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
-    let route = unsafe { &mut *route };
-    let now = ticks();
-    if route.destination != destination || now.wrapping_sub(route.asked) >= ROUTE_LIFETIME {
-        let forwarded = ask(source);
-        if !forwarded && ask(nobody) {
-            return false;
-        }
-        *route = Route { destination, asked: now, forwarded: u64::from(forwarded) };
+    cpu * ROUTES_PER_CPU + (hash ^ (hash >> 8)) % ROUTES_PER_CPU
+}
+
+/// The answer for a destination that was asked about in the last [`ROUTE_LIFETIME`] ticks. An empty slot is as old as the kernel's ticks, which
+/// begin near 2^32.
+#[inline(always)]
+fn remembered(slot: u32, destination: V6) -> Option<bool> {
+    let Some(route) = ROUTES.get(slot) else { return Some(true) };
+    (route.destination == destination && ticks().wrapping_sub(route.asked) < ROUTE_LIFETIME)
+        .then_some(route.forwarded != 0)
+}
+
+// Out of line: they are asked about once a second and destination, and one request has room on the stack.
+//
+// An answer is believed whoever sends. So it is remembered only where it does not depend on the sender, or keeps packets out: that a rule of
+// routing forbids one sender's must not open a container to the others. Nobody in particular, an address of zeros, meets no such rule.
+
+/// The interface and the slot in one argument.
+#[inline(always)]
+fn packed(ifindex: u32, slot: u32) -> u64 {
+    u64::from(ifindex) << 32 | u64::from(slot)
+}
+
+#[inline(never)]
+fn ask_anew4(ctx: *mut c_void, packed: u64, source: V4, destination: V4) -> u64 {
+    let forwarded = ask4(ctx, packed, source, destination);
+    if forwarded == 0 && ask4(ctx, packed, 0, destination) != 0 {
+        return 0;
     }
-    route.forwarded != 0
+    remember(packed as u32, mapped(destination), forwarded);
+    forwarded
+}
+
+#[inline(never)]
+fn ask_anew6(ctx: *mut c_void, packed: u64, addresses: &Addresses<V6>) -> u64 {
+    let forwarded = ask6(ctx, packed, &addresses.source, &addresses.destination);
+    if forwarded == 0 && ask6(ctx, packed, &NOBODY, &addresses.destination) != 0 {
+        return 0;
+    }
+    remember(packed as u32, addresses.destination, forwarded);
+    forwarded
+}
+
+static NOBODY: V6 = [0; 4];
+
+#[inline(always)]
+fn remember(slot: u32, destination: V6, forwarded: u64) {
+    if let Some(route) = ROUTES.get_ptr_mut(slot) {
+        // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
+        unsafe { *route = Route { destination, asked: ticks(), forwarded } };
+    }
+}
+
+#[inline(never)]
+fn ask4(ctx: *mut c_void, packed: u64, source: V4, destination: V4) -> u64 {
+    let mut room = Room::<FibLookup>::new();
+    let request = room.cleared();
+    request.family = AF_INET;
+    request.ifindex = (packed >> 32) as u32;
+    request.__bindgen_anon_3.ipv4_src = source;
+    request.__bindgen_anon_4.ipv4_dst = destination;
+    u64::from(is_way_out(ask(ctx, request)))
+}
+
+#[inline(never)]
+fn ask6(ctx: *mut c_void, packed: u64, source: &V6, destination: &V6) -> u64 {
+    let mut room = Room::<FibLookup>::new();
+    let request = room.cleared();
+    request.family = AF_INET6;
+    request.ifindex = (packed >> 32) as u32;
+    request.__bindgen_anon_3.ipv6_src = *source;
+    request.__bindgen_anon_4.ipv6_dst = *destination;
+    let mut answer = ask(ctx, request);
+    if answer == BPF_FIB_LKUP_RET_FWD_DISABLED {
+        request.ifindex = LOOPBACK;
+        answer = ask(ctx, request);
+    }
+    u64::from(is_way_out(answer))
 }
 
 #[inline(always)]
-fn request(family: u8, ifindex: u32) -> FibLookup {
-    // SAFETY: a structure of integers and unions of integers, for which zero is a value.
-    let mut params: FibLookup = unsafe { mem::zeroed() };
-    params.family = family;
-    params.ifindex = ifindex;
-    params
-}
-
-#[inline(always)]
-fn ask<C: EbpfContext>(ctx: &C, params: &mut FibLookup) -> u32 {
-    // SAFETY: the context is this program's own, the parameters are writable and as long as said.
-    let answer = unsafe { bpf_fib_lookup(ctx.as_ptr(), params, mem::size_of::<FibLookup>() as i32, 0) };
+fn ask(ctx: *mut c_void, request: &mut FibLookup) -> u32 {
+    // SAFETY: the context is this program's own, the request is writable and as long as said.
+    let answer = unsafe { bpf_fib_lookup(ctx, request, size_of::<FibLookup>() as i32, 0) };
     answer as u32
 }
 

@@ -53,6 +53,14 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Link, Reason> {
     Ok(Link { ether_type, network, multicast: header[0] & 1 != 0 })
 }
 
+/// The same for a frame that is long enough and has no tag; `None` for any other.
+#[inline(always)]
+pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
+    let header: [u8; HEADER] = frame.head()?;
+    let ether_type = u16::from_be_bytes([header[12], header[13]]);
+    (!is_tag(ether_type)).then_some(Link { ether_type, network: HEADER, multicast: header[0] & 1 != 0 })
+}
+
 #[inline(always)]
 const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, ETHER_TYPE_8021Q | ETHER_TYPE_8021AD)

@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use core::{hint::black_box, marker::PhantomData};
+use core::marker::PhantomData;
 
 use super::{Packet, Piece, ethernet::Link};
 use crate::{address::V4, frame::Frame, protocol::number, reason::Reason};
@@ -33,23 +33,18 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 const PLAIN: u8 = 0x45;
 
 /// What every header has, in the words of the frame.
-pub struct Header([u32; HEADER / 4]);
+struct Header([u32; HEADER / 4]);
 
 impl Header {
-    /// Read it.
-    ///
-    /// # Errors
-    /// [`Reason::Truncated`].
     #[inline(always)]
-    pub fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
+    fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Whether it has no options and is no fragment's, like nearly every header.
+    /// Only where it has no options and is no fragment's, like nearly every header.
     #[inline(always)]
-    #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        self.first() == PLAIN && self.fragment() == 0
+    fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
+        Self::read(frame, link).ok().filter(|header| header.first() == PLAIN && header.fragment() == 0)
     }
 
     /// The version and the length.
@@ -89,28 +84,32 @@ impl Header {
             || (network & 0x60 == 0x60 && (network == 127 || network & 0xf0 == 0xe0 || source == u32::MAX))
     }
 
-    /// Check it, the options and the addresses, and say where the transport starts. To be told that it is [plain](Self::is_plain) spares
-    /// the compiler to ask for what follows from that.
+    /// Refuse lengths that contradict each other, addresses that never come from a wire, and source routes. To be told that it is
+    /// [plain](Self::plain) spares the compiler what follows from that, here and below.
     ///
     /// # Errors
-    /// As [`parse`], but for the header itself.
+    /// [`Reason::Malformed`], [`Reason::Martian`], [`Reason::SourceRoute`], [`Reason::Truncated`].
     #[inline(always)]
-    pub fn packet<F: Frame + ?Sized>(&self, frame: &F, link: &Link, is_plain: bool) -> Result<Packet<V4>, Reason> {
-        let first = if is_plain { PLAIN } else { self.first() };
-        let at = link.network;
-        let header_len = usize::from(first & 0x0f) * 4;
-        let total_len = self.total_len();
+    fn check<F: Frame + ?Sized, const PLAIN: bool>(&self, frame: &F, at: usize) -> Result<(), Reason> {
+        let first = self.first_if::<PLAIN>();
+        let (header_len, total_len) = (header_len(first), self.total_len());
         if first >> 4 != 4 || header_len < HEADER || total_len < header_len || at + total_len > frame.len() {
             return Err(Reason::Malformed);
         }
         if self.is_martian() {
             return Err(Reason::Martian);
         }
-        if header_len > HEADER {
-            check_options(frame, at + HEADER, header_len - HEADER)?;
-        }
+        if header_len > HEADER { check_options(frame, at + HEADER, header_len - HEADER) } else { Ok(()) }
+    }
+
+    /// The packet that ends at `end`, by what the header says of the transport.
+    ///
+    /// # Errors
+    /// [`Reason::TinyFragment`].
+    #[inline(always)]
+    fn packet<const PLAIN: bool>(&self, link: &Link, end: usize) -> Result<Packet<V4>, Reason> {
         let protocol = self.protocol();
-        let piece = match if is_plain { 0 } else { self.fragment() } {
+        let piece = match if PLAIN { 0 } else { self.fragment() } {
             0 => Piece::Whole,
             MORE_FRAGMENTS => Piece::First,
             // "If FO=1 and PROTOCOL=TCP then DROP PACKET" (RFC 3128, replacing RFC 1858's check): such a piece could rewrite
@@ -119,16 +118,26 @@ impl Header {
             _ => Piece::Later,
         };
         Ok(Packet {
-            addresses: at + SOURCE,
+            addresses: link.network + SOURCE,
             from_this_network: self.is_from_this_network(),
             protocol,
             piece,
-            transport: at + header_len,
-            end: at + total_len,
+            transport: link.network + header_len(self.first_if::<PLAIN>()),
+            end,
             link_multicast: link.multicast,
             family: PhantomData,
         })
     }
+
+    #[inline(always)]
+    const fn first_if<const PLAIN: bool>(&self) -> u8 {
+        if PLAIN { self::PLAIN } else { self.first() }
+    }
+}
+
+#[inline(always)]
+const fn header_len(first: u8) -> usize {
+    (first & 0x0f) as usize * 4
 }
 
 /// Read the header, check it, the options and the addresses, and say where the transport starts.
@@ -138,35 +147,60 @@ impl Header {
 /// [`Reason::TinyFragment`].
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Reason> {
-    Header::read(frame, link)?.packet(frame, link, false)
+    let header = Header::read(frame, link)?;
+    header.check::<_, false>(frame, link.network)?;
+    header.packet::<false>(link, link.network + header.total_len())
+}
+
+/// The same where the header has no options and is no fragment's; `None` for any other. It never takes long, and needs no loop.
+#[inline(always)]
+pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<Packet<V4>, Reason>> {
+    let header = Header::plain(frame, link)?;
+    let checked = header.check::<_, true>(frame, link.network);
+    Some(checked.and_then(|()| header.packet::<true>(link, link.network + header.total_len())))
+}
+
+/// Say where the transport of a packet of this host's own starts, and refuse nothing that it sends.
+///
+/// # Errors
+/// [`Reason::Truncated`], [`Reason::TinyFragment`].
+#[inline(always)]
+pub fn find<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Reason> {
+    Header::read(frame, link)?.packet::<false>(link, frame.len())
+}
+
+/// The same as [`parse_plain`] is to [`parse`].
+#[inline(always)]
+pub fn find_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Packet<V4>> {
+    Header::plain(frame, link)?.packet::<true>(link, frame.len()).ok()
 }
 
 /// Walk the option list, `len` bytes from offset `start`, for source routes. A list that Linux would refuse is refused here.
-#[inline(never)]
+#[inline(always)]
 fn check_options<F: Frame + ?Sized>(frame: &F, start: usize, len: usize) -> Result<(), Reason> {
-    let mut at = 0;
+    // Nothing is forgotten but what the verifier knows: the same of each round, so that one stands for all.
+    let (mut at, mut len) = (frame.masked(0, OPTIONS_MASK), frame.masked(len, OPTIONS_MASK));
+    let start = frame.masked(start, OPTIONS_MASK);
     for _ in 0..MAX_OPTIONS {
-        // The masks change nothing. They keep what the verifier knows the same in each round, so that one round stands for all; black
-        // boxes, because the compiler sees that they change nothing.
-        at = black_box(at) & OPTIONS_MASK;
-        let len = black_box(len) & OPTIONS_MASK;
         if at >= len {
             break;
         }
         // Two bytes also for the options that have one: behind the list there is a transport header, or it is missing.
         let [kind, option_len] = frame.pair(start + at).ok_or(Reason::Truncated)?;
-        match kind {
+        let step = match kind {
             OPTION_END => break,
-            OPTION_NOP => at += 1,
+            OPTION_NOP => 1,
             OPTION_LOOSE_SOURCE_ROUTE | OPTION_STRICT_SOURCE_ROUTE => return Err(Reason::SourceRoute),
             _ => {
                 let option_len = usize::from(option_len);
                 if option_len < 2 || at + option_len > len {
                     return Err(Reason::Malformed);
                 }
-                at += option_len;
+                option_len
             }
-        }
+        };
+        at = frame.masked(at + step, OPTIONS_MASK);
+        len = frame.masked(len, OPTIONS_MASK);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! IPv6 and its extension headers (RFC 8200).
 
-use core::{hint::black_box, marker::PhantomData};
+use core::marker::PhantomData;
 
 use super::{Packet, Piece, ethernet::Link};
 use crate::{address::V6, frame::Frame, protocol::number, reason::Reason};
@@ -20,23 +20,19 @@ const ROUTING_TYPE_SOURCE_ROUTE: u8 = 0;
 const FRAGMENT_OFFSET: u16 = 0xfff8;
 
 /// The fixed header, in the words of the frame.
-pub struct Header([u32; HEADER / 4]);
+struct Header([u32; HEADER / 4]);
 
 impl Header {
-    /// Read it.
-    ///
-    /// # Errors
-    /// [`Reason::Truncated`].
     #[inline(always)]
-    pub fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
+    fn read<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Self, Reason> {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Whether TCP or UDP follows at once, as in nearly every packet.
+    /// Only where TCP, UDP or `ICMPv6` follows at once, as in nearly every packet.
     #[inline(always)]
-    #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        matches!(self.next_header(), number::TCP | number::UDP)
+    fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
+        let is_plain = |header: &Self| matches!(header.next_header(), number::TCP | number::UDP | number::ICMPV6);
+        Self::read(frame, link).ok().filter(is_plain)
     }
 
     #[inline(always)]
@@ -64,31 +60,28 @@ impl Header {
             || is_loopback_or_mapped([d0, d1, d2, d3])
     }
 
-    /// Check it and the addresses, and walk the extension headers to the transport. To be told that it is [plain](Self::is_plain) spares the
-    /// compiler to ask for what follows from that.
-    ///
-    /// # Errors
-    /// As [`parse`], but for the header itself.
+    /// Refuse lengths that contradict each other, and addresses that never come from a wire.
     #[inline(always)]
-    pub fn packet<F: Frame + ?Sized>(&self, frame: &F, link: &Link, is_plain: bool) -> Result<Packet<V6>, Reason> {
-        let at = link.network;
-        let end = at + HEADER + self.payload_len();
-        let next_header = self.next_header();
+    fn check<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
         // Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
-        if self.version() != 6 || end > frame.len() || (self.payload_len() == 0 && next_header == number::HOP_BY_HOP) {
+        let is_jumbogram = self.payload_len() == 0 && self.next_header() == number::HOP_BY_HOP;
+        if self.version() != 6 || self.end(at) > frame.len() || is_jumbogram {
             return Err(Reason::Malformed);
         }
-        if self.is_martian() {
-            return Err(Reason::Martian);
-        }
-        let start = at + HEADER;
-        let Chain { protocol, piece, transport } = if is_plain {
-            Chain { protocol: next_header, piece: Piece::Whole, transport: start }
-        } else {
-            walk(frame, next_header, start, end)?
-        };
-        Ok(Packet {
-            addresses: at + SOURCE,
+        if self.is_martian() { Err(Reason::Martian) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    const fn end(&self, at: usize) -> usize {
+        at + HEADER + self.payload_len()
+    }
+
+    /// The packet whose extension headers end like this, and which ends at `end`.
+    #[inline(always)]
+    const fn packet(link: &Link, chain: &Chain, end: usize) -> Packet<V6> {
+        let Chain { protocol, piece, transport } = *chain;
+        Packet {
+            addresses: link.network + SOURCE,
             from_this_network: false,
             protocol,
             piece,
@@ -96,7 +89,13 @@ impl Header {
             end,
             link_multicast: link.multicast,
             family: PhantomData,
-        })
+        }
+    }
+
+    /// The end of no chain at all.
+    #[inline(always)]
+    const fn no_chain(&self, at: usize) -> Chain {
+        Chain { protocol: self.next_header(), piece: Piece::Whole, transport: at + HEADER }
     }
 }
 
@@ -114,8 +113,36 @@ const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Reason> {
     let header = Header::read(frame, link)?;
-    // The chain is short-cut for the two transports that nearly every packet carries.
-    header.packet(frame, link, header.is_plain())
+    header.check(frame, link.network)?;
+    let end = header.end(link.network);
+    let chain = walk(frame, header.next_header(), link.network + HEADER, end)?;
+    Ok(Header::packet(link, &chain, end))
+}
+
+/// The same where TCP, UDP or `ICMPv6` follows at once; `None` for any other. It needs no loop.
+#[inline(always)]
+pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<Packet<V6>, Reason>> {
+    let header = Header::plain(frame, link)?;
+    let packet = || Header::packet(link, &header.no_chain(link.network), header.end(link.network));
+    Some(header.check(frame, link.network).map(|()| packet()))
+}
+
+/// Say where the transport of a packet of this host's own starts, and refuse nothing that can be walked.
+///
+/// # Errors
+/// [`Reason::Truncated`], [`Reason::SourceRoute`], [`Reason::HeaderChain`], [`Reason::TinyFragment`].
+#[inline(always)]
+pub fn find<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Reason> {
+    let header = Header::read(frame, link)?;
+    let chain = walk(frame, header.next_header(), link.network + HEADER, frame.len())?;
+    Ok(Header::packet(link, &chain, frame.len()))
+}
+
+/// The same as [`parse_plain`] is to [`parse`].
+#[inline(always)]
+pub fn find_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Packet<V6>> {
+    let chain = Header::plain(frame, link)?.no_chain(link.network);
+    Some(Header::packet(link, &chain, frame.len()))
 }
 
 /// Where an extension header chain ends.
@@ -130,11 +157,10 @@ struct Chain {
 fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize) -> Result<Chain, Reason> {
     let mut protocol = next_header;
     let mut piece = Piece::Whole;
+    // Nothing is forgotten but what the verifier knows: the same of each header, so that one stands for all.
+    let start = frame.masked(start, OFFSET_MASK);
     let mut at = start;
     for walked in 0..=MAX_EXTENSION_HEADERS {
-        // The mask changes nothing. It keeps what the verifier knows of the offset the same for each header; a black box, because
-        // the compiler sees that it changes nothing.
-        at = black_box(at) & OFFSET_MASK;
         // A chain that breaks off inside a first fragment hides its ports in the next one (RFC 7112).
         let cut = if matches!(piece, Piece::Whole) { Reason::Truncated } else { Reason::TinyFragment };
         let hop_by_hop_first = at == start && matches!(piece, Piece::Whole);
@@ -160,7 +186,7 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
         // Every extension header is at least eight bytes long and starts with Next Header and its length.
         let [next, len, third, fourth]: [u8; 4] = frame.read(at).ok_or(cut)?;
         let units = usize::from(len);
-        at += match protocol {
+        let step = match protocol {
             number::FRAGMENT => {
                 if !matches!(piece, Piece::Whole) {
                     return Err(Reason::HeaderChain);
@@ -177,6 +203,7 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             // In units of eight bytes, not counting the first (RFC 8200, 4.3).
             _ => (units + 1) * 8,
         };
+        at = frame.masked(at + step, OFFSET_MASK);
         protocol = next;
         if at > end {
             return Err(if matches!(piece, Piece::Whole) { Reason::Truncated } else { Reason::TinyFragment });

@@ -5,19 +5,21 @@
 pub mod ethernet;
 pub mod ipv4;
 pub mod ipv6;
+pub mod located;
 pub mod transport;
 
 use core::marker::PhantomData;
 
 /// Which piece of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Piece {
     /// All of it.
-    Whole,
+    Whole = 0,
     /// The first fragment (or an atomic one, RFC 6946): it must hold the ports.
-    First,
+    First = 1,
     /// A fragment with an offset other than 0.
-    Later,
+    Later = 2,
 }
 
 /// An IP packet, read up to its transport header.

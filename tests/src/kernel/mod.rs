@@ -52,6 +52,9 @@ pub use self::{counters::Ports, many::Received, namespace::Namespace, recorder::
 /// Flows a family: more than any row makes, and few enough to be looked through quickly.
 const FLOWS: u32 = 1024;
 
+/// How many instructions the verifier may look at, by program. It gives up at a million, and takes the longest part of an attach.
+pub const MOST_VERIFIED: [(&str, u32); 2] = [(object::INGRESS, 45_000), (object::EGRESS, 35_000)];
+
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
 pub const LEAST_FRAME: usize = 14;
 
@@ -128,6 +131,19 @@ impl Kernel {
             remembered,
             knows_interface,
         })
+    }
+
+    /// How many instructions of a program the verifier looked at; `None` where the kernel does not say (before 5.16).
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn verified_instructions(&mut self, name: &str) -> Result<Option<u32>> {
+        let info = if name == object::INGRESS {
+            program::<Xdp>(&mut self.ebpf, name)?.info()
+        } else {
+            program::<SchedClassifier>(&mut self.ebpf, name)?.info()
+        };
+        Ok(info?.verified_instruction_count())
     }
 
     /// Whether the kernel was told which interface packets come in by. Where it was not, it looks for their way on as if they came from this

@@ -3,9 +3,10 @@
 use std::{fmt, net::IpAddr};
 
 use fw_common::{
-    Decision, PortProtocol, decide,
+    Decision, PortProtocol, decide, decide_located,
     policy::{Policy, TooManySources},
     track,
+    wire::located::{Located, LocatedNetwork},
 };
 
 use crate::{
@@ -102,9 +103,13 @@ impl Situation {
     /// What fw-common says of a frame.
     ///
     /// # Errors
-    /// When the oracle says something else of it.
+    /// When the oracle says something else of it, or the path for plain packets something else than the path for all.
     pub fn judge(&self, model: &Model, frame: &[u8]) -> Result<Decision, String> {
         let decision = decide(frame, model);
+        let general = decide_located(frame, Located::locate(frame, LocatedNetwork::locate(frame)), model);
+        if decision != general {
+            return Err(format!("decide() says {decision:?}, its path for all packets {general:?}"));
+        }
         let verdict = self.verdict(frame);
         if decision.verdict() == verdict {
             return Ok(decision);

@@ -1,0 +1,187 @@
+//! Where the headers of a packet are, in words: a function of BPF takes and returns no more.
+//!
+//! A packet with tags, options or extension headers can be read in many ways. In the kernel each way ends in one of these words, which the
+//! verifier knows nothing of, so that it goes once through what follows. On the host they are the same words, so that what is tested there is
+//! what runs in the kernel.
+
+use core::marker::PhantomData;
+
+use super::{
+    Packet, Piece,
+    ethernet::{self, Link},
+    ipv4, ipv6,
+};
+use crate::{frame::Frame, reason::Reason};
+
+/// A number of bits somewhere in a word.
+#[derive(Clone, Copy)]
+struct Field {
+    from: u32,
+    bits: u32,
+}
+
+impl Field {
+    const fn new(from: u32, bits: u32) -> Self {
+        Self { from, bits }
+    }
+
+    #[inline(always)]
+    const fn of(self, word: u64) -> usize {
+        (word >> self.from & ((1 << self.bits) - 1)) as usize
+    }
+
+    #[inline(always)]
+    const fn put(self, value: usize) -> u64 {
+        (value as u64) << self.from
+    }
+
+    const fn most(self) -> usize {
+        (1 << self.bits) - 1
+    }
+}
+
+/// In both words: 1 more than the number of the reason why there is nothing, or 0.
+const REFUSED: Field = Field::new(0, 8);
+
+/// A link-layer header.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct LocatedNetwork(u64);
+
+impl LocatedNetwork {
+    const ETHER_TYPE: Field = Field::new(8, 16);
+    const NETWORK: Field = Field::new(24, 5);
+    const MULTICAST: Field = Field::new(29, 1);
+
+    /// Read the link layer, tags included.
+    #[inline(always)]
+    #[must_use]
+    pub fn locate<F: Frame + ?Sized>(frame: &F) -> Self {
+        let word = match ethernet::parse(frame) {
+            Ok(Link { ether_type, network, multicast }) => {
+                Self::ETHER_TYPE.put(usize::from(ether_type))
+                    | Self::NETWORK.put(network)
+                    | Self::MULTICAST.put(usize::from(multicast))
+            }
+            Err(reason) => refused(reason),
+        };
+        Self(frame.forget(word))
+    }
+
+    #[inline(always)]
+    fn link(self) -> Link {
+        Link {
+            ether_type: Self::ETHER_TYPE.of(self.0) as u16,
+            network: Self::NETWORK.of(self.0),
+            multicast: Self::MULTICAST.of(self.0) != 0,
+        }
+    }
+}
+
+/// A packet up to its transport.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Located(u64);
+
+impl Located {
+    const IPV6: Field = Field::new(8, 1);
+    const FROM_THIS_NETWORK: Field = Field::new(9, 1);
+    const MULTICAST: Field = Field::new(10, 1);
+    const PIECE: Field = Field::new(11, 2);
+    const PROTOCOL: Field = Field::new(13, 8);
+    const ADDRESSES: Field = Field::new(21, 6);
+    const TRANSPORT: Field = Field::new(27, 15);
+    const END: Field = Field::new(42, 22);
+
+    /// Read what came in by the network, with everything that refuses it.
+    #[inline(always)]
+    #[must_use]
+    pub fn locate<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
+        Self::by(frame, network, |link| ipv4::parse(frame, link), |link| ipv6::parse(frame, link))
+    }
+
+    /// Find the transport of what leaves.
+    #[inline(always)]
+    #[must_use]
+    pub fn find<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
+        Self::by(frame, network, |link| ipv4::find(frame, link), |link| ipv6::find(frame, link))
+    }
+
+    #[inline(always)]
+    fn by<F, V4, V6>(
+        frame: &F,
+        network: LocatedNetwork,
+        read4: impl FnOnce(&Link) -> Result<Packet<V4>, Reason>,
+        read6: impl FnOnce(&Link) -> Result<Packet<V6>, Reason>,
+    ) -> Self
+    where
+        F: Frame + ?Sized,
+    {
+        let link = network.link();
+        let word = if REFUSED.of(network.0) != 0 {
+            REFUSED.put(REFUSED.of(network.0))
+        } else {
+            match link.ether_type {
+                ethernet::ETHER_TYPE_IPV4 => Self::pack(read4(&link)),
+                ethernet::ETHER_TYPE_IPV6 => Self::pack(read6(&link)) | Self::IPV6.put(1),
+                _ => refused(Reason::NotIp),
+            }
+        };
+        Self(frame.forget(word))
+    }
+
+    #[inline(always)]
+    fn pack<A>(packet: Result<Packet<A>, Reason>) -> u64 {
+        match packet {
+            Ok(packet) => {
+                Self::FROM_THIS_NETWORK.put(usize::from(packet.from_this_network))
+                    | Self::MULTICAST.put(usize::from(packet.link_multicast))
+                    | Self::PIECE.put(packet.piece as usize)
+                    | Self::PROTOCOL.put(usize::from(packet.protocol))
+                    | Self::ADDRESSES.put(packet.addresses)
+                    | Self::TRANSPORT.put(packet.transport)
+                    // No header lies so far back.
+                    | Self::END.put(packet.end.min(Self::END.most()))
+            }
+            Err(reason) => refused(reason),
+        }
+    }
+
+    /// Whether it is an IPv6 packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_ipv6(self) -> bool {
+        Self::IPV6.of(self.0) != 0
+    }
+
+    /// The packet.
+    ///
+    /// # Errors
+    /// Why there is none.
+    #[inline(always)]
+    pub fn packet<A>(self) -> Result<Packet<A>, Reason> {
+        if let Some(number) = (REFUSED.of(self.0) as u8).checked_sub(1) {
+            // Never another number; and BPF has no panic.
+            return Err(Reason::from_number(number).unwrap_or(Reason::Malformed));
+        }
+        Ok(Packet {
+            addresses: Self::ADDRESSES.of(self.0),
+            from_this_network: Self::FROM_THIS_NETWORK.of(self.0) != 0,
+            protocol: Self::PROTOCOL.of(self.0) as u8,
+            piece: match Self::PIECE.of(self.0) {
+                0 => Piece::Whole,
+                1 => Piece::First,
+                _ => Piece::Later,
+            },
+            transport: Self::TRANSPORT.of(self.0),
+            end: Self::END.of(self.0),
+            link_multicast: Self::MULTICAST.of(self.0) != 0,
+            family: PhantomData,
+        })
+    }
+}
+
+#[inline(always)]
+const fn refused(reason: Reason) -> u64 {
+    REFUSED.put(reason as usize + 1)
+}

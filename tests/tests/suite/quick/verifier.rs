@@ -1,0 +1,31 @@
+//! What the kernel's verifier makes of the programs, and how large their object is.
+
+use std::thread;
+
+use anyhow::{Context as _, Result, ensure};
+use fw_tests::kernel::{Force, Kernel, MOST_VERIFIED, Namespace};
+use fw_user::OBJECT;
+
+/// Bytes.
+const LARGEST_OBJECT: usize = 170_000;
+
+#[test]
+fn the_verifier_looks_at_no_more_instructions_than_the_ceilings_allow() {
+    // A thread of its own, because it moves into namespaces of its own.
+    thread::spawn(count).join().expect("the thread ends").expect("the kernel loads the programs");
+}
+
+fn count() -> Result<()> {
+    let mut kernel = Kernel::load(Namespace::enter()?, Force::ForGood)?;
+    for (name, most) in MOST_VERIFIED {
+        let count = kernel.verified_instructions(name)?.context("kernels from 5.16 on say how many")?;
+        ensure!(count <= most, "{name}: {count} verified instructions, the ceiling is {most}");
+        println!("{name}: {count} verified instructions");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_object_is_small() {
+    assert!(OBJECT.len() <= LARGEST_OBJECT, "{} bytes", OBJECT.len());
+}
