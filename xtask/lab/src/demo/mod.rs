@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use fw_tests::lab::{
     LAN4, Lab, Namespace, PI4, PI6, command,
     netfilter::{CLOSED_TARGET, OPEN_TARGET},
@@ -127,11 +127,12 @@ container of this machine is touched, and nothing stays when the demo ends, howe
         self.show_rules("list chain ip nat DOCKER")?;
 
         self.step("What the laptop can reach");
-        self.expect_silence(PI4, 9123, "closed, as the owner wants")?;
-        self.expect_page(PI4, 80, "open, as the owner wants", Tone::Good)?;
-        self.expect_page(PI4, 9125, "WIDE OPEN", Tone::Bad)?;
-        self.expect_page(PI6, 9125, "WIDE OPEN", Tone::Bad)?;
-        stage::gap();
+        self.expect(&[
+            silence(PI4, 9123, "closed, as the owner wants"),
+            page(PI4, 80, "open, as the owner wants", Tone::Good),
+            page(PI4, 9125, "WIDE OPEN", Tone::Bad),
+            page(PI6, 9125, "WIDE OPEN", Tone::Bad),
+        ])?;
         stage::say(
             "Docker's rule redirects 9125 before routing, so the packet is forwarded to the container and never
 meets the input chain. That chain is right; it is only not asked.",
@@ -148,11 +149,12 @@ meets the input chain. That chain is right; it is only not asked.",
     fn show_it_closed(&mut self) -> Result<()> {
         self.step("What the laptop can reach now");
         let dropped = self.dropped(9125)?;
-        self.expect_silence(PI4, 9123, "closed")?;
-        self.expect_page(PI4, 80, "open", Tone::Good)?;
-        self.expect_silence(PI4, 9125, "closed")?;
-        self.expect_silence(PI6, 9125, "closed")?;
-        stage::gap();
+        self.expect(&[
+            silence(PI4, 9123, "closed"),
+            page(PI4, 80, "open", Tone::Good),
+            silence(PI4, 9125, "closed"),
+            silence(PI6, 9125, "closed"),
+        ])?;
         ensure!(self.dropped(9125)? > dropped, "port 9125 is closed, yet not by the filter: it counted no drop");
         Ok(())
     }
@@ -201,8 +203,7 @@ meets the input chain. That chain is right; it is only not asked.",
     fn detach(&mut self) -> Result<()> {
         self.step("And back again, to show that it was the filter");
         self.fw_user("detach eth0")?;
-        self.expect_page(PI4, 9125, "open again", Tone::Bad)?;
-        stage::gap();
+        self.expect(&[page(PI4, 9125, "open again", Tone::Bad)])?;
         let link = self.lab.pi.run("ip -json -details link show eth0")?;
         ensure!(!link.contains("\"xdp\""), "a program is left on eth0: {link}");
         Ok(())
@@ -229,25 +230,45 @@ meets the input chain. That chain is right; it is only not asked.",
         Ok(stats.interface("eth0")?.dropped_at("tcp", port))
     }
 
-    fn expect_page(&self, address: IpAddr, port: u16, means: &str, tone: Tone) -> Result<()> {
-        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Page(_)), means, tone)
-    }
-
-    fn expect_silence(&self, address: IpAddr, port: u16, means: &str) -> Result<()> {
-        self.expect(SocketAddr::new(address, port), |answer| matches!(answer, Answer::Silence), means, Tone::Good)
-    }
-
-    /// Have the laptop ask for a page, and show what that means if it is what was to be shown.
-    fn expect(&self, to: SocketAddr, fits: impl Fn(&Answer) -> bool, means: &str, tone: Tone) -> Result<()> {
-        let answer = web::get(&self.lab.lan, to)?;
-        let attempt = format!("laptop -> {to}");
-        if fits(&answer) {
-            stage::finding(&attempt, &answer.to_string(), means, tone);
-            return Ok(());
+    /// Have the laptop make these attempts, and show what each means if it is what was to be shown. At once: silence takes its time.
+    fn expect(&self, attempts: &[Attempt]) -> Result<()> {
+        let answers: Vec<_> = thread::scope(|scope| {
+            let ask = |attempt: &Attempt| {
+                let to = attempt.to;
+                scope.spawn(move || web::get(&self.lab.lan, to))
+            };
+            let asked: Vec<_> = attempts.iter().map(ask).collect();
+            asked.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        for (attempt, answer) in attempts.iter().zip(answers) {
+            let answer = answer.map_err(|_panic| anyhow!("asking {} panicked", attempt.to))??;
+            let shown = format!("laptop -> {}", attempt.to);
+            if !(attempt.fits)(&answer) {
+                stage::finding(&shown, &answer.to_string(), "not as it should be", Tone::Bad);
+                bail!("{} should be {}, and there is {answer}", attempt.to, attempt.means)
+            }
+            stage::finding(&shown, &answer.to_string(), attempt.means, attempt.tone);
         }
-        stage::finding(&attempt, &answer.to_string(), "not as it should be", Tone::Bad);
-        bail!("{to} should be {means}, and there is {answer}")
+        stage::gap();
+        Ok(())
     }
+}
+
+/// What the laptop tries, and what is to come of it.
+struct Attempt {
+    to: SocketAddr,
+    fits: fn(&Answer) -> bool,
+    means: &'static str,
+    tone: Tone,
+}
+
+fn page(address: IpAddr, port: u16, means: &'static str, tone: Tone) -> Attempt {
+    Attempt { to: SocketAddr::new(address, port), fits: |answer| matches!(answer, Answer::Page(_)), means, tone }
+}
+
+fn silence(address: IpAddr, port: u16, means: &'static str) -> Attempt {
+    let fits = |answer: &Answer| matches!(answer, Answer::Silence);
+    Attempt { to: SocketAddr::new(address, port), fits, means, tone: Tone::Good }
 }
 
 /// The product on one of the machines.
