@@ -1,8 +1,23 @@
 //! README and docs, and the commands in them.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
+
+/// The top folder of this source tree.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether a command line of a page builds something or has another program check something. Such lines are run with the slow tests.
+#[must_use]
+pub fn is_slow(line: &str) -> bool {
+    ["cargo build ", "sudo install ", "ansible-playbook "].iter().any(|start| line.starts_with(start))
+}
 
 /// README and docs of the source tree at `root`, with their names.
 ///

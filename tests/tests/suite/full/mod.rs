@@ -4,6 +4,7 @@ mod ansible;
 mod boot_package;
 mod boot_systemd;
 mod container;
+mod docs_builds;
 mod evasion_ipv6_tools;
 mod evasion_scanners;
 mod faults;

@@ -13,6 +13,7 @@ mod contrib;
 mod docker_published;
 mod docker_traffic;
 mod docs;
+mod docs_commands;
 mod drops;
 mod drops_pcap;
 mod evasion_flows;
