@@ -182,7 +182,11 @@ impl Drop for Docker<'_> {
 }
 
 impl Docker<'_> {
-    fn remove_containers(&self) -> Result<()> {
+    /// Remove every container, running or not.
+    ///
+    /// # Errors
+    /// As [`command::run`].
+    pub fn remove_containers(&self) -> Result<()> {
         let all = self.run(&["ps", "--all", "--quiet"])?;
         let all: Vec<&str> = all.split_whitespace().collect();
         if all.is_empty() { Ok(()) } else { self.run(&[&["rm", "--force"], &all[..]].concat()).map(drop) }

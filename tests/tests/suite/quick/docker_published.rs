@@ -9,19 +9,49 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
-    published_by_iptables_and_the_userland_proxy;
+tests! {
+    what_docker_publishes_with_the_userland_proxy_is_closed;
+    what_docker_publishes_by_iptables_alone_is_closed;
 }
 
-tests! { in native mode:
-    published_on_a_bridge_of_the_users_own;
-    flushing_the_rules_opens_nothing;
+/// Something that is done with a daemon, and what it is called.
+type Step = (&'static str, fn(&Lab, &mut Docker<'_>) -> Result<()>);
+
+/// A daemon takes seconds to start, so one plays several steps, each of which begins without a container and without a filter.
+fn play(userland_proxy: bool, steps: &[Step]) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let mut docker = Docker::start(&lab.pi, userland_proxy)?;
+    for (name, step) in steps {
+        step(&lab, &mut docker).context(*name)?;
+        lab.nothing_is_left_behind().context(*name)?;
+        docker.remove_containers()?;
+    }
+    Ok(())
 }
 
-tests! { in generic mode:
-    published_by_iptables_alone;
-    a_restarted_container_stays_closed;
-    restarting_dockerd_opens_nothing;
+fn what_docker_publishes_with_the_userland_proxy_is_closed() -> Result<()> {
+    play(
+        true,
+        &[
+            ("native mode", |lab, docker| the_hole_is_closed(lab, docker, Mode::Native, None)),
+            ("generic mode", |lab, docker| the_hole_is_closed(lab, docker, Mode::Generic, None)),
+            ("a bridge of the user's own", |lab, docker| the_hole_is_closed(lab, docker, Mode::Native, Some("own"))),
+            ("a container that is restarted", a_restarted_container_stays_closed),
+            ("a dockerd that is restarted", restarting_dockerd_opens_nothing),
+            // Last, since a daemon does not make its rules anew.
+            ("rules that are flushed", flushing_the_rules_opens_nothing),
+        ],
+    )
+}
+
+fn what_docker_publishes_by_iptables_alone_is_closed() -> Result<()> {
+    play(
+        false,
+        &[
+            ("the default bridge", |lab, docker| the_hole_is_closed(lab, docker, Mode::Generic, None)),
+            ("a bridge of the user's own", |lab, docker| the_hole_is_closed(lab, docker, Mode::Native, Some("own"))),
+        ],
+    )
 }
 
 /// What one container publishes: a port that nobody allowed, and one that is meant to be open.
@@ -57,79 +87,58 @@ impl Servers {
     }
 }
 
-fn the_hole_is_closed(mode: Mode, userland_proxy: bool, network: Option<&str>) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let docker = Docker::start(&lab.pi, userland_proxy)?;
+fn the_hole_is_closed(lab: &Lab, docker: &Docker<'_>, mode: Mode, network: Option<&str>) -> Result<()> {
     let mut args = PUBLISH.to_vec();
     if let Some(network) = network {
         docker.run(&["network", "create", network])?;
         args.extend(["--network", network]);
     }
     let servers = Servers::start(&docker.container("web", &args)?)?;
-    servers.are_reached(&lab)?;
+    servers.are_reached(lab)?;
     lab.attach(mode, "22,80,443")?;
-    servers.are_filtered(&lab)?;
+    servers.are_filtered(lab)?;
     lab.fw(&["detach", "eth0"])?;
-    servers.are_reached(&lab)
-}
-
-fn published_by_iptables_and_the_userland_proxy(mode: Mode) -> Result<()> {
-    the_hole_is_closed(mode, true, None)
-}
-
-fn published_by_iptables_alone(mode: Mode) -> Result<()> {
-    the_hole_is_closed(mode, false, None)
-}
-
-fn published_on_a_bridge_of_the_users_own(mode: Mode) -> Result<()> {
-    the_hole_is_closed(mode, true, Some("own"))?;
-    the_hole_is_closed(mode, false, Some("own"))
+    servers.are_reached(lab)
 }
 
 /// The container comes back with another namespace and perhaps another address: nothing has to be refreshed for that.
-fn a_restarted_container_stays_closed(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let docker = Docker::start(&lab.pi, true)?;
+fn a_restarted_container_stays_closed(lab: &Lab, docker: &mut Docker<'_>) -> Result<()> {
     let container = docker.container("web", &PUBLISH)?;
-    Servers::start(&container)?.are_reached(&lab)?;
-    lab.attach(mode, "22,80,443")?;
-    Servers::start(&container)?.are_filtered(&lab)?;
+    Servers::start(&container)?.are_reached(lab)?;
+    lab.attach(Mode::Generic, "22,80,443")?;
+    Servers::start(&container)?.are_filtered(lab)?;
     let container = docker.restart_container(container)?;
-    Servers::start(&container)?.are_filtered(&lab)?;
+    Servers::start(&container)?.are_filtered(lab)?;
     // A container that was not there when the filter was attached.
     docker.run(&["rm", "--force", &container.name])?;
     let servers = Servers::start(&docker.container("another", &PUBLISH)?)?;
-    servers.are_filtered(&lab)?;
+    servers.are_filtered(lab)?;
     lab.fw(&["detach", "eth0"])?;
-    servers.are_reached(&lab).context("it was the filter that kept it closed")
+    servers.are_reached(lab).context("it was the filter that kept it closed")
 }
 
 /// With every rule gone, the userland proxy answers at the published ports: on a host without any input chain.
-fn flushing_the_rules_opens_nothing(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let docker = Docker::start(&lab.pi, true)?;
+fn flushing_the_rules_opens_nothing(lab: &Lab, docker: &mut Docker<'_>) -> Result<()> {
     let servers = Servers::start(&docker.container("web", &PUBLISH)?)?;
-    servers.are_reached(&lab)?;
-    lab.attach(mode, "22,80,443")?;
-    servers.are_filtered(&lab)?;
+    servers.are_reached(lab)?;
+    lab.attach(Mode::Native, "22,80,443")?;
+    servers.are_filtered(lab)?;
     lab.pi.run("nft flush ruleset")?;
-    servers.are_filtered(&lab).context("after nft flush ruleset")?;
+    servers.are_filtered(lab).context("after nft flush ruleset")?;
     lab.fw(&["detach", "eth0"])?;
-    servers.are_reached(&lab).context("it was the filter that kept it closed")
+    servers.are_reached(lab).context("it was the filter that kept it closed")
 }
 
-fn restarting_dockerd_opens_nothing(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let mut docker = Docker::start(&lab.pi, true)?;
+fn restarting_dockerd_opens_nothing(lab: &Lab, docker: &mut Docker<'_>) -> Result<()> {
     let container = docker.container("web", &PUBLISH)?;
-    Servers::start(&container)?.are_reached(&lab)?;
-    lab.attach(mode, "22,80,443")?;
-    Servers::start(&container)?.are_filtered(&lab)?;
+    Servers::start(&container)?.are_reached(lab)?;
+    lab.attach(Mode::Generic, "22,80,443")?;
+    Servers::start(&container)?.are_filtered(lab)?;
     docker.restart()?;
     docker.run(&["start", &container.name])?;
     let container = docker.inspect(&container.name)?;
     let servers = Servers::start(&container)?;
-    servers.are_filtered(&lab).context("after dockerd was restarted")?;
+    servers.are_filtered(lab).context("after dockerd was restarted")?;
     lab.fw(&["detach", "eth0"])?;
-    servers.are_reached(&lab).context("it was the filter that kept it closed")
+    servers.are_reached(lab).context("it was the filter that kept it closed")
 }

@@ -12,13 +12,25 @@ use fw_tests::{
     tests,
 };
 
-tests! { in native mode:
-    containers_reach_each_other_and_the_host;
+tests! {
+    containers_work_as_before_with_the_userland_proxy;
+    containers_work_as_before_with_iptables_alone;
 }
 
-tests! { in generic mode:
-    containers_reach_out_to_the_lan;
-    direct_routing_to_a_container_is_closed_at_an_allowed_port;
+fn containers_work_as_before_with_the_userland_proxy() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let pair = Pair::start(&lab, true)?;
+    containers_reach_out_to_the_lan(&lab, &pair, Mode::Generic).context("out to the LAN")?;
+    let direct = direct_routing_to_a_container_is_closed_at_an_allowed_port(&lab, &pair, Mode::Generic);
+    direct.context("direct routing to a container")?;
+    containers_reach_each_other_and_the_host(&lab, &pair, Mode::Native).context("each other and the host")
+}
+
+/// The filter sits on the LAN's interface alone: with the userland proxy as well as with a hairpin in the bridge.
+fn containers_work_as_before_with_iptables_alone() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let pair = Pair::start(&lab, false)?;
+    containers_reach_each_other_and_the_host(&lab, &pair, Mode::Generic)
 }
 
 /// Two containers on one bridge, the first of which publishes its port 80 as 9125.
@@ -45,44 +57,37 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// The filter sits on the LAN's interface alone: with the userland proxy as well as with a hairpin in the bridge.
-fn containers_reach_each_other_and_the_host(mode: Mode) -> Result<()> {
-    for userland_proxy in [true, false] {
-        let lab = Lab::without_containers()?;
-        // The input chain is for the LAN; a proxy answers containers as the host does.
-        lab.pi.open_input()?;
-        let pair = Pair::start(&lab, userland_proxy)?;
-        let (client, gateway) = (&pair.client.namespace, pair.gateway()?);
-        let exchange = |lab: &Lab| -> Result<()> {
-            for transport in Transport::ALL {
-                let web = pair.web.namespace.serve(transport, 80)?;
-                let host = lab.pi.serve(transport, 5000)?;
-                client.reaches(&web, transport, pair.web.address, 80).context("container to container")?;
-                client.reaches(&web, transport, gateway, 9125).context("by the host's published port")?;
-                lab.pi.reaches(&web, transport, pair.web.address, 80).context("host to container")?;
-                lab.pi.reaches(&web, transport, PI4, 9125).context("host to its own published port")?;
-                client.reaches(&host, transport, gateway, 5000).context("container to host")?;
-                if transport == Transport::Tcp {
-                    // Over UDP the servers, Docker's proxy among them, answer from the bridge's address, whatever they were asked at.
-                    client.reaches(&web, transport, PI4, 9125).context("by the published port at the LAN address")?;
-                    client.reaches(&host, transport, PI4, 5000).context("container to the host's LAN address")?;
-                }
+/// With the lab's input chain open for the rest of the test.
+fn containers_reach_each_other_and_the_host(lab: &Lab, pair: &Pair<'_>, mode: Mode) -> Result<()> {
+    // The input chain is for the LAN; a proxy answers containers as the host does.
+    lab.pi.open_input()?;
+    let (client, gateway) = (&pair.client.namespace, pair.gateway()?);
+    let exchange = || -> Result<()> {
+        for transport in Transport::ALL {
+            let web = pair.web.namespace.serve(transport, 80)?;
+            let host = lab.pi.serve(transport, 5000)?;
+            client.reaches(&web, transport, pair.web.address, 80).context("container to container")?;
+            client.reaches(&web, transport, gateway, 9125).context("by the host's published port")?;
+            lab.pi.reaches(&web, transport, pair.web.address, 80).context("host to container")?;
+            lab.pi.reaches(&web, transport, PI4, 9125).context("host to its own published port")?;
+            client.reaches(&host, transport, gateway, 5000).context("container to host")?;
+            if transport == Transport::Tcp {
+                // Over UDP the servers, Docker's proxy among them, answer from the bridge's address, whatever they were asked at.
+                client.reaches(&web, transport, PI4, 9125).context("by the published port at the LAN address")?;
+                client.reaches(&host, transport, PI4, 5000).context("container to the host's LAN address")?;
             }
-            Ok(())
-        };
-        exchange(&lab).context("without the filter")?;
-        lab.attach(mode, "22,80,443")?;
-        exchange(&lab).context("with the filter")?;
-        let web = pair.web.namespace.serve_tcp(80)?;
-        lab.is_closed(&web, Transport::Tcp, PI4, 9125).context("the filter is there")?;
-    }
-    Ok(())
+        }
+        Ok(())
+    };
+    exchange().context("without the filter")?;
+    lab.attach(mode, "22,80,443")?;
+    exchange().context("with the filter")?;
+    let web = pair.web.namespace.serve_tcp(80)?;
+    lab.is_closed(&web, Transport::Tcp, PI4, 9125).context("the filter is there")
 }
 
-fn containers_reach_out_to_the_lan(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let pair = Pair::start(&lab, true)?;
-    let exchange = |lab: &Lab| -> Result<()> {
+fn containers_reach_out_to_the_lan(lab: &Lab, pair: &Pair<'_>, mode: Mode) -> Result<()> {
+    let exchange = || -> Result<()> {
         for (transport, port) in [(Transport::Tcp, 80), (Transport::Udp, 53)] {
             let server = lab.lan.serve(transport, port)?;
             pair.client.namespace.reaches(&server, transport, LAN4, port)?;
@@ -91,15 +96,14 @@ fn containers_reach_out_to_the_lan(mode: Mode) -> Result<()> {
         pair.client.namespace.ping(LAN4)?;
         Ok(())
     };
-    exchange(&lab).context("without the filter")?;
+    exchange().context("without the filter")?;
     lab.attach(mode, "22")?;
-    exchange(&lab).context("with the filter")
+    exchange().context("with the filter")?;
+    lab.fw(&["detach", "eth0"]).map(drop)
 }
 
 /// Port 80 is allowed, since the host serves it; the container's port 80 is published as 9125 only.
-fn direct_routing_to_a_container_is_closed_at_an_allowed_port(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let pair = Pair::start(&lab, true)?;
+fn direct_routing_to_a_container_is_closed_at_an_allowed_port(lab: &Lab, pair: &Pair<'_>, mode: Mode) -> Result<()> {
     let address = pair.web.address;
     lab.lan.run(&format!("ip route add {address} via {PI4}"))?;
     let attach = |forward| {
@@ -121,5 +125,5 @@ fn direct_routing_to_a_container_is_closed_at_an_allowed_port(mode: Mode) -> Res
     attach("drop")?;
     pair.web.namespace.echo_tcp(SocketAddr::new(LAN4, 5000))?;
     assert_eq!(server.reached(), 1);
-    Ok(())
+    lab.fw(&["detach", "eth0"]).map(drop)
 }
