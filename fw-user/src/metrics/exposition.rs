@@ -182,7 +182,7 @@ impl Reading {
         let help = "Mistakes in the files as they are now; what is in force does not have them";
         families.lone_gauge("fw_config_mistakes", help, self.mistakes)?;
         let Some(Applies { is_good, last_success }) = self.applies else { return Ok(()) };
-        let help = "Whether every interface that is here is as its file says, as far as this process knows";
+        let help = "Whether the files were applied without a mistake, and every filter that they ask for is at work";
         families.lone_gauge("fw_config_last_apply_successful", help, u32::from(is_good))?;
         let (name, help) = ("fw_config_last_apply_success_timestamp_seconds", "When files were applied last");
         families.lone_gauge(name, help, unix_seconds(last_success))

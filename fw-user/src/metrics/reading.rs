@@ -92,17 +92,25 @@ impl Source {
         let start = Instant::now();
         let here = interface::all().await?;
         let (in_files, mistakes) = files(&self.config);
-        let mut names: BTreeSet<String> = self.pins.interfaces_of_all()?.into_iter().chain(in_files).collect();
+        let mut names: BTreeSet<String> =
+            self.pins.interfaces_of_all()?.into_iter().chain(in_files.iter().cloned()).collect();
         let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(&self.pins, interface));
         names.extend(unpinned.map(|interface| interface.name.clone()));
         let find = |name: &String| here.iter().find(|interface| interface.name == *name);
-        let interfaces = names.into_iter().map(|name| examine(&self.pins, find(&name), name)).collect();
+        let interfaces: Vec<InterfaceReading> =
+            names.into_iter().map(|name| examine(&self.pins, find(&name), name)).collect();
+        // A filter that somebody took off a moment ago is not in force, whether the process that is to notice has or not.
+        let is_in_force = |one: &InterfaceReading| one.is_up || !one.is_present || !in_files.contains(&one.name);
+        let all_in_force = interfaces.iter().all(is_in_force);
         Ok(Reading {
             interfaces,
             flows: flows::count(&self.pins).ok(),
             flow_capacity: flows::capacity(&self.pins),
             mistakes,
-            applies: self.applies.as_ref().map(|applies| *applies.borrow()),
+            applies: self.applies.as_ref().map(|applies| {
+                let applies = *applies.borrow();
+                Applies { is_good: applies.is_good && all_in_force, ..applies }
+            }),
             took: start.elapsed(),
         })
     }

@@ -16,10 +16,14 @@ use super::{
         print,
     },
     files::Found,
+    filter::{Settled, words},
 };
 use crate::{
     Error, Result,
-    bpf::pins::Pins,
+    bpf::{
+        pins::Pins,
+        state::{self, State},
+    },
     cli::DetachArgs,
     config::{Applies, folder},
     interface,
@@ -33,8 +37,10 @@ pub(super) struct Keeper<'a> {
     guard: Guard,
     /// What the files said when they had no mistake last.
     wishes: Vec<Wish>,
-    /// Interfaces that were made so, and the index that they had.
-    settled: BTreeMap<String, u32>,
+    /// Interfaces that were made so.
+    settled: BTreeMap<String, Settled>,
+    /// Interfaces that are here and not as their file says, and in words what is on them instead.
+    amiss: BTreeMap<String, String>,
     /// Interfaces whose filter this process answers for.
     own: BTreeSet<String>,
     /// Whether the wishes are still to be put in force.
@@ -46,6 +52,14 @@ pub(super) struct Keeper<'a> {
     applies: watch::Sender<Applies>,
 }
 
+/// What a look at the filters came to.
+struct Seen {
+    /// Whether something is otherwise than before.
+    is_news: bool,
+    /// Whether a filter is to be put back.
+    is_lost: bool,
+}
+
 impl<'a> Keeper<'a> {
     pub(super) fn new(pins: &'a Pins, place: &'a Path, guard: Guard) -> Self {
         Self {
@@ -54,6 +68,7 @@ impl<'a> Keeper<'a> {
             guard,
             wishes: Vec::new(),
             settled: BTreeMap::new(),
+            amiss: BTreeMap::new(),
             own: BTreeSet::new(),
             is_due: false,
             mistakes: None,
@@ -113,8 +128,15 @@ impl<'a> Keeper<'a> {
         self.note(outcome.and(arrivals));
     }
 
-    /// Interfaces may have come or gone.
+    /// Interfaces may have come or gone, or something has happened to what is on them.
     pub(super) async fn follow(&mut self) {
+        match self.examine().await {
+            Ok(_) => self.close().await,
+            Err(error) => self.note(Err(error)),
+        }
+    }
+
+    async fn close(&mut self) {
         let outcome = self.close_arrivals().await;
         // What else is wrong is told by the next attempt.
         if !self.is_due {
@@ -122,7 +144,59 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// An interface that has come is closed by itself, whatever keeps the others from what their files say.
+    /// Look whether the filters are at work still, and put back those that are not. Says whether anything was amiss.
+    pub(super) async fn watch(&mut self) -> bool {
+        match self.examine().await {
+            Ok(Seen { is_lost: true, .. }) => {
+                self.close().await;
+                true
+            }
+            Ok(Seen { is_news, .. }) => is_news,
+            Err(error) => {
+                self.note(Err(error));
+                true
+            }
+        }
+    }
+
+    /// What is on the interfaces that were made as their files say, told where it is something else. One that has lost its filter counts
+    /// as one that has come, and so does one on which something else is than when its file could not be applied.
+    async fn examine(&mut self) -> Result<Seen> {
+        let here = interface::all().await?;
+        let mut seen = Seen { is_news: false, is_lost: false };
+        for interface in &here {
+            let name = &interface.name;
+            let is_settled = self.settled.get(name).is_some_and(|settled| settled.index == interface.index);
+            if !is_settled && !self.amiss.contains_key(name) {
+                continue;
+            }
+            let state = state::of(self.pins, name, Some(interface));
+            if is_settled && matches!(state, Ok(State::Ours)) {
+                let settled = self.settled.get_mut(name);
+                let is_changed = settled.is_some_and(|settled| settled.notice_change(self.pins, name));
+                seen.is_news |= self.amiss.remove(name).is_some() || is_changed;
+                continue;
+            }
+            let words = words(self.pins, interface, &state);
+            if self.amiss.get(name) == Some(&words) {
+                continue;
+            }
+            seen.is_news = true;
+            if matches!(state, Ok(State::OtherAbi(_))) {
+                // It filters. Two versions that took it from each other again and again would help nobody.
+                complain(&format!("{name}  {words}; it is left to that until the files change"));
+            } else {
+                complain(&format!("{name}  {words}; its file is applied again"));
+                self.settled.remove(name);
+                seen.is_lost = true;
+            }
+            self.amiss.insert(name.clone(), words);
+        }
+        self.judge();
+        Ok(seen)
+    }
+
+    /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.
     async fn close_arrivals(&mut self) -> Result<()> {
         let here = interface::all().await?;
         let index = |name: &str| here.iter().find(|interface| interface.name == name).map(|interface| interface.index);
@@ -131,14 +205,25 @@ impl<'a> Keeper<'a> {
             print(&format!("{name}  is gone; its file is applied when it comes back\n"))?;
             self.settled.remove(&name);
         }
+        let is_wished = |name: &str| self.wishes.iter().any(|wish| wish.interface == name);
+        self.amiss.retain(|name, _| is_wished(name) && index(name).is_some());
         let has_come = |wish: &&Wish| {
             let index = index(&wish.interface);
-            index.is_some() && self.settled.get(&wish.interface).copied() != index
+            index.is_some() && self.settled.get(&wish.interface).map(|settled| settled.index) != index
         };
         let come: Vec<Wish> = self.wishes.iter().filter(has_come).cloned().collect();
         let mut outcome = Ok(());
         for wish in come {
+            let name = wish.interface.clone();
             let applied = apply::apply(self.pins, vec![wish], None, false, self.guard).await;
+            if applied.is_err()
+                && let Some(interface) = interface::present(&name).await?
+            {
+                let state = state::of(self.pins, &name, Some(&interface));
+                if !matches!(state, Ok(State::Ours)) {
+                    self.amiss.insert(name, words(self.pins, &interface, &state));
+                }
+            }
             outcome = outcome.and(applied.and_then(|applied| self.settle(&applied, false)));
         }
         outcome
@@ -159,20 +244,36 @@ impl<'a> Keeper<'a> {
         let wrong = self.mistakes.as_ref().or(self.failure.as_ref());
         let first_line = |words: &String| words.lines().next().unwrap_or_default().to_owned();
         match wrong {
-            Some(words) => format!("what is in force stays: {}", first_line(words)),
+            Some(words) => format!("{}: {}", self.meanwhile(), first_line(words)),
+            None if !self.amiss.is_empty() => self.meanwhile(),
             None if self.settled.is_empty() => "waits for an interface".to_owned(),
             None => {
-                let names: Vec<&str> = self.settled.keys().map(String::as_str).collect();
-                format!("as the files say: {}", names.join(", "))
+                let names = |is_changed: bool| {
+                    let of_kind = self.settled.iter().filter(move |(_, settled)| settled.is_changed == is_changed);
+                    of_kind.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+                };
+                let parts = [("as the files say", names(false)), ("changed by hand since", names(true))];
+                let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+                parts.map(|(what, names)| format!("{what}: {names}")).collect::<Vec<_>>().join("; ")
             }
         }
+    }
+
+    /// What holds while something is wrong.
+    fn meanwhile(&self) -> String {
+        if self.amiss.is_empty() {
+            return "what is in force stays".to_owned();
+        }
+        let amiss: Vec<String> = self.amiss.iter().map(|(name, words)| format!("{name} {words}")).collect();
+        amiss.join("; ")
     }
 
     /// Remember what was done, and print what changed.
     fn settle(&mut self, applied: &Applied, tell_all: bool) -> Result<()> {
         for interface in &applied.interfaces {
-            self.settled.insert(interface.name.clone(), interface.index);
+            self.settled.insert(interface.name.clone(), Settled::now(self.pins, interface));
             self.own.insert(interface.name.clone());
+            self.amiss.remove(&interface.name);
         }
         self.applies.send_modify(|applies| applies.last_success = SystemTime::now());
         let of_interest = applied.outcomes.iter().filter(|outcome| tell_all || outcome.action != Action::None);
@@ -184,7 +285,8 @@ impl<'a> Keeper<'a> {
         let failure = outcome.err().map(|error: Error| error.to_string());
         if let Some(words) = failure.as_ref().filter(|words| self.failure.as_ref() != Some(*words)) {
             complain(&format!(
-                "fw-user: {words}\nwhat is in force stays; it is tried again every {} s",
+                "fw-user: {words}\n{}; it is tried again every {} s",
+                self.meanwhile(),
                 super::RETRY_EVERY.as_secs()
             ));
         }
@@ -193,7 +295,7 @@ impl<'a> Keeper<'a> {
     }
 
     fn judge(&self) {
-        let is_good = self.mistakes.is_none() && self.failure.is_none();
+        let is_good = self.mistakes.is_none() && self.failure.is_none() && self.amiss.is_empty();
         self.applies.send_modify(|applies| applies.is_good = is_good);
     }
 

@@ -2,6 +2,7 @@
 //! process, so that nothing is open while this one is not there.
 
 mod files;
+mod filter;
 mod keeper;
 mod links;
 mod supervisor;
@@ -25,6 +26,8 @@ use crate::{
 /// How often the files are looked at. Their content is compared: what replaces a file is not always seen by those who watch it (the
 /// symbolic link of a `ConfigMap`, a file mounted into a container, a network file system), and two short files are read in no time.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether the filters are at work: the kernel tells nobody when a link is detached.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
 /// How often it is tried again what failed for another reason than a mistake in a file.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
 
@@ -47,7 +50,7 @@ pub(super) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     keeper.start(wishes).await?;
     tell(&[NotifyState::Ready, NotifyState::Status(&keeper.status())]);
 
-    let (mut look, mut retry) = (every(LOOK_EVERY), every(RETRY_EVERY));
+    let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
     // Twice as often as systemd wants to hear.
     let patience = sd_notify::watchdog_enabled();
     let mut alive = every(patience.map_or(RETRY_EVERY, |patience| patience / 2));
@@ -63,6 +66,9 @@ pub(super) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
             _ = look.tick() => if let Some(found) = files.look() {
                 keeper.take(found).await;
             } else {
+                continue;
+            },
+            _ = watch.tick() => if !keeper.watch().await {
                 continue;
             },
             changed = links.changed() => {

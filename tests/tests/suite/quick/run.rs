@@ -3,6 +3,8 @@
 use std::{
     fs, io,
     os::unix::{fs::symlink, net::UnixDatagram, process::ExitStatusExt},
+    path::PathBuf,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -11,6 +13,7 @@ use fw_tests::{
     lab::{
         Lab, PI4, Transport,
         background::Background,
+        command, fw, skip,
         ssh::{EVERYWHERE, Sshd},
         wait,
     },
@@ -33,6 +36,8 @@ tests! {
     a_file_that_loses_its_interface_leaves_the_filter_on;
     an_interface_that_comes_or_comes_back_is_closed;
     an_interface_that_comes_is_closed_while_another_cannot_be;
+    a_filter_that_is_taken_off_is_put_back;
+    a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone;
     a_change_by_hand_lasts_until_the_next_hangup;
     at_the_end_the_filter_stays_or_goes_as_asked;
     a_run_that_is_killed_leaves_the_filter_on;
@@ -55,10 +60,14 @@ impl Supervisor {
         Ok(Self { socket, folder })
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
     /// Start `fw-user run`, with more arguments and variables.
     fn start(&self, lab: &Lab, args: &[&str], variables: &[(&str, &str)]) -> Result<Background> {
         let mut command = lab.fw.command(&lab.pi, [&["run", "--listen", "off"], args].concat());
-        command.env("NOTIFY_SOCKET", self.folder.path().join("socket")).envs(variables.iter().copied());
+        command.env("NOTIFY_SOCKET", self.path()).envs(variables.iter().copied());
         Background::start(&mut command)
     }
 
@@ -114,7 +123,11 @@ fn allowed(lab: &Lab, interface: &str) -> Result<Vec<String>> {
 
 /// Wait until exactly these rules are in force.
 fn await_rules(lab: &Lab, interface: &str, rules: &[&str]) -> Result<()> {
-    wait::until(format!("{rules:?} on {interface}"), || Ok((allowed(lab, interface)? == rules).then_some(())))
+    wait::within(
+        PATIENCE,
+        format!("{rules:?} on {interface}"),
+        || Ok((allowed(lab, interface)? == rules).then_some(())),
+    )
 }
 
 fn what_the_file_says_is_in_force_once_it_is_ready() -> Result<()> {
@@ -240,11 +253,91 @@ fn an_interface_that_comes_is_closed_while_another_cannot_be() -> Result<()> {
     await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])
 }
 
+/// What is done to the filter of eth0, what is said of it, and whether packets pass unjudged meanwhile.
+type Loss = (&'static str, fn(&Lab) -> Result<()>, &'static str);
+
+const LOSSES: &[Loss] = &[
+    ("its link is detached", |lab| detach_link(lab, "ingress-link"), "eth0  not attached any more;"),
+    (
+        "the egress program is taken off",
+        |lab| detach_link(lab, "egress-link"),
+        "egress-link: its program was taken off;",
+    ),
+    (
+        "the pin of its link is removed",
+        |lab| Ok(fs::remove_file(lab.pin_folder().join("ingress-link"))?),
+        "eth0  not attached, only remains are here;",
+    ),
+    ("all pins are removed", |lab| Ok(fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?), "eth0  has no filter;"),
+];
+
+fn detach_link(lab: &Lab, pin: &str) -> Result<()> {
+    skip::need("bpftool", "bpftool")?;
+    let path = lab.pin_folder().join(pin);
+    command::run(Command::new("bpftool").args(["link", "detach", "pinned"]).arg(path)).map(drop)
+}
+
+fn a_filter_that_is_taken_off_is_put_back() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let closed = lab.pi.serve_tcp(8080)?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    for (name, take_off, words) in LOSSES {
+        let mut work = || -> Result<()> {
+            take_off(&lab)?;
+            run.await_said(words)?;
+            await_rules(&lab, "eth0", &["22/tcp"])?;
+            lab.is_closed(&closed, Transport::Tcp, PI4, 8080)
+        };
+        work().context(*name)?;
+    }
+    Ok(())
+}
+
+/// Whatever `run` cannot mend it does not hide: from systemd, from Prometheus, from who reads the log.
+fn a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone() -> Result<()> {
+    const GOOD: &str = "fw_config_last_apply_successful";
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
+    let supervisor = Supervisor::new()?;
+    let mut command = lab.fw.command(&lab.pi, ["run"]);
+    let mut run = Background::start(command.env("NOTIFY_SOCKET", supervisor.path()))?;
+    supervisor.hears("READY=1")?;
+    let metric = || -> Result<bool> {
+        let told = lab.pi.get("http://127.0.0.1:9843/metrics")?;
+        let line = told.lines().find(|line| line.starts_with(GOOD)).context("no such metric")?;
+        Ok(line == format!("{GOOD} 1"))
+    };
+    ensure!(metric()?, "all is well");
+    let other = fw::FwUser::new()?;
+    let attach_other = ["attach", "eth0", "--allow", "80"];
+    detach_link(&lab, "ingress-link")?;
+    wait::until("the other one to be first", || {
+        // The filter may be back already.
+        let taken = other.command(&lab.pi, attach_other).output()?;
+        if !taken.status.success() {
+            detach_link(&lab, "ingress-link")?;
+        }
+        Ok(taken.status.success().then_some(()))
+    })?;
+    ensure!(!metric()?, "it claims that all is well, with another's filter there, before it looks itself");
+    run.await_said("eth0 is taken by another XDP program")?;
+    supervisor.hears("STATUS=eth0 not attached any more, another XDP program is there")?;
+    ensure!(!metric()?, "it claims that all is well, with another's filter there");
+    command::run(&mut other.command(&lab.pi, ["detach", "eth0"]))?;
+    await_rules(&lab, "eth0", &["22/tcp"])?;
+    supervisor.hears("STATUS=as the files say: eth0")?;
+    ensure!(metric()?, "all is well again");
+    Ok(())
+}
+
 fn a_change_by_hand_lasts_until_the_next_hangup() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.write_file("eth0", "allow = [\"22/tcp\"]")?;
     let (run, supervisor) = ready(&lab, &[])?;
     lab.fw(&["allow", "8080/tcp"])?;
+    supervisor.hears("STATUS=changed by hand since: eth0")?;
     run.process.signal(Signal::SIGHUP)?;
     supervisor.hears("RELOADING=1")?;
     supervisor.hears("READY=1")?;
