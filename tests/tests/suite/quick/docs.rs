@@ -3,13 +3,17 @@
 use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 
 use anyhow::{Context, Result, ensure};
-use fw_common::Reason;
+use fw_common::{
+    Reason,
+    abi::{DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, RARE_PORTS},
+};
 use fw_tests::{
     lab::{Lab, Mode, PI4, Transport, netfilter::CLOSED_TARGET, wait},
     pages::{self, root},
     tests,
 };
 use fw_user::{
+    bpf::twin::LARGEST_FRAME,
     config::{check, parse},
     error::exit_code,
     report::reasons,
@@ -18,6 +22,7 @@ use fw_user::{
 tests! {
     every_block_is_of_a_kind_that_is_looked_at;
     the_kernel_keeps_ip_from_taking_the_filter_off;
+    every_figure_is_the_programs_own;
     every_reason_stands_in_the_manual_with_its_number;
     every_exit_code_stands_in_the_readme;
     every_reason_is_explained_in_the_words_of_the_manual;
@@ -54,6 +59,59 @@ fn the_kernel_keeps_ip_from_taking_the_filter_off() -> Result<()> {
     lab.attach(Mode::Native, "22")?;
     ensure!(lab.pi.run(line).is_err(), "`{line}` says that it worked");
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)
+}
+
+/// A figure that somebody measured once is true until something changes. Those of docs/bench.md are written by the command that measures
+/// them; any other that stands on a page follows from a constant, or is a fact about something else.
+fn every_figure_is_the_programs_own() -> Result<()> {
+    const FACTS: [(&str, &str); 3] = [
+        ("16 KiB", "the pages of a Raspberry Pi 5's kernel"),
+        ("32 ms", "the shortest moment for which drops are held back: 32 ticks at 1000 Hz"),
+        ("320 ms", "the longest one: 32 ticks at 100 Hz"),
+    ];
+    let constants = [MAX_SOURCES / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS, u32::try_from(LARGEST_FRAME)?];
+    let mut known: BTreeSet<String> = FACTS.iter().map(|(figure, _)| (*figure).to_owned()).collect();
+    known.extend(constants.map(with_commas));
+    let mut found = BTreeSet::new();
+    for (name, page) in pages::all(&root())? {
+        if name.ends_with("docs/bench.md") {
+            continue;
+        }
+        for figure in figures(&page) {
+            ensure!(known.contains(&figure), "{name} says {figure}: who measures it, and writes it there?");
+            found.insert(figure);
+        }
+    }
+    assert_eq!(found, known, "which of those that are known stand on no page?");
+    Ok(())
+}
+
+/// A number as pages have it: 65,536.
+fn with_commas(number: u32) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
+/// The numbers with commas and those with a unit in the sentences and tables of a page. What stands in blocks and between backticks is
+/// typed, or is an example.
+fn figures(page: &str) -> Vec<String> {
+    const UNITS: [&str; 14] =
+        ["ns", "µs", "ms", "%", "kB", "KB", "MB", "GB", "KiB", "MiB", "GiB", "Mpps", "Gbit/s", "instructions"];
+    let prose: String = page.split("\n```").step_by(2).collect();
+    let prose: String = prose.split('`').step_by(2).collect();
+    let words: Vec<&str> =
+        prose.split_whitespace().map(|word| word.trim_matches([',', '.', ';', ':', '(', ')'])).collect();
+    let is_number = |word: &str| word.parse::<f64>().is_ok();
+    let has_commas = |word: &str| {
+        let mut groups = word.split(',');
+        let is_first = groups.next().is_some_and(|group| (1..=3).contains(&group.len()) && is_number(group));
+        is_first && word.contains(',') && groups.all(|group| group.len() == 3 && is_number(group))
+    };
+    let with_unit = words.windows(2).filter(|pair| is_number(pair[0]) && UNITS.contains(&pair[1]));
+    let with_unit = with_unit.map(|pair| format!("{} {}", pair[0], pair[1]));
+    words.iter().filter(|word| has_commas(word)).map(|word| (*word).to_owned()).chain(with_unit).collect()
 }
 
 fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
