@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use fw_common::{grammar::SpecError, policy::TooManySources};
 use thiserror::Error;
 
-use crate::{config::Mistakes, packet::capture::CaptureError};
+use crate::{bpf::native::NotNative, config::Mistakes, packet::capture::CaptureError};
 
 /// Short for a result with this crate's error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -102,6 +102,18 @@ pub enum Error {
         name: String,
         /// The program's name and ID, as far as the kernel tells.
         program: String,
+    },
+    /// An XDP program is attached to an interface that stands above this one.
+    #[error(
+        "{name} cannot be filtered while {} has an XDP program: the kernel takes one or the other; take that one off first{}",
+        above.as_deref().unwrap_or("an interface above it"),
+        above.as_ref().map(|above| format!(": fw-user detach {above}")).unwrap_or_default()
+    )]
+    TakenAbove {
+        /// The interface.
+        name: String,
+        /// The bridge or bond that it is a port of, where it is that.
+        above: Option<String>,
     },
     /// The pins are those of an interface of the same name elsewhere.
     #[error(
@@ -285,13 +297,13 @@ pub enum Error {
         /// The interfaces.
         names: String,
     },
-    /// The driver has no native XDP.
-    #[error("{name}: its driver has no native XDP ({source}); leave out --mode, or use --mode generic")]
+    /// The driver does not take the filter.
+    #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode generic")]
     NoNativeMode {
         /// The interface.
         name: String,
-        /// The kernel's words.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// Why not.
+        why: NotNative,
     },
     /// No way to see what leaves.
     #[error(
@@ -516,7 +528,7 @@ impl Error {
             | Self::WhichInterface { .. }
             | Self::Usage(_)
             | Self::Names { .. } => exit_code::USAGE,
-            Self::Taken { .. } | Self::Renamed { .. } => exit_code::TAKEN,
+            Self::Taken { .. } | Self::TakenAbove { .. } | Self::Renamed { .. } => exit_code::TAKEN,
             Self::Privilege { .. } | Self::UserNamespace => exit_code::PRIVILEGE,
             Self::UnknownInterface { .. }
             | Self::NotEthernet { .. }

@@ -1,10 +1,10 @@
-//! Asking the kernel for everything of a kind.
+//! Asking the kernel for everything of a kind, and for a change.
 
-use std::io;
+use std::{error::Error, fmt, io};
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable, NlasIterator,
 };
 use netlink_sys::{Socket, SocketAddr};
 
@@ -16,11 +16,8 @@ pub(crate) fn dump<T>(family: isize, question: T) -> io::Result<Vec<T>>
 where
     T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
 {
-    let mut socket = Socket::new(family)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
+    let socket = open(family)?;
     socket.send(&request(question), 0)?;
-
     let mut found = Vec::new();
     let mut piece = Vec::with_capacity(ANSWER);
     loop {
@@ -34,13 +31,7 @@ where
 
 /// The bytes that ask for everything of a kind.
 pub(crate) fn request<T: NetlinkSerializable + Into<NetlinkPayload<T>>>(question: T) -> Vec<u8> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut request = NetlinkMessage::new(header, question.into());
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    bytes
+    bytes(NLM_F_DUMP, question)
 }
 
 /// Read a piece of the answer. Says whether that was all.
@@ -59,4 +50,82 @@ pub(crate) fn read<T: NetlinkDeserializable>(piece: &[u8], found: &mut Vec<T>) -
         rest = rest.get(len..).unwrap_or_default();
     }
     Ok(false)
+}
+
+/// A change that the kernel refused.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// Its error.
+    pub(crate) error: io::Error,
+    /// Why, in the words of whoever in the kernel refused it, where there are any.
+    pub(crate) words: Option<String>,
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self { error, words: None }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.words {
+            Some(words) => write!(f, "{words} ({})", self.error),
+            None => self.error.fmt(f),
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// Ask for a change, and wait for the answer.
+pub(crate) fn change<T>(family: isize, request: T) -> Result<(), Refusal>
+where
+    T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
+{
+    let socket = open(family)?;
+    // The answer is the error's number, the header of the request, and then attributes with the words (kernel 4.12).
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    socket.send(&bytes(NLM_F_ACK, request), 0)?;
+    let mut answer = Vec::with_capacity(ANSWER);
+    loop {
+        answer.clear();
+        socket.recv(&mut answer, 0)?;
+        let message = NetlinkMessage::<T>::deserialize(&answer).map_err(io::Error::other)?;
+        if let NetlinkPayload::Error(answer) = message.payload {
+            return match answer.code {
+                None => Ok(()),
+                Some(_) => Err(Refusal { error: answer.to_io(), words: words(&answer.header) }),
+            };
+        }
+    }
+}
+
+/// The words in what follows the number of an error.
+fn words(rest: &[u8]) -> Option<String> {
+    /// `struct nlmsghdr`.
+    const HEADER: usize = 16;
+    /// `NLMSGERR_ATTR_MSG` of include/uapi/linux/netlink.h: text that ends with a zero.
+    const MESSAGE: u16 = 1;
+    let attributes = NlasIterator::new(rest.get(HEADER..)?);
+    let message = attributes.filter_map(Result::ok).find(|attribute| attribute.kind() == MESSAGE)?;
+    Some(String::from_utf8_lossy(message.value()).trim_end_matches('\0').to_owned())
+}
+
+fn open(family: isize) -> io::Result<Socket> {
+    let mut socket = Socket::new(family)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+fn bytes<T: NetlinkSerializable + Into<NetlinkPayload<T>>>(flags: u16, request: T) -> Vec<u8> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | flags;
+    let mut message = NetlinkMessage::new(header, request.into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
 }

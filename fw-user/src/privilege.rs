@@ -11,7 +11,7 @@ use crate::{Error, Result};
 const NEEDED: [(Capability, bool); 3] =
     [(Capability::CAP_BPF, true), (Capability::CAP_PERFMON, true), (Capability::CAP_NET_ADMIN, false)];
 
-/// The inode of the initial user namespace, the same in every kernel since 3.8 (`PROC_USER_INIT_INO`, include/linux/proc_ns.h).
+/// The inode of the initial user namespace, the same in every kernel since 3.8 (`PROC_USER_INIT_INO`, `include/linux/proc_ns.h`).
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// Check that the capabilities are there, and in the initial user namespace: in any other the kernel does not count them (`bpf_capable`,

@@ -11,6 +11,7 @@ use super::{
     flows, foreign, ingress,
     ingress::ModeChoice,
     meta::{Egress, Mode, Record},
+    native::NotNative,
     object,
     pins::Pins,
     policy_map::{PolicyMap, Terms},
@@ -53,6 +54,8 @@ pub struct Attached {
     pub before: Option<Active>,
     /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
     pub rebuilt: bool,
+    /// Why it is not in native mode, where that was tried.
+    pub not_native: Option<NotNative>,
     /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
     /// changed.
     pub ebpf: Option<aya::Ebpf>,
@@ -193,11 +196,12 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
     let program = ingress::load(&mut ebpf)?;
     if let Some(id) = interface.xdp_program {
         // Last, when nothing is left that could fail but the attaching itself.
-        foreign::examine(interface, id).take_off(interface).await?;
+        foreign::examine(interface, id).take_off(interface)?;
     }
-    record.mode = ingress::attach(program, pins, interface, plan.mode)?;
+    let (mode, not_native) = ingress::attach(program, pins, interface, plan.mode)?;
+    record.mode = mode;
     write_record(&mut ebpf, &record)?;
-    Ok(Attached { record, before: None, rebuilt: false, ebpf: Some(ebpf) })
+    Ok(Attached { record, before: None, rebuilt: false, not_native, ebpf: Some(ebpf) })
 }
 
 async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
@@ -207,7 +211,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     let before = map.active()?;
     if plan.terms.deadline.is_some() {
         map.write(&plan.policy, plan.terms)?;
-        return Ok(Attached { record, before: Some(before), rebuilt: false, ebpf: None });
+        return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });
     }
     let mut ebpf = load(pins, name, plan)?;
     let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
@@ -229,7 +233,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     write_record(&mut ebpf, &record)?;
     // The last step: whatever failed before it, the old policy is in force.
     map.write(&plan.policy, plan.terms)?;
-    Ok(Attached { record, before: Some(before), rebuilt: false, ebpf: Some(ebpf) })
+    Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: Some(ebpf) })
 }
 
 /// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:

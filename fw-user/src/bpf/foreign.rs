@@ -12,13 +12,9 @@ use aya::{
     programs::{ProgramInfo, links::LinkType, loaded_links, loaded_programs},
 };
 use fw_common::abi::map;
-use rtnetlink::{
-    LinkUnspec,
-    packet_route::link::{LinkAttribute, LinkXdp, XdpAttached},
-};
 
 use super::{
-    egress, object,
+    by_netlink, egress, object,
     pinned::{self, LinkFacts, Pinned},
     pins::Pins,
     state, sys,
@@ -88,11 +84,11 @@ impl Holder {
     ///
     /// # Errors
     /// [`Error::Kernel`].
-    pub async fn take_off(self, interface: &Interface) -> Result<()> {
+    pub fn take_off(self, interface: &Interface) -> Result<()> {
         let what = format!("taking {self} off {}", interface.name);
         match self.attachment {
             Attachment::Link(link) => sys::detach_link(link).map_err(|error| Error::kernel(what, error)),
-            Attachment::Netlink => clear_by_netlink(interface).await.map_err(|error| Error::kernel(what, error)),
+            Attachment::Netlink => by_netlink::clear(interface).map_err(|error| Error::kernel(what, error)),
             Attachment::Unknown(error) => Err(Error::kernel(what, error)),
         }
     }
@@ -139,7 +135,7 @@ pub(super) async fn take_off_filter(interface: &Interface) -> Result<()> {
     for link in egress_links(interface, id).map_err(failed)? {
         sys::detach_link(link).map_err(failed)?;
     }
-    examine(interface, id).take_off(interface).await?;
+    examine(interface, id).take_off(interface)?;
     egress::detach_clsact(interface, None).await
 }
 
@@ -243,23 +239,4 @@ fn pins(id: u32) -> Vec<PathBuf> {
         }
     }
     found.into_iter().collect()
-}
-
-/// Set no program, in the mode that there is one in.
-async fn clear_by_netlink(interface: &Interface) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    // XDP_FLAGS_* of include/uapi/linux/if_link.h.
-    let flags = match interface.xdp_attached {
-        XdpAttached::SocketBuffer => 1 << 1,
-        XdpAttached::Driver => 1 << 2,
-        XdpAttached::Hardware => 1 << 3,
-        // More than one: the kernel takes them one by one, and the rest is refused when ours is attached.
-        _ => 0,
-    };
-    let xdp = LinkAttribute::Xdp(vec![LinkXdp::Fd(-1), LinkXdp::Flags(flags)]);
-    let message = LinkUnspec::new_with_index(interface.index).append_extra_attribute(xdp).build();
-    let (connection, handle, _) = rtnetlink::new_connection()?;
-    let connection = tokio::spawn(connection);
-    let outcome = handle.link().change(message).execute().await;
-    connection.abort();
-    Ok(outcome?)
 }

@@ -5,18 +5,18 @@ use aya::{
     programs::{
         ProgramError, Xdp, XdpMode,
         links::{FdLink, LinkError, PinnedLink},
-        xdp::XdpLink,
+        xdp::{XdpError, XdpLink},
     },
 };
-use nix::errno::Errno;
+use nix::{errno::Errno, net::if_::if_indextoname};
 
-use super::{meta::Mode, object, pins::Pins};
+use super::{by_netlink, meta::Mode, native::NotNative, object, pins::Pins};
 use crate::{Error, Result, interface::Interface};
 
 /// Which mode to attach in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ModeChoice {
-    /// Native where the driver has it, else generic.
+    /// Native where the driver takes it, else generic.
     #[default]
     Auto,
     /// In the driver, or not at all.
@@ -36,36 +36,49 @@ pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     Ok(program)
 }
 
-/// Attach a loaded program where none is, and pin the link. The filter is live when this returns.
+/// Attach a loaded program where none is, and pin the link. The filter is live when this returns. Says in which mode, and why not in native
+/// mode where that was tried in vain.
 ///
 /// # Errors
-/// [`Error::NoNativeMode`], [`Error::Taken`], [`Error::Kernel`].
-pub fn attach(program: &mut Xdp, pins: &Pins, interface: &Interface, choice: ModeChoice) -> Result<Mode> {
-    let failed = |error: ProgramError| match errno(&error) {
-        // Attached by somebody since it was looked at.
-        Some(Errno::EBUSY | Errno::EEXIST) => {
-            Error::Taken { name: interface.name.clone(), program: "attached this moment".to_owned() }
-        }
-        _ => Error::kernel(format!("attaching to {}", interface.name), error),
-    };
-    let (link, mode) = match choice {
-        ModeChoice::Generic => (try_mode(program, interface, XdpMode::Skb), Mode::Generic),
-        ModeChoice::Native => match try_mode(program, interface, XdpMode::Driver) {
-            Err(error) if lacks_native(&error) => {
-                return Err(Error::NoNativeMode { name: interface.name.clone(), source: error.into() });
+/// [`Error::NoNativeMode`], [`Error::Taken`], [`Error::TakenAbove`], [`Error::Kernel`].
+pub fn attach(
+    program: &mut Xdp,
+    pins: &Pins,
+    interface: &Interface,
+    choice: ModeChoice,
+) -> Result<(Mode, Option<NotNative>)> {
+    let name = &interface.name;
+    let mut not_native = None;
+    let native = match choice {
+        ModeChoice::Generic => None,
+        ModeChoice::Auto | ModeChoice::Native => match try_mode(program, interface, XdpMode::Driver) {
+            Ok(link) => Some(link),
+            Err(error) => {
+                let refused = errno(&error).filter(|errno| DRIVER_REFUSES.contains(errno));
+                let refused = refused.ok_or_else(|| failed(program, interface, XdpMode::Driver, error))?;
+                let why = NotNative::new(interface, refused.into(), words(program, interface, XdpMode::Driver));
+                if choice == ModeChoice::Native {
+                    return Err(Error::NoNativeMode { name: name.clone(), why });
+                }
+                not_native = Some(why);
+                None
             }
-            tried => (tried, Mode::Native),
-        },
-        ModeChoice::Auto => match try_mode(program, interface, XdpMode::Driver) {
-            Err(error) if lacks_native(&error) => (try_mode(program, interface, XdpMode::Skb), Mode::Generic),
-            tried => (tried, Mode::Native),
         },
     };
-    let link = link.map_err(failed)?;
-    link.pin(pins.ingress_link(&interface.name))
-        .map_err(|error| Error::kernel(format!("pinning the filter of {}", interface.name), error))?;
-    Ok(mode)
+    let (link, mode) = match native {
+        Some(link) => (link, Mode::Native),
+        None => match try_mode(program, interface, XdpMode::Skb) {
+            Ok(link) => (link, Mode::Generic),
+            Err(error) => return Err(failed(program, interface, XdpMode::Skb, error)),
+        },
+    };
+    link.pin(pins.ingress_link(name)).map_err(|error| Error::kernel(format!("pinning the filter of {name}"), error))?;
+    Ok((mode, not_native))
 }
+
+/// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (any of them). Whatever would hinder
+/// generic mode as well shows there once more.
+const DRIVER_REFUSES: [Errno; 5] = [Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ERANGE, Errno::ENOMEM, Errno::ENOSPC];
 
 fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<FdLink, ProgramError> {
     let id = program.attach_to_if_index(interface.index, mode)?;
@@ -76,15 +89,33 @@ fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<F
     })
 }
 
-/// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (EINVAL and others of its own).
-/// Whatever would hinder generic mode as well shows there once more.
-fn lacks_native(error: &ProgramError) -> bool {
-    matches!(errno(error), Some(Errno::EOPNOTSUPP | Errno::EINVAL | Errno::ERANGE | Errno::ENOMEM | Errno::ENOSPC))
+/// What the kernel's refusal means where it is not the driver's.
+fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramError) -> Error {
+    /// `dev_xdp_attach`, net/core/dev.c.
+    const ABOVE: &str = "upper device already has a program";
+    let name = interface.name.clone();
+    match errno(&error) {
+        Some(Errno::EBUSY | Errno::EEXIST)
+            if words(program, interface, mode).is_some_and(|words| words.contains(ABOVE)) =>
+        {
+            let above = interface.master.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
+            Error::TakenAbove { name, above }
+        }
+        // Attached by somebody since it was looked at.
+        Some(Errno::EBUSY | Errno::EEXIST) => Error::Taken { name, program: "attached this moment".to_owned() },
+        _ => Error::kernel(format!("attaching to {name}"), error),
+    }
 }
 
+fn words(program: &Xdp, interface: &Interface, mode: XdpMode) -> Option<String> {
+    by_netlink::why_not(program.fd().ok()?, interface, mode)
+}
+
+/// The number of the kernel's error. Where a link is refused with EINVAL, aya tries netlink, and tells of that.
 fn errno(error: &ProgramError) -> Option<Errno> {
     match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
+        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error().map(Errno::from_raw),
         _ => None,
     }
 }

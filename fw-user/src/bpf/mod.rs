@@ -2,6 +2,7 @@
 
 pub mod attachment;
 pub mod batch;
+mod by_netlink;
 mod clsact;
 pub mod counters;
 pub mod deadline;
@@ -14,6 +15,7 @@ pub mod ingress;
 pub mod knocks;
 pub mod lock;
 pub mod meta;
+pub mod native;
 pub mod object;
 pub mod pinned;
 pub mod pins;

@@ -101,7 +101,7 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     if from != pins {
         let _left = remove::interface(from, name)?;
     }
-    Ok(Attached { record, before: None, rebuilt: true, ebpf: Some(ebpf) })
+    Ok(Attached { record, before: None, rebuilt: true, not_native: None, ebpf: Some(ebpf) })
 }
 
 /// Move a pin. On the BPF file system this never leaves what it holds without a name.

@@ -104,7 +104,7 @@ pub struct AttachArgs {
     /// Packets to allowed ports that would be routed on to another machine or container: drop, or pass on a router.
     #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
     forward: String,
-    /// Where the filter runs: native is in the driver, generic in the network stack; auto takes native where the driver has it.
+    /// Where the filter runs: native is in the driver, generic in the network stack; auto takes native where the driver does.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
     /// How many flows to remember, for each of IPv4 and IPv6 [default: 65536].

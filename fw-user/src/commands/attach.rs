@@ -131,6 +131,7 @@ struct Outcomes<'a> {
 struct Outcome<'a> {
     name: &'a str,
     mode: &'static str,
+    not_native: Option<String>,
     replaced: bool,
     monitor: bool,
     cut: Vec<report::lockout::CutJson>,
@@ -144,6 +145,7 @@ impl<'a> Outcome<'a> {
         Self {
             name,
             mode: outcome.record.mode.name(),
+            not_native: outcome.not_native.as_ref().map(ToString::to_string),
             replaced: outcome.before.is_some() || outcome.rebuilt,
             monitor: plan.terms.monitors,
             cut: report::lockout::json(outlook, name),

@@ -8,6 +8,7 @@ use super::Finding;
 use crate::{
     bpf::{
         foreign,
+        native::{SAFE_MTU, largest_mtu},
         pins::Pins,
         policy_map::PolicyMap,
         state::{self, Stale, State},
@@ -31,9 +32,6 @@ const GENERIC_DRIVERS: [&str; 12] = [
     "usbnet",
     "ax88179_178a",
 ];
-
-/// Above this, drivers that keep a packet in one page of 4 KiB refuse native mode.
-const ONE_PAGE_MTU: u32 = 3498;
 
 /// Look at an interface.
 #[must_use]
@@ -115,7 +113,7 @@ fn mode(interface: &Interface) -> Finding {
         return Finding::ok("mode", format!("{}, as the program there runs", state::mode(interface).name()));
     }
     match (interface.kind.as_deref(), driver(interface)) {
-        (Some("veth"), _) => Finding::ok("mode", "native: packets are judged in the driver (veth)"),
+        (Some("veth"), _) => Finding::ok("mode", "native if veth takes it, else generic; `attach` tells"),
         (Some(kind @ ("bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
             Finding::ok("mode", format!("generic: packets are judged in the network stack ({kind})"))
         }
@@ -139,11 +137,12 @@ fn driver(interface: &Interface) -> Option<String> {
 
 fn mtu(interface: &Interface) -> Finding {
     let mtu = interface.mtu;
-    if mtu > ONE_PAGE_MTU && interface.kind.as_deref() != Some("bridge") {
-        return Finding::note(
-            "MTU",
-            format!("{mtu}: some drivers refuse native mode above {ONE_PAGE_MTU}, and get generic mode"),
-        );
+    if mtu <= SAFE_MTU || interface.kind.as_deref() == Some("bridge") {
+        return Finding::ok("MTU", mtu.to_string());
     }
-    Finding::ok("MTU", mtu.to_string())
+    let limit = match largest_mtu(interface) {
+        Some(largest) => format!("veth has native mode up to {largest} at its other end"),
+        None => "drivers have native mode up to a limit of their own, some of them 1500".to_owned(),
+    };
+    Finding::note("MTU", format!("{mtu}: {limit}; above it is generic mode"))
 }

@@ -6,7 +6,6 @@ use super::{answers_mdns, open_ports};
 use crate::{
     bpf::{
         attachment::{Attached, Plan},
-        ingress::ModeChoice,
         meta::{Egress, Mode},
     },
     spec,
@@ -20,12 +19,10 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
         (Some(_), _) => "replaced",
         (None, _) => "attached",
     };
-    let mode = match (outcome.record.mode, plan.mode) {
-        (Mode::Native, _) => "native mode: packets are judged in the driver",
-        (Mode::Generic, ModeChoice::Auto) if outcome.before.is_none() && !outcome.rebuilt => {
-            "generic mode: packets are judged in the network stack, since the driver has no native XDP"
-        }
-        (Mode::Generic, _) => "generic mode: packets are judged in the network stack",
+    let mode = match (outcome.record.mode, &outcome.not_native) {
+        (Mode::Native, _) => "native mode: packets are judged in the driver".to_owned(),
+        (Mode::Generic, Some(why)) => format!("generic mode: packets are judged in the network stack, since {why}"),
+        (Mode::Generic, None) => "generic mode: packets are judged in the network stack".to_owned(),
     };
     let mut lines = vec![
         format!("{name}  {verb}, {mode}"),

@@ -1,6 +1,6 @@
 //! More than one interface: each with its own policy and counters, all with the same flows.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{LAN4, LAN6, Lab, Mode, PI4, PI6, SECOND_PI4, SECOND_PI6, Transport},
     tests,
@@ -10,6 +10,8 @@ tests! { in both modes:
     the_interface_is_free_the_moment_that_detach_returns;
 }
 
+const FAILED: i32 = 1;
+
 tests! { in native mode:
     each_interface_has_its_own_policy;
     a_deleted_interface_leaves_nothing_that_hinders;
@@ -18,6 +20,10 @@ tests! { in native mode:
 tests! { in generic mode:
     two_interfaces_are_attached_and_detached_at_once;
     a_reply_may_come_in_on_another_interface;
+}
+
+tests! {
+    an_mtu_that_is_too_large_for_native_mode_is_told_with_the_largest;
 }
 
 fn attach(lab: &Lab, mode: Mode, interfaces: &[&str], allow: &str) -> Result<()> {
@@ -44,6 +50,30 @@ fn two_interfaces_are_attached_and_detached_at_once(mode: Mode) -> Result<()> {
     for address in all {
         lab.lan.reaches(&server, Transport::Tcp, address, 9123).context("after detach")?;
     }
+    lab.nothing_is_left_behind()
+}
+
+/// The number that is told is tried out: it is taken, and one more is not.
+fn an_mtu_that_is_too_large_for_native_mode_is_told_with_the_largest() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let mtu = |mtu: u32| lab.lan.run(&format!("ip link set eth0 mtu {mtu}")).map(drop);
+    let native = ["attach", "eth0", "--mode", "native", "--allow", "22"];
+    mtu(9000)?;
+    let said = lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    for words in ["eth0  attached, generic mode", "since the driver refuses native mode: "] {
+        ensure!(said.contains(words), "no {words:?} in {said}");
+    }
+    let words = "Peer MTU is too large to set XDP; the MTU of its other end may be ";
+    let (_, largest) = said.split_once(words).with_context(|| format!("no {words:?} in {said}"))?;
+    let largest: u32 = largest.split_once(" at most").context("the largest MTU")?.0.parse()?;
+    lab.fw(&["detach", "eth0"])?;
+    mtu(largest + 1)?;
+    let words =
+        ["eth0 cannot be filtered in native mode", "Peer MTU is too large", &largest.to_string(), "--mode generic"];
+    lab.refuses(&native, FAILED, &words)?;
+    mtu(largest)?;
+    lab.fw(&native)?;
+    lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()
 }
 

@@ -8,6 +8,8 @@ use fw_tests::{
     tests,
 };
 
+const TAKEN: i32 = 3;
+
 tests! { in both modes:
     a_port_of_a_bridge_is_filtered_for_this_machine_and_for_those_behind_it;
     what_stands_above_an_interface_is_judged_by_its_ports;
@@ -65,6 +67,9 @@ fn a_bridge_is_filtered_for_this_machine_alone() -> Result<()> {
     for words in ["generic mode", "br0 is a bridge", "frames that it passes on between its ports are not"] {
         ensure!(said.contains(words), "no {words:?} in {said}");
     }
+    // The kernel takes no second program below one.
+    let words = ["eth0 cannot be filtered while br0 has an XDP program", "fw-user detach br0"];
+    lab.refuses(&["attach", "eth0", "--allow", "22"], TAKEN, &words)?;
     lab.is_closed_on("br0", &host, Transport::Tcp, PI4, 9123)?;
     lab.lan.reaches(&other, Transport::Tcp, far, 9123)?;
     let server = lab.lan.serve_tcp(5000)?;
