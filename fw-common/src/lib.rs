@@ -12,6 +12,8 @@ extern crate std;
 
 pub mod abi;
 pub mod address;
+#[cfg(feature = "std")]
+pub mod compiled;
 pub mod decide;
 pub mod flow;
 pub mod frame;
@@ -20,10 +22,14 @@ pub mod grammar;
 #[cfg(feature = "std")]
 pub mod policy;
 pub mod protocol;
+#[cfg(feature = "std")]
+pub mod ranges;
 pub mod reason;
 pub mod record;
 #[cfg(feature = "std")]
 pub mod senders;
+#[cfg(feature = "std")]
+mod subsets;
 pub mod track;
 pub mod wire;
 

@@ -119,3 +119,42 @@ fn more_networks_than_the_maps_hold_are_refused() {
     let error = networks(8193).compile().expect_err("one too many");
     assert_eq!((error.count, error.limit), (8193, 8192));
 }
+
+#[test]
+fn lists_that_overlap_are_counted_and_not_written_out() {
+    // Each port from 1 to 8,192 begins another network's range: 8,192 lists of up to 8,192 networks.
+    let rules = (0..8192_u32).map(|n| rule(&format!("{}-40000/tcp@10.{}.{}.0/24", n + 1, n >> 8, n & 255)));
+    let error = Policy::new(rules).compile().expect_err("too many networks");
+    assert_eq!((error.count, error.limit), (8192 * 8193 / 2, 8192));
+}
+
+#[test]
+fn what_one_policy_opens_and_another_does_not() {
+    for (one, other, left) in [
+        ("20-30/tcp 22/udp", "25/tcp", "20-24/tcp 26-30/tcp 22/udp"),
+        ("20-30/tcp 40-50/tcp", "25-45/tcp", "20-24/tcp 46-50/tcp"),
+        ("20-30/tcp@10.0.0.0/8", "20-30/tcp", "20-30/tcp@10.0.0.0/8"),
+        ("1-65535/tcp", "1/tcp 65535/tcp", "2-65534/tcp"),
+        ("22/tcp", "1-65535/tcp", ""),
+    ] {
+        assert_eq!(text(&policy(one).without(&policy(other))), left, "{one} - {other}");
+    }
+}
+
+#[test]
+fn a_policy_says_what_its_rules_for_everyone_and_for_the_network_say_together() {
+    let policy = policy("20-25/tcp 26-30/tcp@10.0.0.0/8");
+    for said in ["20/tcp", "20-25/tcp", "20-30/tcp@10.0.0.0/8", "25/tcp@192.0.2.0/24"] {
+        assert!(policy.says(&rule(said)), "{said}");
+    }
+    for unsaid in ["26/tcp", "20-31/tcp@10.0.0.0/8", "26/tcp@10.0.0.0/9", "20/udp"] {
+        assert!(!policy.says(&rule(unsaid)), "{unsaid}");
+    }
+}
+
+#[test]
+fn ports_that_are_open_to_anyone_at_all() {
+    let policy = policy("20-25/tcp 26-30/tcp@10.0.0.0/8 28-35/tcp@192.0.2.0/24 40/udp");
+    let open = policy.open_to_some(Tcp).iter().map(|ports| ports.to_string()).collect::<Vec<_>>();
+    assert_eq!(open, ["20-35"]);
+}

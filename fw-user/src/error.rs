@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-use fw_common::{grammar::SpecError, policy::TooManySources};
+use fw_common::{compiled::TooManySources, grammar::SpecError};
 use thiserror::Error;
 
 use crate::{bpf::native::NotNative, config::Mistakes, packet::capture::CaptureError};

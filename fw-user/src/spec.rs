@@ -22,7 +22,7 @@ const PROTOCOLS: &str = "/etc/protocols";
 /// # Errors
 /// [`Error::Spec`], [`Error::NothingAllowed`], [`Error::Names`].
 pub fn rules(specs: &[String]) -> Result<Vec<Rule>> {
-    let services = Names::new(SERVICES);
+    let services = &KNOWN_SERVICES;
     let mut rules = Vec::new();
     for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
         let known = |name: &str| {
@@ -101,7 +101,7 @@ pub fn protocol_name(protocol: u8) -> String {
 /// What the ports are called in `/etc/services`; nothing where there is no such file.
 #[must_use]
 pub fn service_names() -> BTreeMap<(PortProtocol, u16), String> {
-    let names = Names::new(SERVICES);
+    let names = &KNOWN_SERVICES;
     let mut services = BTreeMap::new();
     for (names, value) in names.entries() {
         if let (Some(port), Some(name)) = (service_port(value), names.first()) {
@@ -137,6 +137,7 @@ fn not_here(protocol: u8) -> Option<&'static str> {
     }
 }
 
+static KNOWN_SERVICES: Names = Names::new(SERVICES);
 static KNOWN_PROTOCOLS: Names = Names::new(PROTOCOLS);
 
 /// A file of names: `NAME VALUE ALIAS...` a line, `#` before comments (services(5), protocols(5)).

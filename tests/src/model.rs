@@ -11,9 +11,10 @@ use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol,
     abi::Sent,
     address::{Address, V4, V6},
+    compiled::{Compiled, TooManySources},
     decide,
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
-    policy::{Compiled, Policy, TooManySources},
+    policy::Policy,
     track,
     wire::Addresses,
 };

@@ -7,7 +7,8 @@ use fw_common::{
         self, Active, CLASS_CLOSED, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6,
         map,
     },
-    policy::{Compiled, Policy},
+    compiled::Compiled,
+    policy::Policy,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 

@@ -66,8 +66,8 @@ impl Difference {
         compare("monitor", on(running.monitor), on(wanted.monitor));
         compare("version", &running.version, version);
         Self {
-            opened: report::rule_words(&without(&wanted.policy, &running.policy)),
-            closed: report::rule_words(&without(&running.policy, &wanted.policy)),
+            opened: report::rule_words(&wanted.policy.without(&running.policy)),
+            closed: report::rule_words(&running.policy.without(&wanted.policy)),
             opened_proto: protocols(&wanted.policy, &running.policy),
             closed_proto: protocols(&running.policy, &wanted.policy),
             settings,
@@ -79,14 +79,4 @@ impl Difference {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
-
-/// The rules of one policy that the other has not.
-#[must_use]
-pub fn without(policy: &Policy, other: &Policy) -> Policy {
-    let mut left = policy.clone();
-    for rule in other.rules() {
-        left.deny(rule);
-    }
-    left
 }

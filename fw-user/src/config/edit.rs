@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use fw_common::{grammar::Rule, policy::Policy};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
-use super::{Settings, check, difference::without, list::List};
+use super::{Settings, check, list::List};
 use crate::{Error, Result, bpf::ingress::ModeChoice, report, spec};
 
 /// The text of a new file for an interface.
@@ -107,8 +107,8 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
         }
         // What is left of it stands where it stood.
         let entry = Policy::new(rules.iter().copied());
-        let left = without(&without(&entry, &without(&entry, wanted)), &said);
-        for &rule in left.rules() {
+        let left = entry.without(&entry.without(wanted)).without(&said);
+        for rule in left.rules() {
             said.allow(rule);
         }
         let words = report::rule_words(&left);
@@ -133,7 +133,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
             list.insert(list.len(), word);
         }
     }
-    for word in report::rule_words(&without(wanted, &said)) {
+    for word in report::rule_words(&wanted.without(&said)) {
         list.insert(list.len(), &word);
     }
     Ok(())
@@ -141,7 +141,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
 
 /// Whether a policy lets in all that these rules say.
 fn says(policy: &Policy, rules: &[Rule]) -> bool {
-    rules.iter().all(|&rule| !policy.clone().allow(rule))
+    rules.iter().all(|rule| policy.says(rule))
 }
 
 fn follow_protocols(list: &mut List, wanted: &Policy) -> Result<()> {

@@ -63,7 +63,7 @@ impl<'a> Edits<'a> {
     pub fn plan(&mut self, interface: &str, wanted: &Settings, typed: &[String]) -> Result<(PathBuf, bool)> {
         let found = self.file(interface)?;
         let path = found.map_or_else(|| self.path(interface), |(file, _)| file.path.clone());
-        if wanted.policy.rules().is_empty() {
+        if wanted.policy.is_closed() {
             let why = format!("nothing is open at {interface}, and an empty allow list is a mistake in a file");
             return Err(Error::NotSaved { path, why });
         }

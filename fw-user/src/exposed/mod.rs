@@ -283,20 +283,19 @@ impl Facts<'_> {
             let Filter::Ours(ruling) = self.filters.get(judge)? else { return None };
             let judged = ways.iter().filter(|way| way.judges.iter().flatten().any(|one| one == judge));
             let judged: BTreeSet<&str> = judged.map(|way| way.name.as_str()).collect();
-            let mut policy = Policy::new(ruling.policy.rules().iter().copied());
+            let mut policy = Policy::new(ruling.policy.rules());
             for port in ports.iter().filter(|port| port.reach.is_by(|name, _| judged.contains(name))) {
                 take_away(&mut policy, port.endpoint.protocol, port.endpoint.local.port());
             }
             Some(Unused { interface: judge.clone(), policy })
         });
-        unused.filter(|unused| !unused.policy.rules().is_empty()).collect()
+        unused.filter(|unused| !unused.policy.is_closed()).collect()
     }
 }
 
 fn take_away(policy: &mut Policy, protocol: PortProtocol, port: u16) {
     let Some(ports) = PortRange::new(port, port) else { return };
-    let sources: BTreeSet<Option<IpNet>> = policy.rules().iter().map(|rule| rule.source).collect();
-    for source in sources {
+    for Rule { source, .. } in policy.rules_at(protocol, port).collect::<Vec<_>>() {
         policy.deny(&Rule { protocol, ports, source });
     }
 }
@@ -309,11 +308,7 @@ fn state(ruling: &Ruling, endpoint: &Endpoint) -> State {
     if ruling.monitors {
         return State::Monitored;
     }
-    let rules = ruling
-        .policy
-        .rules()
-        .iter()
-        .filter(|rule| rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port));
+    let rules = ruling.policy.rules_at(protocol, port);
     let address = endpoint.local.ip();
     let has_family = |net: &IpNet| match (net, address) {
         (IpNet::V4(_), IpAddr::V6(address)) => address.is_unspecified() && !endpoint.only_ipv6,

@@ -274,7 +274,7 @@ fn what_is_open_and_not_served_is_left_over() {
     let unused = |allow: &str, open: &[&str]| {
         let open: Vec<Endpoint> = open.iter().map(|text| endpoint(text, "server")).collect();
         let exposure = judge(&filters(&[("eth0", ours(allow, false, &[]))]), &open, &["eth0"]);
-        let rules = exposure.unused.iter().flat_map(|unused| unused.policy.rules().to_vec());
+        let rules = exposure.unused.iter().flat_map(|unused| unused.policy.rules());
         rules.map(|rule| rule.to_string()).collect::<Vec<_>>().join(",")
     };
     let rows: [(&str, &[&str], &str); 7] = [

@@ -179,9 +179,9 @@ impl Answer<'_> {
 
     fn rules_at_port(&self) -> Vec<Rule> {
         let Some((protocol, port)) = self.headers.target() else { return Vec::new() };
-        let concerns =
-            |rule: &&Rule| rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port);
-        self.filter.policy.rules().iter().filter(concerns).copied().collect()
+        let mut rules: Vec<Rule> = self.filter.policy.rules_at(protocol, port).collect();
+        rules.sort_unstable();
+        rules
     }
 
     /// What to type so that it passes, or what else to do.

@@ -49,7 +49,7 @@ pub fn open_ports(policy: &Policy) -> String {
 #[must_use]
 pub fn rule_words(policy: &Policy) -> Vec<String> {
     let rules = policy.rules();
-    let twin = |rule: &Rule, protocol| rules.contains(&Rule { protocol, ..*rule });
+    let twin = |rule: &Rule, protocol| rules.binary_search(&Rule { protocol, ..*rule }).is_ok();
     let mut shown: Vec<(Rule, String)> = rules
         .iter()
         .filter_map(|rule| match rule.protocol {
@@ -68,10 +68,7 @@ pub fn rule_words(policy: &Policy) -> Vec<String> {
 #[must_use]
 pub fn answers_mdns(policy: &Policy) -> bool {
     const MDNS: u16 = 5353;
-    policy
-        .rules()
-        .iter()
-        .any(|rule| rule.protocol == PortProtocol::Udp && (rule.ports.first()..=rule.ports.last()).contains(&MDNS))
+    policy.is_open_to_some(PortProtocol::Udp, MDNS)
 }
 
 /// A table without lines: a head, and columns that are set right where they hold numbers.

@@ -36,11 +36,12 @@ pub struct InterfaceStats {
 
 /// Which ports some rule opens, to anybody.
 pub(crate) fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
-    policy
-        .rules()
-        .iter()
-        .flat_map(|rule| (rule.ports.first()..=rule.ports.last()).map(|port| (rule.protocol, port)))
-        .collect()
+    let mut allowed = BTreeSet::new();
+    for protocol in PortProtocol::ALL {
+        let ranges = policy.open_to_some(protocol);
+        allowed.extend(ranges.iter().flat_map(|ports| ports.first()..=ports.last()).map(|port| (protocol, port)));
+    }
+    allowed
 }
 
 /// `stats --json`.

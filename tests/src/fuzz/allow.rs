@@ -30,7 +30,7 @@ pub(super) fn run(input: &[u8]) {
     if let Ok(compiled) = policy.compile() {
         assert_eq!(compiled.decompile(), policy, "it comes back from the kernel's maps");
     }
-    for rule in policy.rules().to_vec() {
+    for rule in policy.rules() {
         assert!(one_by_one.deny(&rule), "{rule} can be taken back");
     }
     assert_eq!(one_by_one, Policy::default(), "nothing is left of what was taken back");

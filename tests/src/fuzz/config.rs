@@ -40,7 +40,7 @@ fn survives(text: &str, settings: &Settings) {
 
     // Everything else.
     let mut other = settings.clone();
-    let rules = other.policy.rules().to_vec();
+    let rules = other.policy.rules();
     other.policy.deny(&rules[rules.len() / 2]);
     other.policy.allow("9125/udp".parse().expect("a rule"));
     other.policy.protocols = [47].into();

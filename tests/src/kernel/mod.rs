@@ -288,7 +288,7 @@ fn opposite(policy: &Policy) -> Policy {
     let mut opposite =
         Policy::new(PortProtocol::ALL.map(|protocol| Rule { protocol, ports: everything, source: None }));
     for rule in policy.rules() {
-        opposite.deny(rule);
+        opposite.deny(&rule);
     }
     opposite.protocols = (0..=u8::MAX).filter(|protocol| !policy.protocols.contains(protocol)).collect();
     opposite.forward = match policy.forward {

@@ -3,8 +3,10 @@
 use std::{fmt, net::IpAddr};
 
 use fw_common::{
-    Decision, PortProtocol, decide, decide_located,
-    policy::{Policy, TooManySources},
+    Decision, PortProtocol,
+    compiled::TooManySources,
+    decide, decide_located,
+    policy::Policy,
     track,
     wire::located::{Located, LocatedNetwork},
 };

@@ -53,6 +53,7 @@ mod lab_wire;
 mod metrics;
 mod oracle;
 mod packets;
+mod policy_size;
 mod recorder;
 mod run;
 mod stats_reading;

@@ -1,0 +1,177 @@
+//! A policy as the kernel's maps hold it, and the way there and back.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    vec,
+    vec::Vec,
+};
+
+use ipnet::IpNet;
+use thiserror::Error;
+
+use crate::{
+    abi::{CLASS_CLOSED, CLASS_OPEN, MAX_SOURCES, Settings},
+    grammar::{PortRange, Rule},
+    policy::{Forward, Policy},
+    protocol::PortProtocol,
+    subsets::Subsets,
+};
+
+/// More networks than the kernel's maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the rules name {count} source networks in all; {limit} is the most")]
+pub struct TooManySources {
+    /// How many there are, counted once for each list of networks that some port has.
+    pub count: usize,
+    /// How many there may be.
+    pub limit: usize,
+}
+
+/// Both buffers hold networks while a policy replaces another.
+const LIMIT: usize = MAX_SOURCES as usize / 2;
+
+impl Policy {
+    /// Put the policy into the form that the kernel's maps have.
+    ///
+    /// # Errors
+    /// [`TooManySources`].
+    pub fn compile(&self) -> Result<Compiled, TooManySources> {
+        let mut compiled = Compiled::default();
+        let sources = |protocol| self.ranges_of(protocol).filter_map(|(source, _)| source);
+        let networks: Vec<IpNet> =
+            PortProtocol::ALL.into_iter().flat_map(sources).collect::<BTreeSet<_>>().into_iter().collect();
+        let mut active = Subsets::new(networks.len());
+        let mut class_of: HashMap<u32, u16> = HashMap::new();
+        let mut count = 0;
+        for protocol in PortProtocol::ALL {
+            // At each port: the networks that begin there or end just before it.
+            let mut edges: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+            for (source, ranges) in self.ranges_of(protocol) {
+                for ports in ranges.iter() {
+                    match source.map(|network| networks.binary_search(&network)) {
+                        Some(Ok(index)) => {
+                            edges.entry(u32::from(ports.first())).or_default().push(index);
+                            edges.entry(u32::from(ports.last()) + 1).or_default().push(index);
+                        }
+                        _ => compiled.fill(protocol, ports, CLASS_OPEN),
+                    }
+                }
+            }
+            let mut edges = edges.into_iter().peekable();
+            while let Some((port, changes)) = edges.next() {
+                for index in changes {
+                    active.toggle(index);
+                }
+                let next = edges.peek().map_or(port, |(next, _)| *next);
+                let ports = u16::try_from(port).ok().zip(u16::try_from(next - 1).ok());
+                let Some(ports) = ports.and_then(|(first, last)| PortRange::new(first, last)) else { continue };
+                if active.is_empty() {
+                    continue;
+                }
+                let classes = class_of.len();
+                let class = *class_of.entry(active.id()).or_insert_with(|| {
+                    count += active.len();
+                    // A list has a network at least, so that no more classes than networks are needed.
+                    let class = (classes + 1).min(LIMIT) as u16;
+                    if count <= LIMIT {
+                        compiled.networks.extend(active.iter().map(|index| (class, networks[index])));
+                    }
+                    class
+                });
+                compiled.fill(protocol, ports, class);
+            }
+        }
+        if count > LIMIT {
+            return Err(TooManySources { count, limit: LIMIT });
+        }
+        for &protocol in &self.protocols {
+            compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
+        }
+        compiled.settings.forward = u64::from(self.forward == Forward::Pass);
+        Ok(compiled)
+    }
+}
+
+const _: () = assert!(LIMIT < CLASS_OPEN as usize, "every list of networks has a number of its own");
+
+/// A policy as the kernel's maps hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    classes: Vec<u16>,
+    /// Which network belongs to which class, by class.
+    pub networks: Vec<(u16, IpNet)>,
+    /// All that is not about ports.
+    pub settings: Settings,
+}
+
+/// How many ports a protocol has, 0 included.
+const PORTS: usize = 65_536;
+
+impl Default for Compiled {
+    fn default() -> Self {
+        Self {
+            classes: vec![CLASS_CLOSED; PORTS * PortProtocol::ALL.len()],
+            networks: Vec::new(),
+            settings: Settings { protocols: [0; 4], forward: 0 },
+        }
+    }
+}
+
+impl Compiled {
+    /// The classes of a protocol's ports, indexed by port.
+    #[must_use]
+    pub fn classes(&self, protocol: PortProtocol) -> &[u16] {
+        &self.classes[protocol as usize * PORTS..][..PORTS]
+    }
+
+    /// The same, to be written.
+    pub fn classes_mut(&mut self, protocol: PortProtocol) -> &mut [u16] {
+        &mut self.classes[protocol as usize * PORTS..][..PORTS]
+    }
+
+    fn fill(&mut self, protocol: PortProtocol, ports: PortRange, class: u16) {
+        self.classes_mut(protocol)[usize::from(ports.first())..=usize::from(ports.last())].fill(class);
+    }
+
+    /// All classes, in the order in which the pages of one buffer hold them.
+    #[must_use]
+    pub fn all_classes(&self) -> &[u16] {
+        &self.classes
+    }
+
+    /// The same, to be read into.
+    pub fn all_classes_mut(&mut self) -> &mut [u16] {
+        &mut self.classes
+    }
+
+    /// Put it back into rules. What [`Policy::compile`] made comes back as the same policy.
+    #[must_use]
+    pub fn decompile(&self) -> Policy {
+        let mut lists: HashMap<u16, Vec<IpNet>> = HashMap::new();
+        for &(class, network) in &self.networks {
+            lists.entry(class).or_default().push(network);
+        }
+        let mut rules = Vec::new();
+        for protocol in PortProtocol::ALL {
+            let mut first = 0;
+            for run in self.classes(protocol).chunk_by(|a, b| a == b) {
+                let last = first + run.len() - 1;
+                let class = run[0];
+                // Port 0, which is never open, makes a run of its own or belongs to a closed one.
+                if let Some(ports) = PortRange::new(first as u16, last as u16) {
+                    let sources = match class {
+                        CLASS_CLOSED => Vec::new(),
+                        CLASS_OPEN => vec![None],
+                        class => lists.get(&class).into_iter().flatten().copied().map(Some).collect(),
+                    };
+                    rules.extend(sources.into_iter().map(|source| Rule { protocol, ports, source }));
+                }
+                first = last + 1;
+            }
+        }
+        let mut policy = Policy::new(rules);
+        policy.protocols = (0..=u8::MAX).filter(|&protocol| self.settings.allows(protocol)).collect();
+        policy.forward = if self.settings.forward == 0 { Forward::Drop } else { Forward::Pass };
+        policy
+    }
+}
