@@ -1,6 +1,6 @@
 //! The endpoint: HTTP/1, one path, and bounds to everything that somebody else could make grow.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use http_body_util::Full;
 use hyper::{
@@ -12,19 +12,17 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mediatype::{MediaTypeList, ReadParams, names};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{
+    connections::{Asked, Connections},
     exposition::{self, Format},
     reading::Source,
 };
 use crate::{Error, Result};
 
-/// How many are answered at the same time. Others wait in the kernel's queue.
-const CONNECTIONS: usize = 16;
+/// How long a request may take to arrive. A scraper sends it in one piece.
+const REQUEST_TAKES: Duration = Duration::from_secs(3);
 /// How long a connection lasts at most, however slowly the other end asks or reads.
 const CONNECTION_LASTS: Duration = Duration::from_secs(10);
 /// Header lines and bytes that a request may have.
@@ -68,20 +66,14 @@ impl Server {
 
     /// Answer until this future is dropped.
     pub async fn serve(self, source: Source) -> Infallible {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = Connections::default();
         loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                unreachable!("nobody closes the semaphore")
-            };
             match self.listener.accept().await {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => connections.admit(peer.ip(), |asked| {
                     let source = source.clone();
-                    tokio::spawn(async move {
-                        // One that takes too long is dropped, and so is its socket.
-                        let _unused = tokio::time::timeout(CONNECTION_LASTS, converse(stream, source)).await;
-                        drop(place);
-                    });
-                }
+                    // One that takes too long is dropped, and so is its socket.
+                    async move { drop(tokio::time::timeout(CONNECTION_LASTS, converse(stream, source, asked)).await) }
+                }),
                 // One that went away before it was accepted is no matter; for anything else, others may make room.
                 Err(_) => tokio::time::sleep(BREATHER).await,
             }
@@ -90,11 +82,16 @@ impl Server {
 }
 
 /// One request, one answer: a scraper that keeps its connection would keep a place.
-async fn converse(stream: TcpStream, source: Source) {
-    let service = service_fn(|request| answer(request, &source));
+async fn converse(stream: TcpStream, source: Source, asked: Asked) {
+    let service = service_fn(async |request| {
+        asked.set(true);
+        let answer = answer(request, &source).await;
+        asked.set(false);
+        answer
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(CONNECTION_LASTS)
+        .header_read_timeout(REQUEST_TAKES)
         .keep_alive(false)
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
