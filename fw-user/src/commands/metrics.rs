@@ -1,6 +1,6 @@
 //! `fw-user metrics`: for Prometheus, at an address or in a file.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use tokio::sync::watch;
 
@@ -9,13 +9,13 @@ use crate::{
     Error, Result,
     bpf::pins::Pins,
     cli::metrics::MetricsArgs,
-    config::{Applies, folder},
+    config::Applies,
     metrics::{
         exposition::{self, Format},
         reading::Source,
         server::Server,
     },
-    privilege,
+    output_file, privilege,
 };
 
 pub(super) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Result<()> {
@@ -72,13 +72,12 @@ pub(super) fn announce(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// In place of the old file at once, so that whoever reads it finds one of the two, whole.
+/// In place of the old file at once, so that whoever reads it finds one of the two, whole. Another user may own the folder.
 async fn write(source: &Source, path: &Path) -> Result<()> {
     let text = exposition::encode(source.read().await?, Format::Prometheus)?;
     let failed = |source| Error::File { what: "writing", path: path.to_owned(), source };
-    let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A folder that nobody reads helps nobody.
     fs::metadata(folder).map_err(failed)?;
-    folder::write(&folder.join(name), &text)
+    output_file::replace(path, &text)
 }

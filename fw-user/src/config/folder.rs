@@ -2,13 +2,11 @@
 
 use std::{
     fs, io,
-    io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
 use super::{File, Mistake, check};
-use crate::{Error, Result};
+use crate::{Error, Result, output_file};
 
 /// A file's path, and what is in it.
 pub type Text = (PathBuf, Vec<u8>);
@@ -107,25 +105,18 @@ fn parse_one(path: &Path, text: Vec<u8>) -> File {
     }
 }
 
-/// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made.
+/// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made. What a symbolic
+/// link stands for is replaced, not the link.
 ///
 /// # Errors
-/// [`Error::File`].
+/// [`Error::File`]; also for a symbolic link that anybody may have put there.
 pub fn write(path: &Path, text: &str) -> Result<()> {
-    // What a symbolic link stands for is replaced, not the link.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let failed = |source| Error::File { what: "writing", path: path.clone(), source };
-    if fs::metadata(&path).is_ok_and(|facts| !facts.is_file()) {
-        // Renaming would put a file in the place of a device.
-        return Err(failed(io::Error::other("it is no regular file")));
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink()) {
+        return output_file::replace(path, text);
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed)?;
-    let mut file = tempfile::Builder::new().prefix(".fw-user-").tempfile_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    // It holds no secret, whatever umask says.
-    file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&path).map_err(|error| failed(error.error))?;
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    if !output_file::is_in_trusted_folder(path) {
+        let source = io::Error::other("it is a symbolic link, in a folder that others can write; remove it");
+        return Err(Error::File { what: "writing", path: path.to_owned(), source });
+    }
+    output_file::replace(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), text)
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, output_file};
 
 /// Where an administrator's units are.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -68,10 +68,13 @@ impl File {
             return Ok(false);
         }
         let failed = |source| Error::File { what: "writing", path: self.path.clone(), source };
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).map_err(failed)?;
+        if let Ok(target) = fs::read_link(&self.path) {
+            // What is masked, or kept elsewhere, is so because somebody wants it.
+            let why =
+                format!("it is a symbolic link to {}; remove it first: rm {}", target.display(), self.path.display());
+            return Err(failed(io::Error::other(why)));
         }
-        fs::write(&self.path, &self.text).map_err(failed)?;
+        output_file::replace(&self.path, &self.text)?;
         Ok(true)
     }
 
@@ -130,6 +133,16 @@ mod tests {
         assert!(unit.contains("\nExecStart=flock /etc/fw-user /opt/fw/fw-user apply --force %I\n"), "{unit}");
         assert!(unit.contains("\nExecStop=/opt/fw/fw-user detach %I\n"), "{unit}");
         assert!(!unit.contains("@FW_USER@"), "{unit}");
+    }
+
+    #[test]
+    fn a_masked_unit_stays_masked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(SETTLE);
+        std::os::unix::fs::symlink("/dev/null", &path).expect("a link");
+        let error = File { path: path.clone(), text: "[Unit]\n".to_owned() }.write().expect_err("it is masked");
+        assert!(error.to_string().contains("symbolic link to /dev/null"), "{error}");
+        assert_eq!(fs::read_link(&path).expect("the link stays"), Path::new("/dev/null"));
     }
 
     #[test]

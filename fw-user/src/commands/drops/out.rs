@@ -1,7 +1,6 @@
 //! Where drops are put out: lines for people, JSON, or a file of packets.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     time::SystemTime,
@@ -13,6 +12,7 @@ use crate::{
     Error, Result,
     cli::drops::DropsArgs,
     commands::{has_reader, json, print},
+    output_file,
     packet::{headers::Seen, pcapng},
     report::drops::{self, Columns, Entry, MissingJson},
 };
@@ -143,7 +143,7 @@ impl Packets {
     fn create<'a>(file: &Path, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
         let failed = |source| Error::File { what: "writing", path: file.to_owned(), source };
         let out: Box<dyn Write> = if file != Path::new("-") {
-            Box::new(File::create(file).map_err(failed)?)
+            Box::new(output_file::create(file).map_err(failed)?)
         } else if io::stdout().is_terminal() {
             let what = "standard output is a terminal, which shows no packets; name a file, or: fw-user drops --pcap - | wireshark -k -i -";
             return Err(Error::Usage(what.to_owned()));

@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     net::SocketAddr,
+    os::unix::fs::{PermissionsExt, symlink},
     process::Stdio,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -174,6 +175,15 @@ fn a_terminal_is_shown_no_packets() -> Result<()> {
 fn a_file_that_cannot_be_written_is_said_to_be_so() -> Result<()> {
     let (lab, _frames) = dropped()?;
     lab.refuses(&["drops", "--last", "--pcap", "/no/such/folder/x"], 1, &["writing /no/such/folder/x"])?;
+    // Where others can write, a name may lead anywhere.
+    let folder = tempfile::tempdir()?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777))?;
+    let (link, other) = (folder.path().join("link"), folder.path().join("other"));
+    fs::write(&other, "precious")?;
+    symlink(&other, &link)?;
+    let link = link.to_str().context("UTF-8")?;
+    lab.refuses(&["drops", "--last", "--pcap", link], 1, &[link, "symbolic link", "choose another name"])?;
+    assert_eq!(fs::read_to_string(&other)?, "precious");
     // Full while it is written.
     let mut command = lab.fw.command(&lab.pi, ["drops", "--last", "--pcap", "/dev/full"]);
     let output = command.output()?;

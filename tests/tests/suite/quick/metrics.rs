@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    os::unix::fs::{FileTypeExt, MetadataExt},
+    os::unix::fs::{FileTypeExt, MetadataExt, symlink},
     process::Command,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -35,6 +35,7 @@ tests! {
     a_filter_that_only_counts_and_a_change_on_trial_are_told_of;
     a_scan_does_not_make_the_answer_grow;
     slow_clients_and_large_requests_are_sent_away;
+    idle_clients_keep_nobody_from_the_metrics;
     an_address_that_is_not_to_be_had_is_said;
     an_address_that_others_reach_is_said;
     the_textfile_is_replaced_at_once;
@@ -286,22 +287,12 @@ fn slow_clients_and_large_requests_are_sent_away() -> Result<()> {
     let lab = Lab::without_containers()?;
     let _server = serve(&lab)?;
     let connect = || lab.pi.enter(|| TcpStream::connect("127.0.0.1:9843"));
-    // Fewer than there are places disturb nobody.
-    let mut slow = Vec::new();
-    for _ in 0..8 {
-        let mut stream = connect()?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHo")?;
-        slow.push(stream);
-    }
-    lab.pi.get(URL)?;
-    // With every place taken the next one waits, until the slow ones are sent away.
-    for _ in 0..16 {
-        slow.push(connect()?);
-    }
+    let mut slow = connect()?;
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHo")?;
     lab.pi.get(URL)?;
     let mut rest = Vec::new();
-    slow[0].set_read_timeout(Some(wait::PATIENCE))?;
-    slow[0].read_to_end(&mut rest).context("the first slow client is still served")?;
+    slow.set_read_timeout(Some(wait::PATIENCE))?;
+    slow.read_to_end(&mut rest).context("the slow client is still served")?;
     ensure!(!String::from_utf8_lossy(&rest).contains("fw_"), "{rest:?}");
     let large = "x".repeat(100_000);
     let answer = lab.pi.ask("GET", URL, &[("X-Large", &large)]);
@@ -311,6 +302,24 @@ fn slow_clients_and_large_requests_are_sent_away() -> Result<()> {
     let answer = lab.pi.ask("GET", URL, &many)?;
     assert_eq!(answer.status, 431);
     lab.pi.get(URL).map(drop)
+}
+
+/// What one holds open, from the scraper's own address or another one, keeps no scraper waiting until it times out.
+fn idle_clients_keep_nobody_from_the_metrics() -> Result<()> {
+    const IDLE: usize = 200;
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let mut server = lab.fw_background(&["metrics", "--listen", "0.0.0.0:9843"])?;
+    server.await_said("metrics are at")?;
+    let url = "http://192.0.2.1:9843/metrics";
+    for place in [&lab.lan, &lab.pi] {
+        let idle =
+            (0..IDLE).map(|_| place.enter(|| TcpStream::connect("192.0.2.1:9843"))).collect::<Result<Vec<_>, _>>()?;
+        lab.pi.get(url).context("the scraper on the Pi")?;
+        lab.lan.get(url).context("the scraper on the LAN")?;
+        drop(idle);
+    }
+    Ok(())
 }
 
 fn an_address_that_is_not_to_be_had_is_said() -> Result<()> {
@@ -364,6 +373,14 @@ fn the_textfile_is_replaced_at_once() -> Result<()> {
         lab.refuses(&["metrics", "--textfile", bad.to_str().context("UTF-8")?], FAILED, &["writing", word])?;
     }
     ensure!(!folder.path().join("missing").exists(), "a folder that nobody reads was made");
+    // Who can write the folder has no other file written, nor read.
+    let shadow = tempfile::NamedTempFile::new()?;
+    fs::write(shadow.path(), "precious")?;
+    fs::remove_file(&file)?;
+    symlink(shadow.path(), &file)?;
+    lab.fw(&["metrics", "--textfile", path])?;
+    assert_eq!(fs::read_to_string(shadow.path())?, "precious");
+    ensure!(fs::symlink_metadata(&file)?.is_file(), "the link is still there");
     // A device stays what it is, too.
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
