@@ -17,6 +17,7 @@ pub mod lockout;
 pub mod metrics;
 mod netlink;
 mod network;
+pub mod output;
 mod output_file;
 pub mod packet;
 pub mod placement;

@@ -1,9 +1,28 @@
-//! Names that others gave, as a terminal can be shown them.
+//! What others wrote, as a terminal can be shown it.
 
 /// A name without what a terminal would obey instead of showing it: a process calls itself what it wants, also "up one line" or "from here on
 /// right to left".
 pub(crate) fn printable(name: &str) -> String {
     name.chars().map(|character| if is_obeyed(character) { '?' } else { character }).collect()
+}
+
+/// The same for lines of text: line ends and tabs stay.
+pub(crate) fn printable_text(text: &str) -> String {
+    let is_layout = |character| matches!(character, '\n' | '\t');
+    text.chars().map(|character| if is_obeyed(character) && !is_layout(character) { '?' } else { character }).collect()
+}
+
+/// The same for JSON, in which every character has an escape that means it.
+pub(crate) fn printable_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_obeyed(character) {
+            text.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 /// Control characters, and the ones of Unicode that end lines, turn the direction of what follows, or take no room.
@@ -17,7 +36,7 @@ fn is_obeyed(character: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{printable, printable_json, printable_text};
 
     #[test]
     fn what_shows_stays_and_what_moves_or_hides_does_not() {
@@ -30,5 +49,18 @@ mod tests {
         ] {
             assert_eq!(printable(name), shown);
         }
+    }
+
+    #[test]
+    fn lines_stay_lines_and_are_shown() {
+        assert_eq!(printable_text("one\ttwo\n\u{1b}[31mthree\r\n"), "one\ttwo\n?[31mthree?\n");
+    }
+
+    #[test]
+    fn json_says_the_same_and_is_shown() {
+        let said = serde_json::json!({"a\u{9b}b": ["\u{1b}[2J\n\u{202e}", "caf\u{e9}"]});
+        let json = printable_json(&said.to_string());
+        assert!(!json.contains(super::is_obeyed), "{json:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&json).expect("it is JSON"), said);
     }
 }

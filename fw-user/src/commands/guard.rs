@@ -1,7 +1,6 @@
 //! Look at what a change would cut, before it is made.
 
-use std::io::{self, Write};
-
+use super::complain;
 use crate::{
     Error, Result,
     lockout::{self, Change, Outlook},
@@ -28,8 +27,10 @@ impl Guard {
         }
         let blind = if outlook.knows_sockets { "" } else { report::BLIND };
         let note = if self.as_json { String::new() } else { report::note(&outlook) };
-        // Whoever cannot read it wants the change all the same.
-        let _unused = write!(io::stderr(), "{blind}{note}");
+        let words = format!("{blind}{note}");
+        if !words.is_empty() {
+            complain(words.trim_end_matches('\n'));
+        }
         Ok(outlook)
     }
 }

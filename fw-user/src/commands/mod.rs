@@ -23,7 +23,7 @@ mod stats;
 mod status;
 mod trial;
 
-use std::{io::Write, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -40,6 +40,8 @@ use crate::{
     },
     cli::{Cli, Command},
     interface,
+    output::{complain, has_reader, narrate, overwrite, print},
+    printable::printable_json,
 };
 
 /// Carry out a command.
@@ -135,26 +137,6 @@ async fn lock(pins: &Pins) -> Result<Lock> {
     Ok(lock)
 }
 
-/// Print what a command came to. A reader that has left is no error.
-fn print(text: &str) -> Result<()> {
-    has_reader(text).map(|_| ())
-}
-
-/// Complain, on standard error. What is done does not depend on whether anybody reads it.
-fn complain(text: &str) {
-    let _unused = writeln!(std::io::stderr(), "{text}");
-}
-
-/// Print one report of many, and say whether anybody reads them still.
-fn has_reader(text: &str) -> Result<bool> {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error.into()),
-        Ok(()) => Ok(true),
-    }
-}
-
 /// The wish that this process ends: Ctrl-C on a terminal, or SIGTERM from whatever started it.
 struct Stop {
     interrupt: Signal,
@@ -185,6 +167,7 @@ fn every(period: Duration) -> Interval {
 /// One JSON value on a line of its own.
 fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     let mut text = serde_json::to_string(value).map_err(|error| Error::kernel("writing JSON", error))?;
+    text = printable_json(&text);
     text.push('\n');
     Ok(text)
 }

@@ -10,7 +10,7 @@ use std::{
 use fw_common::abi::Active;
 use tokio::sync::oneshot;
 
-use super::{lock, print};
+use super::{lock, overwrite, print};
 use crate::{
     Error, Result,
     bpf::{deadline, pins::Pins, policy_map::PolicyMap},
@@ -46,8 +46,11 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
     let list = names.join(", ");
     let mut trial = Trial::new(pins, names)?;
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-        let State::Waits(left) = trial.state()? else { return Err(Error::NotConfirmed { names: list }) };
-        return print(&notice(&list, left));
+        return match trial.state()? {
+            State::Waits(left) => print(&notice(&list, left)),
+            State::Confirmed => Ok(()),
+            State::Ended => Err(Error::NotConfirmed { names: list }),
+        };
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
     let (pressed, mut enter) = oneshot::channel();
@@ -62,11 +65,11 @@ pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, a
         tokio::select! {
             _ = ticks.tick() => match trial.state()? {
                 State::Waits(left) => {
-                    print(&format!("\r\x1b[K{list}  goes back to what it was in {} s ", left.as_secs()))?;
+                    overwrite(&format!("{list}  goes back to what it was in {} s ", left.as_secs()))?;
                 }
-                State::Confirmed => return print(&format!("\r\x1b[K{list}  confirmed; it stays like this\n")),
+                State::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
                 State::Ended => {
-                    print("\r\x1b[K")?;
+                    overwrite("")?;
                     let _lock = lock(pins).await?;
                     return Err(Error::NotConfirmed { names: list });
                 }

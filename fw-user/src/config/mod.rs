@@ -22,7 +22,10 @@ use fw_common::policy::Policy;
 use serde::Serialize;
 use toml::Spanned;
 
-use crate::bpf::{attachment::Plan, egress::Hook, ingress::ModeChoice, policy_map::Terms};
+use crate::{
+    bpf::{attachment::Plan, egress::Hook, ingress::ModeChoice, policy_map::Terms},
+    printable::printable,
+};
 
 /// Where the files are, unless `--config` says otherwise.
 pub const DEFAULT_FOLDER: &str = "/etc/fw-user";
@@ -117,7 +120,8 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.what)
+        let (file, what) = (printable(&self.file.to_string_lossy()), printable(&self.what));
+        write!(f, "{file}:{}:{}: {what}", self.line, self.column)
     }
 }
 

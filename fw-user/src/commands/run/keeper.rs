@@ -13,7 +13,7 @@ use super::{
         apply::{self, Applied, Wish},
         complain, detach,
         guard::Guard,
-        print,
+        narrate,
     },
     files::Found,
     filter::{Settled, words},
@@ -27,6 +27,7 @@ use crate::{
     cli::DetachArgs,
     config::{Applies, folder},
     interface,
+    printable::printable,
     report::apply::{Action, text},
 };
 
@@ -87,9 +88,9 @@ impl<'a> Keeper<'a> {
     pub(super) async fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
         self.wishes = wishes;
         let applied = apply::apply(self.pins, self.wishes.clone(), None, false, self.guard).await?;
-        self.settle(&applied, true)?;
+        self.settle(&applied, true);
         for name in &applied.missing {
-            print(&format!("{name}  is not here; its file is applied when it appears\n"))?;
+            narrate(&format!("{name}  is not here; its file is applied when it appears\n"));
         }
         self.judge();
         Ok(())
@@ -122,7 +123,7 @@ impl<'a> Keeper<'a> {
         if self.is_due {
             let applied = apply::apply(self.pins, self.wishes.clone(), None, false, self.guard).await;
             self.is_due = applied.is_err();
-            outcome = applied.and_then(|applied| self.settle(&applied, false));
+            outcome = applied.map(|applied| self.settle(&applied, false));
         }
         let arrivals = self.close_arrivals().await;
         self.note(outcome.and(arrivals));
@@ -202,7 +203,7 @@ impl<'a> Keeper<'a> {
         let index = |name: &str| here.iter().find(|interface| interface.name == name).map(|interface| interface.index);
         let gone = self.settled.keys().filter(|name| index(name).is_none()).cloned().collect::<Vec<_>>();
         for name in gone {
-            print(&format!("{name}  is gone; its file is applied when it comes back\n"))?;
+            narrate(&format!("{name}  is gone; its file is applied when it comes back\n"));
             self.settled.remove(&name);
         }
         let is_wished = |name: &str| self.wishes.iter().any(|wish| wish.interface == name);
@@ -224,7 +225,7 @@ impl<'a> Keeper<'a> {
                     self.amiss.insert(name, words(self.pins, &interface, &state));
                 }
             }
-            outcome = outcome.and(applied.and_then(|applied| self.settle(&applied, false)));
+            outcome = outcome.and(applied.map(|applied| self.settle(&applied, false)));
         }
         outcome
     }
@@ -242,7 +243,7 @@ impl<'a> Keeper<'a> {
     /// How things are, in a line.
     pub(super) fn status(&self) -> String {
         let wrong = self.mistakes.as_ref().or(self.failure.as_ref());
-        let first_line = |words: &String| words.lines().next().unwrap_or_default().to_owned();
+        let first_line = |words: &String| printable(words.lines().next().unwrap_or_default());
         match wrong {
             Some(words) => format!("{}: {}", self.meanwhile(), first_line(words)),
             None if !self.amiss.is_empty() => self.meanwhile(),
@@ -269,7 +270,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// Remember what was done, and print what changed.
-    fn settle(&mut self, applied: &Applied, tell_all: bool) -> Result<()> {
+    fn settle(&mut self, applied: &Applied, tell_all: bool) {
         for interface in &applied.interfaces {
             self.settled.insert(interface.name.clone(), Settled::now(self.pins, interface));
             self.own.insert(interface.name.clone());
@@ -277,7 +278,7 @@ impl<'a> Keeper<'a> {
         }
         self.applies.send_modify(|applies| applies.last_success = SystemTime::now());
         let of_interest = applied.outcomes.iter().filter(|outcome| tell_all || outcome.action != Action::None);
-        of_interest.map(text).try_for_each(|text| print(&text))
+        of_interest.for_each(|outcome| narrate(&text(outcome)));
     }
 
     /// Complain, but not of the same again and again.

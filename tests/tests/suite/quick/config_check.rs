@@ -16,6 +16,7 @@ tests! {
     good_files_are_fine;
     files_must_agree_with_each_other;
     mistakes_come_as_json_too;
+    nothing_in_a_file_is_obeyed_by_a_terminal;
     neither_privilege_nor_kernel_is_needed;
     no_text_makes_it_panic;
 }
@@ -174,6 +175,40 @@ fn mistakes_come_as_json_too() -> Result<()> {
     let what = "there is no key `alow`; write `allow`";
     let mistake = json!({ "file": "eth0.toml", "line": 2, "column": 1, "what": what });
     assert_eq!(said, json!({ "files": ["eth0.toml"], "mistakes": [mistake] }));
+    Ok(())
+}
+
+/// What a terminal would obey: clear the screen, set the title, go up a line, write from right to left.
+fn nothing_in_a_file_is_obeyed_by_a_terminal() -> Result<()> {
+    let tricks =
+        ["\\u001b[2J", "\\u001b]0;root\\u0007", "\\u009b2J", "\\r\\u001b[1A", "\\u202e", "\\nfw-user: all is well"];
+    let allow: Vec<String> = tricks.iter().map(|trick| format!("\"22{trick}\"")).collect();
+    let [clear, title, ..] = tricks;
+    let text = format!(
+        "interfaces = [\"a b{clear}\"]\nallow = [{}]\nallow-proto = [\"gre{clear}\"]\nmode = \"{title}\"\nforward = \"{clear}\"\n\"key{clear}\" = 1\n",
+        allow.join(", ")
+    );
+    let folder = tempfile::tempdir()?;
+    // The file's own name, and the bytes themselves where TOML forbids them.
+    let name = "\u{1b}[31m\u{202e}.toml";
+    fs::write(folder.path().join(name), text)?;
+    fs::write(folder.path().join("raw.toml"), "allow = [\"\u{1b}[2J\"]\n\u{9b}2J = 1\n")?;
+    let files = [name, "raw.toml"];
+    let refusal = Refusal::of(&check(folder.path(), &files).output()?)?;
+    let is_obeyed = |character: char| {
+        character != '\n' && (character.is_control() || ('\u{2028}'..='\u{202e}').contains(&character))
+    };
+    ensure!(!refusal.message.contains(is_obeyed), "{:?}", refusal.message);
+    ensure!(refusal.message.contains("22?[2J"), "{:?}", refusal.message);
+    ensure!(!refusal.message.lines().any(|line| line.starts_with("fw-user: all is well")), "{:?}", refusal.message);
+    // JSON says exactly what stands there.
+    let output = check(folder.path(), &[&files[..], &["--json"]].concat()).output()?;
+    let json = String::from_utf8(output.stdout)?;
+    ensure!(!json.contains(is_obeyed), "{json:?}");
+    let said: Value = serde_json::from_str(&json)?;
+    ensure!(said["files"][0] == name, "{said}");
+    let whats = said["mistakes"].as_array().context("mistakes")?.iter().filter_map(|mistake| mistake["what"].as_str());
+    ensure!(whats.into_iter().any(|what| what.contains("22\u{202e}")), "{said}");
     Ok(())
 }
 
