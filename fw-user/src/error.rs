@@ -14,7 +14,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub mod exit_code {
     /// Done.
     pub const DONE: u8 = 0;
-    /// Failed; nothing is half done.
+    /// Failed; nothing was changed.
     pub const FAILED: u8 = 1;
     /// The command line is not understood.
     pub const USAGE: u8 = 2;
@@ -22,17 +22,20 @@ pub mod exit_code {
     pub const TAKEN: u8 = 3;
     /// A privilege is missing.
     pub const PRIVILEGE: u8 = 4;
+    /// Something was changed, and not all of it, or nobody was told.
+    pub const CHANGED: u8 = 5;
 
     /// Each with what it means, as manuals say it.
-    pub const ALL: [(u8, &str); 5] = [
+    pub const ALL: [(u8, &str); 6] = [
         (DONE, "done"),
-        (FAILED, "failed; nothing is half done"),
+        (FAILED, "failed; nothing was changed"),
         (USAGE, "the command line is not understood"),
         (TAKEN, "the interface is taken by another XDP program"),
         (
             PRIVILEGE,
             "a privilege is missing: `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` are needed, root on the host has them",
         ),
+        (CHANGED, "changed in part, or changed and not reported"),
     ];
 }
 
@@ -477,6 +480,14 @@ pub enum Error {
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The rest of a command failed after it had changed something.
+    #[error("{source}\n{what}; `fw-user status` shows what is in force")]
+    Changed {
+        /// What was changed.
+        what: String,
+        /// Why the rest failed.
+        source: Box<Error>,
+    },
     /// Output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -507,6 +518,15 @@ impl Error {
         Self::Kernel { what: what.into(), source: words.into() }
     }
 
+    /// The same failure after something was changed. What went back by itself was not.
+    #[must_use]
+    pub fn after(self, what: impl Into<String>) -> Self {
+        match self {
+            Self::Changed { .. } | Self::NotConfirmed { .. } => self,
+            source => Self::Changed { what: what.into(), source: Box::new(source) },
+        }
+    }
+
     /// Things that are not of our making.
     #[must_use]
     pub fn not_ours(paths: &[PathBuf]) -> Self {
@@ -530,6 +550,7 @@ impl Error {
             | Self::Names { .. } => exit_code::USAGE,
             Self::Taken { .. } | Self::TakenAbove { .. } | Self::Renamed { .. } => exit_code::TAKEN,
             Self::Privilege { .. } | Self::UserNamespace => exit_code::PRIVILEGE,
+            Self::Changed { .. } => exit_code::CHANGED,
             Self::UnknownInterface { .. }
             | Self::NotEthernet { .. }
             | Self::NoBpffs { .. }

@@ -139,7 +139,8 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
     match state::of(pins, name, Some(interface))? {
         State::Ours => {
             let attached = replace(pins, interface, plan).await?;
-            detach::clear_other_abis(pins, name)?;
+            detach::clear_other_abis(pins, name)
+                .map_err(|error| error.after(format!("replaced the filter of {name}")))?;
             return Ok(attached);
         }
         State::Damaged => return rebuild::rebuild(pins, interface, plan, pins).await,
@@ -159,12 +160,14 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
         // What is not ours and not in our way, either, stays where it is.
         State::Stale(_) | State::Foreign(_) => drop(detach::clear(pins, name, Some(interface)).await?),
     }
-    let attempt = attach_anew(pins, interface, plan).await;
-    if attempt.is_err() {
-        // The first failure is the one to tell of.
-        let _unused = detach::clear(pins, name, Some(interface)).await;
+    match attach_anew(pins, interface, plan).await {
+        Err(error) => match detach::clear(pins, name, Some(interface)).await {
+            Ok(_left) => Err(error),
+            // The first failure is the one to tell of.
+            Err(_) => Err(error.after(format!("attached a part of the filter to {name}"))),
+        },
+        attached => attached,
     }
-    attempt
 }
 
 /// The object around an interface's maps, which are made where they are missing.
@@ -194,13 +197,22 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
         seed::seed(pins)?;
     }
     let program = ingress::load(&mut ebpf)?;
+    let mut before = None;
     if let Some(id) = interface.xdp_program {
         // Last, when nothing is left that could fail but the attaching itself.
-        foreign::examine(interface, id).take_off(interface)?;
+        let other = foreign::examine(interface, id);
+        before = Some(format!("took {other} off {name}"));
+        other.take_off(interface)?;
     }
-    let (mode, not_native) = ingress::attach(program, pins, interface, plan.mode)?;
-    record.mode = mode;
-    write_record(&mut ebpf, &record)?;
+    let attached = ingress::attach(program, pins, interface, plan.mode).and_then(|(mode, not_native)| {
+        record.mode = mode;
+        write_record(&mut ebpf, &record)?;
+        Ok(not_native)
+    });
+    let not_native = attached.map_err(|error| match before {
+        Some(what) => error.after(what),
+        None => error,
+    })?;
     Ok(Attached { record, before: None, rebuilt: false, not_native, ebpf: Some(ebpf) })
 }
 
@@ -214,6 +226,8 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
         return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });
     }
     let mut ebpf = load(pins, name, plan)?;
+    // Programs of the same version judge the same, so that only these two are more than the policy.
+    let mut is_more = record.version != Record::VERSION;
     let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
     match (record.egress, plan.replies) {
         (Egress::None, true) => {
@@ -221,6 +235,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
             write_record(&mut ebpf, &record)?;
             egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
             seed::seed(pins)?;
+            is_more = true;
         }
         (_, true) => {
             record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
@@ -228,11 +243,13 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
         // Without replies what is noted of what leaves does no harm; detaching takes the program off.
         (_, false) => {}
     }
-    // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says.
-    ingress::replace(ingress::load(&mut ebpf)?, pins, name)?;
-    write_record(&mut ebpf, &record)?;
-    // The last step: whatever failed before it, the old policy is in force.
-    map.write(&plan.policy, plan.terms)?;
+    // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says. The policy is
+    // the last step: whatever failed before it, the old one is in force.
+    let replaced = ingress::load(&mut ebpf)
+        .and_then(|program| ingress::replace(program, pins, name))
+        .and_then(|()| write_record(&mut ebpf, &record))
+        .and_then(|()| map.write(&plan.policy, plan.terms));
+    replaced.map_err(|error| if is_more { error.after(format!("renewed the programs of {name}")) } else { error })?;
     Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: Some(ebpf) })
 }
 

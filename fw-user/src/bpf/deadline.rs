@@ -60,12 +60,16 @@ pub async fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<Ve
         if active.deadline() == 0 || (which == Which::Due && !active.has_ended(now)) {
             continue;
         }
-        if active.ends_detached() {
-            detach::detach(pins, name, interface::present(name).await?.as_ref()).await?;
+        let taken_back = if active.ends_detached() {
+            detach::detach(pins, name, interface::present(name).await?.as_ref()).await
         } else {
-            map.fall_back()?;
+            map.fall_back()
+        };
+        match taken_back {
+            Ok(()) => done.push(name.clone()),
+            Err(error) if done.is_empty() => return Err(error),
+            Err(error) => return Err(error.after(format!("took the change of {} back", done.join(", ")))),
         }
-        done.push(name.clone());
     }
     Ok(done)
 }

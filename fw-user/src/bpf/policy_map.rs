@@ -265,10 +265,13 @@ pub fn change_all<'a, T>(
         match changed {
             Ok(before) => done.push((map, before)),
             Err(error) => {
+                let mut stay = Vec::new();
                 for (map, before) in done {
-                    map.undo(before)?;
+                    if map.undo(before).is_err() {
+                        stay.push(map.interface.clone());
+                    }
                 }
-                return Err(error);
+                return Err(if stay.is_empty() { error } else { error.after(format!("changed {}", stay.join(", "))) });
             }
         }
     }

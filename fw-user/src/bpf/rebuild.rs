@@ -45,7 +45,7 @@ pub(super) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
 /// Give the filter at work that the links in `from` hold new maps in `pins`, which may be the same.
 ///
 /// # Errors
-/// Any of the kernel's refusals. The filter is at work then as before.
+/// Any of the kernel's refusals. The filter is at work then as before, but for [`Error::Changed`].
 pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
     let name = &interface.name;
     let known = Record::read(from, name).ok();
@@ -79,6 +79,7 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     // Whatever the verifier refuses, it refuses now.
     ingress::load(&mut ebpf)?;
     egress::load(&mut ebpf)?;
+    let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
         // Once before the egress program turns to the new tables, and once for what was opened in that moment.
         seed::seed(pins)?;
@@ -90,16 +91,17 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             egress::attach(program, pins, interface, record.egress).await?;
         } else {
             record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
-            attachment::write_record(&mut ebpf, &record)?;
+            attachment::write_record(&mut ebpf, &record).map_err(after)?;
         }
-        seed::seed(pins)?;
+        seed::seed(pins).map_err(after)?;
     }
-    ingress::replace(ingress::load(&mut ebpf)?, from, name)?;
+    let replaced = ingress::load(&mut ebpf).and_then(|program| ingress::replace(program, from, name));
+    replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;
     // The link that says whose the attachment is comes last.
-    rename(&from.egress_link(name), &pins.egress_link(name))?;
-    rename(&from.ingress_link(name), &pins.ingress_link(name))?;
+    rename(&from.egress_link(name), &pins.egress_link(name)).map_err(after)?;
+    rename(&from.ingress_link(name), &pins.ingress_link(name)).map_err(after)?;
     if from != pins {
-        let _left = remove::interface(from, name)?;
+        let _left = remove::interface(from, name).map_err(after)?;
     }
     Ok(Attached { record, before: None, rebuilt: true, not_native: None, ebpf: Some(ebpf) })
 }

@@ -26,7 +26,7 @@ use self::exposed::ExposedArgs;
 Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
 A bare port means TCP and UDP.
 
-Exit codes: 0 done, 1 failed, 2 usage, 3 interface taken by another program, 4 privilege missing.
+Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported.
 Locked out? From the console: fw-user detach --all")]
 pub struct Cli {
     /// Folder of the BPF file system below which maps and links are pinned.

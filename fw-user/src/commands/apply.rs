@@ -60,19 +60,33 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     pins.check_mounts_last()?;
     let deadline = trial::deadline(args.safeguards)?;
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
-    let Applied { outcomes, missing, .. } = apply(pins, wishes, deadline, args.dry_run, guard).await?;
+    let applied = apply(pins, wishes, deadline, args.dry_run, guard).await?;
+    let changing = applied.outcomes.iter().filter(|outcome| outcome.action != Action::None);
+    let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
+    let told = tell(pins, args, &applied, deadline, &names).await;
+    if args.dry_run || names.is_empty() {
+        return told;
+    }
+    told.map_err(|error| error.after(format!("changed {}", names.join(", "))))
+}
+
+/// Print what became of wishes, and wait until what changed is confirmed, if it has to be.
+async fn tell(
+    pins: &Pins,
+    args: &ApplyArgs,
+    Applied { outcomes, missing, .. }: &Applied,
+    deadline: Option<u32>,
+    changed: &[String],
+) -> Result<()> {
     if args.json {
-        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: &outcomes, missing: &missing })?)?;
+        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: outcomes, missing })?)?;
     } else {
         outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
-        if args.dry_run {
-            print("dry run: nothing was changed\n")?;
-        }
     }
     if !args.dry_run {
-        let changed = outcomes.into_iter().filter(|outcome| outcome.action != Action::None);
-        let names: Vec<String> = changed.map(|outcome| outcome.name).collect();
-        trial::wait(pins, &names, deadline, args.json).await?;
+        trial::wait(pins, changed, deadline, args.json).await?;
+    } else if !args.json {
+        print("dry run: nothing was changed\n")?;
     }
     if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
 }

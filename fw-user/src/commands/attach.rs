@@ -49,24 +49,32 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, guard).await?;
+    let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
+    let told = async {
+        tell(args, &plan, &attached, &outlook).await?;
+        if args.debug {
+            return follow(attached).await;
+        }
+        trial::wait(pins, &names, plan.terms.deadline, args.json).await
+    };
+    told.await.map_err(|error| error.after(format!("attached to {}", names.join(", "))))
+}
+
+/// Print what an attachment came to.
+async fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], outlook: &Outlook) -> Result<()> {
     let all = interface::all().await?;
     let notes =
         |name: &str| all.iter().find(|one| one.name == name).map(|one| placement::notes(one, &all)).unwrap_or_default();
     if args.json {
         let interfaces: Vec<Outcome<'_>> =
-            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, &plan, &outlook, notes(name))).collect();
-        print(&json(&Outcomes { interfaces })?)?;
-    } else {
-        for (name, outcome) in &attached {
-            print(&report::attach::text(name, outcome, &plan))?;
-            notes(name).iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
-        }
+            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, plan, outlook, notes(name))).collect();
+        return print(&json(&Outcomes { interfaces })?);
     }
-    if args.debug {
-        return follow(attached).await;
+    for (name, outcome) in attached {
+        print(&report::attach::text(name, outcome, plan))?;
+        notes(name).iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
     }
-    let names: Vec<String> = attached.into_iter().map(|(name, _)| name).collect();
-    trial::wait(pins, &names, plan.terms.deadline, args.json).await
+    Ok(())
 }
 
 /// Attach to all of the interfaces, or change nothing. Says also what was cut.
@@ -98,15 +106,21 @@ pub(super) async fn attach_locked(
     for (interface, plan) in wishes {
         match attachment::attach(pins, interface, plan).await {
             Ok(outcome) => attached.push((interface.name.clone(), outcome)),
-            Err(error) => {
-                for (name, outcome) in &attached {
-                    attachment::undo(pins, name, outcome).await?;
-                }
-                return Err(error);
-            }
+            Err(error) => return Err(undo(pins, &attached, error).await),
         }
     }
     Ok((attached, outlook))
+}
+
+/// Undo the attachments that were made before another one failed, and say of the failure which of them stay.
+async fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
+    let mut stay = Vec::new();
+    for (name, outcome) in attached {
+        if outcome.rebuilt || attachment::undo(pins, name, outcome).await.is_err() {
+            stay.push(name.as_str());
+        }
+    }
+    if stay.is_empty() { error } else { error.after(format!("attached to {} before that", stay.join(", "))) }
 }
 
 /// What an attachment changes for those who are inside.

@@ -6,7 +6,7 @@ use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
 use super::{
-    at_work,
+    after_change, at_work,
     beside::{self, InFile},
     guard::Guard,
     json, lock, print, trial,
@@ -90,24 +90,29 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     policy_map::change_all(changes.map(|(_, map, _, after)| (map, &*after)), |map, after| {
         map.write(after, Terms { monitors: map.active()?.monitors(), deadline })
     })?;
-    let mut outcomes = Vec::new();
-    for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
-        let changed = after != before;
-        if !args.json {
-            print(&report::change::text(&name, &after, changed))?;
-        }
-        let in_file = match in_file {
-            InFile::Yes(_) => Some(true),
-            InFile::No(_) => Some(false),
-            InFile::NoFile | InFile::Unreadable(_) => None,
-        };
-        let cut = report::lockout::json(&outlook, &name);
-        outcomes.push(Outcome { name, changed, in_file, cut, policy: report::PolicyJson::new(&after) });
-    }
+    let is_changed = |(_, _, before, after): &&(String, PolicyMap, Policy, Policy)| before != after;
+    let changed: Vec<String> = planned.iter().filter(is_changed).map(|(name, ..)| name.clone()).collect();
     // The file follows what is in force, never the other way round.
-    edits.write()?;
+    let saved = edits.write().map_err(|error| after_change(error, &changed, &[]))?;
     drop(lock);
-    if !args.json {
+    let told = async {
+        let mut outcomes = Vec::new();
+        for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
+            let changed = after != before;
+            if !args.json {
+                print(&report::change::text(&name, &after, changed))?;
+            }
+            let in_file = match in_file {
+                InFile::Yes(_) => Some(true),
+                InFile::No(_) => Some(false),
+                InFile::NoFile | InFile::Unreadable(_) => None,
+            };
+            let cut = report::lockout::json(&outlook, &name);
+            outcomes.push(Outcome { name, changed, in_file, cut, policy: report::PolicyJson::new(&after) });
+        }
+        if args.json {
+            return print(&json(&Outcomes { interfaces: outcomes })?);
+        }
         for (Outcome { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
             print(&match in_file {
                 InFile::Yes(path) if args.save => report::change::saved(name, path),
@@ -116,13 +121,9 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 InFile::Yes(_) | InFile::NoFile => String::new(),
             })?;
         }
-    }
-    let changed: Vec<String> =
-        outcomes.iter().filter(|outcome| outcome.changed).map(|outcome| outcome.name.clone()).collect();
-    if args.json {
-        print(&json(&Outcomes { interfaces: outcomes })?)?;
-    }
-    trial::wait(pins, &changed, deadline, args.json).await
+        trial::wait(pins, &changed, deadline, args.json).await
+    };
+    told.await.map_err(|error| after_change(error, &changed, &saved))
 }
 
 fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {

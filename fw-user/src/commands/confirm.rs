@@ -11,7 +11,7 @@ use crate::{
     bpf::{
         deadline::{self, Which},
         pins::Pins,
-        policy_map::PolicyMap,
+        policy_map::{self, PolicyMap},
     },
     cli::{InterfacesArgs, RollbackArgs},
     privilege,
@@ -30,21 +30,24 @@ struct RolledBack<'a> {
 pub(super) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     privilege::check()?;
     let _lock = lock(pins).await?;
-    let mut confirmed = Vec::new();
+    let mut waiting = Vec::new();
     for name in at_work(pins, &args.interfaces).await? {
-        let mut map = PolicyMap::open(pins, &name)?;
+        let map = PolicyMap::open(pins, &name)?;
         if map.active()?.deadline() != 0 {
-            map.confirm()?;
-            confirmed.push(name);
+            waiting.push((name, map));
         }
     }
-    if confirmed.is_empty() {
+    if waiting.is_empty() {
         return Err(Error::NothingToConfirm);
     }
-    if args.json {
-        return print(&json(&Confirmed { confirmed: &confirmed })?);
-    }
-    confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; it stays like this\n")))
+    policy_map::change_all(waiting.iter_mut().map(|(_, map)| (map, ())), |map, ()| map.confirm())?;
+    let confirmed: Vec<String> = waiting.into_iter().map(|(name, _)| name).collect();
+    let told = if args.json {
+        json(&Confirmed { confirmed: &confirmed }).and_then(|json| print(&json))
+    } else {
+        confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; it stays like this\n")))
+    };
+    told.map_err(|error| error.after(format!("confirmed {}", confirmed.join(", "))))
 }
 
 pub(super) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
@@ -58,10 +61,12 @@ pub(super) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     if rolled_back.is_empty() {
         return Err(Error::NothingToConfirm);
     }
-    if *as_json {
-        return print(&json(&RolledBack { rolled_back: &rolled_back })?);
-    }
-    rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
+    let told = if *as_json {
+        json(&RolledBack { rolled_back: &rolled_back }).and_then(|json| print(&json))
+    } else {
+        rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
+    };
+    told.map_err(|error| error.after(format!("took the change of {} back", rolled_back.join(", "))))
 }
 
 /// How often the process that waits for a deadline looks whether there is still something to wait for.

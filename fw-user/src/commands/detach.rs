@@ -1,5 +1,7 @@
 //! `fw-user detach`.
 
+use std::fs;
+
 use serde::Serialize;
 
 use super::{json, print};
@@ -7,7 +9,8 @@ use crate::{
     Error, Result,
     bpf::{detach, foreign, pins::Pins},
     cli::DetachArgs,
-    interface, privilege,
+    interface::{self, Interface},
+    privilege,
 };
 
 #[derive(Serialize)]
@@ -37,11 +40,14 @@ pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     let mut failure = None;
     // One that cannot be taken off does not keep the others on.
     for name in interface::once_each(names) {
-        match detach::detach(pins, name, here.iter().find(|interface| interface.name == *name)).await {
+        let interface = here.iter().find(|interface| interface.name == *name);
+        let before = traces(pins, name, interface)?;
+        match detach::detach(pins, name, interface).await {
             Ok(()) => detached.push(name.clone()),
             Err(error) => {
                 // That the filter is off is worth saying all the same.
-                detached.extend(matches!(error, Error::NotOurs { .. }).then(|| name.clone()));
+                let is_off = traces(pins, name, interface::present(name).await?.as_ref())? != before;
+                detached.extend(is_off.then(|| name.clone()));
                 failure = failure.or(Some(error));
             }
         }
@@ -55,14 +61,23 @@ pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     {
         return Err(error);
     }
-    if args.json {
-        print(&json(&Outcome { detached: &detached })?)?;
+    let told = if args.json {
+        json(&Outcome { detached: &detached }).and_then(|json| print(&json))
     } else if names.is_empty() {
-        print("fw was not attached to any interface\n")?;
+        print("fw was not attached to any interface\n")
     } else {
-        for name in &detached {
-            print(&format!("{name}  detached; every port is as open as the rest of this machine leaves it\n"))?;
-        }
+        let line = |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");
+        detached.iter().try_for_each(|name| print(&line(name)))
+    };
+    let outcome = failure.map_or(told, Err);
+    if detached.is_empty() {
+        return outcome;
     }
-    failure.map_or(Ok(()), Err)
+    outcome.map_err(|error| error.after(format!("detached {}", detached.join(", "))))
+}
+
+/// What detaching takes away: the program on an interface, and how much lies in the folders of its pins.
+fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Option<u32>, usize)> {
+    let entries = pins.all()?.iter().flat_map(|of_abi| fs::read_dir(of_abi.interface(name))).flatten().count();
+    Ok((interface.and_then(|interface| interface.xdp_program), entries))
 }

@@ -61,18 +61,23 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Gua
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
     let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
     policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
-    let mut outcomes = Vec::new();
-    for (name, _) in planned {
-        let changed = changing.contains(&name);
-        if !args.json {
-            print(&report::change::terms(&name, terms, changed))?;
-        }
-        let cut = report::lockout::json(&outlook, &name);
-        outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });
-    }
     drop(lock);
-    if args.json {
-        print(&json(&Outcomes { interfaces: outcomes })?)?;
-    }
-    trial::wait(pins, &changing, terms.deadline, args.json).await
+    let told = async {
+        let mut outcomes = Vec::new();
+        for (name, _) in planned {
+            let changed = changing.contains(&name);
+            if !args.json {
+                print(&report::change::terms(&name, terms, changed))?;
+            }
+            let cut = report::lockout::json(&outlook, &name);
+            outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });
+        }
+        if args.json {
+            print(&json(&Outcomes { interfaces: outcomes })?)?;
+        }
+        trial::wait(pins, &changing, terms.deadline, args.json).await
+    };
+    told.await.map_err(|error| {
+        if changing.is_empty() { error } else { error.after(format!("changed {}", changing.join(", "))) }
+    })
 }

@@ -23,7 +23,7 @@ mod stats;
 mod status;
 mod trial;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -47,7 +47,7 @@ use crate::{
 /// Carry out a command.
 ///
 /// # Errors
-/// What [`Error`] lists; nothing is half done then.
+/// What [`Error`] lists. Nothing is changed then, but for [`Error::Changed`].
 pub async fn run(cli: Cli) -> Result<()> {
     let pins = Pins::new(&cli.bpffs);
     match cli.command {
@@ -162,6 +162,13 @@ fn every(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+/// What failed after these interfaces were changed and these files written.
+fn after_change(error: Error, interfaces: &[String], files: &[PathBuf]) -> Error {
+    let files = files.iter().map(|file| file.display().to_string());
+    let changed: Vec<String> = interfaces.iter().cloned().chain(files).collect();
+    if changed.is_empty() { error } else { error.after(format!("changed {}", changed.join(", "))) }
 }
 
 /// One JSON value on a line of its own.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use fw_common::{abi::DEFAULT_FLOWS, policy::Policy};
 use serde::Serialize;
 
-use super::{at_work, json, lock, print};
+use super::{after_change, at_work, json, lock, print};
 use crate::{
     Result,
     bpf::{
@@ -46,17 +46,19 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<(
         let (file, changed) = edits.plan(&name, &wanted, &[])?;
         outcomes.push(Outcome { name, file, changed });
     }
-    edits.write()?;
-    if args.json {
-        return print(&json(&Outcomes { interfaces: outcomes })?);
-    }
-    outcomes.iter().try_for_each(|Outcome { name, file, changed }| {
-        print(&if *changed {
-            report::change::saved(name, file)
-        } else {
-            format!("{name}  {} says so already\n", file.display())
+    let written = edits.write()?;
+    let told = if args.json {
+        json(&Outcomes { interfaces: outcomes }).and_then(|json| print(&json))
+    } else {
+        outcomes.iter().try_for_each(|Outcome { name, file, changed }| {
+            print(&if *changed {
+                report::change::saved(name, file)
+            } else {
+                format!("{name}  {} says so already\n", file.display())
+            })
         })
-    })
+    };
+    told.map_err(|error| after_change(error, &[], &written))
 }
 
 /// The same interfaces, and those with a filter whose files they share: what is written is for them too.

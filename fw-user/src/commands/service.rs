@@ -44,21 +44,27 @@ fn install(folder: &Path, interface: &String) -> Result<()> {
     let file = file(folder, interface)?;
     check_is_root()?;
     let service = Service::of(interface)?;
-    let written = service.install()?;
-    let note = if written { "" } else { " (as before)" };
-    print(&format!("{interface}  at every boot, before any address is configured: {}{note}\n", file.display()))?;
-    if service.state()?.active != "active" {
-        print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
-    }
-    Ok(())
+    let was_enabled = service.state()?.is_enabled;
+    let is_changed = service.install()? || !was_enabled;
+    let note = if is_changed { "" } else { " (as before)" };
+    let tell = || {
+        print(&format!("{interface}  at every boot, before any address is configured: {}{note}\n", file.display()))?;
+        if service.state()?.active != "active" {
+            print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
+        }
+        Ok(())
+    };
+    tell().map_err(|error: Error| if is_changed { error.after(format!("enabled {}", service.unit())) } else { error })
 }
 
 fn remove(interface: &str) -> Result<()> {
     check_is_root()?;
-    Service::of(interface)?.remove()?;
-    print(&format!(
+    let service = Service::of(interface)?;
+    service.remove()?;
+    let told = print(&format!(
         "{interface}  not attached at boot any more; a filter that is on it stays until `fw-user detach {interface}`\n"
-    ))
+    ));
+    told.map_err(|error| error.after(format!("disabled {}", service.unit())))
 }
 
 fn show(folder: &Path, interface: &String) -> Result<()> {

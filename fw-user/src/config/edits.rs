@@ -86,16 +86,23 @@ impl<'a> Edits<'a> {
         Ok((path, changes))
     }
 
-    /// Write what is planned.
+    /// Write what is planned. Returns the files that changed.
     ///
     /// # Errors
-    /// [`Error::File`].
-    pub fn write(self) -> Result<()> {
+    /// [`Error::File`]; [`Error::Changed`] where others were written before that.
+    pub fn write(self) -> Result<Vec<PathBuf>> {
+        let mut written: Vec<PathBuf> = Vec::new();
         for Edit { path, text, .. } in self.planned {
-            if let Some(text) = text {
-                folder::write(&path, &text)?;
+            let Some(text) = text else { continue };
+            match folder::write(&path, &text) {
+                Ok(()) => written.push(path),
+                Err(error) if written.is_empty() => return Err(error),
+                Err(error) => {
+                    let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+                    return Err(error.after(format!("wrote {}", names.join(", "))));
+                }
             }
         }
-        Ok(())
+        Ok(written)
     }
 }

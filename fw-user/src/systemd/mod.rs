@@ -56,40 +56,49 @@ impl Service {
     /// as it should be, by a package too, stays untouched; the filter does too. Returns whether anything was written.
     ///
     /// # Errors
-    /// [`Error::ProgramElsewhere`], [`Error::File`], [`Error::Program`].
+    /// [`Error::ProgramElsewhere`], [`Error::File`], [`Error::Program`]; [`Error::Changed`] where files were written before that.
     pub fn install(&self) -> Result<bool> {
         let program = files::program()?;
         let mut written = false;
-        for unit in [files::template(&program), files::settle()] {
-            written |= unit.write_unit()?;
+        let mut install = || {
+            for unit in [files::template(&program), files::settle()] {
+                written |= unit.write_unit()?;
+            }
+            written |= files::rules(&self.interface, &self.unit).write()?;
+            run("systemctl", ["daemon-reload"])?;
+            run("udevadm", ["control", "--reload"])?;
+            run("systemctl", ["enable", "--quiet", &self.unit])?;
+            // At work from now on: an interface that is plugged in before the next boot has its filter just as soon.
+            run("systemctl", ["enable", "--quiet", "--now", SETTLE])
+        };
+        match install() {
+            Ok(_) => Ok(written),
+            Err(error) if written => Err(error.after(format!("wrote files of {}", self.unit))),
+            Err(error) => Err(error),
         }
-        written |= files::rules(&self.interface, &self.unit).write()?;
-        run("systemctl", ["daemon-reload"])?;
-        run("udevadm", ["control", "--reload"])?;
-        run("systemctl", ["enable", "--quiet", &self.unit])?;
-        // At work from now on: an interface that is plugged in before the next boot has its filter just as soon.
-        run("systemctl", ["enable", "--quiet", "--now", SETTLE])?;
-        Ok(written)
     }
 
     /// Undo [`Service::install`]. What all services share goes with the last one, unless it is a package's. The filter stays.
     ///
     /// # Errors
-    /// [`Error::NoService`], [`Error::File`], [`Error::Program`].
+    /// [`Error::NoService`], [`Error::Program`]; [`Error::Changed`] where the service does not start any more, and something of it is left.
     pub fn remove(&self) -> Result<()> {
         let rules = files::rules(&self.interface, &self.unit);
         if !self.state()?.is_enabled && !rules.path.exists() {
             return Err(Error::NoService { name: self.interface.clone() });
         }
         run("systemctl", ["disable", "--quiet", &self.unit])?;
-        remove(&rules.path)?;
-        if !any_enabled()? {
-            run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
-            remove(&files::settle().path)?;
-            remove(&Path::new(UNITS).join(TEMPLATE))?;
-            run("systemctl", ["daemon-reload"])?;
-        }
-        run("udevadm", ["control", "--reload"]).map(drop)
+        let clean_up = || {
+            remove(&rules.path)?;
+            if !any_enabled()? {
+                run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
+                remove(&files::settle().path)?;
+                remove(&Path::new(UNITS).join(TEMPLATE))?;
+                run("systemctl", ["daemon-reload"])?;
+            }
+            run("udevadm", ["control", "--reload"]).map(drop)
+        };
+        clean_up().map_err(|error: Error| error.after(format!("disabled {}", self.unit)))
     }
 
     /// What systemd says.

@@ -237,7 +237,12 @@ fn every_command_explains_itself() -> Result<()> {
         assert!(said.contains(&format!("fw-user {verb}")) && said.contains("--json"), "{said}");
     }
     let said = lab.fw(&["--help"])?;
-    for words in ["Exit codes: 0 done, 1 failed, 2 usage, 3 ", "4 privilege", "detach --all"] {
+    for words in [
+        "Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 ",
+        "4 privilege",
+        "5 changed in part",
+        "detach --all",
+    ] {
         assert!(said.contains(words), "{said}");
     }
     assert!(lab.fw(&["--version"])?.starts_with("fw-user "));

@@ -15,6 +15,7 @@ use fw_tests::{
 use serde_json::{Value, json};
 
 const FAILED: i32 = 1;
+const CHANGED: i32 = 5;
 const USAGE: i32 = 2;
 
 tests! {
@@ -210,11 +211,13 @@ fn an_interface_that_is_not_there_does_not_hold_up_the_others() -> Result<()> {
     lab.refuses(&["apply", "usb0"], FAILED, &["no interface `usb0`"])?;
     lab.refuses(&["apply", "usb0", "eth0"], FAILED, &["no interface `usb0`"])?;
     let output = lab.fw.command(&lab.pi, ["apply"]).output()?;
-    assert_eq!(output.status.code(), Some(FAILED));
+    assert_eq!(output.status.code(), Some(CHANGED));
     let (said, complaint) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     assert!(said.starts_with("eth0  attach") && !said.contains("usb0"), "{said}");
-    assert!(complaint.contains("not here: usb0"), "{complaint}");
+    assert!(complaint.contains("not here: usb0") && complaint.contains("changed eth0"), "{complaint}");
     lab.active("eth0")?;
+    // Now there is nothing to change.
+    assert_eq!(lab.fw.command(&lab.pi, ["apply"]).output()?.status.code(), Some(FAILED));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod abi_fingerprint;
 mod boot_unit;
 mod cli_commands;
 mod cli_doctor;
+mod cli_exit;
 mod cli_output;
 mod cli_refusals;
 mod config_apply;
