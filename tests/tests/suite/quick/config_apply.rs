@@ -287,12 +287,12 @@ fn an_applied_file_that_nobody_confirms_is_taken_back(mode: Mode) -> Result<()> 
     lab.attach(mode, "22")?;
     let before = lab.fw(&["status", "--json"])?;
     lab.write_file("eth0", "allow = [\"80\"]\nmonitor = true")?;
-    let said = lab.fw(&["apply", "--confirm", "60"])?;
+    let said = lab.fw(&["apply", "--confirm", "600"])?;
     assert!(said.contains("- 22\n") && said.contains("unless `fw-user confirm` follows"), "{said}");
     lab.refuses(&["apply"], FAILED, &["still waits to be confirmed"])?;
     lab.fw(&["rollback"])?;
     assert_eq!(lab.fw(&["status", "--json"])?, before);
-    lab.fw(&["apply", "--confirm", "60"])?;
+    lab.fw(&["apply", "--confirm", "600"])?;
     lab.fw(&["confirm"])?;
     let said = lab.fw(&["apply"])?;
     ensure!(said.ends_with("nothing to do\n"), "{said}");

@@ -220,7 +220,7 @@ fn nothing_to_save_writes_nothing() -> Result<()> {
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     lab.refuses(&["save", "eth1"], FAILED, &["not attached to eth1"])?;
     // What may be taken back is nothing to keep.
-    lab.fw(&["allow", "80", "--confirm", "60"])?;
+    lab.fw(&["allow", "80", "--confirm", "600"])?;
     lab.refuses(&["save"], FAILED, &["still waits to be confirmed"])?;
     lab.fw(&["confirm"])?;
     lab.write_file("eth0", "allow = [\"22\", 80]\n")?;
