@@ -53,7 +53,10 @@ fn make() -> Result<PathBuf> {
     wait::until("the program to be free", || {
         match Command::new(&path).arg("--version").stdout(Stdio::null()).status() {
             Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => Ok(None),
-            ended => Ok(Some(ensure!(ended?.success(), "{} does not run", path.display()))),
+            ended => {
+                ensure!(ended?.success(), "{} does not run", path.display());
+                Ok(Some(()))
+            }
         }
     })?;
     Ok(path)
@@ -66,7 +69,7 @@ fn trivial_object() -> Result<Vec<u8>> {
     for (name, verdict) in [(object::INGRESS, XDP_PASS), (object::EGRESS, TC_ACT_OK)] {
         let program = parsed.programs.get(name).with_context(|| format!("the object has no {name}"))?;
         let function = parsed.functions.get(&program.function_key()).context("a program is a function")?;
-        let code: Vec<u8> = function.instructions.iter().flat_map(instruction).collect();
+        let code: Vec<u8> = function.instructions.iter().copied().flat_map(instruction).collect();
         let mut trivial = code.clone();
         trivial[..16].copy_from_slice([answer(verdict), EXIT].as_flattened());
         replace_once(&mut bytes, &code, &trivial).with_context(|| format!("the code of {name}"))?;
@@ -81,7 +84,7 @@ fn trivial_object() -> Result<Vec<u8>> {
 }
 
 /// As it is in an ELF file, little-endian.
-fn instruction(instruction: &aya_obj::generated::bpf_insn) -> Instruction {
+fn instruction(instruction: aya_obj::generated::bpf_insn) -> Instruction {
     let registers = instruction.dst_reg() | instruction.src_reg() << 4;
     let ([off0, off1], [imm0, imm1, imm2, imm3]) = (instruction.off.to_le_bytes(), instruction.imm.to_le_bytes());
     [instruction.code, registers, off0, off1, imm0, imm1, imm2, imm3]
