@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn the_unit_starts_the_program_that_installed_it() {
         let unit = template("/opt/fw/fw-user").text;
-        assert!(unit.contains("\nExecStart=flock /etc/fw-user /opt/fw/fw-user apply --force %I\n"), "{unit}");
+        assert!(unit.contains("\nExecStart=/opt/fw/fw-user apply --force %I\n"), "{unit}");
         assert!(unit.contains("\nExecStop=/opt/fw/fw-user detach %I\n"), "{unit}");
         assert!(!unit.contains("@FW_USER@"), "{unit}");
     }

@@ -35,7 +35,7 @@ fn install(machine: &mut Machine) -> Result<()> {
         shown.starts_with("eth0  enabled, inactive: fw-user@eth0.service\n  applies  /etc/fw-user/eth0.toml\n"),
         "{shown}"
     );
-    ensure!(shown.contains("\nExecStart=flock /etc/fw-user /usr/local/sbin/fw-user apply --force %I"), "{shown}");
+    ensure!(shown.contains("\nExecStart=/usr/local/sbin/fw-user apply --force %I"), "{shown}");
     Ok(())
 }
 

@@ -214,7 +214,7 @@ fn installing_attaches_nothing_and_purging_leaves_nothing() -> Result<()> {
         ensure!(system.root().join(file).is_file(), "{file} is not there");
     }
     let unit = fs::read_to_string(system.root().join("usr/lib/systemd/system/fw-user@.service"))?;
-    ensure!(unit.contains("\nExecStart=flock /etc/fw-user /usr/sbin/fw-user apply --force %I\n"), "{unit}");
+    ensure!(unit.contains("\nExecStart=/usr/sbin/fw-user apply --force %I\n"), "{unit}");
     system.dpkg("--purge fw-user")?;
     same_files(&system, &before)
 }
