@@ -189,17 +189,38 @@ pub enum Error {
     )]
     UserNamespace,
     /// No BPF file system.
-    #[error("{path} is not on a BPF file system and none could be mounted ({source}); try: mount -t bpf bpf {path}")]
+    #[error(
+        "{path} is not on a BPF file system and none could be mounted ({source}); try: mount -t bpf -o mode=700 bpf {path}"
+    )]
     NoBpffs {
         /// Where the pins go.
         path: PathBuf,
         /// Why it could not be mounted.
         source: io::Error,
     },
+    /// Mounting a BPF file system there would hide what is in the folder.
+    #[error(
+        "{path} is not on a BPF file system, and none is mounted there, since the folder is not empty; leave out --bpffs, or name an empty \
+         folder or one below /sys/fs/bpf"
+    )]
+    NotForBpffs {
+        /// Where the pins were to go.
+        path: PathBuf,
+    },
+    /// Others than root could take pins away there.
+    #[error("{path} is no place for pins, which other users could take away there: {why}; change that first: {fix}")]
+    Untrusted {
+        /// The folder, of those on the way to the pins.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to type.
+        fix: String,
+    },
     /// A BPF file system that is mounted now would not last.
     #[error(
         "{path} is not on a BPF file system, and one mounted here would go with this mount namespace, and the filter with it; in place of \
-         `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf bpf {path}"
+         `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf -o mode=700 bpf {path}"
     )]
     PrivateMounts {
         /// Where the pins go.
@@ -554,6 +575,8 @@ impl Error {
             Self::UnknownInterface { .. }
             | Self::NotEthernet { .. }
             | Self::NoBpffs { .. }
+            | Self::NotForBpffs { .. }
+            | Self::Untrusted { .. }
             | Self::PrivateMounts { .. }
             | Self::NotAttached { .. }
             | Self::NotFiltering { .. }

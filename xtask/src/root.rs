@@ -70,7 +70,7 @@ pub fn mount_bpffs() -> Result<()> {
     if !is_root() {
         command.arg("mount");
     }
-    command.args(["-t", "bpf", "bpf", BPFFS]);
+    command.args(["-t", "bpf", "-o", "mode=700", "bpf", BPFFS]);
     eprintln!("mounting a BPF file system: {}", command::line(&command));
     command::run(&mut command)
 }

@@ -153,12 +153,11 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
         }
         State::Free => {}
         State::Foreign(_) if foreign::is_unpinned_filter(pins, interface) => {
-            drop(detach::clear(pins, name, Some(interface)).await?);
+            clear_the_way(pins, interface).await?;
             foreign::adopt(pins, interface)?;
             return rebuild::rebuild(pins, interface, plan, pins).await;
         }
-        // What is not ours and not in our way, either, stays where it is.
-        State::Stale(_) | State::Foreign(_) => drop(detach::clear(pins, name, Some(interface)).await?),
+        State::Stale(_) | State::Foreign(_) => clear_the_way(pins, interface).await?,
     }
     match attach_anew(pins, interface, plan).await {
         Err(error) => match detach::clear(pins, name, Some(interface)).await {
@@ -168,6 +167,13 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
         },
         attached => attached,
     }
+}
+
+/// Remove what is left of an earlier attachment. What is not ours and not in our way, either, stays where it is.
+async fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
+    let left = detach::clear(pins, &interface.name, Some(interface)).await?;
+    let in_our_way = if left.is_empty() { Vec::new() } else { state::in_our_way(pins, &interface.name)? };
+    if in_our_way.is_empty() { Ok(()) } else { Err(Error::not_ours(&in_our_way)) }
 }
 
 /// The object around an interface's maps, which are made where they are missing.

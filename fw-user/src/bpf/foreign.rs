@@ -221,7 +221,7 @@ fn pins(id: u32) -> Vec<PathBuf> {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 walk(&path, id, found);
             } else {
-                match pinned::look(&path) {
+                match pinned::look_at_any(&path) {
                     Ok(Pinned::Program(program) | Pinned::Link(LinkFacts { program, .. })) if program == id => {
                         found.insert(path);
                     }

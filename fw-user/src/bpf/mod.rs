@@ -2,6 +2,7 @@
 
 pub mod attachment;
 pub mod batch;
+pub mod bpffs;
 mod by_netlink;
 mod clsact;
 pub mod counters;
@@ -15,6 +16,7 @@ pub mod ingress;
 pub mod knocks;
 pub mod lock;
 pub mod meta;
+pub mod mount;
 pub mod native;
 pub mod object;
 pub mod pinned;
@@ -27,4 +29,6 @@ pub mod seed;
 pub mod shape;
 pub mod state;
 mod sys;
+pub mod trust;
+pub mod turn;
 pub mod twin;

@@ -10,9 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-
-use super::sys;
+use super::{bpffs::is_bpffs, sys, trust};
 use crate::{Error, Result};
 
 /// What lies at a path.
@@ -90,31 +88,41 @@ impl Pinned {
     }
 }
 
-/// Look at a path.
+/// Look at a path of ours. What others than root pinned there, or could have, is a stranger.
+///
+/// # Errors
+/// [`Error::BadPin`] where the kernel does not let us, [`Error::File`].
+pub fn look(path: &Path) -> Result<Pinned> {
+    let is_anothers = fs::symlink_metadata(path).is_ok_and(|facts| !trust::is_roots(&facts));
+    if is_anothers || trust::why_not(path.parent().unwrap_or(path))?.is_some() {
+        return Ok(Pinned::Stranger("another user's"));
+    }
+    look_at_any(path)
+}
+
+/// Look at a path, whoever made what is there.
 ///
 /// # Errors
 /// [`Error::BadPin`] where the kernel does not let us.
-pub fn look(path: &Path) -> Result<Pinned> {
+pub(super) fn look_at_any(path: &Path) -> Result<Pinned> {
     let bad = |source: io::Error| Error::BadPin { path: path.to_owned(), source: source.into() };
-    let kind = match fs::symlink_metadata(path) {
-        Ok(facts) => facts.file_type(),
+    let facts = match fs::symlink_metadata(path) {
+        Ok(facts) => facts,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
         Err(error) => return Err(bad(error)),
     };
-    if kind.is_symlink() {
+    if facts.is_symlink() {
         return Ok(Pinned::Stranger("a symbolic link"));
-    } else if kind.is_dir() {
+    } else if facts.is_dir() {
         return Ok(Pinned::Stranger("a folder"));
     }
     let pin = match sys::open_pin(path) {
         Ok(pin) => pin,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
-        Err(_) if statfs(path).is_ok_and(|stat| stat.filesystem_type() != BPF_FS_MAGIC) => {
-            return Ok(Pinned::Stranger("an ordinary file"));
-        }
+        Err(_) if !is_bpffs(path) => return Ok(Pinned::Stranger("an ordinary file")),
         Err(error) => return Err(bad(error)),
     };
-    facts(&pin).map_err(bad)
+    self::facts(&pin).map_err(bad)
 }
 
 /// What the kernel says of an open object.

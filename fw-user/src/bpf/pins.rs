@@ -4,32 +4,24 @@
 //! - an interface's folder is `if-NAME`, the shared one `shared`, and nothing is nested deeper;
 //! - in an interface's folder, `ingress-link` is the XDP link and `egress-link` the TCX link, where there is one;
 //! - a clsact filter has priority 1 and handle 0xf1e0;
-//! - maps are pinned under names of capitals, digits and underscores, and nothing else is pinned.
+//! - maps are pinned under names of capitals, digits and underscores, and nothing else is pinned;
+//! - the folders are root's, and closed to everybody else.
 //!
 //! Which maps there are and what is in them belongs to the ABI.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
-use fw_common::abi::ABI_VERSION;
-use nix::{
-    errno::Errno,
-    mount::{MsFlags, mount},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
-};
-
 use super::{
-    lock::{self, Lock},
-    remove,
+    bpffs,
+    lock::{self, Lock, PINS as FOLDER, Wait},
+    trust::{self, Intruder},
 };
-use crate::{Error, Result, processes};
+use crate::{Error, Result};
+use fw_common::abi::ABI_VERSION;
 
-/// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
-pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
-
-const FOLDER: &str = "fw-user";
 /// Every interface's folder starts with this, so that none is called like the shared one.
 const INTERFACE_PREFIX: &str = "if-";
 const SHARED: &str = "shared";
@@ -68,7 +60,7 @@ impl Pins {
     pub fn others(&self) -> Result<Vec<Self>> {
         let mut abis: Vec<u32> = folders(&self.bpffs.join(FOLDER))?
             .into_iter()
-            .filter_map(|folder| folder.strip_prefix('v')?.parse().ok().filter(|abi| format!("v{abi}") == folder))
+            .filter_map(|folder| abi_of(&folder))
             .filter(|&abi| abi != self.abi)
             .collect();
         abis.sort_unstable();
@@ -166,104 +158,95 @@ impl Pins {
         Ok(names)
     }
 
-    /// Make the folders for an interface, where they are missing.
+    /// Make the folders for an interface, where they are missing. Nobody but root can enter them.
     ///
     /// # Errors
-    /// [`Error::NotOurs`], [`Error::File`].
+    /// [`Error::File`].
     pub fn prepare(&self, interface: &str) -> Result<()> {
-        let folders = self.folders_of(interface);
-        if let Some(astray) = remove::astray(&folders) {
-            return Err(Error::not_ours(&[astray]));
-        }
-        for folder in folders {
-            match fs::create_dir(&folder) {
-                Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(Error::File { what: "making", path: folder, source });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// The folders that an interface's pins are in, outermost first.
-    #[must_use]
-    pub fn folders_of(&self, interface: &str) -> [PathBuf; 4] {
-        [self.folder(), self.root.clone(), self.shared(), self.interface(interface)]
+        let folders = [self.folder(), self.root.clone(), self.shared(), self.interface(interface)];
+        folders.iter().try_for_each(|folder| trust::claim(folder))
     }
 
     /// Whether the pins' folder is on a BPF file system.
     #[must_use]
     pub fn is_on_bpffs(&self) -> bool {
-        statfs(&self.bpffs).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+        bpffs::is_bpffs(&self.bpffs)
     }
 
-    /// Refuse where a BPF file system would have to be mounted, and would be gone with the mount namespace of this process, the filter with
-    /// it: `ip netns exec` makes one for each command.
+    /// Take the lock that commands hold which change something, and see to it that nobody else's files are among ours. Nothing where there
+    /// is no BPF file system: there are no pins either, then.
     ///
     /// # Errors
-    /// [`Error::PrivateMounts`].
-    pub fn check_mounts_last(&self) -> Result<()> {
-        // Who started this is elsewhere, as far as that may be looked at.
-        let mut namespaces: Vec<PathBuf> = processes::ancestors()
-            .iter()
-            .filter_map(|process| fs::read_link(format!("/proc/{}/ns/mnt", process.pid)).ok())
-            .collect();
-        namespaces.dedup();
-        let lasts = namespaces.len() <= 1;
-        // A folder yet to be made may be below one.
-        let place = self.bpffs.ancestors().find(|folder| folder.exists()).unwrap_or(&self.bpffs);
-        let is_mounted = statfs(place).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
-        if lasts || is_mounted { Ok(()) } else { Err(Error::PrivateMounts { path: self.bpffs.clone() }) }
-    }
-
-    /// Make sure that the pins' folder is on a BPF file system: mount one where none is.
-    ///
-    /// # Errors
-    /// [`Error::NoBpffs`], [`Error::Locked`].
-    pub fn ensure_bpffs(&self) -> Result<()> {
-        let no_bpffs = |source: io::Error| Error::NoBpffs { path: self.bpffs.clone(), source };
-        let is_bpffs = |path: &Path| statfs(path).map(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
-        match is_bpffs(&self.bpffs) {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(Errno::ENOENT) => {
-                // A folder yet to be made, below a BPF file system.
-                fs::create_dir_all(&self.bpffs).map_err(no_bpffs)?;
-                if is_bpffs(&self.bpffs) == Ok(true) {
-                    return Ok(());
-                }
+    /// [`Error::Locked`], [`Error::Untrusted`], [`Error::File`].
+    pub fn lock(&self) -> Result<Option<Lock>> {
+        let mut wait = Wait::begin();
+        while self.is_on_bpffs() {
+            trust::secure_way(&self.bpffs)?;
+            if let Some(lock) = lock::take(&self.bpffs, &mut wait)? {
+                self.tidy()?;
+                return Ok(Some(lock));
             }
-            Err(error) => return Err(no_bpffs(error.into())),
         }
-        // Two commands at once: of two file systems, one over the other, the first would be out of sight.
-        let _turn = lock::take(&self.bpffs)?;
-        if is_bpffs(&self.bpffs) == Ok(true) {
+        Ok(None)
+    }
+
+    /// See to it that what others put in the place of our folders and pins is out of the way.
+    fn tidy(&self) -> Result<()> {
+        if fs::symlink_metadata(self.folder()).is_ok() {
+            trust::claim(&self.folder())?;
+        }
+        self.inside(|folder, is_our_folder| trust::tidy(folder, is_our_folder))
+    }
+
+    /// What others put in the place of our folders and pins.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn intruders(&self) -> Result<Vec<Intruder>> {
+        let mut found = Vec::new();
+        for path in [self.bpffs.join(lock::NAME), self.folder()] {
+            found.extend(Intruder::at(&path)?);
+        }
+        self.inside(|folder, is_our_folder| {
+            found.extend(trust::intruders(folder, is_our_folder)?);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Do something with each of our folders, outermost first, and a function that says which names in it are those of our folders.
+    fn inside(&self, mut visit: impl FnMut(&Path, fn(&str) -> bool) -> Result<()>) -> Result<()> {
+        if trust::why_not(&self.folder())?.is_some() {
             return Ok(());
         }
-        mount(Some("bpf"), &self.bpffs, Some("bpf"), MsFlags::empty(), Some("mode=700"))
-            .map_err(|error| no_bpffs(error.into()))
-    }
-
-    /// Take the lock that commands hold which change something.
-    ///
-    /// # Errors
-    /// [`Error::Locked`], [`Error::File`].
-    pub fn lock(&self) -> Result<Lock> {
-        lock::take(&self.bpffs)
+        visit(&self.folder(), |name| abi_of(name).is_some())?;
+        for pins in self.all()? {
+            visit(&pins.root, |name| name == SHARED || name.starts_with(INTERFACE_PREFIX))?;
+            for folder in folders(&pins.root)? {
+                visit(&pins.root.join(folder), |_| false)?;
+            }
+        }
+        Ok(())
     }
 }
 
-/// The names of the folders in a folder; none where it is missing. Symbolic links are none.
+/// Which ABI a folder is of, by its name.
+fn abi_of(folder: &str) -> Option<u32> {
+    folder.strip_prefix('v')?.parse().ok().filter(|abi| format!("v{abi}") == folder)
+}
+
+/// The names of the folders in a folder that are root's; none where it is missing, or where others decide what is in it. Symbolic links are
+/// none.
 fn folders(path: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
-    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
+    if trust::why_not(path)?.is_some() || !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
         return Ok(Vec::new());
     }
     let mut names = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
+        let facts = entry.metadata().map_err(failed)?;
+        if facts.is_dir() && trust::is_roots(&facts) {
             names.extend(entry.file_name().into_string());
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     pins::{EGRESS_LINK, INGRESS_LINK, Pins},
-    sys,
+    sys, trust,
 };
 use crate::{Error, Result};
 
@@ -39,9 +39,6 @@ pub fn interface(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
 /// # Errors
 /// [`Error::File`].
 pub fn root(pins: &Pins) -> Result<Vec<PathBuf>> {
-    if let Some(astray) = astray(&[pins.folder(), pins.root().to_owned()]) {
-        return Ok(vec![astray]);
-    }
     let mut left = folder(&pins.shared())?;
     // A folder that holds something is left, which then is named already.
     if left.is_empty() {
@@ -74,12 +71,6 @@ pub fn strangers(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
     Ok(entries(&pins.interface(interface))?.into_iter().filter(|(_, is_ours)| !is_ours).map(|(path, _)| path).collect())
 }
 
-/// The first of these that ought to be a folder, and is something else. What is not there is fine.
-#[must_use]
-pub fn astray(folders: &[PathBuf]) -> Option<PathBuf> {
-    folders.iter().find(|path| fs::symlink_metadata(path).is_ok_and(|facts| !facts.is_dir())).cloned()
-}
-
 /// Remove our pins in a folder, and the folder where it is empty then.
 pub(super) fn folder(path: &Path) -> Result<Vec<PathBuf>> {
     for (path, is_ours) in entries(path)? {
@@ -99,7 +90,7 @@ fn remove_folder(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(left)
 }
 
-/// What is in a folder, and whether it is a pin under a name that some ABI gives. Nothing for what is no folder.
+/// What is in a folder, and whether it is a pin of root's under a name that some ABI gives. Nothing for what is no folder.
 fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
@@ -108,8 +99,9 @@ fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
+        let facts = entry.metadata().map_err(failed)?;
         // On a BPF file system, every ordinary file is a pin.
-        let is_pin = entry.file_type().map_err(failed)?.is_file();
+        let is_pin = facts.is_file() && trust::is_roots(&facts);
         entries.push((entry.path(), is_pin && entry.file_name().to_str().is_some_and(is_our_name)));
     }
     entries.sort_unstable();

@@ -229,9 +229,6 @@ pub fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>> {
 /// # Errors
 /// [`crate::Error::BadPin`], [`crate::Error::File`].
 pub fn in_our_way(pins: &Pins, name: &str) -> Result<Vec<PathBuf>> {
-    if let Some(astray) = remove::astray(&pins.folders_of(name)) {
-        return Ok(vec![astray]);
-    }
     let is_ours = |path: &PathBuf| {
         *path == pins.ingress_link(name)
             || *path == pins.egress_link(name)

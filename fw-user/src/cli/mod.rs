@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use fw_common::policy::Forward;
 
 use crate::{
-    bpf::{flows, ingress::ModeChoice, pins::DEFAULT_BPFFS},
+    bpf::{bpffs, flows, ingress::ModeChoice},
     config::DEFAULT_FOLDER,
 };
 
@@ -29,8 +29,8 @@ A bare port means TCP and UDP.
 Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported.
 Locked out? From the console: fw-user detach --all")]
 pub struct Cli {
-    /// Folder of the BPF file system below which maps and links are pinned.
-    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_BPFFS)]
+    /// Folder below which maps and links are pinned; on an empty one a BPF file system is mounted.
+    #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
     pub bpffs: PathBuf,
 
     /// Folder of the files that say what may come in, NAME.toml; for `run`, a file as well.

@@ -7,7 +7,13 @@ use std::{
 
 use serde::Serialize;
 
-use super::{attach, guard::Guard, json, lock, print, trial};
+use super::{
+    attach,
+    guard::Guard,
+    json, print,
+    trial::{self, Trial},
+    turn,
+};
 use crate::{
     Error, Result,
     bpf::{
@@ -18,7 +24,7 @@ use crate::{
         policy_map::PolicyMap,
         state::{self, State},
     },
-    cli::ApplyArgs,
+    cli::{ApplyArgs, Safeguards},
     config::{
         File, Mistakes, Settings,
         difference::{Difference, Running},
@@ -51,19 +57,20 @@ struct Outcomes<'a> {
 }
 
 pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<()> {
-    let wishes = wishes(folder, folder::read(folder)?, &args.interfaces)?;
+    let read = || wishes(folder, folder::read(folder)?, &args.interfaces);
+    // Mistakes come first, whatever else would be in the way.
+    read()?;
     privilege::check()?;
     object::kernel_version()?;
     if !args.interfaces.is_empty() {
         interface::named(&args.interfaces).await?;
     }
-    pins.check_mounts_last()?;
-    let deadline = trial::deadline(args.safeguards)?;
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
-    let applied = apply(pins, wishes, deadline, args.dry_run, guard).await?;
-    let changing = applied.outcomes.iter().filter(|outcome| outcome.action != Action::None);
+    let Applied { outcomes, missing, trial, .. } =
+        apply(pins, read, Some(args.safeguards), args.dry_run, guard).await?;
+    let changing = outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
-    let told = tell(pins, args, &applied, deadline, &names).await;
+    let told = tell(pins, args, &outcomes, &missing, trial).await;
     if args.dry_run || names.is_empty() {
         return told;
     }
@@ -74,18 +81,17 @@ pub(super) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
 async fn tell(
     pins: &Pins,
     args: &ApplyArgs,
-    Applied { outcomes, missing, .. }: &Applied,
-    deadline: Option<u32>,
-    changed: &[String],
+    outcomes: &[Outcome],
+    missing: &[String],
+    trial: Result<Option<Trial>>,
 ) -> Result<()> {
     if args.json {
         print(&json(&Outcomes { dry_run: args.dry_run, interfaces: outcomes, missing })?)?;
     } else {
         outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
     }
-    if !args.dry_run {
-        trial::wait(pins, changed, deadline, args.json).await?;
-    } else if !args.json {
+    trial::wait(pins, trial?).await?;
+    if args.dry_run && !args.json {
         print("dry run: nothing was changed\n")?;
     }
     if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
@@ -99,33 +105,23 @@ pub(super) struct Applied {
     pub(super) interfaces: Vec<Interface>,
     /// Those that are not there.
     pub(super) missing: Vec<String>,
+    /// What waits to be confirmed, or why that cannot be told.
+    trial: Result<Option<Trial>>,
 }
 
-/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change.
+/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `read` reads the files.
 pub(super) async fn apply(
     pins: &Pins,
-    wishes: Vec<Wish>,
-    deadline: Option<u32>,
+    read: impl Fn() -> Result<Vec<Wish>>,
+    safeguards: Option<Safeguards>,
     dry_run: bool,
     guard: Guard,
 ) -> Result<Applied> {
-    let here = interface::all().await?;
-    let find = |name: &str| here.iter().find(|interface| interface.name == name).cloned();
-    let mut missing = Vec::new();
-    let mut planned = Vec::new();
-    for wish in wishes {
-        match find(&wish.interface) {
-            Some(interface) => planned.push((interface, wish)),
-            None => missing.push(wish.interface),
-        }
-    }
     // What is compared is what changes then: nobody comes between.
-    let lock = if dry_run || planned.is_empty() {
-        None
-    } else {
-        pins.ensure_bpffs()?;
-        Some(lock(pins).await?)
-    };
+    let turn = if dry_run || sort(read()?).await?.0.is_empty() { None } else { Some(turn(pins).await?) };
+    let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
+    // Another command may have changed them while this one waited.
+    let (planned, missing) = sort(read()?).await?;
     let mut outcomes = Vec::new();
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
@@ -145,13 +141,30 @@ pub(super) async fn apply(
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
         guard.look(&changes.collect::<Result<Vec<_>>>()?).await?
     } else {
-        attach::attach_locked(pins, &changes, guard).await?.1
+        attach::attach_all(pins, &changes, guard).await?.1
     };
-    drop(lock);
+    let changed: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();
+    let trial = if dry_run { Ok(None) } else { Trial::begin(pins, &changed, deadline, guard.as_json) };
+    if let Some(turn) = turn {
+        turn.keep();
+    }
     for outcome in &mut outcomes {
         outcome.cut = lockout::json(&outlook, &outcome.name);
     }
-    Ok(Applied { outcomes, interfaces, missing })
+    Ok(Applied { outcomes, interfaces, missing, trial })
+}
+
+/// Wishes for the interfaces that are there, and the names of those that are not.
+async fn sort(wishes: Vec<Wish>) -> Result<(Vec<(Interface, Wish)>, Vec<String>)> {
+    let here = interface::all().await?;
+    let (mut planned, mut missing) = (Vec::new(), Vec::new());
+    for wish in wishes {
+        match here.iter().find(|interface| interface.name == wish.interface) {
+            Some(interface) => planned.push((interface.clone(), wish)),
+            None => missing.push(wish.interface),
+        }
+    }
+    Ok((planned, missing))
 }
 
 /// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:

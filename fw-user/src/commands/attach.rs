@@ -6,7 +6,12 @@ use aya_log::EbpfLogger;
 use fw_common::policy::Policy;
 use serde::Serialize;
 
-use super::{guard::Guard, json, lock, print, trial};
+use super::{
+    guard::Guard,
+    json, print,
+    trial::{self, Trial},
+    turn,
+};
 use crate::{
     Error, Result,
     bpf::{
@@ -32,10 +37,12 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     policy.compile()?;
     privilege::check()?;
     object::kernel_version()?;
-    let interfaces = interface::named(&args.interfaces).await?;
-    for interface in &interfaces {
+    for interface in interface::named(&args.interfaces).await? {
         interface.check_is_ethernet()?;
     }
+    let turn = turn(pins).await?;
+    // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
+    let interfaces = interface::named(&args.interfaces).await?;
     let plan = Plan {
         policy,
         terms: Terms { monitors: args.monitor, deadline: trial::deadline(args.safeguards)? },
@@ -50,12 +57,15 @@ pub(super) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, guard).await?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
+    // Under the lock still: nobody has come between.
+    let trial = Trial::begin(pins, &names, plan.terms.deadline, args.json);
+    turn.keep();
     let told = async {
         tell(args, &plan, &attached, &outlook).await?;
         if args.debug {
             return follow(attached).await;
         }
-        trial::wait(pins, &names, plan.terms.deadline, args.json).await
+        trial::wait(pins, trial?).await
     };
     told.await.map_err(|error| error.after(format!("attached to {}", names.join(", "))))
 }
@@ -77,20 +87,9 @@ async fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], o
     Ok(())
 }
 
-/// Attach to all of the interfaces, or change nothing. Says also what was cut.
+/// Attach to all of the interfaces, or change nothing. Says also what was cut. Whoever calls this has the turn, and has looked at the interfaces
+/// since.
 pub(super) async fn attach_all(
-    pins: &Pins,
-    wishes: &[(Interface, Plan)],
-    guard: Guard,
-) -> Result<(Vec<(String, Attached)>, Outlook)> {
-    pins.check_mounts_last()?;
-    pins.ensure_bpffs()?;
-    let _lock = lock(pins).await?;
-    attach_locked(pins, wishes, guard).await
-}
-
-/// The same under a lock that is held already.
-pub(super) async fn attach_locked(
     pins: &Pins,
     wishes: &[(Interface, Plan)],
     guard: Guard,

@@ -9,7 +9,8 @@ use super::{
     after_change, at_work,
     beside::{self, InFile},
     guard::Guard,
-    json, lock, print, trial,
+    json, lock, print,
+    trial::{self, Trial},
 };
 use crate::{
     Error, Result,
@@ -94,6 +95,7 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     let changed: Vec<String> = planned.iter().filter(is_changed).map(|(name, ..)| name.clone()).collect();
     // The file follows what is in force, never the other way round.
     let saved = edits.write().map_err(|error| after_change(error, &changed, &[]))?;
+    let trial = Trial::begin(pins, &changed, deadline, args.json);
     drop(lock);
     let told = async {
         let mut outcomes = Vec::new();
@@ -121,7 +123,7 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 InFile::Yes(_) | InFile::NoFile => String::new(),
             })?;
         }
-        trial::wait(pins, &changed, deadline, args.json).await
+        trial::wait(pins, trial?).await
     };
     told.await.map_err(|error| after_change(error, &changed, &saved))
 }

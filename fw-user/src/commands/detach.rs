@@ -10,6 +10,7 @@ use crate::{
     bpf::{detach, foreign, pins::Pins},
     cli::DetachArgs,
     interface::{self, Interface},
+    output::complain,
     privilege,
 };
 
@@ -20,60 +21,95 @@ struct Outcome<'a> {
 
 pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     privilege::check()?;
-    // Where there is no such folder, nothing of ours is in it.
-    let lock = if pins.bpffs().exists() { Some(pins.lock()?) } else { None };
+    let choose = |with_filter: &[String]| {
+        let names = if args.all { with_filter } else { &args.interfaces };
+        match names.iter().find(|name| !with_filter.contains(name)) {
+            None => Ok(interface::once_each(names).cloned().collect()),
+            Some(_) if with_filter.is_empty() => Err(Error::NothingAttached),
+            Some(name) => Err(Error::NotAttached { name: name.clone() }),
+        }
+    };
+    let taken = take_off(pins, args.all, choose).await?;
+    if taken.is_empty() && !args.json {
+        return print("fw was not attached to any interface\n");
+    }
+    taken.tell(args.json)
+}
+
+/// What came of taking filters off.
+pub(super) struct Taken {
+    detached: Vec<String>,
+    /// Of one or several the first.
+    failure: Option<Error>,
+}
+
+/// Take off what `choose` chooses of the interfaces that have a filter; with `all` what belongs to no interface as well.
+pub(super) async fn take_off(
+    pins: &Pins,
+    all: bool,
+    choose: impl FnOnce(&[String]) -> Result<Vec<String>>,
+) -> Result<Taken> {
+    let _lock = match pins.lock() {
+        // What can be taken off without pins is: nobody is to be locked out by the mode of a folder.
+        Err(error @ Error::Untrusted { .. }) => {
+            complain(&format!("note: {error}"));
+            None
+        }
+        lock => lock?,
+    };
     let here = interface::all().await?;
     let mut with_filter = pins.interfaces_of_all()?;
     let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface));
     with_filter.extend(unpinned.map(|interface| interface.name.clone()));
     with_filter.sort_unstable();
     with_filter.dedup();
-    let names = if args.all { &with_filter } else { &args.interfaces };
-    if let Some(name) = names.iter().find(|name| !with_filter.contains(name)) {
-        return Err(if with_filter.is_empty() {
-            Error::NothingAttached
-        } else {
-            Error::NotAttached { name: name.clone() }
-        });
-    }
-    let mut detached = Vec::new();
-    let mut failure = None;
+    let mut taken = Taken { detached: Vec::new(), failure: None };
     // One that cannot be taken off does not keep the others on.
-    for name in interface::once_each(names) {
-        let interface = here.iter().find(|interface| interface.name == *name);
-        let before = traces(pins, name, interface)?;
-        match detach::detach(pins, name, interface).await {
-            Ok(()) => detached.push(name.clone()),
+    for name in choose(&with_filter)? {
+        let interface = here.iter().find(|interface| interface.name == name);
+        let before = traces(pins, &name, interface)?;
+        match detach::detach(pins, &name, interface).await {
+            Ok(()) => taken.detached.push(name),
             Err(error) => {
                 // That the filter is off is worth saying all the same.
-                let is_off = traces(pins, name, interface::present(name).await?.as_ref())? != before;
-                detached.extend(is_off.then(|| name.clone()));
-                failure = failure.or(Some(error));
+                let is_off = traces(pins, &name, interface::present(&name).await?.as_ref())? != before;
+                taken.detached.extend(is_off.then_some(name));
+                taken.failure = taken.failure.or(Some(error));
             }
         }
     }
-    if args.all {
-        failure = failure.or(detach::sweep(pins).err());
+    if all {
+        taken.failure = taken.failure.or(detach::sweep(pins).err());
     }
-    drop(lock);
-    if detached.is_empty()
-        && let Some(error) = failure
-    {
-        return Err(error);
+    Ok(taken)
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.detached.is_empty() && self.failure.is_none()
     }
-    let told = if args.json {
-        json(&Outcome { detached: &detached }).and_then(|json| print(&json))
-    } else if names.is_empty() {
-        print("fw was not attached to any interface\n")
-    } else {
-        let line = |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");
-        detached.iter().try_for_each(|name| print(&line(name)))
-    };
-    let outcome = failure.map_or(told, Err);
-    if detached.is_empty() {
-        return outcome;
+
+    /// Print what was taken off, or fail with what could not be.
+    pub(super) fn tell(self, as_json: bool) -> Result<()> {
+        let Self { detached, failure } = self;
+        if detached.is_empty()
+            && let Some(error) = failure
+        {
+            return Err(error);
+        }
+        let told = if as_json {
+            json(&Outcome { detached: &detached }).and_then(|json| print(&json))
+        } else {
+            let line =
+                |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");
+            detached.iter().try_for_each(|name| print(&line(name)))
+        };
+        let outcome = failure.map_or(told, Err);
+        if detached.is_empty() {
+            return outcome;
+        }
+        outcome.map_err(|error| error.after(format!("detached {}", detached.join(", "))))
     }
-    outcome.map_err(|error| error.after(format!("detached {}", detached.join(", "))))
 }
 
 /// What detaching takes away: the program on an interface, and how much lies in the folders of its pins.

@@ -2,14 +2,19 @@
 
 use serde::Serialize;
 
-use super::{at_work, guard::Guard, json, lock, print, trial};
+use super::{
+    at_work,
+    guard::Guard,
+    json, lock, print,
+    trial::{self, Trial},
+};
 use crate::{
     Result,
     bpf::{
         pins::Pins,
         policy_map::{self, PolicyMap, Terms},
     },
-    cli::{EnforceArgs, InterfacesArgs},
+    cli::{EnforceArgs, InterfacesArgs, Safeguards},
     lockout::{Change, Outlook},
     privilege, report,
     report::lockout::Cure,
@@ -29,18 +34,19 @@ struct Outcome {
 }
 
 pub(super) async fn monitor(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
-    run(pins, args, Terms { monitors: true, deadline: None }, None).await
+    run(pins, args, None).await
 }
 
 pub(super) async fn enforce(pins: &Pins, args: &EnforceArgs) -> Result<()> {
-    let deadline = trial::deadline(args.safeguards)?;
-    let guard = Guard { force: args.safeguards.force, as_json: args.of.json, cure: Cure::AllowFirst };
-    run(pins, &args.of, Terms { monitors: false, deadline }, Some(guard)).await
+    run(pins, &args.of, Some(args.safeguards)).await
 }
 
-async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Guard>) -> Result<()> {
+/// Enforce with safeguards; monitor without, since that cuts nobody.
+async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) -> Result<()> {
     privilege::check()?;
     let lock = lock(pins).await?;
+    let deadline = enforce.map(trial::deadline).transpose()?.flatten();
+    let terms = Terms { monitors: enforce.is_none(), deadline };
     let mut planned = Vec::new();
     for name in at_work(pins, &args.interfaces).await? {
         let map = PolicyMap::open(pins, &name)?;
@@ -54,13 +60,16 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Gua
             changes.push(Change { interface: name.clone(), before: None, after: map.read()?, drops: true });
         }
     }
-    let outlook = match guard {
-        Some(guard) => guard.look(&changes).await?,
+    let outlook = match enforce {
+        Some(Safeguards { force, .. }) => {
+            Guard { force, as_json: args.json, cure: Cure::AllowFirst }.look(&changes).await?
+        }
         None => Outlook::default(),
     };
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
     let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
     policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
+    let trial = Trial::begin(pins, &changing, deadline, args.json);
     drop(lock);
     let told = async {
         let mut outcomes = Vec::new();
@@ -75,7 +84,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, terms: Terms, guard: Option<Gua
         if args.json {
             print(&json(&Outcomes { interfaces: outcomes })?)?;
         }
-        trial::wait(pins, &changing, terms.deadline, args.json).await
+        trial::wait(pins, trial?).await
     };
     told.await.map_err(|error| {
         if changing.is_empty() { error } else { error.after(format!("changed {}", changing.join(", "))) }

@@ -38,19 +38,16 @@ pub(super) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let frame = args.hex.as_deref().map(frame_of_digits).transpose()?;
     let file = args.pcap.as_deref().map(open).transpose()?;
     privilege::check()?;
+    // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
+    let lock = pins.lock()?;
     let names = attached(pins, args.iface.as_slice())?;
     let [name] = names.as_slice() else {
         return Err(Error::WhichInterface { there: names.join(" and "), example: names[0].clone() });
     };
     let interface = interface::named(std::slice::from_ref(name)).await?.remove(0);
-    let twin;
-    let filter;
-    {
-        // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
-        let _lock = pins.lock()?;
-        twin = ask_for(pins, &interface)?;
-        filter = examine(pins, &interface, &twin)?;
-    }
+    let twin = ask_for(pins, &interface)?;
+    let filter = examine(pins, &interface, &twin)?;
+    drop(lock);
     let mut ask = Asking { filter: &filter, twin, meets: Meets::default(), as_json: args.json };
     if let Some((file, name)) = file {
         return ask.of_file(file, &name).await;

@@ -33,10 +33,12 @@ use tokio::{
 use crate::{
     Error, Result,
     bpf::{
+        bpffs,
         deadline::{self, Which},
         lock::Lock,
         pins::Pins,
         state,
+        turn::Turn,
     },
     cli::{Cli, Command},
     interface,
@@ -49,7 +51,7 @@ use crate::{
 /// # Errors
 /// What [`Error`] lists. Nothing is changed then, but for [`Error::Changed`].
 pub async fn run(cli: Cli) -> Result<()> {
-    let pins = Pins::new(&cli.bpffs);
+    let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?);
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &args).await,
         Command::Detach(args) => detach::run(&pins, &args).await,
@@ -71,7 +73,7 @@ pub async fn run(cli: Cli) -> Result<()> {
         Command::Run(args) => run::run(&pins, &cli.config, &args).await,
         #[cfg(feature = "metrics")]
         Command::Metrics(args) => metrics::run(&pins, &cli.config, &args).await,
-        Command::Service(args) => service::run(&cli.config, &args),
+        Command::Service(args) => service::run(&pins, &cli.config, &args),
     }
 }
 
@@ -130,11 +132,18 @@ fn other_abis(pins: &Pins) -> Result<Vec<(String, u32)>> {
 }
 
 /// Keep other commands from changing anything meanwhile. A change that nobody confirmed in time is taken back first, should the process
-/// that was to do it be dead.
-async fn lock(pins: &Pins) -> Result<Lock> {
+/// that was to do it be dead. Whatever a command decides by is read after this.
+async fn lock(pins: &Pins) -> Result<Option<Lock>> {
     let lock = pins.lock()?;
     deadline::roll_back(pins, &pins.interfaces()?, Which::Due).await?;
     Ok(lock)
+}
+
+/// The same for a command that may attach: a BPF file system is mounted where there is none.
+async fn turn(pins: &Pins) -> Result<Turn> {
+    let turn = Turn::take(pins)?;
+    deadline::roll_back(pins, &pins.interfaces()?, Which::Due).await?;
+    Ok(turn)
 }
 
 /// The wish that this process ends: Ctrl-C on a terminal, or SIGTERM from whatever started it.

@@ -11,19 +11,20 @@ use nix::unistd::Uid;
 use super::{apply, print};
 use crate::{
     Error, Result,
+    bpf::pins::Pins,
     cli::{ServiceAction, ServiceArgs},
     config::{DEFAULT_FOLDER, folder},
     systemd::{Service, files},
 };
 
-pub(super) fn run(folder: &Path, args: &ServiceArgs) -> Result<()> {
+pub(super) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> {
     // All services share one unit, which looks there.
     if folder != Path::new(DEFAULT_FOLDER) {
         return Err(Error::OtherFolder { folder: folder.to_owned() });
     }
     match &args.action {
-        ServiceAction::Install { interface } => install(folder, interface),
-        ServiceAction::Remove { interface } => remove(interface),
+        ServiceAction::Install { interface } => install(pins, folder, interface),
+        ServiceAction::Remove { interface } => remove(pins, interface),
         ServiceAction::Show { interface } => show(folder, interface),
     }
 }
@@ -40,9 +41,11 @@ fn check_is_root() -> Result<()> {
     if Uid::effective().is_root() { Ok(()) } else { Err(Error::Privilege { missing: "root".to_owned() }) }
 }
 
-fn install(folder: &Path, interface: &String) -> Result<()> {
+fn install(pins: &Pins, folder: &Path, interface: &String) -> Result<()> {
     let file = file(folder, interface)?;
     check_is_root()?;
+    // What goes with the last service must not go while another one is installed.
+    let _lock = pins.lock()?;
     let service = Service::of(interface)?;
     let was_enabled = service.state()?.is_enabled;
     let is_changed = service.install()? || !was_enabled;
@@ -57,8 +60,9 @@ fn install(folder: &Path, interface: &String) -> Result<()> {
     tell().map_err(|error: Error| if is_changed { error.after(format!("enabled {}", service.unit())) } else { error })
 }
 
-fn remove(interface: &str) -> Result<()> {
+fn remove(pins: &Pins, interface: &str) -> Result<()> {
     check_is_root()?;
+    let _lock = pins.lock()?;
     let service = Service::of(interface)?;
     service.remove()?;
     let told = print(&format!(

@@ -16,6 +16,7 @@ use crate::{
     },
     cli::StatusArgs,
     interface::{self, Interface},
+    output::complain,
     privilege,
     report::{
         self,
@@ -39,6 +40,9 @@ pub(super) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
         flow_capacity: flows::capacity(pins),
         interfaces,
     };
+    for intruder in pins.intruders()? {
+        complain(&format!("note: {intruder}; it is not used, and the next change moves it aside"));
+    }
     print(&if args.json { json(&report::status::Json::new(&status))? } else { report::status::text(&status) })
 }
 

@@ -39,12 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// After a change: on a terminal count down until somebody confirms, here or elsewhere, or until it is taken back; elsewhere say what
 /// is needed, and return.
-pub(super) async fn wait(pins: &Pins, names: &[String], deadline: Option<u32>, as_json: bool) -> Result<()> {
-    if deadline.is_none() || names.is_empty() || as_json {
-        return Ok(());
-    }
-    let list = names.join(", ");
-    let mut trial = Trial::new(pins, names)?;
+pub(super) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
+    let Some(mut trial) = trial else { return Ok(()) };
+    let list = trial.names.clone();
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         return match trial.state()? {
             State::Waits(left) => print(&notice(&list, left)),
@@ -104,23 +101,33 @@ enum State {
     Ended,
 }
 
-/// The maps of the interfaces that were changed, and what they say once that is confirmed. Held open, since a filter that was attached
-/// on trial is gone afterwards.
-struct Trial(Vec<(PolicyMap, Active)>);
+/// What waits to be confirmed.
+pub(super) struct Trial {
+    /// The interfaces, in words.
+    names: String,
+    /// Their maps, and what they say once that is confirmed. Held open, since a filter that was attached on trial is gone afterwards.
+    maps: Vec<(PolicyMap, Active)>,
+}
 
 impl Trial {
-    fn new(pins: &Pins, names: &[String]) -> Result<Self> {
+    /// What is to be waited for after a change of these interfaces. Whoever calls this holds the lock still, or another command may have
+    /// come between. Programs that read JSON do not wait.
+    pub(super) fn begin(pins: &Pins, names: &[String], deadline: Option<u32>, as_json: bool) -> Result<Option<Self>> {
+        if deadline.is_none() || names.is_empty() || as_json {
+            return Ok(None);
+        }
         let open = |name: &String| {
             let map = PolicyMap::open(pins, name)?;
             let active = map.active()?;
             Ok((map, active.confirmed()))
         };
-        names.iter().map(open).collect::<Result<_>>().map(Self)
+        let maps = names.iter().map(open).collect::<Result<_>>()?;
+        Ok(Some(Self { names: names.join(", "), maps }))
     }
 
     fn state(&self) -> Result<State> {
         let mut longest = None;
-        for (map, confirmed) in &self.0 {
+        for (map, confirmed) in &self.maps {
             let active = map.active()?;
             if active.has_ended(deadline::now()?) || (active.deadline() == 0 && active != *confirmed) {
                 return Ok(State::Ended);
@@ -135,7 +142,7 @@ impl Trial {
     fn confirm(&mut self) -> Result<()> {
         // One whose time was over meanwhile has gone back, or is about to.
         match self.state()? {
-            State::Waits(_) => self.0.iter_mut().try_for_each(|(map, _)| map.confirm()),
+            State::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
             State::Confirmed | State::Ended => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::Finding;
 use crate::{
     Error, Result,
-    bpf::{object, pins::Pins, remove},
+    bpf::{mount, object, pins::Pins, remove, trust},
     connections, privilege,
 };
 
@@ -69,41 +69,65 @@ fn capabilities() -> Finding {
 }
 
 fn bpffs(pins: &Pins) -> Finding {
+    const ABOUT: &str = "BPF file system";
     let path = pins.bpffs().display();
     let is_read_only = statvfs(pins.bpffs()).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
-    if pins.is_on_bpffs() && is_read_only {
-        Finding::bad("BPF file system", format!("{path} is mounted read-only: nothing there can be opened or changed"))
+    if !pins.is_on_bpffs() {
+        return match mount::check_place(pins.bpffs()) {
+            Err(error @ Error::NotForBpffs { .. }) => Finding::bad(ABOUT, error.to_string()).cure(format!("ls {path}")),
+            _ => Finding::note(ABOUT, format!("none at {path}; `attach` mounts one"))
+                .cure(format!("mount -t bpf -o mode=700 bpf {path}")),
+        };
+    }
+    match trust::why_not(pins.bpffs()) {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            return Finding::bad(ABOUT, format!("other users could take pins away: {why}"))
+                .cure(format!("chown root {path} && chmod 700 {path}"));
+        }
+        Err(error) => return Finding::note(ABOUT, format!("cannot be seen: {error}")),
+    }
+    if is_read_only {
+        Finding::bad(ABOUT, format!("{path} is mounted read-only: nothing there can be opened or changed"))
             .cure(format!("mount -o remount,rw {path}"))
-    } else if pins.is_on_bpffs() {
-        Finding::ok("BPF file system", format!("{path}"))
+    } else if let Some(mode) = trust::open_to_others(pins.bpffs()) {
+        let found = format!("other users can make files in {path} (mode {mode:o}); `attach` moves what is in its way");
+        Finding::bad(ABOUT, found).cure(format!("chmod 700 {path}"))
     } else {
-        Finding::note("BPF file system", format!("none at {path}; `attach` mounts one"))
-            .cure(format!("mount -t bpf bpf {path}"))
+        Finding::ok(ABOUT, format!("{path}"))
     }
 }
 
-/// What lies in our folder and is nobody's pin.
+/// What lies in our folders, or in their place, and is nobody's pin.
 fn strangers(pins: &Pins) -> Vec<Finding> {
-    let look = || -> Result<Vec<_>> {
-        let mut found = Vec::new();
-        found.extend(remove::astray(&[pins.folder(), pins.root().to_owned(), pins.shared()]));
+    const ABOUT: &str = "pins";
+    let look = || -> Result<Vec<Finding>> {
+        let remove = |path: &Path| format!("rm -r {}", path.display());
+        let intruders = pins.intruders()?;
+        let mut found: Vec<Finding> = intruders
+            .iter()
+            .map(|intruder| Finding::bad(ABOUT, intruder.to_string()).cure(remove(&intruder.path)))
+            .collect();
         for of_abi in pins.all()? {
             for name in of_abi.interfaces()? {
-                found.extend(remove::strangers(&of_abi, &name)?);
+                let strangers = remove::strangers(&of_abi, &name)?.into_iter();
+                let strangers = strangers.filter(|path| !intruders.iter().any(|intruder| intruder.path == *path));
+                found.extend(strangers.map(|path| {
+                    let words = format!("{} is not of fw-user's making", path.display());
+                    Finding::bad(ABOUT, words).cure(remove(&path))
+                }));
             }
         }
+        found.extend(trust::moved_aside(pins.bpffs())?.into_iter().map(|path| {
+            let words = format!("{} was in the place of a folder of fw-user's, and was moved aside", path.display());
+            Finding::note(ABOUT, words).cure(remove(&path))
+        }));
         Ok(found)
     };
     match look() {
-        Ok(found) if found.is_empty() => vec![Finding::ok("pins", "nothing among them that is not ours")],
-        Ok(found) => found
-            .into_iter()
-            .map(|path| {
-                let path = path.display();
-                Finding::bad("pins", format!("{path} is not of fw-user's making")).cure(format!("rm -r {path}"))
-            })
-            .collect(),
-        Err(error) => vec![Finding::note("pins", format!("cannot be seen: {error}"))],
+        Ok(found) if found.is_empty() => vec![Finding::ok(ABOUT, "nothing among them that is not ours")],
+        Ok(found) => found,
+        Err(error) => vec![Finding::note(ABOUT, format!("cannot be seen: {error}"))],
     }
 }
 

@@ -27,7 +27,7 @@ use fw_common::{
 };
 use fw_user::bpf::{
     batch::BatchMap,
-    egress, ingress, object,
+    egress, ingress, mount, object,
     pins::Pins,
     plain::Plain,
     policy_map::{PolicyMap, Terms},
@@ -101,7 +101,7 @@ impl Kernel {
     pub fn load(namespace: Namespace, force: Force) -> Result<Self> {
         let pins = Pins::new(&namespace.bpffs());
         let name = world::INTERFACE;
-        pins.ensure_bpffs()?;
+        mount::ensure(pins.bpffs())?;
         pins.prepare(name)?;
         let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, FLOWS);
         let mut ebpf = object::load(&pins, name, shapes, false)?;

@@ -6,7 +6,7 @@ use std::{
     process::{Command, ExitStatus, Stdio},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -59,6 +59,17 @@ impl Background {
         heard.with_context(|| format!("it said {:?}", self.said().unwrap_or_default()))
     }
 
+    /// Wait until it has ended, as it should, and return everything that it has said.
+    ///
+    /// # Errors
+    /// It fails, or does not end.
+    pub fn await_success(&mut self) -> Result<String> {
+        let status = self.process.await_end()?;
+        let said = self.said()?;
+        ensure!(status.success(), "{status}: {said}");
+        Ok(said)
+    }
+
     /// Send it a signal, and wait until it has ended.
     ///
     /// # Errors
@@ -80,5 +91,15 @@ impl Lab {
     /// It cannot be started.
     pub fn fw_background(&self, args: &[&str]) -> Result<Background> {
         Background::start(&mut self.fw.command(&self.pi, args))
+    }
+
+    /// Start an `fw-user` that finds the lock held, and wait until it is there.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub fn fw_at_lock(&self, args: &[&str]) -> Result<Background> {
+        let started = self.fw_background(args)?;
+        self.fw.await_at_lock(started.process.id())?;
+        Ok(started)
     }
 }

@@ -7,8 +7,7 @@ use anyhow::{Context, Result, ensure};
 use super::Lab;
 
 /// System calls by which `fw-user` changes something, `?` before those that not every architecture has. Of bpf(2) only some commands do.
-const CHANGING: &str =
-    "bpf,fsync,membarrier,mount,?mkdir,mkdirat,?rename,?renameat,renameat2,?rmdir,?unlink,unlinkat,sendto,exit_group";
+const CHANGING: &str = "bpf,?chmod,fsync,membarrier,mount,?mkdir,mkdirat,?rename,?renameat,renameat2,?rmdir,?unlink,unlinkat,sendto,exit_group";
 /// Those of bpf(2) that only look, or that matter to the loading process alone.
 const LOOKING: [&str; 8] = [
     "BPF_BTF_LOAD",

@@ -105,7 +105,7 @@ impl Lab {
     /// Something is left.
     pub fn nothing_is_left_behind(&self) -> Result<()> {
         let pins = self.fw.pins()?;
-        ensure!(pins.is_empty(), "pins are left: {pins:?}");
+        ensure!(pins.is_empty() && !self.fw.lock_folder().exists(), "pins are left: {pins:?}");
         let links = self.pi.run("ip -details link")?;
         ensure!(!links.contains("xdp"), "an XDP program is left: {links}");
         let qdiscs = self.pi.run("tc qdisc")?;

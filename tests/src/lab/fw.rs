@@ -3,9 +3,10 @@
 use std::{
     env,
     ffi::OsStr,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     hash::{DefaultHasher, Hash, Hasher},
     io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
     sync::{
@@ -22,7 +23,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::{command, namespace::Namespace};
+use super::{command, namespace::Namespace, wait};
 
 /// Where the kernel's BPF file system belongs.
 pub const BPFFS: &str = "/sys/fs/bpf";
@@ -122,7 +123,40 @@ impl FwUser {
         command.env("DOCKER_HOST", format!("unix://{}", self.config().join("no-docker.sock").display()));
     }
 
-    /// Every pin below the folder, and every folder.
+    /// The folder that commands lock which change something.
+    #[must_use]
+    pub fn lock_folder(&self) -> PathBuf {
+        self.bpffs.join("fw-user-lock")
+    }
+
+    /// Take the lock of commands that change something, as they do.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn lock(&self) -> io::Result<File> {
+        let folder = self.lock_folder();
+        if !folder.exists() {
+            DirBuilder::new().mode(0o700).create(&folder)?;
+        }
+        let lock = File::open(folder)?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Wait until a command that was started has the lock's folder open, and so is at the lock.
+    ///
+    /// # Errors
+    /// It does not get there.
+    pub fn await_at_lock(&self, pid: u32) -> Result<()> {
+        let folder = self.lock_folder();
+        wait::until("a command to be at the lock", || {
+            let open = fs::read_dir(format!("/proc/{pid}/fd"))?;
+            let is_there = open.flatten().any(|file| fs::read_link(file.path()).is_ok_and(|path| path == folder));
+            Ok(is_there.then_some(()))
+        })
+    }
+
+    /// Every pin below the folder, and every folder but the lock's.
     ///
     /// # Errors
     /// A folder cannot be read.
@@ -139,6 +173,7 @@ impl FwUser {
         }
         let mut found = Vec::new();
         walk(&self.bpffs, &mut found)?;
+        found.retain(|path| *path != self.lock_folder());
         Ok(found)
     }
 }
@@ -172,7 +207,7 @@ fn mount_bpffs() -> Result<()> {
         File::open(BPFFS).with_context(|| format!("no {BPFFS}: this kernel has no BPF, or sysfs is not mounted"))?;
     folder.lock()?;
     if statfs(BPFFS)?.filesystem_type() != BPF_FS_MAGIC {
-        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), None::<&str>)
+        mount(Some("bpf"), BPFFS, Some("bpf"), MsFlags::empty(), Some("mode=700"))
             .with_context(|| format!("cannot mount the BPF file system on {BPFFS}: the lab needs root"))?;
     }
     Ok(())

@@ -26,6 +26,12 @@ impl Process {
         Ok(Self(command.spawn().with_context(|| format!("cannot start {command:?}"))?))
     }
 
+    /// Its process ID.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Send it a signal.
     ///
     /// # Errors

@@ -24,7 +24,6 @@ use crate::{
         pins::Pins,
         state::{self, State},
     },
-    cli::DetachArgs,
     config::{Applies, folder},
     interface,
     printable::printable,
@@ -87,7 +86,7 @@ impl<'a> Keeper<'a> {
     /// The first time: somebody is there to read what goes wrong, and nothing is kept that would have to stay.
     pub(super) async fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
         self.wishes = wishes;
-        let applied = apply::apply(self.pins, self.wishes.clone(), None, false, self.guard).await?;
+        let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await?;
         self.settle(&applied, true);
         for name in &applied.missing {
             narrate(&format!("{name}  is not here; its file is applied when it appears\n"));
@@ -121,7 +120,7 @@ impl<'a> Keeper<'a> {
     pub(super) async fn retry(&mut self) {
         let mut outcome = Ok(());
         if self.is_due {
-            let applied = apply::apply(self.pins, self.wishes.clone(), None, false, self.guard).await;
+            let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await;
             self.is_due = applied.is_err();
             outcome = applied.map(|applied| self.settle(&applied, false));
         }
@@ -216,7 +215,7 @@ impl<'a> Keeper<'a> {
         let mut outcome = Ok(());
         for wish in come {
             let name = wish.interface.clone();
-            let applied = apply::apply(self.pins, vec![wish], None, false, self.guard).await;
+            let applied = apply::apply(self.pins, || Ok(vec![wish.clone()]), None, false, self.guard).await;
             if applied.is_err()
                 && let Some(interface) = interface::present(&name).await?
             {
@@ -232,12 +231,9 @@ impl<'a> Keeper<'a> {
 
     /// Take every filter off that this process answers for.
     pub(super) async fn detach(&self) -> Result<()> {
-        let with_filter = self.pins.interfaces_of_all()?;
-        let interfaces: Vec<String> = self.own.iter().filter(|name| with_filter.contains(name)).cloned().collect();
-        if interfaces.is_empty() {
-            return Ok(());
-        }
-        detach::run(self.pins, &DetachArgs { interfaces, all: false, json: false }).await
+        let is_own =
+            |with_filter: &[String]| Ok(with_filter.iter().filter(|name| self.own.contains(*name)).cloned().collect());
+        detach::take_off(self.pins, false, is_own).await?.tell(false)
     }
 
     /// How things are, in a line.

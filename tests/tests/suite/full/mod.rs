@@ -8,5 +8,6 @@ mod docs_builds;
 mod evasion_ipv6_tools;
 mod evasion_scanners;
 mod faults;
+mod lab_crowd;
 mod packages;
 mod prometheus;

@@ -12,6 +12,7 @@ use fw_tests::{
 const FAILED: i32 = 1;
 tests! {
     the_first_two_commands_at_once_share_one_file_system;
+    one_is_mounted_on_an_empty_folder_only_and_goes_with_a_failure;
     a_file_system_that_would_end_with_the_command_is_refused;
     one_that_is_read_only_is_named_with_its_cure;
     a_filter_behind_another_mount_is_named;
@@ -44,6 +45,54 @@ fn the_first_two_commands_at_once_share_one_file_system() -> Result<()> {
     Ok(())
 }
 
+/// One over a folder with files would hide them: `--bpffs /proc` took the machine's processes out of sight.
+fn one_is_mounted_on_an_empty_folder_only_and_goes_with_a_failure() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("ip link add br0 type bridge")?;
+    let folder = tempfile::tempdir()?;
+    let script = r#"
+        set -e
+        fw=$0; cd "$1"
+        umount /sys/fs/bpf
+        mkdir empty full
+        touch full/file
+        look() { findmnt --noheadings --output TARGET; ls -R; }
+        before=$(look)
+        for place in / /proc /sys/fs "$1/full" full empty/.. full/file/.. full/file new/..; do
+            "$fw" --bpffs "$place" attach eth0 --allow 22 2>&1 && exit 1
+            echo "$place: $?"
+            [ "$(look)" = "$before" ]
+        done
+        # A bridge has no native mode.
+        for place in /sys/fs/bpf empty new/er; do
+            "$fw" --bpffs "$place" attach br0 --mode native --allow 22 2>&1 && exit 1
+            [ "$(look)" = "$before" ]
+        done
+        "$fw" --bpffs ./empty/../empty attach eth0 --allow 22
+        stat --file-system --format '%T of ./empty' empty
+        stat --format 'mode %a' empty
+        "$fw" --bpffs "$1/empty" detach eth0"#;
+    let mut private = lab.pi.command("unshare");
+    private.args(["--mount", "--pid", "--fork", "--mount-proc", "--", "sh", "-c", script]);
+    let said = command::run(private.arg(fw::binary()).arg(folder.path()))?;
+    for place in ["/", "/proc", "/sys/fs", "full", "empty/.."] {
+        ensure!(said.contains(&format!("\n{place}: 1\n")), "{place}: {said}");
+    }
+    let real = folder.path().display();
+    for words in [
+        &format!("fw-user: {real}/full is not on a BPF file system, and none is mounted there"),
+        &format!("fw-user: {real} is not on a BPF file system, and none is mounted there"),
+        "\nnew/..: 2\n",
+        "eth0  attached",
+        // The kernel adds the sticky bit.
+        "bpf_fs of ./empty\nmode 1700\n",
+        "eth0  detached",
+    ] {
+        ensure!(said.contains(words), "no {words:?} in {said}");
+    }
+    lab.nothing_is_left_behind()
+}
+
 /// `ip netns exec` hides the BPF file system that is there, and what is mounted in its place is gone with the command.
 fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
     let lab = Lab::without_containers()?;
@@ -57,7 +106,7 @@ fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
     for args in ["attach eth0 --allow 22", "apply"] {
         let refusal = Refusal::of(&private(&format!("exec \"$0\" --bpffs \"$1\" --config \"$2\" {args}")).output()?)?;
         ensure!(refusal.code == FAILED, "{refusal:?}");
-        for words in ["ip netns exec", "nsenter --net=", "mount -t bpf bpf"] {
+        for words in ["ip netns exec", "nsenter --net=", "mount -t bpf -o mode=700 bpf"] {
             ensure!(refusal.message.contains(words), "no {words:?} in {refusal:?}");
         }
     }
@@ -73,7 +122,7 @@ fn one_that_is_read_only_is_named_with_its_cure() -> Result<()> {
     let lab = Lab::without_containers()?;
     let folder = tempfile::tempdir()?;
     let script = r#"
-        mount -t bpf bpf "$1"
+        mount -t bpf -o mode=700 bpf "$1"
         "$0" --bpffs "$1" attach eth0 --allow 22
         mount -o remount,ro "$1"
         "$0" --bpffs "$1" doctor eth0 && exit 1

@@ -9,7 +9,9 @@ use aya::{
 };
 use fw_tests::{
     lab::{
-        Lab, Mode, command,
+        Lab, Mode,
+        background::Background,
+        command,
         traffic::{OPEN, Traffic},
         wait,
     },
@@ -27,6 +29,7 @@ tests! { in both modes:
 tests! {
     a_pinned_program_is_named_with_its_pin;
     replacing_changes_nothing_where_nothing_is_to_be_replaced;
+    of_two_that_replace_at_once_the_second_leaves_no_gap;
 }
 
 /// The name of a program that is not ours, as long as ours.
@@ -133,5 +136,24 @@ fn replacing_changes_nothing_where_nothing_is_to_be_replaced() -> Result<()> {
     traffic.during(|| lab.fw(&["attach", "eth0", "--allow", OPEN, "--replace"]).map(drop))?;
     let programs = command::run(lab.pi.command("ip").args(["link", "show", "eth0"]))?;
     ensure!(programs.contains("xdp"), "{programs}");
+    traffic.is_filtered()
+}
+
+/// Who decided before its turn that another program is there would take ours off for it.
+fn of_two_that_replace_at_once_the_second_leaves_no_gap() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    let mut object = other_program()?;
+    let (_, link) = attach_by_link(&lab, &mut object, Mode::Native)?;
+    let lock = lab.fw.lock()?;
+    let replace = ["attach", "eth0", "--allow", OPEN, "--replace"];
+    let mut both = [lab.fw_at_lock(&replace)?, lab.fw_at_lock(&replace)?];
+    drop(lock);
+    wait::until("one of them to have attached", || {
+        let said = both.iter().map(Background::said).collect::<Result<Vec<_>>>()?;
+        Ok(said.iter().any(|said| said.contains("eth0  attached")).then_some(()))
+    })?;
+    traffic.during(|| both.iter_mut().try_for_each(|replace| replace.await_success().map(drop)))?;
+    drop(link);
     traffic.is_filtered()
 }

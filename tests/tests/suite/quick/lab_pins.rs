@@ -25,7 +25,6 @@ tests! {
     detach_all_cleans_up_whatever_is_damaged;
     what_is_not_ours_is_named_and_left;
     what_is_not_ours_in_the_place_of_a_pin_is_not_used;
-    a_folder_that_is_a_symbolic_link_is_not_followed;
     shared_maps_that_others_use_are_not_torn_apart;
 }
 
@@ -210,26 +209,6 @@ fn what_is_not_ours_in_the_place_of_a_pin_is_not_used() -> Result<()> {
     lab.fw(&["detach", "eth0"])?;
     ensure!(MapData::from_pin(&elsewhere).is_ok(), "their map is gone");
     fs::remove_file(&elsewhere)?;
-    lab.nothing_is_left_behind()
-}
-
-fn a_folder_that_is_a_symbolic_link_is_not_followed() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let theirs = lab.fw.bpffs().join("theirs");
-    fs::create_dir_all(theirs.join("shared"))?;
-    pin_other_map(&theirs.join("shared/META"), "hash")?;
-    for name in ["fw-user", "fw-user/v3", "fw-user/v3/if-eth0"] {
-        let path = lab.fw.bpffs().join(name);
-        fs::create_dir_all(path.parent().context("a folder above")?)?;
-        symlink(&theirs, &path)?;
-        let said = path.display().to_string();
-        lab.refuses(&["attach", "eth0", "--allow", "22"], FAILED, &[&said, "rm -r"])?;
-        lab.refuses(&["detach", "--all"], FAILED, &[&said, "rm -r"])?;
-        ensure!(theirs.join("shared/META").exists(), "something of theirs is gone");
-        fs::remove_file(&path)?;
-        lab.fw(&["detach", "--all"])?;
-    }
-    fs::remove_dir_all(theirs)?;
     lab.nothing_is_left_behind()
 }
 

@@ -48,6 +48,7 @@ mod lab_pins;
 mod lab_policy;
 mod lab_scan;
 mod lab_seeding;
+mod lab_squat;
 mod lab_trial;
 mod lab_versions;
 mod lab_wire;

@@ -13,7 +13,7 @@ use fw_common::{
     Reason,
     abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
 };
-use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
+use fw_user::bpf::{bpffs, pins::Pins};
 
 use super::{
     measure::Measured,
@@ -88,10 +88,10 @@ const COUNTERS: usize = 2;
 
 /// As if somebody had scanned every port so many times, on every CPU.
 fn count_every_port(interface: &str, times: u64) -> Result<()> {
-    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::PORT_COUNTERS);
+    let pin = Pins::new(Path::new(bpffs::DEFAULT)).map(interface, map::PORT_COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
-    let pin = Pins::new(Path::new(DEFAULT_BPFFS)).map(interface, map::COUNTERS);
+    let pin = Pins::new(Path::new(bpffs::DEFAULT)).map(interface, map::COUNTERS);
     let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
     let mut reasons: Array<_, [u64; Reason::SLOTS * COUNTERS]> = Map::Array(data).try_into()?;
     let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;

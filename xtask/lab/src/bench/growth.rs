@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use fw_common::{abi::DEFAULT_FLOWS, policy::Policy};
-use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
+use fw_user::bpf::{bpffs, pins::Pins};
 
 use super::{
     commands::{ATTACH_GOAL, STATS_GOAL, fw_user},
@@ -183,7 +183,7 @@ fn run(size: &Size) -> Result<Times> {
     let (mut attach_ms, mut stats_ms) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
         attach_ms.push(fw_user(&attach)? / f64::from(size.interfaces));
-        programs::fill(&Pins::new(Path::new(DEFAULT_BPFFS)), flows)?;
+        programs::fill(&Pins::new(Path::new(bpffs::DEFAULT)), flows)?;
         stats_ms.push(fw_user("stats --once")?);
         fw_user(&format!("detach {interfaces}"))?;
     }

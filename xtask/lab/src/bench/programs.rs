@@ -21,9 +21,9 @@ use fw_common::{
     policy::Policy,
 };
 use fw_user::bpf::{
-    egress, ingress,
+    bpffs, egress, ingress, mount,
     object::{self, EGRESS, INGRESS},
-    pins::{DEFAULT_BPFFS, Pins},
+    pins::Pins,
     plain::Plain,
     policy_map::{PolicyMap, Terms},
     shape::Shapes,
@@ -34,7 +34,7 @@ use xtask::{command, workspace};
 
 /// Where a part of the benchmarks has its pins: in the BPF file system that goes with this process.
 pub(super) fn pins(part: &str) -> Pins {
-    Pins::new(&Path::new(DEFAULT_BPFFS).join("bench").join(part))
+    Pins::new(&Path::new(bpffs::DEFAULT).join("bench").join(part))
 }
 
 /// Take pins away, and with them the maps.
@@ -112,7 +112,7 @@ impl Filter {
     /// As `fw-user attach` loads it, but for the interface.
     pub(super) fn attach(pins: Pins, policy: &Policy, flows: u32) -> Result<Self> {
         let interface = network::interface()?;
-        pins.ensure_bpffs()?;
+        mount::ensure(pins.bpffs())?;
         pins.prepare(&interface)?;
         let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
         let mut object = object::load(&pins, &interface, Shapes::new(u32::try_from(cpus)?, flows), false)?;

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use fw_common::abi::DEFAULT_FLOWS;
 use fw_tests::lab::terminal::OnTerminal;
-use fw_user::bpf::pins::{DEFAULT_BPFFS, Pins};
+use fw_user::bpf::{bpffs, pins::Pins};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     signal::Signal,
@@ -24,7 +24,7 @@ const TIME: Duration = Duration::from_mins(1);
 
 /// CPU time of a screen that is drawn each second, start and all.
 pub(super) fn milliseconds_a_second(interface: &str) -> Result<f64> {
-    programs::fill(&Pins::new(DEFAULT_BPFFS.as_ref()), DEFAULT_FLOWS)?;
+    programs::fill(&Pins::new(bpffs::DEFAULT.as_ref()), DEFAULT_FLOWS)?;
     let before = used_by_children()?;
     let begun = Instant::now();
     let mut screen = OnTerminal::start(Command::new(FwUser::Release.path()).arg("stats").env("LC_ALL", "C"))?;
