@@ -47,7 +47,7 @@ pub const ALL: [Architecture; 3] = [
 pub fn of_debian(name: &str) -> Result<Architecture> {
     ALL.into_iter()
         .find(|known| known.debian == name)
-        .with_context(|| format!("{name} is no architecture that is known"))
+        .with_context(|| format!("unknown architecture: {name}"))
 }
 
 /// What the Rust compiler calls this machine.

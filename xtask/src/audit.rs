@@ -20,16 +20,16 @@ const WORKSPACES: [&str; 3] = ["Cargo.toml", "fw-ebpf/Cargo.toml", "tests/fuzz/C
 const UNSAFE: [&str; 3] = ["fuzz_corpus", "recorder", "table_kernel"];
 
 pub(crate) fn run(Options {}: &Options) -> Result<()> {
-    step("licences, origins and known holes of what is built in");
+    step("licences, origins and known vulnerabilities of the dependencies");
     check_allowed()?;
-    step("that all of it is used");
+    step("unused dependencies");
     let machete = CARGO_MACHETE.provide()?;
     command::run(Command::new(machete).arg("--with-metadata").arg(workspace::root()))?;
-    step("the oldest versions that are asked for");
+    step("the oldest versions that the manifests accept");
     check_oldest_versions()?;
     step("unsafe code, under AddressSanitizer");
     run_sanitized()?;
-    println!("audit: nothing to complain about");
+    println!("audit: no problems");
     Ok(())
 }
 
@@ -51,7 +51,7 @@ fn check_allowed() -> Result<()> {
         command::run(&mut run(manifest, &["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))?;
     }
     if let Err(error) = command::output(&mut run(WORKSPACES[0], &["fetch", "db"])) {
-        println!("audit: NOT CHECKED for known holes, since their list cannot be had here: {error:#}");
+        println!("audit: known vulnerabilities NOT CHECKED: cannot download the list: {error:#}");
         return Ok(());
     }
     for manifest in WORKSPACES {

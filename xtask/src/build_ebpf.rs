@@ -12,7 +12,7 @@ use xtask::{
 /// Options of `build-ebpf`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Change nothing: build into target/ and compare with the committed object, byte for byte
+    /// Change nothing: build into target/ and compare with the committed object byte for byte
     #[arg(long)]
     check: bool,
 }
@@ -30,7 +30,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fs::write(&rebuilt, &built).with_context(|| format!("cannot write {}", rebuilt.display()))?;
     let old = fs::read(&committed).with_context(|| format!("cannot read {name}"))?;
     if old == built {
-        println!("{name} is what fw-ebpf and fw-common say, byte for byte ({} bytes)", built.len());
+        println!("{name} matches the source byte for byte ({} bytes)", built.len());
         return Ok(());
     }
     bail!(

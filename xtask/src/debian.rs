@@ -136,10 +136,10 @@ pub fn provide(tools: &[Tool]) -> Result<()> {
         install
     };
     if !is_debian() {
-        bail!("programs are missing; on Debian they are installed by `{}`", command::line(&install(&missing)));
+        bail!("programs are missing; on Debian, install them: {}", command::line(&install(&missing)));
     }
     if root::is_root() {
-        eprintln!("programs are missing; reading the lists of Debian's packages: apt-get update");
+        eprintln!("programs are missing; updating the package lists: apt-get update");
         command::output(Command::new("apt-get").args(["update", "--quiet"]))?;
     }
     missing.retain(|package| *package != DOCKER_CLI.package || is_known(package));

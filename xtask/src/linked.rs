@@ -59,7 +59,7 @@ fn provide(target: &str) -> Result<Std> {
         eprintln!("installing the standard library: rustup target add {target}");
         match command::output(Command::new("rustup").args(["target", "add", target])) {
             Ok(_) if is_there(&library) => return Ok(Std::Installed),
-            Ok(_) => eprintln!("rustup is content, yet {} is not there", library.display()),
+            Ok(_) => eprintln!("rustup succeeded, but {} is missing", library.display()),
             Err(_) => eprintln!("rustup could not fetch it"),
         }
     }

@@ -25,23 +25,23 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Build the BPF object from source, or compare the committed one with it.
+    /// Build the BPF object from source, or compare it with the committed one.
     BuildEbpf(build_ebpf::Options),
-    /// Show the hole and how one command closes it, in network namespaces.
+    /// Show the hole in nftables with Docker, and how one command closes it. Uses network namespaces.
     Demo(lab::Arguments),
-    /// Run the tests, and install what they need.
+    /// Install what the tests need, and run them.
     Test(test::Options),
-    /// Build Debian packages for every architecture this machine can compile for.
+    /// Build Debian packages for every architecture that this machine can compile for.
     Dist(lab::Arguments),
-    /// Measure what a packet and a command cost, beside xdp-filter.
+    /// Measure the cost of packets and commands, and compare with xdp-filter.
     Bench(lab::Arguments),
-    /// Draw the live screen, docs/screen.svg, with made-up traffic and a real Docker.
+    /// Draw the live screen to docs/screen.svg, with made-up traffic and a real Docker.
     Screenshot(lab::Arguments),
     /// Fuzz the parsers of frames, allow lists and files.
     Fuzz(lab::Arguments),
-    /// Check licences, origins, unused and oldest dependencies, and run unsafe code under `AddressSanitizer`.
+    /// Check dependencies (licences, origins, unused, oldest), and run unsafe code under `AddressSanitizer`.
     Audit(audit::Options),
-    /// Check format, clippy for the host and for BPF, documentation and unsafe code; every warning is an error.
+    /// Check format, clippy for host and BPF, documentation and unsafe code. Warnings are errors.
     Lint(lint::Options),
 }
 

@@ -33,7 +33,7 @@ pub fn is_built() -> bool {
 
 /// Start this very command line again as root.
 pub fn again() -> Result<ExitStatus> {
-    let this = env::current_exe().context("cannot find this very program")?;
+    let this = env::current_exe().context("cannot find this program's own file")?;
     let mut sudo = Command::new("sudo");
     sudo.args(["--preserve-env", "--"]).arg(this).args(env::args_os().skip(1)).env(BUILT, "1");
     eprintln!("network namespaces and BPF need root: {}", command::line(&sudo));
@@ -53,7 +53,7 @@ pub fn hide() -> Result<()> {
 /// Have cargo start each test binary as root, which network namespaces and BPF need.
 pub fn run_tests(cargo: &mut Command) -> Result<()> {
     if !is_root() {
-        eprintln!("the tests need root for network namespaces and BPF: each test binary is started by `sudo -E`");
+        eprintln!("the tests need root for network namespaces and BPF: starting each test binary with `sudo -E`");
         let name = architecture::host()?.to_uppercase().replace('-', "_");
         cargo.env(format!("CARGO_TARGET_{name}_RUNNER"), "sudo -E");
     }

@@ -61,7 +61,7 @@ impl Counts {
         }
         let nothing = is_filtered && self == Self::default();
         if nothing {
-            println!("\nno test has that in its name");
+            println!("\nno test name contains that");
         }
         println!("\n{self}");
         let good = !nothing && self.failed == 0 && !(strict && self.skipped > 0);

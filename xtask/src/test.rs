@@ -22,16 +22,16 @@ use crate::lab;
 /// Options of `test`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Also what is slow by nature: boots, packages, every fault at every step, scanners, Prometheus, Ansible, shells
+    /// Also run the slow tests: boots, packages, every fault at every step, scanners, Prometheus, Ansible, shells
     #[arg(long)]
     all: bool,
-    /// Only the tests whose name contains one of these, slow ones too
+    /// Run only tests whose name contains one of these, including slow tests
     #[arg(long, value_name = "FILTER,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// Instead, the tests that a kernel can break, in kernels under qemu: in these, or in every one (`quick`: one of each architecture)
+    /// Run the tests that depend on the kernel, under qemu, in these kernels [default: all; `quick`: one of each architecture]
     #[arg(long, value_name = "KERNEL", num_args = 0.., conflicts_with = "all")]
     vm: Option<Vec<String>>,
-    /// The same in a kernel of your own: an Image or a vmlinuz with everything built in
+    /// The same in your own kernel: an Image or a vmlinuz with everything built in
     #[arg(long, value_name = "FILE", conflicts_with_all = ["vm", "all"])]
     kernel: Option<PathBuf>,
 }

@@ -12,10 +12,10 @@ use xtask::{command, crates::Crate, workspace};
 /// Options of `fuzz`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Which fuzzer; each in turn, unless one is named
+    /// Fuzzer to run [default: each in turn]
     #[arg(value_parser = clap::builder::PossibleValuesParser::new(TARGETS.map(|target| target.name)))]
     target: Option<String>,
-    /// For how many seconds
+    /// Seconds for each fuzzer
     #[arg(long, default_value_t = 60)]
     seconds: u64,
 }

@@ -24,15 +24,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Show the hole and how one command closes it, in network namespaces.
+    /// Show the hole in nftables with Docker, and how one command closes it. Uses network namespaces.
     Demo(demo::Options),
     /// Run the tests in kernels under qemu.
     Test(test::Options),
-    /// Build Debian packages for every architecture this machine can compile for.
+    /// Build Debian packages for every architecture that this machine can compile for.
     Dist(dist::Options),
-    /// Measure what a packet and a command cost, beside xdp-filter.
+    /// Measure the cost of packets and commands, and compare with xdp-filter.
     Bench(bench::Options),
-    /// Draw the live screen, docs/screen.svg, with made-up traffic and a real Docker.
+    /// Draw the live screen to docs/screen.svg, with made-up traffic and a real Docker.
     Screenshot(screenshot::Options),
     /// Fuzz the parsers of frames, allow lists and files.
     Fuzz(fuzz::Options),

@@ -25,7 +25,7 @@ use xtask::{
 /// Options of `screenshot`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// For how long there is traffic before the picture is taken
+    /// Seconds of traffic before the picture is taken
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     after: u64,
 }
@@ -63,7 +63,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         FwUser::Debug.build()?;
     }
     if !root::is_root() {
-        ensure!(root::again()?.success(), "there is no picture");
+        ensure!(root::again()?.success(), "drawing the picture failed");
         return Ok(());
     }
     debian::provide(&[debian::IP, debian::NFT, debian::DOCKER, debian::DOCKER_CLI, debian::BUSYBOX, debian::TMUX])?;

@@ -11,13 +11,13 @@ use crate::vm::{self, Run, kernels};
 /// Options of `test`, as far as they are about other kernels.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only the tests whose name contains one of these
+    /// Run only tests whose name contains one of these
     #[arg(long, value_name = "FILTER,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// In these kernels [default: all]
+    /// Run in these kernels [default: all]
     #[arg(long, value_name = "KERNEL", num_args = 0.., value_parser = PossibleValuesParser::new(kernels::names()))]
     vm: Option<Vec<String>>,
-    /// In a kernel of your own: an Image or a vmlinuz with everything built in
+    /// Run in your own kernel: an Image or a vmlinuz with everything built in
     #[arg(long, value_name = "FILE", conflicts_with = "vm", required_unless_present = "vm")]
     kernel: Option<PathBuf>,
 }

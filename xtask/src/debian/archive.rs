@@ -58,7 +58,7 @@ impl Archive {
             bail!("{} has no {package} {version}..., only:\n{listed}", self.suites);
         };
         let files = self.fetch(&[format!("{package}={version}")], &self.home)?;
-        files.into_iter().next().context("apt-get is content, yet the package is not there")
+        files.into_iter().next().context("apt-get succeeded, but the package is missing")
     }
 
     /// The names of packages that begin so.

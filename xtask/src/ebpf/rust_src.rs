@@ -22,7 +22,7 @@ pub fn provide(version: &str) -> Result<PathBuf> {
         eprintln!("installing the standard library's source: rustup component add rust-src");
         match command::output(Command::new("rustup").args(["component", "add", "rust-src"])) {
             Ok(_) if is_source(&component) => return Ok(component),
-            Ok(_) => eprintln!("rustup is content, yet {} is not there", component.display()),
+            Ok(_) => eprintln!("rustup succeeded, but {} is missing", component.display()),
             Err(_) => eprintln!("rustup could not fetch it"),
         }
     }

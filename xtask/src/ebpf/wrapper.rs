@@ -16,7 +16,7 @@ const MARK: &str = "FW_XTASK_BEFORE_RUSTC";
 
 /// Have cargo call this program with every rustc command line.
 pub fn put_before_rustc(cargo: &mut Command) -> Result<()> {
-    let this = env::current_exe().context("cannot find this very program")?;
+    let this = env::current_exe().context("cannot find this program's own file")?;
     cargo.env("RUSTC_WRAPPER", this).env(MARK, "1").env_remove("RUSTC_WORKSPACE_WRAPPER");
     Ok(())
 }

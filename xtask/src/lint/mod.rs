@@ -22,7 +22,7 @@ pub(crate) fn run(Options {}: &Options) -> Result<()> {
     step("clippy, host");
     let all = ["clippy", "--quiet", "--workspace", "--all-targets", "--features", "fw-guest/guest", "--locked"];
     command::run(in_folder(&root, &all).args(["--", "-Dwarnings"]))?;
-    step("clippy, without what can be left out");
+    step("clippy, without optional features");
     let lean = ["clippy", "--quiet", "--package", "fw-user", "--no-default-features", "--locked", "--", "-Dwarnings"];
     command::run(&mut in_folder(&root, &lean))?;
     step("clippy, BPF");
@@ -32,7 +32,7 @@ pub(crate) fn run(Options {}: &Options) -> Result<()> {
     command::run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))?;
     step("unsafe code");
     unsafe_code::check()?;
-    println!("lint: nothing to complain about");
+    println!("lint: no problems");
     Ok(())
 }
 

@@ -30,14 +30,14 @@ use xtask::{
 /// Options of `bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// What to measure; everything where nothing is named
+    /// What to measure [default: everything]
     parts: Vec<Part>,
 
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 
-    /// Write the results down, with charts: docs/bench.md and docs/bench/
+    /// Write results and charts to docs/bench.md and docs/bench/
     #[arg(long, conflicts_with = "parts")]
     write: bool,
 }
@@ -45,15 +45,15 @@ pub(crate) struct Options {
 /// What can be measured by itself.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Part {
-    /// What a decision costs, by the path that a packet takes
+    /// Cost of a verdict, by the packet's path
     Decisions,
-    /// What becomes of a flood, and of allowed traffic beside it
+    /// Drop rate of a flood, and its effect on allowed traffic
     Flood,
-    /// What the filter costs those who are let in
+    /// Cost of the filter for allowed traffic
     Honest,
-    /// What commands take
+    /// Time that commands take
     Commands,
-    /// What grows with the policy, the flow table and the number of interfaces
+    /// Growth with the policy, the flow table and the number of interfaces
     Growth,
 }
 

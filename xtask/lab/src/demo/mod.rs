@@ -33,10 +33,10 @@ use xtask::{
 /// Options of `demo`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// On a terminal: how long to show live statistics
+    /// Seconds to show live statistics, on a terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 8)]
     live: u64,
-    /// On a terminal: how long to leave for reading before each step
+    /// Seconds to pause for reading before each step, on a terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pause: u64,
 }
@@ -79,15 +79,15 @@ impl Demo {
         self.show_the_way_out()?;
         self.show_statistics()?;
         self.detach()?;
-        self.step("That was all");
+        self.step("The end");
         stage::say(
-            "The machines of this demo go with it. On your own:
+            "The machines of this demo are removed now. To close the ports of your own machine:
 
     cargo build --release && sudo install target/release/fw-user /usr/local/sbin
     sudo fw-user attach eth0 --allow 22,80,443 --confirm 60
 
-What would cut your own SSH session is refused, and unless you confirm within a minute all is as before;
-`sudo fw-user detach eth0` from the console opens everything again.",
+`attach` refuses to cut your own SSH session. Type `sudo fw-user confirm` within a minute, or the change is undone.
+`sudo fw-user detach eth0` opens all ports again.",
         );
         Ok(())
     }
@@ -107,8 +107,8 @@ What would cut your own SSH session is refused, and unless you confirm within a 
         web::serve(self.lab.container(0), OPEN_TARGET, "the container's public page")?;
         web::serve(&self.lab.lan, 8000, "a server on the LAN")?;
         stage::say(
-            "A laptop, a Raspberry Pi and a container, made of network namespaces. No interface, firewall rule or
-container of this machine is touched, and nothing stays when the demo ends, however it ends.
+            "A laptop, a Raspberry Pi and a container, built from network namespaces. The demo touches no interface,
+firewall rule or container of this machine. When it ends, nothing stays behind.
 
     laptop                  Pi                            container
     eth0 ------------------ eth0         docker0 -------- eth0
@@ -122,7 +122,7 @@ container of this machine is touched, and nothing stays when the demo ends, howe
         self.step("The Pi's owner drops everything but SSH, HTTP and HTTPS");
         self.show_rules("list chain inet filter input")?;
         stage::say(
-            "Two ports of the container are published, by the rules that Docker writes for -p 80:8080 -p 9125:80:",
+            "Two ports of the container are published, with the rules that Docker writes for -p 80:8080 -p 9125:80:",
         );
         self.show_rules("list chain ip nat DOCKER")?;
 
@@ -134,8 +134,8 @@ container of this machine is touched, and nothing stays when the demo ends, howe
             page(PI6, 9125, "WIDE OPEN", Tone::Bad),
         ])?;
         stage::say(
-            "Docker's rule redirects 9125 before routing, so the packet is forwarded to the container and never
-meets the input chain. That chain is right; it is only not asked.",
+            "Docker's rule redirects 9125 before routing, so the packet is forwarded to the container. It never
+reaches the input chain. The rules there are correct, but this packet does not pass them.",
         );
         Ok(())
     }
@@ -155,28 +155,28 @@ meets the input chain. That chain is right; it is only not asked.",
             silence(PI4, 9125, "closed"),
             silence(PI6, 9125, "closed"),
         ])?;
-        ensure!(self.dropped(9125)? > dropped, "port 9125 is closed, yet not by the filter: it counted no drop");
+        ensure!(self.dropped(9125)? > dropped, "port 9125 is closed, but not by the filter: it counted no drop");
         Ok(())
     }
 
     fn show_the_way_out(&mut self) -> Result<()> {
-        self.step("What Pi and container start themselves goes on working");
+        self.step("Outbound connections of the Pi and the container still work");
         let server = SocketAddr::new(LAN4, 8000);
         for (name, machine) in [("Pi", &self.lab.pi), ("container", self.lab.container(0))] {
             let answer = web::get(machine, server)?;
             stage::finding(&format!("{name} -> {server}"), &answer.to_string(), "works", Tone::Good);
-            ensure!(matches!(answer, Answer::Page(_)), "the {name} cannot reach {server} any more");
+            ensure!(matches!(answer, Answer::Page(_)), "the {name} can no longer reach {server}");
         }
         stage::gap();
         Ok(())
     }
 
     fn show_statistics(&mut self) -> Result<()> {
-        self.step("What came in meanwhile, with a scan from the laptop going on");
+        self.step("The statistics, while the laptop scans the Pi");
         traffic::while_scanning(&self.lab.lan, || self.watch_statistics())?;
         ensure!(
             self.dropped(traffic::LAST)? > 0,
-            "the laptop scanned port {}, and the filter counted nothing",
+            "the laptop scanned port {}, but the filter counted no drop",
             traffic::LAST
         );
         Ok(())
@@ -185,7 +185,7 @@ meets the input chain. That chain is right; it is only not asked.",
     fn watch_statistics(&self) -> Result<()> {
         wait::until("the scan to be seen", || Ok((self.dropped(traffic::LAST)? > 0).then_some(())))?;
         let Some(time) = self.live else { return self.fw_user("stats --once") };
-        stage::say(&format!("Live for {} seconds, on a screen of its own.", time.as_secs()));
+        stage::say(&format!("The live screen, for {} seconds.", time.as_secs()));
         stage::command("pi", "fw-user stats");
         if let Some(pause) = self.pause {
             thread::sleep(pause);
@@ -201,11 +201,11 @@ meets the input chain. That chain is right; it is only not asked.",
     }
 
     fn detach(&mut self) -> Result<()> {
-        self.step("And back again, to show that it was the filter");
+        self.step("Detach, to show that the filter closed the ports");
         self.fw_user("detach eth0")?;
         self.expect(&[page(PI4, 9125, "open again", Tone::Bad)])?;
         let link = self.lab.pi.run("ip -json -details link show eth0")?;
-        ensure!(!link.contains("\"xdp\""), "a program is left on eth0: {link}");
+        ensure!(!link.contains("\"xdp\""), "eth0 still has a program: {link}");
         Ok(())
     }
 
@@ -244,8 +244,8 @@ meets the input chain. That chain is right; it is only not asked.",
             let answer = answer.map_err(|_panic| anyhow!("asking {} panicked", attempt.to))??;
             let shown = format!("laptop -> {}", attempt.to);
             if !(attempt.fits)(&answer) {
-                stage::finding(&shown, &answer.to_string(), "not as it should be", Tone::Bad);
-                bail!("{} should be {}, and there is {answer}", attempt.to, attempt.means)
+                stage::finding(&shown, &answer.to_string(), "wrong", Tone::Bad);
+                bail!("{} should be {}, but the answer is: {answer}", attempt.to, attempt.means)
             }
             stage::finding(&shown, &answer.to_string(), attempt.means, attempt.tone);
         }

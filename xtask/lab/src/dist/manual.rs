@@ -21,18 +21,18 @@ const SECTION: &str = "8";
 const FILES: [(&str, &str); 5] = [
     (
         "/etc/fw-user/INTERFACE.toml",
-        "What may come in at an interface; fw-user save writes it, fw-user apply puts it in force.",
+        "Rules of an interface. fw-user save writes them, fw-user apply puts them in force.",
     ),
     (
         "/etc/fw-user/off",
-        "While it is there, the boot service attaches nothing; fw-user.off in /boot or /boot/firmware does the same.",
+        "If this file exists, the boot service attaches nothing. fw-user.off in /boot or /boot/firmware does the same.",
     ),
     (
         "/etc/udev/rules.d/81-fw-user-INTERFACE.rules",
         "Written by fw-user service install, removed by fw-user service remove.",
     ),
-    ("/sys/fs/bpf/fw-user", "The filters that are attached: their links, maps and programs."),
-    ("/usr/share/doc/fw-user", "The whole manual, and an example of a file."),
+    ("/sys/fs/bpf/fw-user", "Links, maps and programs of the attached filters."),
+    ("/usr/share/doc/fw-user", "The manual, and an example of a file."),
 ];
 
 /// One page.

@@ -15,7 +15,7 @@ use xtask::{architecture, command, workspace};
 /// Options of `dist`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only for this architecture, which must be possible then; without, for each that this machine has a compiler for
+    /// Build only for this architecture, or fail [default: every architecture with a compiler here]
     #[arg(long, value_name = "ARCH", value_parser = architecture::ALL.map(|known| known.debian))]
     arch: Vec<String>,
 }
@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         match architecture.obstacle(&host) {
             None => chosen.push(architecture),
             Some(obstacle) if is_named => bail!("{}: {obstacle}", architecture.debian),
-            Some(obstacle) => eprintln!("{}  left out: {obstacle}", architecture.debian),
+            Some(obstacle) => eprintln!("{}  skipped: {obstacle}", architecture.debian),
         }
     }
     ensure!(!chosen.is_empty(), "there is no architecture to build for");

@@ -64,7 +64,7 @@ pub(super) fn make(cargo_deb: &Path, architecture: &Architecture, epoch: i64) ->
     deb.arg("--output").arg(&output).current_dir(workspace::root());
     let printed = command::output(deb.env("SOURCE_DATE_EPOCH", epoch.to_string()))?;
     let file = PathBuf::from(printed.trim());
-    ensure!(file.is_file(), "cargo-deb is content, yet it names no package: {printed:?}");
+    ensure!(file.is_file(), "cargo-deb succeeded, but it named no package: {printed:?}");
     Ok(file)
 }
 

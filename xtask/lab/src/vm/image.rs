@@ -77,7 +77,7 @@ pub(super) fn architecture(file: &Path) -> Result<&'static str> {
     } else if has(0x202, b"HdrS") {
         Ok("amd64")
     } else {
-        bail!("{} is no kernel that qemu boots", file.display())
+        bail!("{} is not a kernel that qemu can boot", file.display())
     }
 }
 
@@ -100,7 +100,7 @@ fn download(kernel: &Kernel, source: &mut Source, folder: &Path) -> Result<()> {
             Err(error) => complaints.push(format!("{error:#}")),
         }
     }
-    bail!("no kernel {} can be downloaded:\n{}", kernel.name, complaints.join("\n"))
+    bail!("cannot download kernel {}:\n{}", kernel.name, complaints.join("\n"))
 }
 
 fn unpack(packages: &Path, folder: &Path) -> Result<()> {

@@ -31,7 +31,7 @@ impl Source {
             archive
         } else {
             let suites: Vec<&str> = self.suites.iter().copied().collect();
-            eprintln!("reading the lists of Debian's packages for {}: {}", self.architecture, suites.join(", "));
+            eprintln!("updating the package lists for {}: {}", self.architecture, suites.join(", "));
             Archive::open_for(self.architecture, &super::folder(&["apt", self.architecture])?, &suites)?
         };
         Ok(self.archive.insert(archive))

@@ -26,7 +26,7 @@ pub(super) fn provide(architecture: &str, source: &mut Source) -> Result<PathBuf
     }
     let fresh = home.join("unfinished");
     super::empty(&fresh)?;
-    eprintln!("{architecture}  downloading {} and what they need", PACKAGES.join(", "));
+    eprintln!("{architecture}  downloading {} and their dependencies", PACKAGES.join(", "));
     let packages = source.archive()?.fetch_with_dependencies(&PACKAGES)?;
     for folder in ["bin", "sbin", "lib", "lib64"] {
         fs::create_dir_all(fresh.join("usr").join(folder))?;
