@@ -45,9 +45,7 @@ pub const ALL: [Architecture; 3] = [
 
 /// The one that Debian calls so.
 pub fn of_debian(name: &str) -> Result<Architecture> {
-    ALL.into_iter()
-        .find(|known| known.debian == name)
-        .with_context(|| format!("unknown architecture: {name}"))
+    ALL.into_iter().find(|known| known.debian == name).with_context(|| format!("unknown architecture: {name}"))
 }
 
 /// What the Rust compiler calls this machine.

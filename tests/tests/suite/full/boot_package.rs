@@ -75,6 +75,9 @@ fn upgrade(machine: &mut Machine, package: &str) -> Result<()> {
     // What would be wrong is said, and nothing else changes.
     machine.run("echo 'alow = 1' > /etc/fw-user/eth0.toml")?;
     let said = machine.run(&format!("dpkg --install /{package} 2>&1"))?;
-    ensure!(said.contains("the filter on eth0 was not changed; fix the problem, then run: fw-user apply eth0"), "{said}");
+    ensure!(
+        said.contains("the filter on eth0 was not changed; fix the problem, then run: fw-user apply eth0"),
+        "{said}"
+    );
     check_boot(machine)
 }

@@ -29,9 +29,9 @@ pub(super) const ATTACH_GOAL: f64 = 1000.0;
 /// Milliseconds that `stats` may take.
 pub(super) const STATS_GOAL: f64 = 100.0;
 
-const TEXT: &str = "The median of eleven runs, from the start of the process to its end. `attach` allows three ports. `stats` has counters of every \
-                    TCP and UDP port on every CPU to read; the live screen, each time that it is drawn, with all of them changed, and a \
-                    full flow table.";
+const TEXT: &str = "\
+The median of eleven runs, from the start of the process to its end. `attach` allows three ports. `stats` reads counters for every TCP and UDP \
+port on every CPU. For the live screen, all counters change between two updates, and the flow table is full.";
 
 /// Attach and detach some times, and ask for the statistics of a filter that has counted packets for every port. A live screen of them
 /// is measured in CPU time.
@@ -60,7 +60,7 @@ pub(super) fn measure() -> Result<Section> {
     ];
     Ok(Section {
         name: "commands",
-        title: "What commands take",
+        title: "Time of commands",
         text: TEXT.to_owned(),
         tables: vec![Table { subject: "command", columns: vec!["time"], rows }],
         charts: Vec::new(),

@@ -27,31 +27,30 @@ const PRICES: [(&str, &str); 5] = [
 ];
 
 const TEXT: &str = "\
-Each program judges the same frame again and again (`BPF_PROG_TEST_RUN`), attached to an interface of its own in the driver, on one CPU, all \
-in turn. A number is the median over the rounds of what the program took above an empty one in the same round. xdp-filter (xdp-tools) \
-allows the same TCP port, and drops whatever else comes. It keeps no flows, so it drops replies, and pays for no table of them.
+Each program filters the same frame many times (`BPF_PROG_TEST_RUN`), attached to its own interface in native mode, on one CPU, all in turn. A \
+number is the time above an empty program in the same round, as a median over the rounds. xdp-filter (xdp-tools) allows the same TCP port and \
+drops all other packets. It keeps no flows, so it drops replies and needs no flow table.
 
-The goal is a third of xdp-filter's cost. *parse* is the whole parser and the decision of fw with everything that a table would say in the \
-program's code: below it nothing can come that reads the same headers.
+The goal is a third of xdp-filter's cost. *parse* is fw's whole parser and verdict, with the contents of all tables as constants in the \
+program. No program that reads the same headers can be faster.
 
-The second table says what each step adds: the *policy* is the word that says which policy is in force, the class of the port, and whether \
-anything was ever sent from it; the *table* is the route of what is allowed, or the flow that is answered; the *counters* are those of the \
-reason and the port, and for a drop whether one is to be recorded. The third says what the dearest of them cost by themselves, warm and \
-found.
+The second table shows the cost of each step. *policy* reads the number of the policy in force, the class of the port, and whether anything was \
+ever sent from it. *table* reads the route of an allowed packet, or the flow of a reply. *counters* counts by reason and by port, and for a \
+drop decides whether to record it. The third table shows the cost of the most expensive parts alone, with a warm cache and an entry that \
+exists.
 
 Why a goal is missed, path by path:
 
-- **Replies** are looked up in a hash that forgets the least recently used flow, and aged by a clock. Compare those two prices with a third of \
-xdp-filter's cost: they alone are about as much or more, and no filter that knows what this host asked for can do without them. xdp-filter \
-drops these packets.
-- **Allowed** packets are asked about once more: whether they would be routed on to a container that was never published. The answer of \
-the routing table is remembered for each destination, so this is an array's slot, the comparison of an address and a clock. They \
-are counted twice, by reason and by port, in two cache lines.
-- **Closed UDP ports** could be where an answer goes. Whether anything was ever sent from there is a second array, under *policy*; it spares \
-the hash.
-- **Extension headers and tags** are offsets that the compiler does not know, so that each header behind them is checked anew; that is \
-under *parse*.
-- **Closed TCP ports** pay for parser, policy and counters, and for nothing else.";
+- **Replies** need a look-up in a hash that removes the least recently used flow, and a clock for the flow's age. Compare these two costs with \
+a third of xdp-filter's cost: alone they are about as much or more. A filter that knows what this host sent needs both. xdp-filter drops these \
+packets.
+- **Allowed** packets need one more check: would they be routed on to a container that was never published? The routing table's answer is \
+remembered for each destination, so the check costs an array look-up, an address comparison and a clock. These packets are counted twice, by \
+reason and by port, in two cache lines.
+- **Closed UDP ports** may be where a reply goes. A second array, under *policy*, says whether anything was ever sent from the port. It saves \
+the look-up in the hash.
+- **Extension headers and tags** have offsets that the compiler does not know, so every header behind them needs another check, under *parse*.
+- **Closed TCP ports** cost only parser, policy and counters.";
 
 /// Measure every packet with every program.
 pub(super) fn measure() -> Result<Section> {
@@ -80,13 +79,7 @@ pub(super) fn measure() -> Result<Section> {
     let (of_packets, of_prices) = samples.split_at(of_packets);
     let costs: Vec<Costs> = packets.iter().zip(of_packets.chunks_exact(programs.len())).map(Costs::of).collect();
     let tables = vec![comparison(&costs), steps(&costs), prices(of_prices)];
-    Ok(Section {
-        name: "decisions",
-        title: "What a decision costs",
-        text: TEXT.to_owned(),
-        tables,
-        charts: charts(&costs),
-    })
+    Ok(Section { name: "decisions", title: "Cost of a verdict", text: TEXT.to_owned(), tables, charts: charts(&costs) })
 }
 
 fn are_right(packet: &Packet, fw: &Xdp, xdp_filter: &Xdp) -> Result<()> {

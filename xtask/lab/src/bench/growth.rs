@@ -23,10 +23,10 @@ const RUNS: usize = 3;
 const FLAT: f64 = 1.25;
 
 const TEXT: &str = "\
-One thing grows at a time. A packet is judged as above, always the same one: an allowed SYN where the policy grows, a reply where the flow \
-table or the number of interfaces does. It may cost at most 1.25 times what it costs at the smallest size. Of many source networks the one \
-that the packet comes from is found in a trie. Commands are run three times; the time of `attach` is that of one interface where several \
-are attached by one command, and of `stats` that for all.";
+One size grows at a time. The packet is filtered as above, and is always the same: an allowed SYN when the policy grows, a reply when the flow \
+table or the number of interfaces grows. It may cost at most 1.25 times as much as at the smallest size. With many source networks, a trie \
+finds the network of the packet. Each command runs three times. If one command attaches several interfaces, the time of `attach` is that of one \
+interface, and the time of `stats` is that of all.";
 
 /// What is attached.
 struct Size {
@@ -97,7 +97,7 @@ pub(super) fn measure() -> Result<Section> {
         columns: vec!["a packet", "attach", "stats"],
         rows: rows.iter().map(Grown::row).collect(),
     }];
-    Ok(Section { name: "growth", title: "What grows", text: TEXT.to_owned(), tables, charts: charts(&rows) })
+    Ok(Section { name: "growth", title: "Growth", text: TEXT.to_owned(), tables, charts: charts(&rows) })
 }
 
 fn subject(size: &Size) -> String {

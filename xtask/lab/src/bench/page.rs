@@ -17,11 +17,10 @@ use super::{
 use xtask::workspace;
 
 const INTRODUCTION: &str = "\
-`cargo xtask bench --write` measures all of this in one run and writes this page, its charts and [the numbers](bench/bench.json) for
-programs. The numbers are those of one machine. What can be compared with another one's is what stands side by side.
+`cargo xtask bench --write` measures everything in one run and writes this page, its charts and [the numbers](bench/bench.json) for
+programs. The numbers are from one machine. Compare only numbers in the same table.
 
-A number is a median; in bench.json its noise stands beside it: half of the distance between the quartiles of the samples. A goal that is
-missed is called so.";
+Each number is a median. bench.json also has its noise: half of the interquartile range of the samples. A missed goal is marked `missed`.";
 
 /// For a terminal.
 pub(super) fn terminal(report: &Report) -> String {

@@ -17,7 +17,7 @@ pub(super) fn measure() -> Result<Section> {
     let (beside, beside_chart) = beside::measure()?;
     Ok(Section {
         name: "flood",
-        title: "What a flood takes, and what it leaves",
+        title: "A flood, and allowed traffic beside it",
         text: TEXT.to_owned(),
         tables: [race].into_iter().chain(beside).collect(),
         charts: vec![race_chart, beside_chart],

@@ -71,7 +71,7 @@ pub(super) fn measure() -> Result<Section> {
     });
     Ok(Section {
         name: "honest",
-        title: "What the filter costs those who are let in",
+        title: "Cost for allowed traffic",
         text: include_str!("text.md").to_owned(),
         tables: vec![
             rate_table(&rates),
