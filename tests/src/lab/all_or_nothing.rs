@@ -280,7 +280,8 @@ impl Case {
                 ensure!(open == *was || open == *asked, "{open:?} are open");
             }
             Fault::Refuse if !done => {
-                ensure!(said.starts_with("fw-user: "), "{said}");
+                // Notes may come before it.
+                ensure!(said.lines().any(|line| line.starts_with("fw-user: ")), "{said}");
                 match output.status.code() {
                     Some(FAILED) => ensure!(open == *was, "{open:?} are open, and yet: {said}"),
                     Some(CHANGED) => ensure!(open == *was || open == *asked, "{open:?} are open: {said}"),
