@@ -118,6 +118,9 @@ pub enum Fault {
         /// What was written last, or the highest port.
         last: String,
     },
+    /// A range with a colon.
+    #[error("a range is written with a hyphen; write {0}")]
+    Colon(String),
     /// A range whose end lies before its start.
     #[error("the range runs backwards; write {last}-{first}")]
     Backwards {
@@ -190,6 +193,10 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
     };
     if ports.is_empty() {
         return Err(fail(Fault::Empty));
+    }
+    if ports.contains(':') && ports.chars().all(|c| c.is_ascii_digit() || c == ':') {
+        let hyphen = ports.replace(':', "-");
+        return Err(fail(Fault::Colon(text.replacen(ports, &hyphen, 1))));
     }
     let ranges = if ports.starts_with(|c: char| c.is_ascii_digit() || c == '-')
         && ports.chars().all(|c| c.is_ascii_digit() || c == '-')

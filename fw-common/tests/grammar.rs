@@ -93,6 +93,8 @@ fn a_port_that_is_none_is_refused() {
         let (first, last) = (first.to_owned(), last.to_owned());
         assert_eq!(fault(spec), Fault::HalfRange { first, last }, "{spec}");
     }
+    assert_eq!(fault("80:90/tcp"), Fault::Colon("80-90/tcp".to_owned()));
+    assert_eq!(fault("80:90@192.168.1.0/24"), Fault::Colon("80-90@192.168.1.0/24".to_owned()));
     assert_eq!(fault("1-2-3"), Fault::Port("2-3".to_owned()));
     assert_eq!(fault("20-10"), Fault::Backwards { first: 20, last: 10 });
 }

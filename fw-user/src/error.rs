@@ -252,15 +252,25 @@ pub enum Error {
         holder: String,
     },
     /// `deny` of what is not open.
-    #[error("{rule} is not open on {name}, so there is nothing to take back; `fw-user status` shows what is open")]
+    #[error("{rule} is not open on {name}; `fw-user status` shows the open ports")]
     NotOpen {
         /// The rule.
         rule: String,
         /// The interface.
         name: String,
     },
+    /// A port was denied to everyone that is open to networks alone.
+    #[error("{rule} is open on {name} only as {}; type: fw-user deny {}", narrower.join(", "), narrower.join(" "))]
+    OpenToSome {
+        /// What was denied, as typed.
+        rule: String,
+        /// The interface.
+        name: String,
+        /// The rules that are open.
+        narrower: Vec<String>,
+    },
     /// A network was denied at a port that everyone may use.
-    #[error("{rule}: that port is open to every address on {name}; take that back first: fw-user deny {port}")]
+    #[error("{rule}: that port is open to every address on {name}; close it first: fw-user deny {port}")]
     OpenToAll {
         /// The rule.
         rule: String,
@@ -583,6 +593,7 @@ impl Error {
             | Self::NothingAttached
             | Self::Locked { .. }
             | Self::NotOpen { .. }
+            | Self::OpenToSome { .. }
             | Self::OpenToAll { .. }
             | Self::OtherMode { .. }
             | Self::NotInPlace { .. }

@@ -9,25 +9,25 @@ use ipnet::IpNet;
 /// Of `drops`.
 #[derive(Debug, Args)]
 pub struct DropsArgs {
-    /// Interfaces to watch; every attached one without.
+    /// Interfaces to watch [default: all attached].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Print the drops that are still kept, and end.
+    /// Print the last drops that the kernel keeps, then exit.
     #[arg(long, visible_alias = "once")]
     pub last: bool,
-    /// Only what was for one of these ports, separated by commas: 22, 6000-6010/udp, ssh.
+    /// Show only packets to these ports, separated by commas: 22, 6000-6010/udp, ssh.
     #[arg(long, value_name = "PORTS")]
     pub port: Vec<String>,
-    /// Only what came from one of these networks or addresses, separated by commas.
+    /// Show only packets from these addresses or networks, separated by commas.
     #[arg(long, value_name = "NETWORK", value_delimiter = ',', value_parser = parse_network)]
     pub source: Vec<IpNet>,
-    /// Only what was dropped for one of these reasons, separated by commas.
+    /// Show only packets dropped for these reasons, separated by commas: closed-port, martian.
     #[arg(long, value_name = "REASON", value_delimiter = ',', hide_possible_values = true, value_parser = reasons())]
     pub reason: Vec<String>,
-    /// Write packets instead of lines, as pcapng with the reason in each packet's comment; `-` writes standard output.
+    /// Write the packets as pcapng, each with its reason as a comment; `-` writes to standard output.
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub pcap: Option<PathBuf>,
-    /// Print JSON, an object on a line for each drop.
+    /// Print JSON, one object a line for each drop.
     #[arg(long)]
     pub json: bool,
 }
@@ -38,7 +38,7 @@ fn reasons() -> PossibleValuesParser {
     PossibleValuesParser::new(drops.map(|reason| reason.name()))
 }
 
-fn parse_network(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
     text.parse()
         .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
         .map_err(|_| "write an address or a network: 192.168.1.20, 192.168.1.0/24, 2001:db8::/32".to_owned())

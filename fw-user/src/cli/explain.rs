@@ -12,25 +12,25 @@ use crate::packet::build::EPHEMERAL;
 /// Of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// What the packet is for: one port, written as for `allow` (9125/tcp, ssh), or an IP protocol without ports (icmp, gre).
+    /// Destination port, written as for `allow` (9125/tcp, ssh), or an IP protocol without ports (icmp, gre).
     #[arg(required_unless_present_any = ["hex", "pcap"], value_name = "PORT")]
     pub target: Option<String>,
-    /// Who sends it; another address of the interface's network without. IPv6 with a port stands in brackets.
+    /// Sender of the packet: 192.168.1.20, 192.168.1.20:53, [2001:db8::20]:53 [default: another address of the interface's network].
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse_sender)]
     pub from: Option<SocketAddr>,
-    /// Whom it is for; the interface's own address without.
+    /// Destination address [default: the interface's own].
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<IpAddr>,
-    /// The interface that it comes in by; the only attached one without.
+    /// Interface that receives the packet [default: the only attached one].
     #[arg(long, short, visible_alias = "interface", value_name = "INTERFACE")]
     pub iface: Option<String>,
-    /// Explain this Ethernet frame, in hexadecimal digits; `-` reads them from standard input.
+    /// Explain this Ethernet frame, given in hexadecimal digits; `-` reads them from standard input.
     #[arg(long, value_name = "DIGITS", conflicts_with_all = ["target", "from", "to", "pcap"])]
     pub hex: Option<String>,
-    /// Explain each packet of a pcap or pcapng file, a line each; `-` reads standard input.
+    /// Explain each packet of a pcap or pcapng file on one line; `-` reads standard input.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "from", "to"])]
     pub pcap: Option<PathBuf>,
-    /// Print JSON, an object on a line for each packet.
+    /// Print JSON, one object a line for each packet.
     #[arg(long)]
     pub json: bool,
 }

@@ -5,7 +5,7 @@ use clap::Args;
 /// Of `exposed`.
 #[derive(Debug, Args)]
 pub struct ExposedArgs {
-    /// Interfaces that it is about; every one by which a network comes in without.
+    /// Interfaces to show [default: all that a network reaches].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
     /// Print JSON.

@@ -12,13 +12,13 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:9843";
 /// Of `metrics`.
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
-    /// Address and port to answer at: 127.0.0.1:9843, 0.0.0.0:9843.
+    /// Serve metrics at this address and port: 127.0.0.1:9843, 0.0.0.0:9843.
     #[arg(long, value_name = "ADDRESS", default_value = DEFAULT_LISTEN, conflicts_with = "textfile")]
     pub listen: SocketAddr,
-    /// Write the metrics to a file for the textfile collector of node exporter, and end.
+    /// Write the metrics to a file for the textfile collector of node exporter, then exit.
     #[arg(long, value_name = "FILE")]
     pub textfile: Option<PathBuf>,
-    /// Write the file anew every so many seconds.
+    /// Rewrite the file every SECONDS instead of exiting.
     #[arg(long, value_name = "SECONDS", requires = "textfile", value_parser = parse_interval)]
     pub interval: Option<Duration>,
 }

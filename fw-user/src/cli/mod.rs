@@ -1,8 +1,18 @@
 //! The command line.
 
+/// How ports are written, below the help of every command that takes them.
+macro_rules! port_grammar {
+    () => {
+        "\
+Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
+A port without a protocol means TCP and UDP."
+    };
+}
+
 pub mod drops;
 pub mod explain;
 pub mod exposed;
+pub mod hints;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 pub mod run;
@@ -19,21 +29,22 @@ use crate::{
 
 use self::exposed::ExposedArgs;
 
-/// A host firewall in front of netfilter: closes every port but the allowed ones, those that Docker publishes included.
+/// Closes every port you did not open, including the ones Docker publishes: a host firewall in front of netfilter.
 #[derive(Debug, Parser)]
 #[command(name = "fw-user", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
-#[command(after_help = "\
-Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
-A bare port means TCP and UDP.
+#[command(after_help = concat!(
+    port_grammar!(),
+    "
 
 Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported.
-Locked out? From the console: fw-user detach --all")]
+Locked out? From the console: fw-user detach --all"
+))]
 pub struct Cli {
-    /// Folder below which maps and links are pinned; on an empty one a BPF file system is mounted.
+    /// Pin maps and links below this folder, and mount a BPF file system there if it is empty.
     #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
     pub bpffs: PathBuf,
 
-    /// Folder of the files that say what may come in, NAME.toml; for `run`, a file as well.
+    /// Read and write the configuration files INTERFACE.toml in this folder; `run` takes a single file as well.
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub config: PathBuf,
 
@@ -45,46 +56,49 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what listens and what Docker publishes, and which of it the network reaches; nothing is changed.
+    /// Show listening sockets and published Docker ports, and which of them the network reaches.
     Exposed(ExposedArgs),
-    /// Close every port of an interface but the allowed ones, at once and until `detach` or a reboot.
+    /// Close every port of an interface except the allowed ones, until `detach` or a reboot.
+    #[command(after_help = port_grammar!())]
     Attach(AttachArgs),
-    /// Take the filter off and leave nothing behind.
+    /// Remove the filter and everything that belongs to it.
     Detach(DetachArgs),
-    /// Open more ports, at once.
+    /// Open ports immediately.
+    #[command(after_help = port_grammar!())]
     Allow(ChangeArgs),
-    /// Take open ports back, at once.
+    /// Close ports immediately.
+    #[command(after_help = port_grammar!())]
     Deny(ChangeArgs),
-    /// Make interfaces as their files say, and print what changes.
+    /// Apply the configuration files and print the changes.
     Apply(ApplyArgs),
-    /// Find every mistake in files, without changing anything.
+    /// Check configuration files and print every mistake.
     Check(CheckArgs),
-    /// Write what is in force into the files of the interfaces.
+    /// Write the policy in force to the configuration files.
     Save(SaveArgs),
-    /// Judge and count everything, and drop nothing, from now on.
+    /// Monitor mode: count verdicts, drop nothing.
     Monitor(InterfacesArgs),
-    /// Drop what is judged so, from now on: the end of `monitor`.
+    /// End monitor mode: drop packets again.
     Enforce(EnforceArgs),
-    /// Keep a change that was made with --confirm.
+    /// Keep a change made with --confirm.
     Confirm(InterfacesArgs),
-    /// Take a change back that was made with --confirm and is not confirmed yet.
+    /// Undo a change made with --confirm that is not confirmed yet.
     Rollback(RollbackArgs),
-    /// Show what is attached where, since when, and which ports are open.
+    /// Show attached interfaces, their age and their open ports.
     Status(StatusArgs),
-    /// Look at everything that a filter needs, say what is wrong and what cures it; nothing is changed.
+    /// Check everything a filter needs, and print each problem with its fix.
     Doctor(InterfacesArgs),
-    /// Show what passed and what was dropped: live on a terminal, once when piped.
+    /// Show passed and dropped packets: live on a terminal, once when piped.
     Stats(StatsArgs),
-    /// Show each packet that is dropped, as it happens, or the last ones.
+    /// Show dropped packets as they happen, or the last ones.
     Drops(drops::DropsArgs),
-    /// Say what the filter does with a packet, why, and what to type if that is not what you want.
+    /// Ask the filter about a packet: verdict, reason and fix.
     Explain(explain::ExplainArgs),
-    /// Apply the files, and apply them again when they change or an interface appears, until this is ended.
+    /// Apply the configuration files, and reapply them on every change, until interrupted.
     Run(run::RunArgs),
-    /// Serve metrics for Prometheus, or write them to a file.
+    /// Serve Prometheus metrics, or write them to a file.
     #[cfg(feature = "metrics")]
     Metrics(metrics::MetricsArgs),
-    /// Attach at every boot, before any address is configured (systemd).
+    /// Apply the configuration at every boot, before any address is configured (systemd).
     Service(ServiceArgs),
 }
 
@@ -95,37 +109,37 @@ pub struct AttachArgs {
     /// Interfaces to filter.
     #[arg(required = true, value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Ports that stay open, separated by commas.
+    /// Ports to keep open, separated by commas.
     #[arg(long, required = true, value_name = "PORTS")]
     pub allow: Vec<String>,
-    /// IP protocols without ports that may come in, separated by commas: gre, esp, 47.
+    /// IP protocols without ports to let in, separated by commas: gre, esp, 47.
     #[arg(long, value_name = "PROTOCOLS")]
     pub allow_proto: Vec<String>,
-    /// Packets to allowed ports that would be routed on to another machine or container: drop, or pass on a router.
+    /// Verdict for packets to open ports that are routed on to another machine or container; a router needs pass.
     #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
     forward: String,
-    /// Where the filter runs: native is in the driver, generic in the network stack; auto takes native where the driver does.
+    /// Run the filter in the driver (native) or in the network stack (generic); auto prefers native.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
-    /// How many flows to remember, for each of IPv4 and IPv6 [default: 65536].
+    /// Remember up to N flows for each of IPv4 and IPv6 [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(flows::CAPACITY))]
     pub flows: Option<u32>,
-    /// Judge and count everything, but drop nothing until `fw-user enforce`.
+    /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.
     #[arg(long)]
     pub monitor: bool,
-    /// How not to be locked out.
+    /// Safeguards against locking yourself out.
     #[command(flatten)]
     pub safeguards: Safeguards,
-    /// Do not let replies in: nothing outward will work but ping and DHCP. For kernels that have neither TCX nor clsact.
+    /// Drop replies: only ping and DHCP work outward. For kernels with neither TCX nor clsact.
     #[arg(long)]
     pub no_replies: bool,
-    /// Take another XDP program off that is on the interface.
+    /// Replace another XDP program on the interface.
     #[arg(long)]
     pub replace: bool,
-    /// Stay and print what the filter says of each packet, until Ctrl-C; the filter stays.
+    /// Print the verdict for each packet until interrupted; the filter stays attached.
     #[arg(long, conflicts_with_all = ["json", "confirm"])]
     pub debug: bool,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -138,13 +152,13 @@ impl AttachArgs {
     }
 }
 
-/// How not to be locked out.
+/// Safeguards against locking yourself out.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Safeguards {
-    /// Take everything back after so many seconds unless `fw-user confirm` follows.
+    /// Undo the change after SECONDS unless you run `fw-user confirm`.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub confirm: Option<u32>,
-    /// Go on also where that closes the port of your own session or of sshd.
+    /// Proceed even if this closes the port of your own session or of sshd.
     #[arg(long)]
     pub force: bool,
 }
@@ -152,13 +166,13 @@ pub struct Safeguards {
 /// Of `detach`.
 #[derive(Debug, Args)]
 pub struct DetachArgs {
-    /// Interfaces to take the filter off.
+    /// Interfaces to detach from.
     #[arg(required_unless_present = "all", value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Every interface that has our filter or remains of it.
+    /// Detach from every interface that has the filter or leftovers of it.
     #[arg(long, conflicts_with = "interfaces")]
     pub all: bool,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -166,19 +180,19 @@ pub struct DetachArgs {
 /// Of `allow` and `deny`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
-    /// Ports, separated by spaces or commas.
+    /// Ports to change, separated by spaces or commas.
     #[arg(required = true, value_name = "PORTS")]
     pub specs: Vec<String>,
-    /// The interface to change; every attached one without.
+    /// Interface to change [default: all attached].
     #[arg(long, short, value_name = "INTERFACE")]
     pub interface: Vec<String>,
-    /// Put the change into the interface's file too. After --confirm, `fw-user save` does that.
+    /// Write the change to the configuration file as well. After --confirm, use `fw-user save` instead.
     #[arg(long, conflicts_with = "confirm")]
     pub save: bool,
-    /// How not to be locked out.
+    /// Safeguards against locking yourself out.
     #[command(flatten)]
     pub safeguards: Safeguards,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -186,16 +200,16 @@ pub struct ChangeArgs {
 /// Of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// Interfaces to apply the files of; all that have a file without.
+    /// Interfaces to apply [default: all that have a file].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Print what would change, and change nothing.
+    /// Print the changes without making them.
     #[arg(long, conflicts_with = "confirm")]
     pub dry_run: bool,
-    /// How not to be locked out.
+    /// Safeguards against locking yourself out.
     #[command(flatten)]
     pub safeguards: Safeguards,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -203,10 +217,10 @@ pub struct ApplyArgs {
 /// Of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files to check; those in the folder of --config without.
+    /// Files to check [default: all in the folder of --config].
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -214,10 +228,10 @@ pub struct CheckArgs {
 /// Of `save`.
 #[derive(Debug, Args)]
 pub struct SaveArgs {
-    /// Interfaces to write down; all that have a filter without.
+    /// Interfaces to save [default: all attached].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -225,10 +239,10 @@ pub struct SaveArgs {
 /// Of `monitor`, `confirm` and `doctor`.
 #[derive(Debug, Args)]
 pub struct InterfacesArgs {
-    /// Interfaces that it is about; every one without.
+    /// Interfaces to act on [default: all].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Print the outcome as JSON.
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -239,7 +253,7 @@ pub struct EnforceArgs {
     /// Which interfaces, and how to print.
     #[command(flatten)]
     pub of: InterfacesArgs,
-    /// How not to be locked out.
+    /// Safeguards against locking yourself out.
     #[command(flatten)]
     pub safeguards: Safeguards,
 }
@@ -250,7 +264,7 @@ pub struct RollbackArgs {
     /// Which interfaces, and how to print.
     #[command(flatten)]
     pub of: InterfacesArgs,
-    /// Wait for this second of `CLOCK_MONOTONIC`, and take back what nobody has confirmed by then.
+    /// Wait for this second of `CLOCK_MONOTONIC`, then undo what nobody has confirmed.
     #[arg(long, hide = true, value_name = "SECOND")]
     pub at: Option<u32>,
 }
@@ -266,13 +280,13 @@ pub struct StatusArgs {
 /// Of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
-    /// Interfaces to show; every attached one without.
+    /// Interfaces to show [default: all attached].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Print once and end, also on a terminal.
+    /// Print once and exit, also on a terminal.
     #[arg(long, conflicts_with = "interval")]
     pub once: bool,
-    /// Print anew every so many seconds, also when piped.
+    /// Print every SECONDS, also when piped.
     #[arg(long, value_name = "SECONDS", value_parser = parse_interval)]
     pub interval: Option<Duration>,
     /// Print JSON, one object a line.
@@ -294,19 +308,19 @@ pub struct ServiceArgs {
 pub enum ServiceAction {
     /// Apply /etc/fw-user/INTERFACE.toml at every boot and whenever the interface appears.
     Install {
-        /// The interface. It need not be there now.
+        /// Interface to apply; it may appear later.
         #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
         interface: String,
     },
-    /// Do not attach at boot any more. A filter that is attached stays.
+    /// Stop attaching at boot. An attached filter stays.
     Remove {
-        /// The interface.
+        /// Interface of the service.
         #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
         interface: String,
     },
-    /// Show the unit, whether it is enabled and active, and the file that it applies.
+    /// Show the unit, whether it is enabled and active, and the file it applies.
     Show {
-        /// The interface.
+        /// Interface of the service.
         #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
         interface: String,
     },

@@ -8,14 +8,14 @@ use clap::{Args, ValueEnum};
 /// Of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Address and port to serve metrics at, or off.
+    /// Serve metrics at this address and port, or `off`.
     #[cfg(feature = "metrics")]
     #[arg(long, value_name = "ADDRESS", default_value = super::metrics::DEFAULT_LISTEN, value_parser = parse_listen)]
     pub listen: Listen,
-    /// What becomes of the filters at the end: they stay, or are taken off. A run that is killed leaves them in any case.
+    /// Keep or detach the filters when `run` stops. A killed `run` always keeps them.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
     pub on_exit: OnExit,
-    /// Go on also where a file closes the port of your own session or of sshd.
+    /// Apply a file even if it closes the port of your own session or of sshd.
     #[arg(long)]
     pub force: bool,
 }
@@ -33,10 +33,10 @@ pub enum Listen {
 /// What becomes of the filters at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnExit {
-    /// They stay.
+    /// Keep the filters.
     #[default]
     Stay,
-    /// They are taken off.
+    /// Detach the filters.
     Detach,
 }
 

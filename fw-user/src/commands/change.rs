@@ -18,8 +18,9 @@ use crate::{
         pins::Pins,
         policy_map::{self, PolicyMap, Terms},
     },
-    cli::ChangeArgs,
+    cli::{ChangeArgs, hints::Meant},
     config::edits::Edits,
+    interface,
     lockout::{self, Outlook},
     privilege, report,
     report::lockout::Cure,
@@ -31,6 +32,15 @@ use crate::{
 pub(super) enum Change {
     Allow,
     Deny,
+}
+
+impl Change {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -49,7 +59,10 @@ struct Outcome {
 }
 
 pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: Change) -> Result<()> {
-    let rules = spec::rules(&args.specs)?;
+    let rules = match spec::rules(&args.specs) {
+        Ok(rules) => rules,
+        Err(error) => return Err(meant(error, args, change).await),
+    };
     privilege::check()?;
     let lock = lock(pins).await?;
     let deadline = trial::deadline(args.safeguards)?;
@@ -128,6 +141,22 @@ pub(super) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     told.await.map_err(|error| after_change(error, &changed, &saved))
 }
 
+/// The mistake in a list of ports, or the command that was meant, where the words say which.
+async fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
+    let interfaces = interface::all().await.unwrap_or_default();
+    let Some(meant) = Meant::read(&args.specs, |name| interfaces.iter().any(|one| one.name == name)) else {
+        return error;
+    };
+    match spec::rules(&meant.specs) {
+        Ok(_) => Error::Usage(format!(
+            "`{}` is not a list of ports; type: {}",
+            args.specs.join(" "),
+            meant.command(change.verb())
+        )),
+        Err(error) => error,
+    }
+}
+
 fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {
     let mut after = before.clone();
     let mut any = false;
@@ -146,6 +175,25 @@ fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change
             let port = Rule { source: None, ..*rule }.to_string();
             Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port })
         }
-        None => Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() }),
+        None => {
+            let narrower = narrower(before, rules);
+            if narrower.is_empty() {
+                return Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() });
+            }
+            Err(Error::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower })
+        }
     }
+}
+
+/// The rules that open some of the same ports to networks, as a person would type them.
+fn narrower(before: &Policy, rules: &[Rule]) -> Vec<String> {
+    let everyone: Vec<&Rule> = rules.iter().filter(|rule| rule.source.is_none()).collect();
+    let meets = |open: &Rule, rule: &Rule| {
+        open.protocol == rule.protocol
+            && open.ports.first() <= rule.ports.last()
+            && rule.ports.first() <= open.ports.last()
+    };
+    let open = before.rules();
+    let found = open.iter().filter(|open| open.source.is_some() && everyone.iter().any(|rule| meets(open, rule)));
+    report::rule_words(&Policy::new(found.copied()))
 }

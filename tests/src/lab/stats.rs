@@ -147,6 +147,8 @@ pub struct Change {
     pub name: String,
     /// Of `attach`: the mode.
     pub mode: Option<String>,
+    /// Of `attach`: why it is not native mode.
+    pub not_native: Option<String>,
     /// Of `attach`: whether a filter was there before.
     pub replaced: Option<bool>,
     /// Of `attach`: whether nothing is dropped.

@@ -236,7 +236,13 @@ fn every_command_explains_itself() -> Result<()> {
         let said = lab.fw(&[verb, "--help"])?;
         assert!(said.contains(&format!("fw-user {verb}")) && said.contains("--json"), "{said}");
     }
-    let said = lab.fw(&["--help"])?;
+    for verb in ["attach", "allow", "deny"] {
+        let said = lab.fw(&[verb, "--help"])?;
+        assert!(said.contains("PORT[-PORT][/PROTO][@NETWORK]"), "{said}");
+        assert_eq!(lab.fw(&["help", verb])?, said);
+    }
+    let said = lab.fw(&["help"])?;
+    assert_eq!(lab.fw(&["--help"])?, said);
     for words in [
         "Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 ",
         "4 privilege",

@@ -40,6 +40,7 @@ const BAD_POLICIES: &[(&[&str], &[&str])] = &[
     (&["--allow", "22,80-65536"], &["`80-65536`", "65536", "1 to 65535"]),
     (&["--allow", "0-80"], &["`0-80`", "1 to 65535"]),
     (&["--allow", "2000-1000"], &["`2000-1000`", "backwards", "1000-2000"]),
+    (&["--allow", "80:90/tcp"], &["`80:90/tcp`", "hyphen", "write 80-90/tcp"]),
     (&["--allow", "-1"], &["-1"]),
     (&["--allow", "no-such-service"], &["`no-such-service`", "/etc/services", "number"]),
     (&["--allow", "22/tpc"], &["`tpc`", "tcp, udp, sctp, dccp"]),
@@ -74,6 +75,9 @@ fn what_cannot_be_understood_changes_nothing() -> Result<()> {
     lab.refuses(&["detach"], USAGE, &["INTERFACE"])?;
     lab.refuses(&["detach", "eth0", "--all"], USAGE, &["--all"])?;
     lab.refuses(&["no-such-command"], USAGE, &["no-such-command"])?;
+    lab.refuses(&["list"], USAGE, &["'list'", "type: fw-user status"])?;
+    lab.refuses(&["version"], USAGE, &["'version'", "type: fw-user --version"])?;
+    lab.refuses(&["help", "no-such-command"], USAGE, &["no-such-command"])?;
     lab.refuses(&[], USAGE, &["attach", "detach", "allow", "deny", "status", "stats"])?;
     lab.nothing_is_left_behind()
 }
@@ -88,9 +92,19 @@ fn a_filter_at_work_is_not_touched_by_a_bad_command() -> Result<()> {
         lab.refuses(&[verb, "70000"], USAGE, &["`70000`", "1 to 65535"])?;
         lab.refuses(&[verb, "8080", "9000-8000"], USAGE, &["`9000-8000`", "8000-9000"])?;
         lab.refuses(&[verb], USAGE, &["PORTS"])?;
+        for (typed, command) in [
+            (&["ssh", "from", "192.0.2.0/24"][..], "ssh@192.0.2.0/24"),
+            (&["80", "eth0"], "80 --interface eth0"),
+            (&["80/tcp", "on", "eth0"], "80/tcp --interface eth0"),
+        ] {
+            lab.refuses(&[&[verb], typed].concat(), USAGE, &[&format!("type: fw-user {verb} {command}")])?;
+        }
+        lab.refuses(&[verb, "no-such-service", "from", "192.0.2.0/24"], USAGE, &["`no-such-service@192.0.2.0/24`"])?;
         lab.refuses(&[verb, "8080", "--interface", "eth7"], FAILED, &["eth7", "status"])?;
     }
     lab.refuses(&["deny", "8081"], FAILED, &["8081", "not open", "status"])?;
+    lab.refuses(&["deny", "443"], FAILED, &["open on eth0 only", "type: fw-user deny 443/tcp@192.0.2.0/24"])?;
+    lab.refuses(&["deny", "443/udp"], FAILED, &["443/udp is not open"])?;
     lab.refuses(&["deny", "22@192.0.2.0/24"], FAILED, &["22", "open to every address", "deny 22"])?;
     lab.refuses(&["attach", "eth0", "--allow", "22", "--flows", "2048"], FAILED, &["flows"])?;
     lab.refuses(&["stats", "eth7"], FAILED, &["eth7", "status"])?;
