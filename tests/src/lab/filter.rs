@@ -125,17 +125,26 @@ pub struct Traces {
     status: String,
 }
 
-/// What `ip -details link` says of XDP. The rest of it, a bridge's timers and states above all, changes by itself.
+/// What `ip -details link` says of XDP. The rest of it, whether the cable is seen and a bridge's timers above all, changes by itself.
 fn programs(links: &str) -> Vec<String> {
-    links.lines().filter(|line| line.contains("xdp")).map(|line| line.replace("state UNKNOWN", "state UP")).collect()
+    let constant = |line: &str| {
+        let mut words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with('<')).collect();
+        if let Some(at) = words.iter().position(|word| *word == "state") {
+            words.drain(at..at + 2);
+        }
+        words.join(" ")
+    };
+    links.lines().filter(|line| line.contains("xdp")).map(constant).collect()
 }
 
 /// What `status` says, but for the processes that hold a link: a child that another test starts holds copies of this process' descriptors
-/// until it becomes its own program.
-fn without_holders(status: &str) -> String {
+/// until it becomes its own program. And but for the seconds that a change can still be confirmed.
+fn constant(status: &str) -> String {
     let mut parts = status.split(", held by ");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once("): ").map_or(part, |(_, rest)| rest))
+    let status = parts.fold(first, |text, part| text + part.split_once("): ").map_or(part, |(_, rest)| rest));
+    let parts = status.split("\"confirm_within\":").map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit()));
+    parts.collect::<Vec<_>>().join("\"confirm_within\":")
 }
 
 impl Lab {
@@ -150,7 +159,7 @@ impl Lab {
             pins,
             programs: programs(&self.pi.run("ip -details link")?),
             qdiscs: self.pi.run("tc qdisc")?,
-            status: without_holders(&self.fw(&["status", "--json"])?),
+            status: constant(&self.fw(&["status", "--json"])?),
         })
     }
 

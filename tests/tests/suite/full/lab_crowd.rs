@@ -15,7 +15,7 @@ fn twenty_interfaces_at_once_are_attached_one_by_one() -> Result<()> {
     let lab = Lab::without_containers()?;
     let names: Vec<String> = (1..=20).map(|number| format!("port{number}")).collect();
     for name in &names {
-        lab.pi.run(&format!("ip link add {name} type dummy"))?;
+        lab.pi.run(&format!("ip link add {name} type bridge"))?;
     }
     let attach = |name: &String| lab.fw_background(&["attach", name, "--allow", "22"]);
     let started = names.iter().map(attach).collect::<Result<Vec<Background>>>()?;
