@@ -152,9 +152,7 @@ pub fn provide(tools: &[Tool]) -> Result<()> {
             [(DOCKER.package, "docker"), (SSHD.package, "ssh"), (PROMETHEUS.package, "prometheus")]
         {
             if missing.contains(&package) {
-                eprintln!(
-                    "{package} starts its service when it is installed; `systemctl disable --now {service}` stops it again"
-                );
+                eprintln!("installing {package} starts its service; `systemctl disable --now {service}` stops it");
             }
         }
     }

@@ -30,7 +30,7 @@ pub fn provide() -> Result<()> {
         let release = debian::os_release("VERSION_CODENAME").context("/etc/os-release has no VERSION_CODENAME")?;
         let backports = format!("{release}-backports");
         eprintln!(
-            "{UTILS} {version} is in no configured suite, and the emulator must be as new: looking in {backports}"
+            "{UTILS} {version} is in no configured suite; looking for an emulator of that version in {backports}"
         );
         let archive = Archive::open(&workspace::tools().join("qemu"), &[&release, &backports])?;
         let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();

@@ -14,9 +14,7 @@ pub fn refuse(object: &[u8], folders: &Folders, paths: &[&str]) -> Result<()> {
     let tree = workspace::root().display().to_string();
     let found = find(object, paths.iter().map(|&path| path.to_owned()).chain([tree]).chain(folders.traces()));
     if let Some((trace, around)) = found {
-        bail!(
-            "the object contains {trace:?} (in {around:?}): a path or host of this machine, which must not be published"
-        );
+        bail!("the object contains {trace:?} (in {around:?}): a path or host of this machine must not be published");
     }
     Ok(())
 }

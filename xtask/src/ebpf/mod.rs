@@ -115,7 +115,10 @@ fn target_dir() -> PathBuf {
 /// The active compiler's version.
 pub fn rustc_version() -> Result<String> {
     let answer = command::output(Command::new("rustc").arg("--version"))?;
-    let version = answer.split_whitespace().nth(1).with_context(|| format!("rustc calls itself {answer:?}"))?;
+    let version = answer
+        .split_whitespace()
+        .nth(1)
+        .with_context(|| format!("unexpected answer of `rustc --version`: {answer:?}"))?;
     Ok(version.into())
 }
 

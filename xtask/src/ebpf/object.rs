@@ -35,7 +35,7 @@ pub fn difference(old: &[u8], new: &[u8]) -> String {
         (Some(old), Some(new)) => {
             let names: BTreeSet<_> = old.symmetric_difference(&new).map(|(name, _)| name.as_str()).collect();
             if names.is_empty() {
-                "the sections are equal, their order or the symbols are not".into()
+                "the sections are equal, but their order or the symbols differ".into()
             } else {
                 format!("different in {}", names.into_iter().collect::<Vec<_>>().join(", "))
             }

@@ -22,18 +22,18 @@ pub(super) fn check() -> Result<()> {
     }
     let committed = COMMITTED.lines().map(entry).collect::<Result<BTreeMap<_, _>>>()?;
     if found == committed {
-        println!("lint: {} times `unsafe` in {} files, as committed", found.values().sum::<usize>(), found.len());
+        println!("lint: {} `unsafe` in {} files, as committed", found.values().sum::<usize>(), found.len());
         return Ok(());
     }
     let mut difference = String::new();
     for file in found.keys().chain(committed.keys().filter(|file| !found.contains_key(*file))) {
         let [now, then] = [&found, &committed].map(|counts| counts.get(file).copied().unwrap_or(0));
         if now != then {
-            writeln!(difference, "  {file}: {now}, committed are {then}")?;
+            writeln!(difference, "  {file}: {now}, committed: {then}")?;
         }
     }
     bail!(
-        "the number of times `unsafe` stands in a file has changed:\n{difference}\
+        "the number of `unsafe` in a file has changed:\n{difference}\
          If there is no other way, write the new number into xtask/src/lint/unsafe.txt."
     )
 }
@@ -70,7 +70,7 @@ fn count(text: &str) -> Result<usize> {
         });
         tokens.sum()
     }
-    let tokens = text.parse().map_err(|error| anyhow::anyhow!("this is not Rust: {error}"))?;
+    let tokens = text.parse().map_err(|error| anyhow::anyhow!("invalid Rust: {error}"))?;
     Ok(in_tokens(tokens))
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             Some(obstacle) => eprintln!("{}  skipped: {obstacle}", architecture.debian),
         }
     }
-    ensure!(!chosen.is_empty(), "there is no architecture to build for");
+    ensure!(!chosen.is_empty(), "no architecture can be built here");
 
     let cargo_deb = package::CARGO_DEB.provide()?;
     let epoch = source_date_epoch()?;
@@ -56,7 +56,7 @@ fn source_date_epoch() -> Result<i64> {
         let mut git = Command::new("git");
         // A checkout made by another user is as good.
         git.args(["-c", "safe.directory=*", "log", "-1", "--format=%ct"]).current_dir(workspace::root());
-        command::output(&mut git).context("the time of the last commit is not known; set SOURCE_DATE_EPOCH")?
+        command::output(&mut git).context("cannot read the time of the last commit; set SOURCE_DATE_EPOCH")?
     };
     said.trim().parse().with_context(|| format!("{said:?} is not a number of seconds since 1970"))
 }

@@ -75,7 +75,7 @@ fn check_changelog() -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     ensure!(
         changelog.starts_with(&format!("fw-user ({version}-")),
-        "{} begins with another version than {version}; add what changed since",
+        "the first entry of {} is not version {version}; add an entry with the changes",
         workspace::shown(&path)
     );
     Ok(())
