@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     path::Path,
 };
 
@@ -72,6 +73,22 @@ pub(crate) fn ancestors() -> Vec<Proc> {
         found.push(process);
     }
     found
+}
+
+/// Other processes of this program in this network namespace that were started with this word on their command line.
+pub(crate) fn siblings(word: &str) -> Vec<i32> {
+    let Ok(own) = Proc::myself() else { return Vec::new() };
+    let facts = |process: &Proc| {
+        Some((process.stat().ok()?.comm, process.namespaces().ok()?.0.remove(OsStr::new("net"))?.identifier))
+    };
+    let same = facts(&own);
+    let is_sibling = |process: &Proc| {
+        process.pid != own.pid
+            && same.is_some()
+            && facts(process) == same
+            && process.cmdline().is_ok_and(|words| words.iter().skip(1).any(|found| found == word))
+    };
+    all_processes().into_iter().flatten().flatten().filter(is_sibling).map(|process| process.pid).collect()
 }
 
 /// A variable in the environment that a process was started with.

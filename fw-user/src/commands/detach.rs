@@ -11,7 +11,7 @@ use crate::{
     cli::DetachArgs,
     interface::{self, Interface},
     output::complain,
-    privilege,
+    privilege, processes,
 };
 
 #[derive(Serialize)]
@@ -33,7 +33,13 @@ pub(super) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     if taken.is_empty() && !args.json {
         return print("fw was not attached to any interface\n");
     }
-    taken.tell(args.json)
+    let told = taken.tell(args.json);
+    for pid in processes::siblings("run") {
+        complain(&format!(
+            "note: fw-user run (process {pid}) puts its filters back within seconds; end it first, then detach: kill {pid}, or systemctl stop its unit"
+        ));
+    }
+    told
 }
 
 /// What came of taking filters off.

@@ -292,6 +292,14 @@ fn a_filter_that_is_taken_off_is_put_back() -> Result<()> {
         };
         work().context(*name)?;
     }
+    // Whoever is locked out and detaches must learn of it.
+    let detached = lab.fw.command(&lab.pi, ["detach", "--all"]).output()?;
+    let note = String::from_utf8_lossy(&detached.stderr);
+    ensure!(detached.status.success() && note.starts_with("note: fw-user run (process "), "{detached:?}");
+    await_rules(&lab, "eth0", &["22/tcp"])?;
+    run.end(Signal::SIGTERM)?;
+    let said = lab.fw(&["detach", "--all"])?;
+    ensure!(said.starts_with("eth0  detached"), "{said}");
     Ok(())
 }
 
