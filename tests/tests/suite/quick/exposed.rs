@@ -181,7 +181,7 @@ fn before_attach_everything_that_is_served_is_open() -> Result<()> {
         assert_eq!(port.addresses, ["::"]);
         let process = port.process.as_ref().context("a process serves it")?;
         // The kernel keeps 15 bytes of the name.
-        ensure!(process.pid == process::id() && process.name.starts_with("exposed-"), "{process:?}");
+        ensure!(process.pid == process::id() && process.name.starts_with("suite-"), "{process:?}");
         lab.lan.reaches(server, transport, PI4, 9123).context("it says open")?;
     }
     let local = exposed.at("tcp", 631)?;
@@ -192,7 +192,7 @@ fn before_attach_everything_that_is_served_is_open() -> Result<()> {
 
     let said = text(&lab, &[])?;
     ensure!(said.starts_with("eth0  no filter\n"), "{said}");
-    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open exposed-"), "{said}");
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open suite-"), "{said}");
     ensure!(row(&said, "9123/tcp")?.ends_with(" any address"), "{said}");
     for word in ["fw-user attach eth0 --allow PORTS", "to choose from: 9123\n"] {
         ensure!(said.contains(word), "{word:?} is missing in:\n{said}");
@@ -328,7 +328,7 @@ fn ports_that_the_kernel_chose_are_not_taken_for_services() -> Result<()> {
     assert!(!exposed.at("udp", 5353)?.client);
     ensure!(exposed.at("udp", connected.local_addr()?.port()).is_err(), "it hears its peer alone: {exposed:#?}");
     let said = text(&lab, &[])?;
-    ensure!(said.contains(&format!("clients, at ports that the kernel chose: {port}/udp (exposed-")), "{said}");
+    ensure!(said.contains(&format!("clients, at ports that the kernel chose: {port}/udp (suite-")), "{said}");
     ensure!(row(&said, &format!("{port}/udp")).is_err() && row(&said, "5353/udp").is_ok(), "{said}");
     // What somebody opened on purpose is a service.
     lab.attach(Mode::Native, &format!("22,{port}/udp"))?;
