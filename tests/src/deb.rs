@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    env,
+    fs::{self, File},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -14,45 +15,51 @@ use tempfile::TempDir;
 
 use crate::{
     lab::{Lab, command},
+    pages::root,
     vm::image::{self, Image},
 };
 
 /// What Debian calls this machine.
 pub const NATIVE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
-/// All packages, as `cargo xtask dist` makes them; made once.
+/// What the Rust compiler calls this machine.
+const TARGET: &str =
+    if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+
+/// What there are packages for, as Debian calls it.
+pub const ARCHITECTURES: [&str; 3] = ["amd64", "arm64", "armhf"];
+
+/// The package for this machine, as `cargo xtask dist` makes it; made once.
 ///
 /// # Errors
 /// What it says.
-pub fn packages() -> Result<&'static [PathBuf]> {
-    static PACKAGES: LazyLock<Result<Vec<PathBuf>>> = LazyLock::new(|| dist(&[]));
-    PACKAGES.as_deref().map_err(|error| anyhow!("{error:#}"))
-}
-
-/// The package for this machine.
-///
-/// # Errors
-/// As [`packages`].
 pub fn native() -> Result<&'static Path> {
-    let mut packages = packages()?.iter();
-    let found = packages.find(|package| package.to_string_lossy().ends_with(&format!("_{NATIVE}.deb")));
-    Ok(found.with_context(|| format!("there is no package for {NATIVE}"))?)
+    static NATIVE_PACKAGE: LazyLock<Result<Vec<PathBuf>>> = LazyLock::new(|| dist(&["--arch", NATIVE]));
+    let made = NATIVE_PACKAGE.as_deref().map_err(|error| anyhow!("{error:#}"))?;
+    Ok(made.first().context("it names no package")?)
 }
 
-/// Make the package for this machine alone. Not for a test beside others that use [`packages`].
+/// The packages for all architectures, made once.
 ///
 /// # Errors
-/// As [`packages`].
-pub fn only_native() -> Result<PathBuf> {
-    dist(&["--arch", NATIVE])?.pop().context("it names no package")
+/// As [`native`].
+pub fn packages() -> Result<Vec<&'static Path>> {
+    static FOREIGN: LazyLock<Result<Vec<PathBuf>>> = LazyLock::new(|| {
+        let names = ARCHITECTURES.into_iter().filter(|name| *name != NATIVE);
+        dist(&names.flat_map(|name| ["--arch", name]).collect::<Vec<_>>())
+    });
+    // After the one that most tests wait for.
+    let native = native()?;
+    let foreign = FOREIGN.as_deref().map_err(|error| anyhow!("{error:#}"))?;
+    Ok([native].into_iter().chain(foreign.iter().map(PathBuf::as_path)).collect())
 }
 
 fn dist(args: &[&str]) -> Result<Vec<PathBuf>> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    listed(&tree(), cargo.args(["xtask", "dist"]).args(args).current_dir(tree()))
+    let mut cargo = command::cargo();
+    listed(&root(), cargo.args(["xtask", "dist"]).args(args).current_dir(root()))
 }
 
-/// The package for this machine, made once more of a copy of the source in `folder`.
+/// The package for this machine, made once more of a copy of the source in `folder`, where all of our own is built again.
 ///
 /// # Errors
 /// As [`packages`].
@@ -60,18 +67,20 @@ pub fn elsewhere(folder: &Path) -> Result<PathBuf> {
     let git = |args: &[&str]| {
         let mut git = Command::new("git");
         // A checkout made by another user is as good.
-        command::run(git.args(["-c", "safe.directory=*"]).args(args).current_dir(tree()))
+        command::run(git.args(["-c", "safe.directory=*"]).args(args).current_dir(root()))
     };
     for file in git(&["ls-files", "--cached", "--others", "--exclude-standard", "-z"])?.split_terminator('\0') {
-        let (from, to) = (tree().join(file), folder.join(file));
+        let (from, to) = (root().join(file), folder.join(file));
         if from.exists() {
             fs::create_dir_all(to.parent().context("a file in a folder")?)?;
             fs::copy(&from, &to).with_context(|| format!("cannot copy {file}"))?;
         }
     }
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| tree().join("target"), PathBuf::from);
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     fs::create_dir(folder.join("target"))?;
     symlink(target.join("tools").canonicalize()?, folder.join("target/tools"))?;
+    native()?;
+    copy_foreign_crates(&target, &folder.join("target"))?;
     // The program that made the others, which need not be built again. There is no repository to ask for the time of the commit.
     let mut xtask = Command::new(target.join("debug/xtask-lab"));
     xtask.args(["dist", "--arch", NATIVE]).current_dir(folder).env("CARGO_MANIFEST_DIR", folder.join("xtask"));
@@ -80,8 +89,28 @@ pub fn elsewhere(folder: &Path) -> Result<PathBuf> {
     listed(folder, &mut xtask)?.pop().context("it names no package")
 }
 
-fn tree() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+/// Copy what was built of the registry's crates, which no folder of ours is in: `cargo xtask dist` refuses a program that has one. What is
+/// built of our own crates stays behind.
+fn copy_foreign_crates(from: &Path, to: &Path) -> Result<()> {
+    for folder in ["release".to_owned(), format!("{TARGET}/release")] {
+        let (from, to) = (from.join(&folder), to.join(&folder));
+        fs::create_dir_all(&to)?;
+        // Cargo's own: nothing is built meanwhile.
+        let lock = File::open(from.join(".cargo-lock")).context("cargo has built for this machine")?;
+        lock.lock()?;
+        let parts = ["build", "deps", ".fingerprint"].map(|part| from.join(part));
+        command::run(Command::new("cp").args(["--archive", "--reflink=auto"]).args(parts).arg(&to))?;
+        for part in ["build", "deps", ".fingerprint"] {
+            for entry in fs::read_dir(to.join(part))? {
+                let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+                let name = name.to_string_lossy().replace('_', "-");
+                if ["fw-", "libfw-"].iter().any(|ours| name.starts_with(ours)) {
+                    if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The packages that the command names, which it does from where it runs.

@@ -11,7 +11,10 @@ use anyhow::{Context as _, Result, bail};
 /// The cargo that runs this program.
 #[must_use]
 pub fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Build scripts ask for it: where one caller has it set and another has not, each builds everything anew.
+    cargo.env_remove("RUSTC_BOOTSTRAP");
+    cargo
 }
 
 /// Run it to its end, its output where ours goes; anything but success is an error.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use crate::{
     architecture::Architecture,
     command,
-    ebpf::{remap::Folders, rust_src, rustc_version, sysroot},
+    ebpf::{remap::Folders, rust_src, rustc_version, sysroot, wrapper},
     workspace,
 };
 
@@ -34,9 +34,10 @@ pub fn cargo(architecture: &Architecture, host: &str, verb: &[&str], crates: &st
     };
     let folders = Folders::find(&workspace::root().join("Cargo.toml"), source)?;
     let mut cargo = command::cargo();
-    cargo.current_dir(workspace::root()).args(verb).args(["--locked", "--target", target]);
-    let flags: Vec<String> = ["-Ctarget-feature=+crt-static".to_owned()].into_iter().chain(folders.flags()).collect();
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    cargo.current_dir(workspace::root()).args(verb).args(["--locked", "--target", target, "--target-dir"]);
+    cargo.arg(target_dir(architecture, host));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    wrapper::add_flags(&mut cargo, folders.flags())?;
     if let Some(linker) = architecture.linker(host) {
         cargo.env(format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_")), linker);
     }
@@ -46,6 +47,13 @@ pub fn cargo(architecture: &Architecture, host: &str, verb: &[&str], crates: &st
         cargo.env("RUSTC_BOOTSTRAP", "1").env("__CARGO_TESTS_ONLY_SRC_ROOT", source);
     }
     Ok((cargo, folders))
+}
+
+/// Cargo's output folder for an architecture. The standard library of a foreign one may have to be built, with `RUSTC_BOOTSTRAP` set, which
+/// build scripts and macros ask for: with a folder for both, each build would make what the other has made once more.
+#[must_use]
+pub fn target_dir(architecture: &Architecture, host: &str) -> PathBuf {
+    if architecture.rust == host { workspace::target() } else { workspace::target().join("foreign") }
 }
 
 /// The toolchain's standard library; rustup fetches one that is missing, else it is built from source.

@@ -1,12 +1,22 @@
 //! Running other programs: what they print when they fail is part of the error.
 
 use std::{
+    env,
     io::Write,
     process::{Command, Output, Stdio},
     thread,
 };
 
 use anyhow::{Context, Result, ensure};
+
+/// The cargo that runs the tests. Without `RUSTC_BOOTSTRAP`, which whoever measures tests has set: build scripts ask for it, and all would be
+/// built anew.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.env_remove("RUSTC_BOOTSTRAP");
+    cargo
+}
 
 /// What the program printed on standard output.
 ///

@@ -47,7 +47,7 @@ pub fn binary() -> &'static Path {
 }
 
 fn build() -> Result<PathBuf> {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = command::cargo();
     cargo.args(["build", "--locked", "--package", "fw-user", "--bin", "fw-user", "--message-format", "json"]);
     cargo.args(if cfg!(debug_assertions) { None } else { Some("--release") }).current_dir(env!("CARGO_MANIFEST_DIR"));
     let messages = command::run(&mut cargo)?;

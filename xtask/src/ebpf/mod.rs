@@ -75,7 +75,7 @@ pub fn build(program: Program) -> Result<Vec<u8>> {
         vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into(), INSTRUCTIONS.into()];
     flags.extend(folders.flags());
     cargo.args(["--bin", program.bin()]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
-    wrapper::put_before_rustc(&mut cargo)?;
+    wrapper::name_crates(&mut cargo)?;
     command::run(&mut cargo)?;
 
     let path = target_dir().join(TARGET).join("release").join(program.bin());

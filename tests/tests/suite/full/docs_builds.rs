@@ -36,7 +36,7 @@ fn run(line: &str) -> Result<()> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words.as_slice() {
         ["cargo", args @ ..] => {
-            let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            let mut cargo = command::cargo();
             cargo.arg("--quiet").args(args).current_dir(root()).env("CARGO_TARGET_DIR", target());
             // The profile as it stands is what packages are built with; here it is about the command.
             for (setting, value) in [("OPT_LEVEL", "0"), ("LTO", "off"), ("CODEGEN_UNITS", "16"), ("STRIP", "none")] {

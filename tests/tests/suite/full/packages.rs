@@ -30,8 +30,8 @@ tests! {
 }
 
 fn there_is_a_package_for_every_architecture() -> Result<()> {
-    for (name, machine) in [("amd64", "X86-64"), ("arm64", "AArch64"), ("armhf", "ARM")] {
-        let mut packages = deb::packages()?.iter();
+    for (name, machine) in deb::ARCHITECTURES.into_iter().zip(["X86-64", "AArch64", "ARM"]) {
+        let mut packages = deb::packages()?.into_iter();
         let package = packages.find(|package| package.to_string_lossy().ends_with(&format!("_{name}.deb")));
         let package = package.with_context(|| format!("there is none for {name}"))?;
         let field = |field: &str| command::run(Command::new("dpkg-deb").arg("--field").arg(package).arg(field));

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use xtask::{architecture::Architecture, command, ebpf::leaks, linked, workspace};
+use xtask::{architecture::Architecture, command, ebpf::leaks, linked};
 
 /// Build it into cargo's folder for the target.
 pub(super) fn build(architecture: &Architecture, host: &str) -> Result<()> {
@@ -12,12 +12,12 @@ pub(super) fn build(architecture: &Architecture, host: &str) -> Result<()> {
     let (mut cargo, folders) = linked::cargo(architecture, host, &verb, "std,panic_unwind")?;
     command::run(cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols"))?;
 
-    let program = folder(architecture).join("fw-user");
+    let program = folder(architecture, host).join("fw-user");
     let bytes = fs::read(&program).with_context(|| format!("cannot read {}", program.display()))?;
     leaks::refuse(&bytes, &folders, &[])
 }
 
 /// Where cargo leaves what it builds for a target.
-pub(super) fn folder(architecture: &Architecture) -> PathBuf {
-    workspace::target().join(architecture.rust).join("release")
+pub(super) fn folder(architecture: &Architecture, host: &str) -> PathBuf {
+    linked::target_dir(architecture, host).join(architecture.rust).join("release")
 }

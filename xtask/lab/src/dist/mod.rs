@@ -40,9 +40,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let epoch = source_date_epoch()?;
     for architecture in chosen {
         eprintln!("{}  building", architecture.debian);
-        package::prepare(architecture, epoch)?;
+        package::prepare(architecture, &host, epoch)?;
         binary::build(architecture, &host)?;
-        let file = package::make(&cargo_deb, architecture, epoch)?;
+        let file = package::make(&cargo_deb, architecture, &host, epoch)?;
         println!("{}  {}", architecture.debian, workspace::shown(&file));
     }
     Ok(())

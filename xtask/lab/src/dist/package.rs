@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use fw_user::systemd::files;
 
 use super::{binary, completions, copyright, manual, write};
-use xtask::{architecture::Architecture, command, crates::Crate, workspace};
+use xtask::{architecture::Architecture, command, crates::Crate, linked, workspace};
 
 /// Where the package has the program; `fw-user service install` finds itself there.
 const PROGRAM: &str = "/usr/sbin/fw-user";
@@ -19,9 +19,9 @@ const PROGRAM: &str = "/usr/sbin/fw-user";
 pub(super) const CARGO_DEB: Crate = Crate { name: "cargo-deb", version: "3.8.0", takes: "about a minute" };
 
 /// Everything in the package that is made of the program's own source, where cargo-deb looks for it.
-pub(super) fn prepare(architecture: &Architecture, epoch: i64) -> Result<()> {
+pub(super) fn prepare(architecture: &Architecture, host: &str, epoch: i64) -> Result<()> {
     check_changelog()?;
-    let generated = binary::folder(architecture).join("package");
+    let generated = binary::folder(architecture, host).join("package");
     if generated.exists() {
         fs::remove_dir_all(&generated).with_context(|| format!("cannot empty {}", generated.display()))?;
     }
@@ -46,7 +46,7 @@ pub(super) fn prepare(architecture: &Architecture, epoch: i64) -> Result<()> {
 }
 
 /// Make the package of what is prepared and built, and return the file.
-pub(super) fn make(cargo_deb: &Path, architecture: &Architecture, epoch: i64) -> Result<PathBuf> {
+pub(super) fn make(cargo_deb: &Path, architecture: &Architecture, host: &str, epoch: i64) -> Result<PathBuf> {
     let output = workspace::target().join("dist");
     fs::create_dir_all(&output)?;
     let mut deb = Command::new(cargo_deb);
@@ -62,6 +62,7 @@ pub(super) fn make(cargo_deb: &Path, architecture: &Architecture, epoch: i64) ->
         architecture.rust,
     ]);
     deb.arg("--output").arg(&output).current_dir(workspace::root());
+    deb.env("CARGO_TARGET_DIR", linked::target_dir(architecture, host));
     let printed = command::output(deb.env("SOURCE_DATE_EPOCH", epoch.to_string()))?;
     let file = PathBuf::from(printed.trim());
     ensure!(file.is_file(), "cargo-deb succeeded, but it named no package: {printed:?}");
