@@ -16,6 +16,24 @@ use crate::lab::{command, fw};
 /// How large the file system is, of which the guest fills a third.
 const SIZE: &str = "1G";
 
+/// What a boot of half a minute spends a third of it on, and no test looks at: logins, file systems and modules that nobody uses.
+const MASKED: [&str; 14] = [
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "getty-static.service",
+    "getty.target",
+    "modprobe@configfs.service",
+    "modprobe@dm_mod.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "modprobe@fuse.service",
+    "modprobe@loop.service",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+];
+
 /// A disk that is thrown away when dropped.
 #[derive(Debug)]
 pub struct Disk {
@@ -26,22 +44,16 @@ pub struct Disk {
 }
 
 /// The system's files by hard links, and what is added to them.
-struct Tree<'a>(&'a Path);
+#[derive(Debug)]
+pub struct Tree<'a>(&'a Path);
 
 impl Disk {
-    /// A disk with the command under test in `/usr/local/sbin`, the units of this folder's `guest`, and systemd-networkd for eth0.
+    /// A disk with the command under test in `/usr/local/sbin`, the units of this folder's `guest`, systemd-networkd for eth0, and what
+    /// a test adds.
     ///
     /// # Errors
-    /// What [`Image::provide`] and `mke2fs` say.
-    pub fn new() -> Result<Self> {
-        Self::with(&[])
-    }
-
-    /// The same, with copies of files in its root folder.
-    ///
-    /// # Errors
-    /// As [`Disk::new`], or one cannot be read.
-    pub fn with(files: &[&Path]) -> Result<Self> {
+    /// What [`Image::provide`], `add` and `mke2fs` say.
+    pub fn new(add: impl FnOnce(&Tree<'_>) -> Result<()>) -> Result<Self> {
         let image = Image::provide()?;
         let turn = File::create(image::folder()?.join("turn"))?;
         turn.lock()?;
@@ -64,13 +76,13 @@ impl Disk {
         tree.want("multi-user.target", "systemd-networkd.service", "/lib/systemd/system/systemd-networkd.service")?;
         tree.want("multi-user.target", "control.service", "../control.service")?;
         tree.want("sysinit.target", "probe.service", "../probe.service")?;
+        for unit in MASKED {
+            symlink("/dev/null", tree.free(&format!("etc/systemd/system/{unit}"))?)?;
+        }
         for port in [super::peer::CLOSED, super::peer::OPEN] {
             tree.want("sysinit.target", &format!("listener@{port}.service"), "../listener@.service")?;
         }
-        for file in files {
-            let name = file.file_name().context("a file has a name")?.to_string_lossy();
-            tree.write(&name, &fs::read(file).with_context(|| format!("cannot read {}", file.display()))?, 0o644)?;
-        }
+        add(&tree)?;
         let disk = Self { home, image, _turn: turn };
         let mut mke2fs = Command::new("mke2fs");
         mke2fs.args(["-q", "-t", "ext4", "-O", "^has_journal", "-d"]).arg(&root).arg(disk.path()).arg(SIZE);
@@ -99,15 +111,21 @@ impl Disk {
 }
 
 impl Tree<'_> {
-    /// Write a file in the place of one that may be there, which the image goes on having.
-    fn write(&self, path: &str, contents: &[u8], mode: u32) -> Result<()> {
+    /// Write a file in the place of one that may be there, which the image goes on having. Paths are relative to the root folder.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write(&self, path: &str, contents: &[u8], mode: u32) -> Result<()> {
         let path = self.free(path)?;
         fs::write(&path, contents).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(fs::set_permissions(&path, fs::Permissions::from_mode(mode))?)
     }
 
     /// Enable a unit as `systemctl enable` would.
-    fn want(&self, target: &str, unit: &str, file: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn want(&self, target: &str, unit: &str, file: &str) -> Result<()> {
         let path = self.free(&format!("etc/systemd/system/{target}.wants/{unit}"))?;
         symlink(file, &path).with_context(|| format!("cannot make {}", path.display()))
     }

@@ -12,11 +12,12 @@ mod watch;
 use std::time::Duration;
 
 pub use self::{
-    disk::Disk,
+    disk::{Disk, Tree},
     machine::Machine,
     peer::Peer,
     platform::{PLATFORM, Platform},
 };
 
-/// How long a boot, or a command in the guest, may take: an emulated processor on a loaded machine is slow.
-pub const PATIENCE: Duration = Duration::from_mins(3);
+/// How long a boot, or a command in the guest, may take: an emulated processor on a loaded machine is slow, at times ten times as slow as on
+/// an idle one.
+pub const PATIENCE: Duration = Duration::from_mins(10);

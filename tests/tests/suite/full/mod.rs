@@ -1,8 +1,7 @@
 //! What is slow by nature: boots, packages, every fault at every step, scanners, other programs. `cargo xtask test --all` runs it.
 
 mod ansible;
-mod boot_package;
-mod boot_systemd;
+mod boot;
 mod container;
 mod docs_builds;
 mod evasion_ipv6_tools;
