@@ -71,7 +71,7 @@ reasons! {
     ClosedPort = 16, "closed-port";
     /// An IP protocol without ports that `--allow-proto` does not name.
     ClosedProtocol = 17, "closed-protocol";
-    /// The port is allowed, but the packet would be routed on to somewhere that is not this host.
+    /// The port is allowed, but the packet would be routed on out of another interface.
     Forwarded = 18, "forwarded";
     /// An address that cannot come from the wire: loopback on either side, a multicast source.
     Martian = 19, "martian";
@@ -81,7 +81,7 @@ reasons! {
     Truncated = 21, "truncated";
     /// A first fragment without its ports, or a TCP piece at offset 1 (RFC 1858, RFC 3128, RFC 7112).
     TinyFragment = 22, "tiny-fragment";
-    /// IPv4 source route option, or IPv6 routing header type 0 (RFC 5095).
+    /// IPv4 source route option, or an IPv6 routing header of type 0 (RFC 5095) or with segments left.
     SourceRoute = 23, "source-route";
     /// An IPv6 header chain that is too deep, out of order, or ends in no transport.
     HeaderChain = 24, "header-chain";

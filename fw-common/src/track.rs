@@ -1,7 +1,6 @@
 //! What leaves, and what it makes this host expect.
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_OPEN},
     address::{V4, V6},
     decide::{AddressLookups, Lookups, lets_in},
     flow::{FlowKind, Tracked, timeout},
@@ -18,7 +17,8 @@ use crate::{
 /// Note a frame that is about to leave, after masquerading, so that its answers pass [`decide`](crate::decide()).
 ///
 /// A TCP flow is opened by a SYN alone and kept alive by any packet; the other transports open theirs by any packet, unless the
-/// policy lets the answers in anyway (then this host is the server). To a multicast or broadcast address the remote side is left open.
+/// policy lets the answers in anyway: then this host is the server. It does not let in what is for a machine or container that this host routes
+/// for. To a multicast or broadcast address the remote side is left open.
 ///
 /// # Errors
 /// The reason why the frame could not be read.
@@ -94,18 +94,19 @@ where
     if is_tcp && !ports.opens_connection() && lookups.sent(protocol, ports.source()).unicast == 0 {
         return Ok(());
     }
-    let class = if is_tcp { CLASS_CLOSED } else { lookups.class(protocol, ports.source()) };
-    if class == CLASS_OPEN {
-        return Ok(());
-    }
-    // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else.
     let Addresses { source, destination } = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?;
-    let to_many = destination.is_multicast() || packet.link_multicast;
-    if (is_tcp && to_many) || lets_in(lookups, class, destination) {
+    let swapped = Addresses { source: destination, destination: source };
+    if is_tcp && destination.is_multicast() {
         return Ok(());
     }
+    let passes_anyway = !is_tcp && lets_in(lookups, lookups.class(protocol, ports.source()), destination);
+    if passes_anyway && !lookups.is_forwarded(&swapped) {
+        return Ok(());
+    }
+    // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else. TCP has one peer, also
+    // where frames for it go to a group (clusters).
+    let to_many = !is_tcp && (destination.is_multicast() || packet.link_multicast);
     let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
-    let swapped = Addresses { source: destination, destination: source };
     let answer = ports.reversed();
     let key = A::reply_key(&swapped, packet.protocol, &answer, kind);
     let is_known = AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), true);

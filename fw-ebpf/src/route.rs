@@ -1,4 +1,4 @@
-//! Whether a packet would be routed on: `bpf_fib_lookup`, remembered for about a second.
+//! Whether a packet would be routed on to somewhere else: `bpf_fib_lookup`, remembered for about a second.
 
 use core::ffi::c_void;
 
@@ -25,8 +25,9 @@ const AF_INET6: u8 = 10;
 /// The index of the loopback interface, the same in every network namespace.
 const LOOPBACK: u32 = 1;
 
-/// Whether the routing table would send an IPv4 packet that came in on `ifindex` on to another machine or container. Multicast and
-/// broadcast stay here.
+/// Whether the routing table would send an IPv4 packet that came in on `ifindex` out of another interface, to a machine or container there.
+/// What would go back to the link that it came from is for somebody on that link: a macvlan's or ipvlan's container, a load balancer's
+/// address, which the kernel does not count among this host's own. Multicast and broadcast stay here.
 #[inline(always)]
 pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
@@ -114,10 +115,12 @@ fn ask4(ctx: *mut c_void, packed: u64, source: V4, destination: V4) -> u64 {
     let mut room = Room::<FibLookup>::new();
     let request = room.cleared();
     request.family = AF_INET;
-    request.ifindex = (packed >> 32) as u32;
+    let ifindex = (packed >> 32) as u32;
+    request.ifindex = ifindex;
     request.__bindgen_anon_3.ipv4_src = source;
     request.__bindgen_anon_4.ipv4_dst = destination;
-    u64::from(is_way_out(ask(ctx, request)))
+    let answer = ask(ctx, request);
+    u64::from(leads_out(answer, ifindex, request.ifindex))
 }
 
 #[inline(never)]
@@ -125,7 +128,8 @@ fn ask6(ctx: *mut c_void, packed: u64, source: &V6, destination: &V6) -> u64 {
     let mut room = Room::<FibLookup>::new();
     let request = room.cleared();
     request.family = AF_INET6;
-    request.ifindex = (packed >> 32) as u32;
+    let ifindex = (packed >> 32) as u32;
+    request.ifindex = ifindex;
     request.__bindgen_anon_3.ipv6_src = *source;
     request.__bindgen_anon_4.ipv6_dst = *destination;
     let mut answer = ask(ctx, request);
@@ -133,7 +137,7 @@ fn ask6(ctx: *mut c_void, packed: u64, source: &V6, destination: &V6) -> u64 {
         request.ifindex = LOOPBACK;
         answer = ask(ctx, request);
     }
-    u64::from(is_way_out(answer))
+    u64::from(leads_out(answer, ifindex, request.ifindex))
 }
 
 #[inline(always)]
@@ -143,15 +147,15 @@ fn ask(ctx: *mut c_void, request: &mut FibLookup) -> u32 {
     answer as u32
 }
 
-/// Found a way out, even where the neighbour's address or the tunnel's is not known yet, or the packet is too large for it. Not forwarded,
-/// forbidden, unreachable, or no forwarding at all: the packet ends here.
+/// Found a way out that is not the way in, even where the neighbour's address is not known yet. Not forwarded, forbidden, unreachable, or no
+/// forwarding at all: the packet ends here.
 #[inline(always)]
-fn is_way_out(answer: u32) -> bool {
-    matches!(
-        answer,
-        BPF_FIB_LKUP_RET_SUCCESS
-            | BPF_FIB_LKUP_RET_UNSUPP_LWT
-            | BPF_FIB_LKUP_RET_NO_NEIGH
-            | BPF_FIB_LKUP_RET_FRAG_NEEDED
-    )
+fn leads_out(answer: u32, way_in: u32, way_out: u32) -> bool {
+    match answer {
+        // Both say by which interface (Linux 5.10, d1c362e1dd68).
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => way_out != way_in,
+        // A tunnel's, or one that the packet is too large for: neither says by which.
+        BPF_FIB_LKUP_RET_UNSUPP_LWT | BPF_FIB_LKUP_RET_FRAG_NEEDED => true,
+        _ => false,
+    }
 }

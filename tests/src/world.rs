@@ -100,7 +100,8 @@ impl Routing {
     }
 }
 
-/// Whether the routing table sends a packet on to another machine or container, when this host forwards at all.
+/// Whether the routing table sends a packet from the host's link on to somewhere else, when this host forwards at all. What goes back to the
+/// link stays there.
 ///
 /// # Panics
 /// Never: the addresses are constants.
@@ -112,17 +113,14 @@ pub fn leads_elsewhere(source: IpAddr, destination: IpAddr) -> bool {
     if is_quarantined || is_link_local(source) || is_link_local(destination) {
         return false;
     }
-    let here = [HOST, BRIDGE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
-    // Everybody on its links, and the router of each of them, which it is itself (RFC 4291, 2.6.1).
-    let of_links = [SUBNET_BROADCAST, "198.51.100.255", "2001:db8::", "2001:db8:c::"]
-        .map(|text| text.parse::<IpAddr>().expect("an address"));
-    let nowhere = [IpAddr::V4(NOWHERE.v4()), IpAddr::V6(NOWHERE.v6())];
-    let limited_broadcast = IpAddr::V4(Ipv4Addr::BROADCAST);
-    !(here.as_flattened().contains(&destination)
-        || nowhere.contains(&destination)
-        || of_links.contains(&destination)
-        || destination == limited_broadcast
-        || destination.is_multicast())
+    let is_behind_bridge = match destination {
+        IpAddr::V4(v4) => v4.octets()[..3] == BRIDGE.v4().octets()[..3],
+        IpAddr::V6(v6) => v6.octets()[..8] == BRIDGE.v6().octets()[..8],
+    };
+    let here = [BRIDGE, NOWHERE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
+    // Everybody on the bridge, and its router, which this host is itself (RFC 4291, 2.6.1).
+    let of_bridge = ["198.51.100.0", "198.51.100.255", "2001:db8:c::"].map(|text| text.parse().expect("an address"));
+    is_behind_bridge && !here.as_flattened().contains(&destination) && !of_bridge.contains(&destination)
 }
 
 impl Station {

@@ -199,7 +199,8 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             }
             // In units of four bytes, less two (RFC 4302, 2.2).
             number::AH => (units + 2) * 4,
-            number::ROUTING if third == ROUTING_TYPE_SOURCE_ROUTE => return Err(Reason::SourceRoute),
+            // What has segments left is to be sent on by this host, which Linux does for some types (type 4 where `seg6_enabled` says so).
+            number::ROUTING if third == ROUTING_TYPE_SOURCE_ROUTE || fourth > 0 => return Err(Reason::SourceRoute),
             // In units of eight bytes, not counting the first (RFC 8200, 4.3).
             _ => (units + 1) * 8,
         };

@@ -22,7 +22,7 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::ClosedPort => "goes to a port that is not allowed, and nothing that left asked for it",
         Reason::ClosedProtocol => "is of a protocol without ports: a tunnel, or something rarer",
         Reason::Forwarded => {
-            "goes to an allowed port, but the routing table would send it on to another machine or container"
+            "goes to an allowed port, but the routing table would send it out of another interface, to a machine or container there"
         }
         Reason::Martian => {
             "has an address that belongs on no wire: loopback on either side, a multicast or broadcast source, 0.0.0.0/8 except for DHCP \
@@ -33,7 +33,9 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::TinyFragment => {
             "is a first piece without its ports, or a TCP piece at offset 8 bytes (RFC 1858, RFC 3128, RFC 7112)"
         }
-        Reason::SourceRoute => "says by which way it wants to go (IPv4 options 131 and 137, IPv6 routing type 0)",
+        Reason::SourceRoute => {
+            "says by which way it wants to go (IPv4 options 131 and 137, IPv6 routing type 0 or any with segments left)"
+        }
         Reason::HeaderChain => {
             "has more than eight IPv6 extension headers, in a wrong order, or ones that nobody knows"
         }

@@ -1,8 +1,8 @@
 //! Direct routing: a neighbour uses this host as its gateway to something that was never published.
 
 use fw_common::{
-    PortProtocol::{Tcp, Udp},
-    Reason::{Allowed, ClosedPort, Forwarded, VlanDepth},
+    PortProtocol::{Dccp, Sctp, Tcp, Udp, UdpLite},
+    Reason::{Allowed, ClosedPort, Forwarded, Reply, VlanDepth},
 };
 
 use super::{both, every_transport, rule};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [to_containers(), to_others(), to_this_host(), by_the_sender(), combined()].concat()
+    [to_containers(), from_containers(), to_others(), to_this_host(), by_the_sender(), combined()].concat()
 }
 
 fn to_containers() -> Vec<Row> {
@@ -35,12 +35,56 @@ fn to_containers() -> Vec<Row> {
     rows
 }
 
+/// What a container or a VPN's peer sends with its own address, from a port that is allowed on this host (`WireGuard`, NTP, IKE).
+fn from_containers() -> Vec<Row> {
+    let mut rows = Vec::new();
+    for protocol in [Udp, UdpLite, Sctp, Dccp] {
+        let allowed = rule("51820", protocol);
+        rows.extend(both(format!("what a container asks by {protocol} from an allowed port is answered"), |it, ip| {
+            let answer = ip.between(SERVER, CONTAINER).ports(protocol, 51_820, 51_820);
+            it.allow(&allowed)
+                .sent(ip.between(CONTAINER, SERVER).ports(protocol, 51_820, 51_820))
+                .receives(answer, Reply)
+                .remembering(1)
+        }));
+    }
+    rows.extend(both("what a container asked opens its allowed port to nobody else", |it, ip| {
+        it.allow("51820/udp")
+            .sent(ip.between(CONTAINER, SERVER).udp(51_820, 51_820))
+            .receives(ip.between(PEER, CONTAINER).udp(51_820, 51_820), Forwarded)
+            .under(Udp, 51_820)
+            .remembering(1)
+    }));
+    rows.extend(both("what a container sends from an allowed port opens nothing on a router", |it, ip| {
+        it.allow("51820/udp")
+            .forward_pass()
+            .sent(ip.between(CONTAINER, SERVER).udp(51_820, 51_820))
+            .receives(ip.between(SERVER, CONTAINER).udp(51_820, 51_820), Allowed)
+            .under(Udp, 51_820)
+            .remembering(0)
+    }));
+    // As a published container's answer leaves: with this host's address.
+    rows.extend(both("what this host sends from an allowed port opens nothing", |it, ip| {
+        it.allow("51820/udp")
+            .sent(ip.between(HOST, SERVER).udp(51_820, 51_820))
+            .receives(ip.between(SERVER, HOST).udp(51_820, 51_820), Allowed)
+            .under(Udp, 51_820)
+            .remembering(0)
+    }));
+    rows
+}
+
 fn to_others() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (name, to) in [("a server behind the router", SERVER), ("a neighbour on the same link", OTHER)] {
-        rows.extend(both(format!("an allowed port of {name} is forwarded"), |it, ip| {
+    // Nothing is behind this host there. Such an address is a macvlan's or ipvlan's container, or a load balancer's.
+    for (name, to) in [("somebody behind the router", SERVER), ("somebody on the same link", OTHER)] {
+        rows.extend(both(format!("an allowed port of {name} is judged as this host's"), |it, ip| {
             let frame = ip.between(PEER, Station { mac: HOST.mac, ..to }).tcp(40_000, 80).syn();
-            it.allow("80").receives(frame, Forwarded).under(Tcp, 80)
+            it.allow("80").receives(frame, Allowed).under(Tcp, 80)
+        }));
+        rows.extend(both(format!("a closed port of {name} is closed"), |it, ip| {
+            let frame = ip.between(PEER, Station { mac: HOST.mac, ..to }).tcp(40_000, 81).syn();
+            it.allow("80").receives(frame, ClosedPort).under(Tcp, 81)
         }));
     }
     rows.extend(both("where this host forwards nothing, nothing is forwarded", |it, ip| {

@@ -79,6 +79,9 @@ fn lengths() -> Vec<Row> {
         body.resize(32, 0);
         body
     };
+    // Behind a routing header's type stand the segments left.
+    let mut routing = body(3, 22);
+    routing[3] = 0;
     vec![
         row("destination options are counted in eight bytes, not counting the first eight")
             .allow("22/tcp")
@@ -106,7 +109,7 @@ fn lengths() -> Vec<Row> {
             .under(Tcp, 23),
         row("a routing header is counted in eight bytes, not counting the first eight")
             .allow("22/tcp")
-            .receives(eth().ipv6().raw(43, &body(3, 22)).payload(&syn(23)), ClosedPort)
+            .receives(eth().ipv6().raw(43, &routing).payload(&syn(23)), ClosedPort)
             .under(Tcp, 23),
         row("the reserved byte of a fragment header is no length")
             .allow("22/tcp")
@@ -174,12 +177,17 @@ fn routing() -> Vec<Row> {
         drops("routing type 0 behind another routing header is one", eth().ipv6().routing(2).routing(0).erased()),
         drops("routing type 0 in a first fragment is one", eth().ipv6().fragment(0, true).routing(0).erased()),
         row("ICMPv6 behind routing type 0 is one").receives(eth().ipv6().routing(0).icmpv6(128, 0), SourceRoute),
+        drops("routing type 2 with a segment left is one", eth().ipv6().routing_on(2, 1).erased()),
+        drops("routing type 4 with segments left is one", eth().ipv6().routing_on(4, 2).erased()),
+        drops("a routing type that nobody knows with a segment left is one", eth().ipv6().routing_on(200, 1).erased()),
+        row("ICMPv6 behind routing type 4 with a segment left is one")
+            .receives(eth().ipv6().routing_on(4, 1).icmpv6(128, 0), SourceRoute),
         row("routing type 0 to a closed port is counted as one")
             .receives(eth().ipv6().routing(0).udp(40_000, 9125), SourceRoute),
     ];
     for kind in [1, 3, 255] {
         rows.push(
-            row(format!("routing type {kind} is judged by the transport"))
+            row(format!("routing type {kind} without segments left is judged by the transport"))
                 .allow("22")
                 .receives(eth().ipv6().routing(kind).tcp(40_000, 22).syn(), Allowed)
                 .under(Tcp, 22),

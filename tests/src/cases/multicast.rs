@@ -9,7 +9,7 @@ use super::both;
 use crate::{
     packet::{Layer, Stack, Udp as UdpHeader, eth},
     row::{Row, row},
-    world::{BRIDGE, BROADCAST_MAC, Family, HOST, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST},
+    world::{ALL_NODES, BRIDGE, BROADCAST_MAC, Family, HOST, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST},
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -126,12 +126,22 @@ fn near_misses() -> Vec<Row> {
             .under(Tcp, 45_000)
             .remembering(0)
     }));
-    rows.extend(both("a SYN in a frame to the broadcast MAC address opens nothing", |it, ip| {
+    // Clusters and gateways in pairs have one.
+    for (name, mac) in [("the broadcast", BROADCAST_MAC), ("a group's", ALL_NODES.mac)] {
+        rows.extend(both(
+            format!("a SYN in a frame to {name} MAC address opens a connection to its one peer"),
+            |it, ip| {
+                let syn = ip.on(eth().from(HOST.mac).to(mac), HOST, SERVER).tcp(45_000, 80).syn();
+                it.sent(syn).receives(ip.between(SERVER, HOST).tcp(80, 45_000).syn().ack(), Reply).remembering(1)
+            },
+        ));
+    }
+    rows.extend(both("nobody else answers a SYN in a frame to the broadcast MAC address", |it, ip| {
         let syn = ip.on(eth().from(HOST.mac).to(BROADCAST_MAC), HOST, SERVER).tcp(45_000, 80).syn();
         it.sent(syn)
-            .receives(ip.between(SERVER, HOST).tcp(80, 45_000).syn().ack(), ClosedPort)
+            .receives(ip.between(PEER, HOST).tcp(80, 45_000).syn().ack(), ClosedPort)
             .under(Tcp, 45_000)
-            .remembering(0)
+            .remembering(1)
     }));
     rows
 }

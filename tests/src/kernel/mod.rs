@@ -238,7 +238,14 @@ impl Kernel {
 
     fn send(&mut self, frame: &[u8]) -> Result<()> {
         let program = program::<SchedClassifier>(&mut self.ebpf, object::EGRESS)?;
-        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        // struct __sk_buff as far as ifindex, the eleventh word.
+        let mut context = [0_u32; 11];
+        context[10] = self.namespace.ifindex();
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(bytemuck::bytes_of(&context)),
+            ..TestRunOptions::default()
+        };
         let answer = program.test_run(options).context("running the egress program")?.return_value;
         ensure!(answer == TC_ACT_UNSPEC, "the egress program answers {answer}");
         Ok(())

@@ -208,7 +208,8 @@ impl Chain<'_> {
             ip_number::IPV6_HOP_BY_HOP if !is_at_start => return None,
             ip_number::IPV6_HOP_BY_HOP | ip_number::IPV6_DEST_OPTIONS | ip_number::IPV6_ROUTE | ip_number::MOBILITY => {
                 let header = Ipv6RawExtHeaderSlice::from_slice(self.rest).ok()?;
-                self.is_source_routed |= number == ip_number::IPV6_ROUTE && header.payload()[0] == 0;
+                let [kind, segments_left, ..] = *header.payload() else { return None };
+                self.is_source_routed |= number == ip_number::IPV6_ROUTE && (kind == 0 || segments_left != 0);
                 self.next = header.next_header();
                 header.slice().len()
             }

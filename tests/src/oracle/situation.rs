@@ -75,10 +75,10 @@ impl Conversation {
         self.address(self.to)
     }
 
-    /// Whether it went to a group or to everybody on the link.
+    /// Whether it went to a group or to everybody on the link. TCP goes by the address alone.
     #[must_use]
     pub fn goes_to_many(&self) -> bool {
-        self.remote().is_multicast() || self.to.mac[0] & 1 == 1
+        self.remote().is_multicast() || (self.to.mac[0] & 1 == 1 && self.protocol != PortProtocol::Tcp)
     }
 
     fn address(&self, of: Station) -> IpAddr {

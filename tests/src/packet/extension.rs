@@ -52,7 +52,13 @@ impl<L: Layer> Stack<L> {
     /// A routing header of a type, without segments left and with one address as type 0 and type 2 have it.
     #[must_use]
     pub fn routing(self, routing_type: u8) -> Stack<Extension> {
-        let mut body = vec![routing_type, 0, 0, 0, 0, 0];
+        self.routing_on(routing_type, 0)
+    }
+
+    /// The same with segments left: the packet is to go on to the address.
+    #[must_use]
+    pub fn routing_on(self, routing_type: u8, segments_left: u8) -> Stack<Extension> {
+        let mut body = vec![routing_type, segments_left, 0, 0, 0, 0];
         body.extend(crate::world::HOST.v6().octets());
         self.extension(number::ROUTING, 2, body)
     }

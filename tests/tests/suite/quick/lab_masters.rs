@@ -89,8 +89,12 @@ fn what_stands_above_an_interface_is_judged_by_its_ports(mode: Mode) -> Result<(
     above.set_address("mv0", &["192.0.2.30/24"])?;
     let server = above.serve_tcp(9123)?;
     lab.lan.reaches(&server, Transport::Tcp, "192.0.2.30".parse()?, 9123).context("without the filter")?;
-    lab.attach(mode, "22")?;
+    // As Docker does. The container's address is none of the Pi's own.
+    lab.pi.sysctl("net/ipv4/ip_forward", "1")?;
+    let open = above.serve_tcp(8080)?;
+    lab.attach(mode, "22,8080/tcp")?;
     lab.is_closed(&server, Transport::Tcp, "192.0.2.30".parse()?, 9123)?;
+    lab.lan.reaches(&open, Transport::Tcp, "192.0.2.30".parse()?, 8080).context("an allowed port")?;
     let server = lab.lan.serve_tcp(5000)?;
     above.reaches(&server, Transport::Tcp, LAN4, 5000)
 }
