@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{protocol::PortProtocol, reason::Reason};
 
 /// The version that the pins' directory carries.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
 pub mod map {
@@ -14,6 +14,10 @@ pub mod map {
     pub const FLOWS4: &str = "FLOWS4";
     /// IPv6 flows, shared by all interfaces.
     pub const FLOWS6: &str = "FLOWS6";
+    /// IPv4 flows that a CPU found lately, shared by all interfaces, a slice a CPU.
+    pub const RECENT4: &str = "RECENT4";
+    /// The same for IPv6.
+    pub const RECENT6: &str = "RECENT6";
     /// Local ports from which something ever left, shared by all interfaces.
     pub const SENT: &str = "SENT";
     /// Which of the two policy buffers is in force.
@@ -30,7 +34,7 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     /// Passed and dropped packets by TCP and UDP port, a slice a CPU.
     pub const PORT_COUNTERS: &str = "PORT_COUNTERS";
-    /// The same for the transports that are hardly used.
+    /// The same for the transports that are hardly used, in fewer slots.
     pub const RARE_PORT_COUNTERS: &str = "RARE_PORT_COUNTERS";
     /// Where destination addresses lead, remembered for [`super::ROUTE_LIFETIME`].
     pub const ROUTES: &str = "ROUTES";
@@ -44,7 +48,7 @@ pub mod map {
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
-    pub const SHARED: [&str; 3] = [FLOWS4, FLOWS6, SENT];
+    pub const SHARED: [&str; 5] = [FLOWS4, FLOWS6, RECENT4, RECENT6, SENT];
     /// The maps that each interface has for itself.
     pub const PER_INTERFACE: [&str; 13] = [
         ACTIVE,
@@ -75,12 +79,17 @@ pub const PORT_PROTOCOLS: u32 = PortProtocol::ALL.len() as u32;
 pub const COUNTED_PROTOCOLS: u32 = 2;
 /// How many ports these have.
 pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
-/// Ports of the other protocols that are counted at the same time, the least recently seen leaving first.
+/// Slots in which a CPU counts the ports of the other protocols, by [`rare_slot`]; a power of two. A port takes the slot of another one.
 pub const RARE_PORTS: u32 = 1024;
 /// Source networks that both buffers together can hold, a family.
 pub const MAX_SOURCES: u32 = 16_384;
 /// Flows a family, unless `--flows` says otherwise.
 pub const DEFAULT_FLOWS: u32 = 65_536;
+/// Slots for the flows of a family that a CPU found lately; a power of two.
+pub const RECENT_FLOWS: u32 = 1024;
+/// How long a flow counts as found without another look at its table, in ticks of the kernel, as [`ROUTE_LIFETIME`] does. A flow lives so much
+/// longer than its timeout says.
+pub const RECENT_LIFETIME: u64 = 256;
 /// Destination addresses a CPU remembers; a power of two.
 pub const ROUTES_PER_CPU: u32 = 64;
 /// How long a remembered route is believed, in ticks of the kernel: 0.26 s to 2.6 s, by its `CONFIG_HZ`; a second on a Raspberry Pi.
@@ -130,7 +139,7 @@ pub const fn class_page(buffer: u32, protocol: PortProtocol, port: u16) -> u32 {
     buffer * PORT_PROTOCOLS * PAGES + page_of(protocol, port)
 }
 
-/// A port's number among those of all protocols, 65,536 each; the key of `RARE_PORT_COUNTERS`.
+/// A port's number among those of all protocols, 65,536 each.
 #[inline(always)]
 #[must_use]
 pub const fn port_index(protocol: PortProtocol, port: u16) -> u32 {
@@ -142,6 +151,13 @@ pub const fn port_index(protocol: PortProtocol, port: u16) -> u32 {
 #[must_use]
 pub const fn counter_page(cpu: u32, port_index: u32) -> u32 {
     cpu * COUNTED_PROTOCOLS * PAGES + port_index / PAGE as u32
+}
+
+/// Index into `RARE_PORT_COUNTERS` of the slot where a CPU counts a port of one of the other protocols, by the port's [number](port_index).
+#[inline(always)]
+#[must_use]
+pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
+    cpu * RARE_PORTS + (port_index ^ port_index >> 10) % RARE_PORTS
 }
 
 /// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, and says until when.
@@ -331,6 +347,16 @@ pub struct PortSlot {
     pub drops: PortDrops,
 }
 
+/// Packets to one port of a transport that is hardly used, as a CPU counts them; the value of `RARE_PORT_COUNTERS`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct RarePort {
+    /// 1 more than the port's [number](port_index); 0 for none.
+    pub port: u64,
+    /// Its packets.
+    pub slot: PortSlot,
+}
+
 /// Drops of one port, and when the last one was recorded, in a word that is at hand wherever a drop is counted: telling that a flood goes
 /// on must not cost a look at another.
 ///
@@ -358,6 +384,13 @@ impl PortDrops {
         let difference = self.0 ^ ticks << (Self::WINDOW - RECORD_WINDOW);
         self.0 += 1;
         difference >> Self::WINDOW != 0
+    }
+
+    /// No drops of another port, in the same window.
+    #[inline(always)]
+    #[must_use]
+    pub const fn restarted(self) -> Self {
+        Self(self.0 >> Self::WINDOW << Self::WINDOW)
     }
 
     /// Note that one of this window was recorded.

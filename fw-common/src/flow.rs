@@ -7,6 +7,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
+    abi::RECENT_FLOWS,
     address::{Address, V4, V6},
     protocol::PortProtocol,
     wire::{Addresses, transport::Ports},
@@ -97,6 +98,51 @@ impl Tracked for V6 {
 pub struct FlowEntry {
     /// Nanoseconds since boot, suspend not counted.
     pub last_seen: u64,
+}
+
+impl FlowKey4 {
+    /// Where, among a CPU's slots, it is noted that the flow was found. Flows that share a slot only take it from each other.
+    #[inline(always)]
+    #[must_use]
+    pub const fn recent_slot(&self) -> u32 {
+        spread(self.remote ^ self.ports)
+    }
+}
+
+impl FlowKey6 {
+    /// As [`FlowKey4::recent_slot`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn recent_slot(&self) -> u32 {
+        spread(self.remote[1] ^ self.remote[3] ^ self.ports)
+    }
+}
+
+/// A slot for a word: neighbours end far from each other.
+#[inline(always)]
+const fn spread(word: u32) -> u32 {
+    // 2^32 divided by the golden ratio.
+    word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - RECENT_FLOWS.ilog2())
+}
+
+/// An IPv4 flow that a CPU found alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Recent4 {
+    /// Which.
+    pub key: FlowKey4,
+    /// When it was looked up, in ticks of the kernel; 0 for an empty slot.
+    pub found: u64,
+}
+
+/// An IPv6 flow that a CPU found alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Recent6 {
+    /// Which.
+    pub key: FlowKey6,
+    /// When it was looked up, in ticks of the kernel; 0 for an empty slot.
+    pub found: u64,
 }
 
 /// TCP, SCTP and DCCP flows live this long without a packet (RFC 5382, REQ-5: not less than 2 hours 4 minutes).

@@ -6,6 +6,7 @@
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
 mod clock;
+mod flows;
 #[expect(dead_code, reason = "only what comes in is judged here")]
 mod frame;
 #[expect(dead_code, reason = "only what comes in is judged here")]

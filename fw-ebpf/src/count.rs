@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use fw_common::{
     Decision, Reason, Verdict,
-    abi::{COUNTED_PORTS, PAGE, PortSlot, counter_page},
+    abi::{COUNTED_PORTS, PAGE, PortSlot, RarePort, counter_page, rare_slot},
 };
 
 use crate::{
@@ -24,7 +24,7 @@ pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
         // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
         count_port(unsafe { &mut (*page)[index as usize % PAGE] }, decision.verdict())
     } else if index <= u64::from(u32::MAX) {
-        Some(count_rare(index as u32, decision)).filter(|&drops| drops != 0)
+        Some(count_rare(cpu, index as u32, decision)).filter(|&drops| drops != 0)
     } else {
         match decision.verdict() {
             Verdict::Pass => None,
@@ -60,18 +60,18 @@ fn count_port(slot: &mut PortSlot, verdict: Verdict) -> Option<u64> {
     }
 }
 
-/// The same in a table for all CPUs; 0 where nothing is to be recorded. Not marked cold: that would put it into a section of its own, whose
-/// calls aya 0.14 leads elsewhere.
+/// The same in the slot of a port that is hardly used; 0 where nothing is to be recorded. The slot is taken from the port that had it before, but
+/// not the window of its last record: of a flood at random ports no more is recorded than of one at as many ports as there are slots. Not marked
+/// cold: that would put it into a section of its own, whose calls aya 0.14 leads elsewhere.
 #[inline(never)]
-fn count_rare(key: u32, decision: Decision) -> u64 {
-    if let Some(slot) = RARE_PORT_COUNTERS.get_ptr_mut(key) {
-        // SAFETY: the map's value is alive while the program runs; CPUs that count at once may lose a packet of these transports.
-        count_port(unsafe { &mut *slot }, decision.verdict()).unwrap_or(0)
-    } else {
-        let mut slot = PortSlot::default();
-        let drops = count_port(&mut slot, decision.verdict()).unwrap_or(0);
-        // A full table makes room; out of memory, the packet goes uncounted.
-        let _unused = RARE_PORT_COUNTERS.insert(key, slot, 0);
-        drops
+fn count_rare(cpu: u32, index: u32, decision: Decision) -> u64 {
+    let Some(rare) = RARE_PORT_COUNTERS.get_ptr_mut(rare_slot(cpu, index)) else { return 0 };
+    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
+    let RarePort { port, slot } = unsafe { &mut *rare };
+    let number = u64::from(index) + 1;
+    if *port != number {
+        *port = number;
+        *slot = PortSlot { passed: 0, drops: slot.drops.restarted() };
     }
+    count_port(slot, decision.verdict()).unwrap_or(0)
 }

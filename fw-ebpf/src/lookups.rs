@@ -2,20 +2,21 @@
 
 use aya_ebpf::{
     EbpfContext,
-    maps::{LruHashMap, lpm_trie::Key},
+    maps::lpm_trie::Key,
     programs::{TcContext, XdpContext},
 };
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{Active, CLASS_CLOSED, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page, page_of, slot_of},
     address::{Address, V4, V6},
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
+    flow::{FlowKey4, FlowKey6, FlowKind},
     wire::Addresses,
 };
 
 use crate::{
     clock::now,
-    maps::{ACTIVE, FLOWS4, FLOWS6, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
+    flows,
+    maps::{ACTIVE, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route,
     verifier::settled,
 };
@@ -117,12 +118,12 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
 
     #[inline(always)]
     fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
-        if refresh { find(&FLOWS4, key, timeout, true) } else { find_rare4(key, timeout) != 0 }
+        if refresh { flows::find4(key, timeout) } else { flows::find_group4(key, timeout) != 0 }
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey4) {
-        insert4(key);
+        flows::insert4(key);
     }
 }
 
@@ -139,12 +140,12 @@ impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
 
     #[inline(always)]
     fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {
-        if refresh { find(&FLOWS6, key, timeout, true) } else { find_rare6(key, timeout) != 0 }
+        if refresh { flows::find6(key, timeout) } else { flows::find_group6(key, timeout) != 0 }
     }
 
     #[inline(always)]
     fn insert_flow(&self, key: &FlowKey6) {
-        insert6(key);
+        flows::insert6(key);
     }
 }
 
@@ -162,44 +163,4 @@ fn is_source6(class: u16, source: &V6, active: Active) -> u64 {
     let key =
         Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
     u64::from(SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some())
-}
-
-#[inline(never)]
-fn find_rare4(key: &FlowKey4, timeout: u64) -> u64 {
-    u64::from(find(&FLOWS4, key, timeout, false))
-}
-
-#[inline(never)]
-fn find_rare6(key: &FlowKey6, timeout: u64) -> u64 {
-    u64::from(find(&FLOWS6, key, timeout, false))
-}
-
-#[inline(never)]
-fn insert4(key: &FlowKey4) -> u64 {
-    insert(&FLOWS4, key)
-}
-
-#[inline(never)]
-fn insert6(key: &FlowKey6) -> u64 {
-    insert(&FLOWS6, key)
-}
-
-#[inline(always)]
-fn insert<K>(flows: &LruHashMap<K, FlowEntry>, key: &K) -> u64 {
-    // Nothing can be done about a full table: an LRU map makes room or, out of memory, forgets this flow.
-    u64::from(flows.insert(key, FlowEntry { last_seen: now() }, 0).is_ok())
-}
-
-#[inline(always)]
-fn find<K>(flows: &LruHashMap<K, FlowEntry>, key: &K, timeout: u64, refresh: bool) -> bool {
-    let Some(entry) = flows.get_ptr_mut(key) else { return false };
-    // SAFETY: the kernel keeps the element's memory while the program runs. It may be given to another flow meanwhile: the worst is
-    // that flow's time read or prolonged, which is what a hash without locks promises.
-    let entry = unsafe { &mut *entry };
-    let now = now();
-    let (alive, write) = judge(*entry, now, timeout, refresh);
-    if write {
-        entry.last_seen = now;
-    }
-    alive
 }

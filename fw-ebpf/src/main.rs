@@ -10,6 +10,7 @@
 mod clock;
 mod count;
 mod egress;
+mod flows;
 mod frame;
 mod ingress;
 mod lookups;

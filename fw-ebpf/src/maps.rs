@@ -7,11 +7,11 @@ use aya_ebpf::{
 use fw_common::{
     abi::{
         Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, Meta, PAGES,
-        PORT_PROTOCOLS, PortSlot, RARE_PORTS, RECORDS_PER_CPU, ROUTES_PER_CPU, ReasonCounters, Route, SentPage,
-        Settings, Source4, Source6,
+        PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
+        SentPage, Settings, Source4, Source6,
     },
     address::V6,
-    flow::{FlowEntry, FlowKey4, FlowKey6},
+    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     record::{Knocks, Record, Recorder},
 };
 
@@ -19,6 +19,11 @@ use fw_common::{
 pub(crate) static FLOWS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
 pub(crate) static FLOWS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+// A slice a CPU; the loader multiplies.
+#[map]
+pub(crate) static RECENT4: Array<Recent4> = Array::with_max_entries(RECENT_FLOWS, 0);
+#[map]
+pub(crate) static RECENT6: Array<Recent6> = Array::with_max_entries(RECENT_FLOWS, 0);
 #[map]
 pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(PORT_PROTOCOLS * PAGES, 0);
 
@@ -40,7 +45,7 @@ pub(crate) static COUNTERS: Array<ReasonCounters> = Array::with_max_entries(1, 0
 #[map]
 pub(crate) static PORT_COUNTERS: Array<CounterPage> = Array::with_max_entries(COUNTED_PROTOCOLS * PAGES, 0);
 #[map]
-pub(crate) static RARE_PORT_COUNTERS: LruHashMap<u32, PortSlot> = LruHashMap::with_max_entries(RARE_PORTS, 0);
+pub(crate) static RARE_PORT_COUNTERS: Array<RarePort> = Array::with_max_entries(RARE_PORTS, 0);
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(ROUTES_PER_CPU, 0);
 #[map]

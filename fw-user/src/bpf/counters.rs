@@ -6,7 +6,7 @@ use bytemuck::Zeroable;
 use fw_common::{
     PortProtocol, Reason, Verdict,
     abi::{
-        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, RARE_PORTS, ReasonCounters, map,
+        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, RARE_PORTS, RarePort, ReasonCounters, map,
     },
 };
 
@@ -110,7 +110,7 @@ impl PortCounters {
 pub struct Reader {
     reasons: BatchMap<u32, ReasonCounters>,
     ports: BatchMap<u32, CounterPage>,
-    rare: BatchMap<u32, PortSlot>,
+    rare: BatchMap<u32, RarePort>,
     cpus: Vec<Cpu>,
     keys: Vec<u32>,
     pages: Vec<CounterPage>,
@@ -220,20 +220,18 @@ impl Reader {
 
     fn read_rare_ports(&mut self) -> Result<()> {
         self.counters.ports.rare.clear();
-        let mut values = [PortSlot::zeroed(); RARE_PORTS as usize / 8];
-        let mut next = None;
-        loop {
-            let count;
-            (count, next) = self.rare.read(next, &mut self.keys[..values.len()], &mut values)?;
-            for (key, slot) in self.keys.iter().zip(&values[..count]) {
-                if let Some(&protocol) = PortProtocol::ALL.get((key >> 16) as usize) {
-                    let counter = PortCounter { passed: slot.passed, dropped: slot.drops.packets() };
-                    self.counters.ports.set((protocol, *key as u16), counter);
-                }
-            }
-            if next.is_none() {
-                return Ok(());
+        let mut slots = vec![RarePort::zeroed(); RARE_PORTS as usize];
+        for cpu in 0..self.cpus.len() {
+            self.rare.read_from(cpu as u32 * RARE_PORTS, &mut slots)?;
+            for RarePort { port, slot } in &slots {
+                // Slots that are empty, or name no protocol.
+                let Some(number) = port.checked_sub(1) else { continue };
+                let Some(&protocol) = PortProtocol::ALL.get((number >> u16::BITS) as usize) else { continue };
+                let counter = self.counters.ports.rare.entry((protocol, number as u16)).or_default();
+                counter.passed += slot.passed;
+                counter.dropped += slot.drops.packets();
             }
         }
+        Ok(())
     }
 }

@@ -5,10 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{HashMap, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use bytemuck::{Pod, Zeroable};
 use fw_common::{
-    abi::map,
+    abi::{PAGES, PORT_PROTOCOLS, SentPage, map},
     flow::{FlowEntry, FlowKey4, FlowKey6},
 };
 
@@ -42,6 +42,58 @@ impl Tables {
             v6: open(map::FLOWS6)?.try_into().map_err(bad(map::FLOWS6))?,
         })
     }
+}
+
+/// The versions whose tables are like those of this one: flows, and what ever left from local ports.
+const ALIKE: [u32; 1] = [3];
+
+/// Put what the tables of another version know into those of this one. Where they are of other shapes, what is open is found out anew.
+///
+/// # Errors
+/// [`Error::BadPin`], [`Error::Kernel`].
+pub(super) fn inherit(from: &Pins, to: &Pins) -> Result<()> {
+    if !ALIKE.contains(&from.abi()) {
+        return Ok(());
+    }
+    let mut tables = Tables::open(to)?;
+    inherit_table(from, map::FLOWS4, &mut tables.v4)?;
+    inherit_table(from, map::FLOWS6, &mut tables.v6)?;
+    inherit_sent(from, to)
+}
+
+fn inherit_table<K: Pod>(from: &Pins, name: &str, to: &mut FlowMap<K>) -> Result<()> {
+    let Ok(old) = BatchMap::<K, FlowEntry>::open(&from.shared_map(name)) else { return Ok(()) };
+    let (mut keys, mut entries) = (vec![K::zeroed(); STEP], vec![FlowEntry::zeroed(); STEP]);
+    let mut next = None;
+    loop {
+        let count;
+        (count, next) = old.read(next, &mut keys, &mut entries)?;
+        for (&key, &entry) in keys.iter().zip(&entries[..count]) {
+            to.insert(Plain(key), Plain(entry), 0).map_err(|error| Error::kernel("taking over what is open", error))?;
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+fn inherit_sent(from: &Pins, to: &Pins) -> Result<()> {
+    let path = to.shared_map(map::SENT);
+    let bad = |error: MapError| Error::BadPin { path: path.clone(), source: error.into() };
+    let Ok(old) = BatchMap::<u32, SentPage>::open(&from.shared_map(map::SENT)) else { return Ok(()) };
+    let mut pages = vec![SentPage::zeroed(); (PORT_PROTOCOLS * PAGES) as usize];
+    old.read_from(0, &mut pages)?;
+    let mut new: Array<MapData, Plain<SentPage>> =
+        Map::Array(MapData::from_pin(&path).map_err(bad)?).try_into().map_err(bad)?;
+    for (index, page) in (0..).zip(pages).filter(|(_, page)| *page != SentPage::zeroed()) {
+        let Plain(mut known) = new.get(&index, 0).map_err(bad)?;
+        for (known, old) in known.iter_mut().zip(page) {
+            known.unicast |= old.unicast;
+            known.multicast |= old.multicast;
+        }
+        new.set(index, Plain(known), 0).map_err(bad)?;
+    }
+    Ok(())
 }
 
 /// How many flows are in the tables, expired ones that nothing has pushed out yet included.

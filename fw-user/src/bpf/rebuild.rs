@@ -82,6 +82,7 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
         // Once before the egress program turns to the new tables, and once for what was opened in that moment.
+        flows::inherit(from, pins)?;
         seed::seed(pins)?;
         let program = egress::load(&mut ebpf)?;
         if is_new {
@@ -93,7 +94,7 @@ pub(super) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
             attachment::write_record(&mut ebpf, &record).map_err(after)?;
         }
-        seed::seed(pins).map_err(after)?;
+        flows::inherit(from, pins).and_then(|()| seed::seed(pins)).map_err(after)?;
     }
     let replaced = ingress::load(&mut ebpf).and_then(|program| ingress::replace(program, from, name));
     replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;

@@ -9,11 +9,11 @@ use aya::{
 use fw_common::{
     abi::{
         self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, Meta, PAGES,
-        PORT_PROTOCOLS, PortSlot, RARE_PORTS, RECORDS_PER_CPU, ROUTES_PER_CPU, ReasonCounters, Route, SentPage,
-        Settings, Source4, Source6, map,
+        PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
+        SentPage, Settings, Source4, Source6, map,
     },
     address::V6,
-    flow::{FlowEntry, FlowKey4, FlowKey6},
+    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     record::{Knocks, Record, Recorder},
 };
 
@@ -81,6 +81,8 @@ impl Shapes {
         match name {
             map::FLOWS4 => shape::<FlowKey4, FlowEntry>(self.flows),
             map::FLOWS6 => shape::<FlowKey6, FlowEntry>(self.flows),
+            map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
+            map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
             map::SENT => shape::<u32, SentPage>(PORT_PROTOCOLS * PAGES),
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
@@ -90,7 +92,7 @@ impl Shapes {
             map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
             map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
             map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
-            map::RARE_PORT_COUNTERS => shape::<u32, PortSlot>(RARE_PORTS),
+            map::RARE_PORT_COUNTERS => shape::<u32, RarePort>(self.cpus * RARE_PORTS),
             map::ROUTES => shape::<u32, Route>(self.cpus * ROUTES_PER_CPU),
             map::DROPS => shape::<u32, Record>(self.cpus * RECORDS_PER_CPU),
             map::RECORDERS => shape::<u32, Recorder>(self.cpus),
@@ -142,7 +144,7 @@ impl Shapes {
 /// The kind that the object declares.
 fn kind(name: &str) -> MapType {
     match name {
-        map::FLOWS4 | map::FLOWS6 | map::RARE_PORT_COUNTERS | map::KNOCKS => MapType::LruHash,
+        map::FLOWS4 | map::FLOWS6 | map::KNOCKS => MapType::LruHash,
         map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
         _ => MapType::Array,
     }

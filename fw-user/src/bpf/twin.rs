@@ -2,7 +2,7 @@
 //!
 //! The program that is attached would count the packet. So the same object is loaded once more, around the maps that hold the interface's
 //! policy and around counters of its own, and run with `BPF_PROG_TEST_RUN`. It has flow tables of its own too, with copies of the entries
-//! that the packet could answer: a live entry that is answered is prolonged.
+//! that the packet could answer: a live entry that is answered is prolonged. What its CPUs found lately is forgotten before each packet.
 
 use std::{cell::RefCell, time::Duration};
 
@@ -13,10 +13,10 @@ use aya::{
 };
 use fw_common::{
     AddressLookups, Lookups, PortProtocol, Reason,
-    abi::{CLASS_CLOSED, Counter, ReasonCounters, Sent, map},
+    abi::{CLASS_CLOSED, Counter, RECENT_FLOWS, ReasonCounters, Sent, map},
     address::{V4, V6},
     decide,
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind},
+    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
     wire::Addresses,
 };
 
@@ -64,6 +64,8 @@ pub struct Twin {
     reasons: Array<MapData, Plain<ReasonCounters>>,
     live: Tables,
     own: Tables,
+    recent4: Array<MapData, Plain<Recent4>>,
+    recent6: Array<MapData, Plain<Recent6>>,
     knows_interface: bool,
 }
 
@@ -92,6 +94,8 @@ impl Twin {
                 v4: take(&mut ebpf, map::FLOWS4).try_into().map_err(bad)?,
                 v6: take(&mut ebpf, map::FLOWS6).try_into().map_err(bad)?,
             },
+            recent4: take(&mut ebpf, map::RECENT4).try_into().map_err(bad)?,
+            recent6: take(&mut ebpf, map::RECENT6).try_into().map_err(bad)?,
             ebpf,
             knows_interface: object::knows_interface()?,
         })
@@ -112,8 +116,11 @@ impl Twin {
         let failed = |error: MapError| Error::kernel("asking for what a packet could answer", error);
         let questions = Questions::of(frame);
         let now = deadline::now()?;
-        let ages4 = copy(&questions.v4.into_inner(), &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
-        let ages6 = copy(&questions.v6.into_inner(), &self.live.v6, &mut self.own.v6, now).map_err(failed)?;
+        let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
+        let ages4 = copy(&asked4, &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
+        let ages6 = copy(&asked6, &self.live.v6, &mut self.own.v6, now).map_err(failed)?;
+        forget(&mut self.recent4, asked4.iter().map(FlowKey4::recent_slot)).map_err(failed)?;
+        forget(&mut self.recent6, asked6.iter().map(FlowKey6::recent_slot)).map_err(failed)?;
         let before = self.counted()?;
         let passes = self.run(frame)? == XDP_PASS;
         let after = self.counted()?;
@@ -178,6 +185,19 @@ fn copy<K: bytemuck::Pod>(
         }
     }
     Ok(ages)
+}
+
+/// Empty some slots of each CPU.
+fn forget<V: bytemuck::Pod>(
+    recent: &mut Array<MapData, Plain<V>>,
+    slots: impl Iterator<Item = u32>,
+) -> Result<(), MapError> {
+    for slot in slots {
+        for slot in (slot..recent.len()).step_by(RECENT_FLOWS as usize) {
+            recent.set(slot, Plain(V::zeroed()), 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Look-ups that note which flows are asked for, and answer so that all are that any policy would ask for.

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
     Ebpf,
-    maps::{Array, HashMap, MapData},
+    maps::{Array, MapData},
 };
 use bytemuck::Zeroable as _;
 use fw_common::{
     Decision, PortProtocol, Reason, Verdict,
     abi::{
-        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, ReasonCounters, counter_page, map,
-        port_index, slot_of,
+        COUNTED_PROTOCOLS, Counter, CounterPage, PAGE, PAGES, PortCounter, PortSlot, RARE_PORTS, RarePort,
+        ReasonCounters, counter_page, map, port_index, rare_slot, slot_of,
     },
 };
 use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
@@ -27,7 +27,9 @@ pub(super) struct Counters {
     ports: Array<MapData, Plain<CounterPage>>,
     /// The same map, to be read at once.
     pages: BatchMap<u32, CounterPage>,
-    rare_ports: HashMap<MapData, u32, Plain<PortSlot>>,
+    rare_ports: Array<MapData, Plain<RarePort>>,
+    /// The same map, to be read at once.
+    rare_slots: BatchMap<u32, RarePort>,
 }
 
 /// Counters of ports.
@@ -47,6 +49,7 @@ impl Counters {
             reasons: take(ebpf, map::COUNTERS)?.try_into()?,
             ports: take(ebpf, map::PORT_COUNTERS)?.try_into()?,
             rare_ports: take(ebpf, map::RARE_PORT_COUNTERS)?.try_into()?,
+            rare_slots: BatchMap::open(&pins.map(world::INTERFACE, map::RARE_PORT_COUNTERS))?,
         })
     }
 
@@ -68,10 +71,10 @@ impl Counters {
                 add((protocol, u16::try_from(port)?), *counter);
             }
         }
-        for entry in &self.rare_ports {
-            let (key, Plain(counter)) = entry?;
-            let protocol = PortProtocol::ALL.get((key >> 16) as usize).context("a key names no protocol")?;
-            add((*protocol, (key & 0xffff) as u16), counter);
+        for RarePort { port, slot } in self.rare_slots_of(self.cpu)?.into_iter().filter(|rare| rare.port != 0) {
+            let number = port - 1;
+            let protocol = PortProtocol::ALL.get((number >> 16) as usize).context("a port of no protocol")?;
+            add((*protocol, number as u16), slot);
         }
         Ok(Snapshot { reasons: self.reasons()?, ports })
     }
@@ -80,6 +83,12 @@ impl Counters {
         let mut pages = vec![CounterPage::zeroed(); (COUNTED_PROTOCOLS * PAGES) as usize];
         self.pages.read_from(counter_page(cpu, 0), &mut pages)?;
         Ok(pages)
+    }
+
+    fn rare_slots_of(&self, cpu: u32) -> Result<Vec<RarePort>> {
+        let mut slots = vec![RarePort::zeroed(); RARE_PORTS as usize];
+        self.rare_slots.read_from(rare_slot(cpu, 0), &mut slots)?;
+        Ok(slots)
     }
 
     /// The counters by reason alone, which are quickly read.
@@ -99,10 +108,10 @@ impl Counters {
                 forget(&mut slots[slot_of(port)]);
                 self.ports.set(page, Plain(slots), 0)?;
             } else {
-                let key = port_index(protocol, port);
-                let Plain(mut slot) = self.rare_ports.get(&key, 0)?;
-                forget(&mut slot);
-                self.rare_ports.insert(key, Plain(slot), 0)?;
+                let at = rare_slot(self.cpu, port_index(protocol, port));
+                let Plain(mut rare) = self.rare_ports.get(&at, 0)?;
+                forget(&mut rare.slot);
+                self.rare_ports.set(at, Plain(rare), 0)?;
             }
         }
         Ok(())
@@ -113,6 +122,7 @@ impl Counters {
             let Plain(counters) = self.reasons.get(&cpu, 0)?;
             ensure!(counters == [Counter::default(); Reason::SLOTS], "something was counted for CPU {cpu}");
             ensure!(self.pages_of(cpu)?.iter().all(is_zero), "a port was counted for CPU {cpu}");
+            ensure!(self.rare_slots_of(cpu)?.iter().all(is_zero), "a port was counted for CPU {cpu}");
         }
         Ok(())
     }
@@ -129,7 +139,10 @@ impl Snapshot {
     }
 
     fn one_port_since(&self, before: &Self, verdict: Verdict) -> Result<Option<(PortProtocol, u16)>> {
-        ensure!(before.ports.keys().all(|port| self.ports.contains_key(port)), "a port's counter is gone");
+        // Those of the rare transports take each other's slots.
+        let is_kept = |(protocol, _): &&(PortProtocol, u16)| (*protocol as u32) < COUNTED_PROTOCOLS;
+        let mut kept = before.ports.keys().filter(is_kept);
+        ensure!(kept.all(|port| self.ports.contains_key(port)), "a port's counter is gone");
         let moved: Vec<_> = self
             .ports
             .iter()

@@ -11,7 +11,7 @@ use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
     abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
-    flow::{FlowEntry, FlowKey4, FlowKey6},
+    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
 };
 use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
@@ -21,10 +21,34 @@ use crate::model::Flows;
 
 type Table<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
 
+/// What the CPUs found lately.
+struct Found<V: bytemuck::Pod> {
+    map: Array<MapData, Plain<V>>,
+    /// The same map, to be read at once.
+    slots: BatchMap<u32, V>,
+}
+
+impl<V: bytemuck::Pod> Found<V> {
+    fn take(ebpf: &mut Ebpf, pins: &Pins, name: &str) -> Result<Self> {
+        Ok(Self { map: take(ebpf, name)?.try_into()?, slots: BatchMap::open(&pins.shared_map(name))? })
+    }
+
+    fn forget(&mut self) -> Result<()> {
+        let mut slots = vec![V::zeroed(); self.map.len() as usize];
+        self.slots.read_from(0, &mut slots)?;
+        for (slot, _) in (0..).zip(slots).filter(|(_, value)| !is_zero(value)) {
+            self.map.set(slot, Plain(V::zeroed()), 0)?;
+        }
+        Ok(())
+    }
+}
+
 /// The maps.
 pub(super) struct FlowMaps {
     v4: Table<FlowKey4>,
     v6: Table<FlowKey6>,
+    found4: Found<Recent4>,
+    found6: Found<Recent6>,
     sent: Array<MapData, Plain<SentPage>>,
     /// The same map, to be read at once.
     pages: BatchMap<u32, SentPage>,
@@ -38,6 +62,8 @@ impl FlowMaps {
             pages: BatchMap::open(&pins.shared_map(map::SENT))?,
             v4: take(ebpf, map::FLOWS4)?.try_into()?,
             v6: take(ebpf, map::FLOWS6)?.try_into()?,
+            found4: Found::take(ebpf, pins, map::RECENT4)?,
+            found6: Found::take(ebpf, pins, map::RECENT6)?,
             sent: take(ebpf, map::SENT)?.try_into()?,
             noted: Vec::new(),
         })
@@ -47,6 +73,7 @@ impl FlowMaps {
     pub(super) fn clear(&mut self) -> Result<()> {
         clear(&mut self.v4)?;
         clear(&mut self.v6)?;
+        self.forget_found()?;
         for (protocol, port) in self.noted.drain(..) {
             self.sent.set(page_of(protocol, port), Plain(SentPage::zeroed()), 0)?;
         }
@@ -59,7 +86,13 @@ impl FlowMaps {
             return Ok(());
         }
         age(&mut self.v4, time)?;
-        age(&mut self.v6, time)
+        age(&mut self.v6, time)?;
+        self.forget_found()
+    }
+
+    fn forget_found(&mut self) -> Result<()> {
+        self.found4.forget()?;
+        self.found6.forget()
     }
 
     /// What left, as (to one, to many).

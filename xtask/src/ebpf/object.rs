@@ -10,12 +10,13 @@ use object::{
     read::elf::ElfFile64,
 };
 
-/// The object without DWARF, which nothing reads, and with BTF, which the kernel does.
+/// The object without DWARF, which nothing reads, and with BTF, which the kernel does. The relocations of BTF are for linkers: its offsets are
+/// right as they stand, and loaders read no others.
 pub(super) fn without_dwarf(linked: &[u8]) -> Result<Vec<u8>> {
     let mut builder = Builder::read(linked).context("not an ELF object")?;
     for section in &mut builder.sections {
         let name = String::from_utf8_lossy(&section.name);
-        section.delete = name.starts_with(".debug_") || name.starts_with(".rel.debug_");
+        section.delete = name.starts_with(".debug_") || name.starts_with(".rel.debug_") || name.starts_with(".rel.BTF");
     }
     // The linker keeps the names of sections and of symbols in one table; the writer has a table for each.
     let names = builder.sections.add();

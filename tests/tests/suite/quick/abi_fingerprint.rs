@@ -6,8 +6,8 @@ use std::{fmt::Write as _, mem::offset_of};
 use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
-    abi::{self, Active, Counter, Meta, PortDrops, PortSlot, Route, Sent, Settings, Source4, Source6, map},
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind},
+    abi::{self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, map},
+    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
 use fw_user::OBJECT;
@@ -42,12 +42,15 @@ fn current() -> String {
     layout!(text, Sent { unicast, multicast });
     layout!(text, Counter { packets, bytes });
     layout!(text, PortSlot { passed, drops });
+    layout!(text, RarePort { port, slot });
     layout!(text, PortDrops { 0 });
     layout!(text, Route { destination, asked, forwarded });
     layout!(text, Meta { abi, ifindex, attached_at, netns, uid, mode, egress, padding, version });
     layout!(text, FlowKey4 { remote, local, ports, class });
     layout!(text, FlowKey6 { remote, local, ports, class });
     layout!(text, FlowEntry { last_seen });
+    layout!(text, Recent4 { key, found });
+    layout!(text, Recent6 { key, found });
     layout!(text, Recorder { drop, recorded, reasons, kinds });
     layout!(text, Dropped { kind, drops, port, protocol, reason, passed, padding });
     layout!(text, InWindow { window, drops });
@@ -57,6 +60,7 @@ fn current() -> String {
     constants!(text, record: CAPTURED);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
+    constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
     constants!(text, abi: DEFAULT_FLOWS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_OPEN, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
@@ -73,7 +77,7 @@ fn indices() -> String {
     for (protocol, port) in [(PortProtocol::Tcp, 22), (PortProtocol::Udp, 5353), (PortProtocol::UdpLite, 65_535)] {
         let class = abi::class_page(1, protocol, port);
         let counter = abi::counter_page(3, abi::port_index(protocol, port));
-        let (slot, rare) = (abi::slot_of(port), abi::port_index(protocol, port));
+        let (slot, rare) = (abi::slot_of(port), abi::rare_slot(3, abi::port_index(protocol, port)));
         let page = abi::page_of(protocol, port);
         text +=
             &format!("{port}/{protocol}: page {page}, slot {slot}, class {class}, counter {counter}, rare {rare}\n");

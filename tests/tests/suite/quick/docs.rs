@@ -8,6 +8,7 @@ use fw_common::{
     abi::{DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, RARE_PORTS},
 };
 use fw_tests::{
+    kernel::MOST_VERIFIED,
     lab::{Lab, Mode, PI4, Transport, netfilter::CLOSED_TARGET, wait},
     pages::{self, root},
     tests,
@@ -69,7 +70,9 @@ fn every_figure_is_the_programs_own() -> Result<()> {
         ("32 ms", "the shortest moment for which drops are held back: 32 ticks at 1000 Hz"),
         ("320 ms", "the longest one: 32 ticks at 100 Hz"),
     ];
-    let constants = [MAX_SOURCES / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS, u32::try_from(LARGEST_FRAME)?];
+    let [(_, ingress), (_, egress)] = MOST_VERIFIED;
+    let limits = [ingress, egress, u32::try_from(LARGEST_FRAME)?];
+    let constants = [MAX_SOURCES / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS].into_iter().chain(limits);
     let mut known: BTreeSet<String> = FACTS.iter().map(|(figure, _)| (*figure).to_owned()).collect();
     known.extend(constants.map(with_commas));
     let mut found = BTreeSet::new();

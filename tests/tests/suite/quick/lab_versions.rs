@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use fw_common::abi::ABI_VERSION;
 use fw_tests::{
     lab::{
-        Lab, Mode, Transport,
+        LAN4, Lab, Mode, PI4, Transport,
         pins::pin_other_map,
         traffic::{OPEN, Traffic},
     },
@@ -19,6 +19,7 @@ tests! { in generic mode:
 }
 
 tests! {
+    flows_outlive_an_upgrade_from_version_3;
     an_interrupted_upgrade_goes_on_from_wherever_it_stopped;
     commands_say_that_another_version_is_attached_and_detach_takes_it_off;
 }
@@ -53,11 +54,34 @@ fn another_version_is_taken_over_without_a_gap(mode: Mode) -> Result<()> {
         ensure!(!lab.version_folder(other).exists(), "the old pins are left");
         // Replies come home by the new tables.
         let server = lab.lan.serve_tcp(5000)?;
-        lab.pi.reaches(&server, Transport::Tcp, fw_tests::lab::LAN4, 5000)?;
+        lab.pi.reaches(&server, Transport::Tcp, LAN4, 5000)?;
         lab.fw(&["detach", "eth0"])?;
         lab.nothing_is_left_behind()?;
         traffic.is_unfiltered()?;
     }
+    Ok(())
+}
+
+/// Nobody but the table knows whom a socket without a peer talks to.
+fn flows_outlive_an_upgrade_from_version_3() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, OPEN)?;
+    let (near, far) = (lab.pi.udp_socket(0, LAN4)?, lab.lan.udp_socket(0, PI4)?);
+    near.send_to(b"question", (LAN4, far.local_addr()?.port()))?;
+    let mut words = [0; 16];
+    let (_, from) = far.recv_from(&mut words)?;
+    fs::rename(lab.version_folder(ABI_VERSION), lab.version_folder(3))?;
+    for map in ["if-eth0/META", "if-eth0/PORTS"] {
+        pin_other_map(&lab.version_folder(3).join(map), "hash")?;
+    }
+    for map in ["RECENT4", "RECENT6"] {
+        fs::remove_file(lab.version_folder(3).join("shared").join(map))?;
+    }
+    let said = lab.attach(Mode::Native, &format!("22,{OPEN}"))?;
+    ensure!(said.contains("renewed without a gap"), "{said}");
+    far.send_to(b"answer", from)?;
+    let (length, _) = near.recv_from(&mut words).context("the answer to what left before the upgrade")?;
+    ensure!(&words[..length] == b"answer");
     Ok(())
 }
 
