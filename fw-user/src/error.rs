@@ -1,4 +1,4 @@
-//! What can go wrong, in words that name the thing and the cure, and the exit code for it.
+//! What can go wrong, in words that name the thing and the fix, and the exit code for it.
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
@@ -46,7 +46,7 @@ pub enum Error {
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// The allow list has no entry.
-    #[error("the allow list is empty, which would close every port; name what shall stay open: --allow 22")]
+    #[error("the allow list is empty, which would close every port; name the ports to keep open: --allow 22")]
     NothingAllowed,
     /// A word that is no IP protocol.
     #[error("no IP protocol is called `{0}` in /etc/protocols; write its number, 0 to 255")]
@@ -69,7 +69,7 @@ pub enum Error {
     #[error("{0}; use larger networks")]
     TooManySources(#[from] TooManySources),
     /// `/etc/services` or `/etc/protocols` cannot be read.
-    #[error("{path} cannot be read ({source}); install the package netbase, or write numbers")]
+    #[error("cannot read {path} ({source}); install the package netbase, or write numbers")]
     Names {
         /// The file.
         path: &'static str,
@@ -97,8 +97,8 @@ pub enum Error {
     },
     /// Another XDP program is attached.
     #[error(
-        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it, then attach again, or have \
-         it taken off: attach --replace"
+        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it, then attach again, or \
+         replace it: attach --replace"
     )]
     Taken {
         /// The interface.
@@ -120,8 +120,8 @@ pub enum Error {
     },
     /// The pins are those of an interface of the same name elsewhere.
     #[error(
-        "the pins of {name} hold a filter that is at work on another interface, in another network namespace or under another name; \
-         keep those of this one elsewhere: --bpffs /sys/fs/bpf/here (or take that filter off: fw-user detach {name})"
+        "the pins of {name} belong to a filter on another interface, in another network namespace or under another name; \
+         pin this one elsewhere: --bpffs /sys/fs/bpf/here (or remove that filter: fw-user detach {name})"
     )]
     OtherNamespace {
         /// The interface.
@@ -129,8 +129,7 @@ pub enum Error {
     },
     /// The interface has the filter that it got under another name.
     #[error(
-        "{name} has its filter already, which was attached when it was called {former}; to attach by the new name, take it off by the old \
-         one first: fw-user detach {former}"
+        "{name} has its filter already, attached under its former name {former}; detach that first: fw-user detach {former}"
     )]
     Renamed {
         /// The interface.
@@ -140,8 +139,8 @@ pub enum Error {
     },
     /// A change waits to be confirmed.
     #[error(
-        "the last change of {name} still waits to be confirmed, {seconds} s from now at the latest; `fw-user confirm` keeps it, \
-         `fw-user rollback` takes it back"
+        "the last change of {name} still waits to be confirmed and reverts in {seconds} s; `fw-user confirm` keeps it, `fw-user rollback` \
+         undoes it"
     )]
     Unconfirmed {
         /// The interface.
@@ -153,20 +152,16 @@ pub enum Error {
     #[error("{0}")]
     LocksOut(String),
     /// Nothing waits to be confirmed.
-    #[error(
-        "no change waits to be confirmed; what is in force stays (or the time was over: `fw-user status` shows what holds)"
-    )]
+    #[error("no change waits to be confirmed, or its time was over; `fw-user status` shows what is in force")]
     NothingToConfirm,
     /// Nobody confirmed in time.
-    #[error("nobody confirmed in time; as before the change: {names}")]
+    #[error("nobody confirmed in time; reverted: {names}")]
     NotConfirmed {
         /// The interfaces.
         names: String,
     },
     /// More would change than can be taken back.
-    #[error(
-        "{name}: {what} cannot be taken back by itself; attach without --confirm first, then change the ports with it"
-    )]
+    #[error("{name}: {what} cannot be undone alone; attach without --confirm first, then change the ports with it")]
     NotOnTrial {
         /// The interface.
         name: String,
@@ -174,7 +169,7 @@ pub enum Error {
         what: &'static str,
     },
     /// The process that takes an unconfirmed change back cannot be started.
-    #[error("the process that would take the change back cannot be started ({0}); nothing was changed")]
+    #[error("cannot start the process that would undo the change ({0}); nothing was changed")]
     NoWatcher(io::Error),
     /// Capabilities are missing.
     #[error("this needs {missing}; run it with sudo")]
@@ -303,7 +298,7 @@ pub enum Error {
     },
     /// No file says anything of an interface.
     #[error(
-        "no file in {folder} is for {name}; `fw-user save {name}` makes one of what is in force there, docs/file.md says what to write"
+        "no file in {folder} is for {name}; `fw-user save {name}` writes the policy in force to one, docs/file.md describes the format"
     )]
     NoFile {
         /// The interface.
@@ -312,13 +307,13 @@ pub enum Error {
         folder: PathBuf,
     },
     /// There is no file at all.
-    #[error("there is no file in {folder}; `fw-user save` makes them of what is in force")]
+    #[error("there is no file in {folder}; `fw-user save` writes the policy in force to files")]
     NoFiles {
         /// Where files are looked for.
         folder: PathBuf,
     },
     /// A file is not written.
-    #[error("{path} is not written, and nothing else changes: {why}")]
+    #[error("{path} is not written; nothing was changed: {why}")]
     NotSaved {
         /// The file.
         path: PathBuf,
@@ -326,7 +321,7 @@ pub enum Error {
         why: String,
     },
     /// Interfaces that have a file are not there.
-    #[error("not here: {names}; all others are as their files say; `fw-user apply` again when it is there")]
+    #[error("missing: {names}; the files of all others are applied; run `fw-user apply` again when it is there")]
     InterfacesMissing {
         /// The interfaces.
         names: String,
@@ -341,8 +336,8 @@ pub enum Error {
     },
     /// No way to see what leaves.
     #[error(
-        "{name}: neither TCX nor clsact can be attached ({source}), so replies could not be told from attacks and everything outward \
-         would fail; load the kernel modules sch_ingress and cls_bpf, or take that loss with --no-replies"
+        "{name}: neither TCX nor clsact can be attached ({source}), so the filter could not recognize replies and all outbound traffic \
+         would fail; load the kernel modules sch_ingress and cls_bpf, or accept that loss with --no-replies"
     )]
     NoEgress {
         /// The interface.
@@ -352,8 +347,7 @@ pub enum Error {
     },
     /// Another clsact filter stands where ours must.
     #[error(
-        "{name}: a {kind} filter has priority 1 on the way out, where that of fw-user must stand, since one before it could hide packets from \
-         it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
+        "{name}: a {kind} filter has priority 1 on egress, which fw-user needs, because an earlier filter could hide packets from it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
     )]
     EgressTaken {
         /// The interface.
@@ -383,7 +377,7 @@ pub enum Error {
         cure: String,
     },
     /// Something in our folder of the BPF file system is not a pin of ours.
-    #[error("{path} cannot be used ({source}); `fw-user detach` takes the filter off and cleans up, then attach again")]
+    #[error("{path} cannot be used ({source}); `fw-user detach` removes the filter and cleans up, then attach again")]
     BadPin {
         /// The pin.
         path: PathBuf,
@@ -391,7 +385,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The boot service of an interface is not installed.
-    #[error("no service is installed for {name}; `fw-user service install {name}` does it")]
+    #[error("no service is installed for {name}; `fw-user service install {name}` installs it")]
     NoService {
         /// The interface.
         name: String,
@@ -433,21 +427,21 @@ pub enum Error {
         source: io::Error,
     },
     /// Something lies in our folder that no version of ours put there.
-    #[error("not of fw-user's making, and left as it is: {paths}; look at it, and remove it by hand: rm -r {paths}")]
+    #[error("not created by fw-user, left untouched: {paths}; inspect it, then remove it by hand: rm -r {paths}")]
     NotOurs {
         /// The paths.
         paths: String,
     },
     /// The doctor found something bad.
-    #[error("{count} of the findings are bad; the line below each says what cures it")]
+    #[error("{count} {}", if *count == 1 { "problem; see the fix below it" } else { "problems; see the fix below each" })]
     NotWell {
         /// How many.
         count: usize,
     },
     /// Another version's filter is on the interface.
     #[error(
-        "{name} is attached by another version of fw-user (ABI {abi}); `fw-user attach {name} --allow PORTS` takes it over and keeps \
-         filtering meanwhile, `fw-user detach {name}` takes it off"
+        "{name} is attached by another version of fw-user (ABI {abi}); `fw-user attach {name} --allow PORTS` replaces it \
+         without a gap, `fw-user detach {name}` removes it"
     )]
     OtherAbi {
         /// The interface.
@@ -457,8 +451,8 @@ pub enum Error {
     },
     /// The program on the interface is not the one that this build has.
     #[error(
-        "the filter of {name} is of another build of fw-user, for which this one cannot speak; `fw-user attach {name} --allow PORTS` puts \
-         this one in its place, and keeps filtering meanwhile"
+        "the filter of {name} is of another build of fw-user, whose verdicts this version cannot reproduce; `fw-user attach {name} --allow \
+         PORTS` replaces it without a gap"
     )]
     OtherBuild {
         /// The interface.
@@ -475,7 +469,7 @@ pub enum Error {
         cure: String,
     },
     /// Several interfaces have a filter, and one is meant.
-    #[error("fw is attached to {there}; say which one is meant: --iface {example}")]
+    #[error("fw is attached to {there}; choose one: --iface {example}")]
     WhichInterface {
         /// All of them.
         there: String,
@@ -520,7 +514,7 @@ pub enum Error {
         source: Box<Error>,
     },
     /// Output could not be written.
-    #[error("the output cannot be written: {0}")]
+    #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 

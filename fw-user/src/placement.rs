@@ -48,7 +48,7 @@ fn notes_with(interface: &Interface, all: &[Interface], netfilter: BridgeNetfilt
     }
     if interface.kind.as_deref() == Some("bridge") {
         notes.push(format!(
-            "{name} is a bridge: what is for this machine is judged; frames that it passes on between its ports are not"
+            "{name} is a bridge: traffic for this machine is filtered; frames between its ports are not"
         ));
         if netfilter.comes_before(interface) {
             notes.push(format!(
@@ -64,13 +64,13 @@ fn notes_with(interface: &Interface, all: &[Interface], netfilter: BridgeNetfilt
         .map(|one| one.name.as_str())
         .collect();
     if !above.is_empty() {
-        notes.push(format!("what is for {}, which stands on {name}, is judged by the same ports", above.join(", ")));
+        notes.push(format!("traffic for {} (on top of {name}) is filtered by the same rules", above.join(", ")));
     }
     if interface.kind.as_deref() == Some("vlan")
         && let Some(parent) = all.iter().find(|one| interface.below == Some(one.index))
     {
         notes.push(format!(
-            "{name} is one VLAN of {parent}: its other VLANs and untagged packets are not judged",
+            "{name} is one VLAN of {parent}: its other VLANs and untagged packets are not filtered",
             parent = parent.name
         ));
     }
@@ -81,17 +81,17 @@ fn of_port(name: &str, controller: &Interface, netfilter: BridgeNetfilter) -> St
     let above = &controller.name;
     match controller.kind.as_deref() {
         Some("bridge") if netfilter.comes_before(controller) => format!(
-            "{name} is a port of the bridge {above}: frames that only pass through to other machines are judged as well; keep the filter on \
+            "{name} is a port of the bridge {above}: frames that pass through to other machines are filtered as well; keep the filter on \
              the ports: with bridge-nf-call-iptables Docker redirects packets before they reach {above}"
         ),
         Some("bridge") => format!(
-            "{name} is a port of the bridge {above}: frames that only pass through to other machines are judged as well; for this machine \
+            "{name} is a port of the bridge {above}: frames that pass through to other machines are filtered as well; for this machine \
              alone, attach to {above} instead"
         ),
         Some(kind @ ("bond" | "team")) => format!(
-            "{name} is one of the interfaces of the {kind} {above}: what comes in by the others is not judged; attach to {above} instead"
+            "{name} is one of the interfaces of the {kind} {above}: what comes in by the others is not filtered; attach to {above} instead"
         ),
-        _ => format!("{name} is controlled by {above}: packets that are for {above} are judged as well"),
+        _ => format!("{name} is controlled by {above}: packets for {above} are filtered as well"),
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
             let all = [interface("eth0", 2, None, Some(3)), interface("bond0", 3, Some(kind), None)];
             let of_member = notes(&all[0], &all);
             assert_eq!(of_member.len(), 1, "{of_member:?}");
-            for words in [kind, "by the others is not judged", "attach to bond0 instead"] {
+            for words in [kind, "by the others is not filtered", "attach to bond0 instead"] {
                 assert!(of_member[0].contains(words), "no {words:?} in {of_member:?}");
             }
             assert!(notes(&all[1], &all).is_empty());

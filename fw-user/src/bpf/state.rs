@@ -59,7 +59,7 @@ impl State {
             Self::Stale(Stale::Gone) => "interface is gone".to_owned(),
             Self::Stale(Stale::Recreated) => "not attached any more, the interface was made anew".to_owned(),
             Self::Stale(Stale::TakenOff) => "not attached any more".to_owned(),
-            Self::Stale(Stale::NoLink) => "not attached, only remains are here".to_owned(),
+            Self::Stale(Stale::NoLink) => "not attached, only leftovers are here".to_owned(),
             Self::Stale(Stale::Elsewhere) => {
                 "attached to an interface that has another name here, or is elsewhere".to_owned()
             }
@@ -73,13 +73,13 @@ impl State {
         match self {
             Self::Free | Self::Ours => None,
             Self::Damaged => Some(format!(
-                "`fw-user attach {name} --allow PORTS` repairs them, and keeps filtering meanwhile; `fw-user detach {name}` takes it off"
+                "`fw-user attach {name} --allow PORTS` repairs it without a gap; `fw-user detach {name}` removes it"
             )),
             Self::OtherAbi(_) => Some(format!(
-                "`fw-user attach {name} --allow PORTS` takes it over, and keeps filtering meanwhile; `fw-user detach {name}` takes it off"
+                "`fw-user attach {name} --allow PORTS` replaces it without a gap; `fw-user detach {name}` removes it"
             )),
             Self::Stale(Stale::Gone) => Some(format!("`fw-user detach {name}` cleans up")),
-            Self::Stale(Stale::Elsewhere) => Some(format!("`fw-user detach {name}` takes it off, wherever it is")),
+            Self::Stale(Stale::Elsewhere) => Some(format!("`fw-user detach {name}` removes it, wherever it is")),
             Self::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink) => {
                 Some(format!("`fw-user attach {name} --allow PORTS` attaches again; `fw-user detach {name}` cleans up"))
             }

@@ -15,7 +15,15 @@ use crate::{
 #[derive(Serialize)]
 struct Json<'a> {
     verdict: Verdict,
-    findings: &'a [Finding],
+    findings: Vec<FindingJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    /// The former name of `fix`.
+    cure: Option<&'a str>,
 }
 
 pub(super) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
@@ -43,7 +51,8 @@ pub(super) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     }
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     if args.json {
-        print(&json(&Json { verdict, findings: &findings })?)?;
+        let findings = findings.iter().map(|finding| FindingJson { finding, cure: finding.fix.as_deref() }).collect();
+        print(&json(&Json { verdict, findings })?)?;
     } else {
         print(&report::doctor::text(&findings))?;
     }

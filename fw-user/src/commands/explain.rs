@@ -83,9 +83,7 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
     let mut notes = Vec::new();
     if in_force.deadline() != 0 {
         let seconds = deadline::left(in_force)?.as_secs();
-        notes.push(format!(
-            "unless `fw-user confirm` follows within {seconds} s, all is as before the last change then"
-        ));
+        notes.push(format!("the last change reverts in {seconds} s unless you run `fw-user confirm`"));
     }
     if !twin.knows_interface() {
         notes.push(format!(
@@ -116,7 +114,7 @@ impl Asking<'_> {
         let judgement = self.twin.judge(frame)?;
         let headers = Headers::of(&Seen { bytes: frame, len: frame.len() });
         if let Some(age) = judgement.answered_after {
-            notes.push(format!("it answers something that was last heard of {} s ago", age.as_secs()));
+            notes.push(format!("it answers a flow that was last seen {} s ago", age.as_secs()));
         }
         let answer = Answer {
             filter: self.filter,
@@ -143,7 +141,7 @@ impl Asking<'_> {
             let mut notes = Vec::new();
             if frame.bytes.len() < frame.len {
                 notes.push(format!(
-                    "the file has {} of its {} bytes; the others are taken for zeros",
+                    "the file has {} of its {} bytes; the rest counts as zeros",
                     frame.bytes.len(),
                     frame.len
                 ));

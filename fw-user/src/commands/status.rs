@@ -57,14 +57,14 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceS
         _ => details(pins, &name).ok(),
     };
     let memory = pinned::memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
-    let (state, cure) = match state {
+    let (state, fix) = match state {
         Ok(state) => (state.words(), state.cure(&name)),
         Err(error) => {
             problems.push(error.to_string());
             ("unknown".to_owned(), None)
         }
     };
-    InterfaceStatus { name, state, problems, cure, details, memory }
+    InterfaceStatus { name, state, problems, fix, details, memory }
 }
 
 fn details(pins: &Pins, name: &str) -> Result<Details> {
@@ -85,7 +85,7 @@ fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<
     }
     for of_abi in pins.all()? {
         for path in remove::strangers(&of_abi, name)? {
-            problems.push(format!("{}: it is not of fw-user's making", path.display()));
+            problems.push(format!("{}: not created by fw-user", path.display()));
         }
     }
     Ok(problems)
@@ -98,7 +98,7 @@ fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
     InterfaceStatus {
         state: format!("filtered, but no pin below {} holds the filter", pins.bpffs().display()),
         problems: holder.into_iter().collect(),
-        cure: Some(format!(
+        fix: Some(format!(
             "`fw-user detach {name}` takes it off; `findmnt {}` shows what is mounted there",
             pins.bpffs().display()
         )),

@@ -71,7 +71,7 @@ impl<'a> Notes<'a> {
         let (line, _) = place(self.text, at);
         // What follows a mistake in the same line follows from it.
         if !self.unreadable.contains(&line) {
-            self.add(at..at, format!("this is no TOML: {}", error.message()));
+            self.add(at..at, format!("invalid TOML: {}", error.message()));
             self.unreadable.push(line);
         }
     }

@@ -39,7 +39,7 @@ pub fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> Vec<Fin
     if interface.layer != LinkLayerType::Ether {
         return vec![
             Finding::bad("link layer", "not Ethernet: the filter would misread its packets")
-                .cure("attach to the Ethernet or Wi-Fi interface that carries them")
+                .fix("attach to the Ethernet or Wi-Fi interface that carries them")
                 .of(&interface.name),
         ];
     }
@@ -59,7 +59,7 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
         Ok(state) => state,
         Err(error) => {
             return Finding::bad("filter", format!("cannot be seen: {error}"))
-                .cure(format!("sudo fw-user detach {name}"));
+                .fix(format!("sudo fw-user detach {name}"));
         }
     };
     let attach = format!("fw-user attach {name} --allow PORTS");
@@ -70,25 +70,25 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
         (State::Foreign(id), Some(interface)) => {
             if let Ok(Some(former)) = state::former_name(pins, interface) {
                 return Finding::bad("filter", format!("at work, attached when it was called {former}"))
-                    .cure(format!("fw-user detach {former}"));
+                    .fix(format!("fw-user detach {former}"));
             }
-            let cure = if foreign::is_unpinned_filter(pins, interface) {
+            let fix = if foreign::is_unpinned_filter(pins, interface) {
                 detach
             } else {
                 format!("remove it with the tool that loaded it, or: fw-user attach {name} --replace --allow PORTS")
             };
-            Finding::bad("filter", format!("another XDP program: {}", foreign::examine(interface, id))).cure(cure)
+            Finding::bad("filter", format!("another XDP program: {}", foreign::examine(interface, id))).fix(fix)
         }
         (State::Damaged, Some(interface)) => {
             let damages = state::damages(pins, interface).unwrap_or_default();
             let list: Vec<String> = damages.iter().map(ToString::to_string).collect();
-            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; "))).cure(attach)
+            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; "))).fix(attach)
         }
         // To take it off would open the machine; attaching keeps it filtered meanwhile, or closes it again.
         (State::OtherAbi(_) | State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink), _) => {
-            Finding::bad("filter", state.words()).cure(attach)
+            Finding::bad("filter", state.words()).fix(attach)
         }
-        (state, _) => Finding::bad("filter", state.words()).cure(detach),
+        (state, _) => Finding::bad("filter", state.words()).fix(detach),
     }
 }
 
@@ -96,13 +96,13 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
 fn at_work(pins: &Pins, name: &str) -> Finding {
     let in_force = match PolicyMap::open(pins, name).and_then(|map| map.in_force()) {
         Ok(in_force) => in_force,
-        Err(error) => return Finding::bad("filter", error.to_string()).cure(format!("fw-user detach {name}")),
+        Err(error) => return Finding::bad("filter", error.to_string()).fix(format!("fw-user detach {name}")),
     };
     if in_force.deadline() != 0 {
-        Finding::note("filter", "at work on trial, until the change is confirmed or taken back")
-            .cure(format!("fw-user confirm {name}"))
+        Finding::note("filter", "at work on trial, until you confirm the change or it reverts")
+            .fix(format!("fw-user confirm {name}"))
     } else if in_force.monitors() {
-        Finding::note("filter", "it monitors only: nothing is dropped").cure(format!("fw-user enforce {name}"))
+        Finding::note("filter", "it monitors only: nothing is dropped").fix(format!("fw-user enforce {name}"))
     } else {
         Finding::ok("filter", "at work")
     }
@@ -115,7 +115,7 @@ fn mode(interface: &Interface) -> Finding {
     match (interface.kind.as_deref(), driver(interface)) {
         (Some("veth"), _) => Finding::ok("mode", "native if veth takes it, else generic; `attach` tells"),
         (Some(kind @ ("bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
-            Finding::ok("mode", format!("generic: packets are judged in the network stack ({kind})"))
+            Finding::ok("mode", format!("generic: packets are filtered in the network stack ({kind})"))
         }
         (_, Some(driver)) if GENERIC_DRIVERS.contains(&driver.as_str()) => {
             Finding::ok("mode", format!("generic: the driver {driver} has no native XDP"))

@@ -35,7 +35,7 @@ fn kernel() -> Finding {
     let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
     match object::kernel_version() {
         Ok(_) => Finding::ok("kernel", release),
-        Err(error) => Finding::bad("kernel", error.to_string()).cure("install kernel 5.10 or newer"),
+        Err(error) => Finding::bad("kernel", error.to_string()).fix("install kernel 5.10 or newer"),
     }
 }
 
@@ -46,25 +46,25 @@ fn egress() -> Finding {
 
 fn jit() -> Finding {
     match read("/proc/sys/net/core/bpf_jit_enable").as_deref() {
-        Some("0") => Finding::note("JIT", "off: the filter is interpreted, and some ten times slower")
-            .cure("sysctl -w net.core.bpf_jit_enable=1"),
+        Some("0") => Finding::note("JIT", "off: the kernel interprets the filter, about ten times slower")
+            .fix("sysctl -w net.core.bpf_jit_enable=1"),
         Some(_) => Finding::ok("JIT", "on"),
-        None => Finding::ok("JIT", "only to be seen in the first network namespace"),
+        None => Finding::ok("JIT", "visible only in the initial network namespace"),
     }
 }
 
 fn btf() -> Finding {
     let has_btf = Path::new("/sys/kernel/btf/vmlinux").exists();
-    Finding::ok("BTF", if has_btf { "there" } else { "not there, and not needed" })
+    Finding::ok("BTF", if has_btf { "present" } else { "absent, not needed" })
 }
 
 fn capabilities() -> Finding {
     match privilege::check() {
-        Ok(()) => Finding::ok("privileges", "all that is needed"),
+        Ok(()) => Finding::ok("privileges", "complete"),
         Err(error @ Error::UserNamespace) => {
-            Finding::bad("privileges", error.to_string()).cure("sudo fw-user doctor, on the host")
+            Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor, on the host")
         }
-        Err(error) => Finding::bad("privileges", error.to_string()).cure("sudo fw-user doctor"),
+        Err(error) => Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor"),
     }
 }
 
@@ -74,25 +74,25 @@ fn bpffs(pins: &Pins) -> Finding {
     let is_read_only = statvfs(pins.bpffs()).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
     if !pins.is_on_bpffs() {
         return match mount::check_place(pins.bpffs()) {
-            Err(error @ Error::NotForBpffs { .. }) => Finding::bad(ABOUT, error.to_string()).cure(format!("ls {path}")),
+            Err(error @ Error::NotForBpffs { .. }) => Finding::bad(ABOUT, error.to_string()).fix(format!("ls {path}")),
             _ => Finding::note(ABOUT, format!("none at {path}; `attach` mounts one"))
-                .cure(format!("mount -t bpf -o mode=700 bpf {path}")),
+                .fix(format!("mount -t bpf -o mode=700 bpf {path}")),
         };
     }
     match trust::why_not(pins.bpffs()) {
         Ok(None) => {}
         Ok(Some(why)) => {
             return Finding::bad(ABOUT, format!("other users could take pins away: {why}"))
-                .cure(format!("chown root {path} && chmod 700 {path}"));
+                .fix(format!("chown root {path} && chmod 700 {path}"));
         }
         Err(error) => return Finding::note(ABOUT, format!("cannot be seen: {error}")),
     }
     if is_read_only {
         Finding::bad(ABOUT, format!("{path} is mounted read-only: nothing there can be opened or changed"))
-            .cure(format!("mount -o remount,rw {path}"))
+            .fix(format!("mount -o remount,rw {path}"))
     } else if let Some(mode) = trust::open_to_others(pins.bpffs()) {
         let found = format!("other users can make files in {path} (mode {mode:o}); `attach` moves what is in its way");
-        Finding::bad(ABOUT, found).cure(format!("chmod 700 {path}"))
+        Finding::bad(ABOUT, found).fix(format!("chmod 700 {path}"))
     } else {
         Finding::ok(ABOUT, format!("{path}"))
     }
@@ -106,26 +106,26 @@ fn strangers(pins: &Pins) -> Vec<Finding> {
         let intruders = pins.intruders()?;
         let mut found: Vec<Finding> = intruders
             .iter()
-            .map(|intruder| Finding::bad(ABOUT, intruder.to_string()).cure(remove(&intruder.path)))
+            .map(|intruder| Finding::bad(ABOUT, intruder.to_string()).fix(remove(&intruder.path)))
             .collect();
         for of_abi in pins.all()? {
             for name in of_abi.interfaces()? {
                 let strangers = remove::strangers(&of_abi, &name)?.into_iter();
                 let strangers = strangers.filter(|path| !intruders.iter().any(|intruder| intruder.path == *path));
                 found.extend(strangers.map(|path| {
-                    let words = format!("{} is not of fw-user's making", path.display());
-                    Finding::bad(ABOUT, words).cure(remove(&path))
+                    let words = format!("{} was not created by fw-user", path.display());
+                    Finding::bad(ABOUT, words).fix(remove(&path))
                 }));
             }
         }
         found.extend(trust::moved_aside(pins.bpffs())?.into_iter().map(|path| {
             let words = format!("{} was in the place of a folder of fw-user's, and was moved aside", path.display());
-            Finding::note(ABOUT, words).cure(remove(&path))
+            Finding::note(ABOUT, words).fix(remove(&path))
         }));
         Ok(found)
     };
     match look() {
-        Ok(found) if found.is_empty() => vec![Finding::ok(ABOUT, "nothing among them that is not ours")],
+        Ok(found) if found.is_empty() => vec![Finding::ok(ABOUT, "only those of fw-user")],
         Ok(found) => found,
         Err(error) => vec![Finding::note(ABOUT, format!("cannot be seen: {error}"))],
     }
@@ -141,14 +141,16 @@ fn leftovers(pins: &Pins) -> Option<Finding> {
         .filter(|of_abi| is_left(of_abi))
         .map(|of_abi| of_abi.root().display().to_string())
         .collect();
-    let found = format!("{} belongs to no interface any more; it does no harm", left.join(" and "));
-    (!left.is_empty()).then(|| Finding::note("leftovers", found).cure("fw-user detach --all"))
+    let found = format!("{} belongs to no interface any more and does no harm", left.join(" and "));
+    (!left.is_empty()).then(|| Finding::note("leftovers", found).fix("fw-user detach --all"))
 }
 
 fn connections() -> Finding {
     match connections::outward() {
-        Ok(open) => Finding::ok("connections", format!("{} are open outward, and would live on", open.len())),
-        Err(error) => Finding::note("connections", format!("cannot be listed, so what is open would be cut: {error}")),
+        Ok(open) => Finding::ok("connections", format!("{} outbound, which `attach` keeps", open.len())),
+        Err(error) => {
+            Finding::note("connections", format!("cannot be listed, so `attach` would cut the open ones: {error}"))
+        }
     }
 }
 
@@ -157,12 +159,12 @@ fn switched_off() -> Vec<Finding> {
     let mut found: Vec<Finding> = OFF_FILES
         .into_iter()
         .filter(|path| Path::new(path).exists())
-        .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).cure(format!("rm {path}")))
+        .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).fix(format!("rm {path}")))
         .collect();
     if read("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|word| word == "fw-user=off")) {
-        let cure = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
+        let fix = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
         found.push(
-            Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").cure(cure),
+            Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").fix(fix),
         );
     }
     if found.is_empty() {
@@ -177,7 +179,7 @@ fn sysctls() -> Vec<Finding> {
     found.push(Finding::ok("routing", if routes { "on, as Docker needs it" } else { "off" }));
     found.push(match read("/proc/sys/kernel/unprivileged_bpf_disabled").as_deref() {
         Some("0") => Finding::note("unprivileged BPF", "every user may load BPF programs")
-            .cure("sysctl -w kernel.unprivileged_bpf_disabled=1"),
+            .fix("sysctl -w kernel.unprivileged_bpf_disabled=1"),
         _ => Finding::ok("unprivileged BPF", "off"),
     });
     found

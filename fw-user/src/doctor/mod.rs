@@ -30,12 +30,12 @@ pub struct Finding {
     /// What was found.
     pub found: String,
     /// What to do, where something should be done.
-    pub cure: Option<String>,
+    pub fix: Option<String>,
 }
 
 impl Finding {
     fn new(about: &'static str, verdict: Verdict, found: impl Into<String>) -> Self {
-        Self { interface: None, about, verdict, found: found.into(), cure: None }
+        Self { interface: None, about, verdict, found: found.into(), fix: None }
     }
 
     fn ok(about: &'static str, found: impl Into<String>) -> Self {
@@ -50,8 +50,8 @@ impl Finding {
         Self::new(about, Verdict::Bad, found)
     }
 
-    fn cure(self, cure: impl Into<String>) -> Self {
-        Self { cure: Some(cure.into()), ..self }
+    fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
     }
 
     fn of(self, interface: &str) -> Self {

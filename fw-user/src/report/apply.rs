@@ -41,9 +41,9 @@ pub fn text(outcome: &Outcome) -> String {
     let Outcome { name, file, action, difference, cut: _ } = outcome;
     let file = file.display();
     let mut text = match action {
-        Action::Attach => format!("{name}  attach, as {file} says\n"),
-        Action::Change => format!("{name}  change, as {file} says\n"),
-        Action::None => format!("{name}  as {file} says; nothing to do\n"),
+        Action::Attach => format!("{name}  attach, according to {file}\n"),
+        Action::Change => format!("{name}  change, according to {file}\n"),
+        Action::None => format!("{name}  matches {file}; nothing to do\n"),
     };
     let Difference { opened, closed, opened_proto, closed_proto, settings } = difference;
     for (sign, words) in [("+", opened), ("-", closed), ("+", opened_proto), ("-", closed_proto)] {
@@ -59,8 +59,8 @@ pub fn text(outcome: &Outcome) -> String {
 
 fn setting_words(Setting { what, from, to }: &Setting) -> String {
     match (*what, to.as_str()) {
-        ("monitor", "on") => "enforce -> monitor: everything is judged and counted, nothing is dropped".to_owned(),
-        ("monitor", _) => "monitor -> enforce: what is not allowed is dropped".to_owned(),
+        ("monitor", "on") => "enforce -> monitor: verdicts are counted, nothing is dropped".to_owned(),
+        ("monitor", _) => "monitor -> enforce: everything that is not allowed is dropped".to_owned(),
         _ => format!("{what} {from} -> {to}"),
     }
 }

@@ -20,27 +20,27 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
         (None, _) => "attached",
     };
     let mode = match (outcome.record.mode, &outcome.not_native) {
-        (Mode::Native, _) => "native mode: packets are judged in the driver".to_owned(),
-        (Mode::Generic, Some(why)) => format!("generic mode: packets are judged in the network stack, since {why}"),
-        (Mode::Generic, None) => "generic mode: packets are judged in the network stack".to_owned(),
+        (Mode::Native, _) => "native mode: packets are filtered in the driver".to_owned(),
+        (Mode::Generic, Some(why)) => format!("generic mode: packets are filtered in the network stack, because {why}"),
+        (Mode::Generic, None) => "generic mode: packets are filtered in the network stack".to_owned(),
     };
     let mut lines = vec![
         format!("{name}  {verb}, {mode}"),
         format!("  open    {}", open_ports(&plan.policy)),
         if plan.terms.monitors {
-            "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` closes"
+            "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
                 .to_owned()
         } else {
-            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, those that Docker publishes included"
+            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, including the ones Docker publishes"
                 .to_owned()
         },
     ];
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(spec::protocol_name).collect();
-        lines.push(format!("  also    {} may come in, and whatever is inside", names.join(", ")));
+        lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));
     }
     if plan.policy.forward == Forward::Pass {
-        lines.push("  router  packets to open ports are also routed on to other machines and containers".to_owned());
+        lines.push("  router  packets to open ports are routed on to other machines and containers as well".to_owned());
     }
     if outcome.record.egress == Egress::None {
         lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
@@ -52,7 +52,7 @@ pub fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
         );
     }
     if outcome.before.is_none() && plan.terms.deadline.is_none() {
-        lines.push("  keep    fw-user save writes this to a file, from which fw-user apply brings it back".to_owned());
+        lines.push("  keep    fw-user save writes this to a file, fw-user apply restores it from there".to_owned());
     }
     lines.push(String::new());
     lines.join("\n")

@@ -23,14 +23,14 @@ pub fn saved(name: &str, file: &Path) -> String {
 /// The interface's file says otherwise.
 #[must_use]
 pub fn not_in_file(name: &str, file: &Path, on_trial: bool) -> String {
-    let cure = if on_trial { "once it is confirmed, `fw-user save` puts it there" } else { "--save puts it there" };
-    format!("{name}  not in {}: a reboot or `fw-user apply` takes it back; {cure}\n", file.display())
+    let fix = if on_trial { "to keep it: fw-user confirm, then fw-user save" } else { "to keep it: --save" };
+    format!("{name}  not saved in {}: a reboot or `fw-user apply` undoes it; {fix}\n", file.display())
 }
 
 /// The interface's file cannot be read.
 #[must_use]
 pub fn unreadable(name: &str, why: &str) -> String {
-    format!("{name}  whether its file says so too cannot be read: {why}\n")
+    format!("{name}  cannot read the configuration file: {why}\n")
 }
 
 /// The same of `monitor` and `enforce`.
@@ -38,10 +38,8 @@ pub fn unreadable(name: &str, why: &str) -> String {
 pub fn terms(name: &str, terms: Terms, changed: bool) -> String {
     let note = if changed { "" } else { " (as before)" };
     if terms.monitors {
-        format!(
-            "{name}  MONITOR ONLY{note}: everything is judged and counted, nothing is dropped; `fw-user enforce` ends that\n"
-        )
+        format!("{name}  MONITOR ONLY{note}: verdicts are counted, nothing is dropped; `fw-user enforce` ends that\n")
     } else {
-        format!("{name}  enforcing{note}: what is not allowed is dropped\n")
+        format!("{name}  enforcing{note}: everything that is not allowed is dropped\n")
     }
 }

@@ -1,4 +1,4 @@
-//! What the doctor found, a line each, and the cure below.
+//! What the doctor found, a line each, and the fix below.
 
 use crate::doctor::{Finding, Verdict};
 
@@ -12,9 +12,8 @@ pub fn text(findings: &[Finding]) -> String {
             Verdict::Note => "note",
             Verdict::Bad => "bad",
         };
-        let cure =
-            finding.cure.as_ref().map(|cure| format!("{:6}{:width$}  cure: {cure}\n", "", "")).unwrap_or_default();
-        text + &format!("{verdict:<6}{:width$}  {}\n{cure}", subject(finding), finding.found)
+        let fix = finding.fix.as_ref().map(|fix| format!("{:6}{:width$}  fix: {fix}\n", "", "")).unwrap_or_default();
+        text + &format!("{verdict:<6}{:width$}  {}\n{fix}", subject(finding), finding.found)
     })
 }
 

@@ -69,6 +69,8 @@ pub struct Json<'a> {
     monitor: bool,
     rule: Option<String>,
     target: Option<&'a str>,
+    fix: Option<String>,
+    /// The former name of `fix`.
     cure: Option<String>,
     notes: Vec<&'a str>,
     error: Option<&'a str>,
@@ -80,6 +82,7 @@ impl<'a> Json<'a> {
     pub fn new(answer: &'a Answer<'_>) -> Self {
         let headers = &answer.headers;
         let judgement = answer.judgement.as_ref().ok();
+        let fix = judgement.and_then(|judgement| answer.fix(judgement.reason));
         Self {
             interface: &answer.filter.name,
             packet: answer.number,
@@ -95,7 +98,8 @@ impl<'a> Json<'a> {
             monitor: answer.filter.monitors,
             rule: judgement.and_then(|judgement| answer.rule(judgement.reason)),
             target: answer.target.as_deref(),
-            cure: judgement.and_then(|judgement| answer.cure(judgement.reason)),
+            fix: fix.clone(),
+            cure: fix,
             notes: answer.notes.iter().chain(&answer.filter.notes).map(String::as_str).collect(),
             error: answer.judgement.as_ref().err().map(String::as_str),
         }
@@ -114,7 +118,7 @@ pub fn text(answer: &Answer<'_>) -> String {
             line("reason", &format!("{reason}: {}", because(reason)));
             answer.rule(reason).iter().for_each(|rule| line("rule", rule));
             answer.target.iter().for_each(|target| line("listens", target));
-            answer.cure(reason).iter().for_each(|cure| line("cure", cure));
+            answer.fix(reason).iter().for_each(|fix| line("fix", fix));
         }
         Err(why) => line("unknown", why),
     }
@@ -149,7 +153,7 @@ impl Answer<'_> {
     fn verdict(&self, judgement: &Judgement) -> String {
         let name = &self.filter.name;
         match judgement.reason.verdict() {
-            Verdict::Drop if judgement.passes => format!("would drop; it passes as long as {name} only monitors"),
+            Verdict::Drop if judgement.passes => format!("would drop; {name} only monitors, so it passes"),
             verdict => verdict.to_string(),
         }
     }
@@ -185,7 +189,7 @@ impl Answer<'_> {
     }
 
     /// What to type so that it passes, or what else to do.
-    fn cure(&self, reason: Reason) -> Option<String> {
+    fn fix(&self, reason: Reason) -> Option<String> {
         match reason {
             Reason::ClosedPort => {
                 let (protocol, port) = self.headers.target().filter(|&(_, port)| port != 0)?;

@@ -16,8 +16,7 @@ use crate::{
 const LINES: usize = 10;
 
 /// Where the kernel keeps its sockets to itself.
-pub const BLIND: &str =
-    "note: this kernel cannot list its sockets (it lacks INET_DIAG), so nobody looked which connections are cut\n";
+pub const BLIND: &str = "note: this kernel cannot list its sockets (it lacks INET_DIAG), so fw-user cannot tell which connections this cuts\n";
 
 /// What to do about a refusal: it depends on the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +55,7 @@ pub fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
 /// Why a command did nothing, and what to do.
 #[must_use]
 pub fn refusal(outlook: &Outlook, cure: Cure) -> String {
-    let mut text = "this could lock you out, and nothing was changed\n".to_owned();
+    let mut text = "this could lock you out; nothing was changed\n".to_owned();
     let mut cures = Vec::new();
     for interface in outlook.interfaces.iter().filter(|interface| interface.locks_out()) {
         text += &format!("{} would cut:\n{}", interface.name, rows(interface));
@@ -106,7 +105,7 @@ fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
 pub fn note(outlook: &Outlook) -> String {
     let is_worth_a_word = |interface: &&InterfaceOutlook| !(interface.cut.is_empty() && interface.sshd.is_empty());
     outlook.interfaces.iter().filter(is_worth_a_word).fold(String::new(), |text, interface| {
-        let verb = if interface.drops { "cuts" } else { "would cut, if it did not only monitor" };
+        let verb = if interface.drops { "cuts" } else { "would cut if it did not only monitor" };
         text + &format!("note: {} {verb}:\n{}", interface.name, rows(interface))
     })
 }

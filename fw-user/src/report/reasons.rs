@@ -19,7 +19,7 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::Fragment => {
             "is a later piece of a datagram: without its first piece, which is judged, it never becomes whole"
         }
-        Reason::ClosedPort => "goes to a port that is not allowed, and nothing that left asked for it",
+        Reason::ClosedPort => "goes to a port that is not allowed, and is not a reply to outbound traffic",
         Reason::ClosedProtocol => "is of a protocol without ports: a tunnel, or something rarer",
         Reason::Forwarded => {
             "goes to an allowed port, but the routing table would send it out of another interface, to a machine or container there"

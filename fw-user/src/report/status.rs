@@ -31,7 +31,7 @@ pub struct InterfaceStatus {
     /// What is wrong, where something is.
     pub problems: Vec<String>,
     /// What to do about it.
-    pub cure: Option<String>,
+    pub fix: Option<String>,
     /// What its maps say; nothing where they cannot be read.
     pub details: Option<Details>,
     /// Bytes that its own maps take.
@@ -70,6 +70,8 @@ struct InterfaceJson<'a> {
     name: &'a str,
     state: &'a str,
     problems: &'a [String],
+    fix: Option<&'a str>,
+    /// The former name of `fix`.
     cure: Option<&'a str>,
     map_memory: u64,
     #[serde(flatten)]
@@ -107,7 +109,8 @@ impl<'a> InterfaceJson<'a> {
             name: &interface.name,
             state: &interface.state,
             problems: &interface.problems,
-            cure: interface.cure.as_deref(),
+            fix: interface.fix.as_deref(),
+            cure: interface.fix.as_deref(),
             map_memory: interface.memory,
             details: interface.details.as_ref().map(DetailsJson::new),
         }
@@ -150,7 +153,7 @@ pub fn text(status: &Status) -> String {
     }
     let mut text: String = status.interfaces.iter().map(interface_text).collect();
     text += &format!(
-        "maps take {} in all; {} flows fit for each of IPv4 and IPv6\n",
+        "maps take {} in total; they hold up to {} flows for each of IPv4 and IPv6\n",
         bytes(status.memory()),
         status.flow_capacity.unwrap_or_default()
     );
@@ -158,7 +161,7 @@ pub fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, problems, cure, details, memory: _ } = interface;
+    let InterfaceStatus { name, state, problems, fix, details, memory: _ } = interface;
     let mut text = format!("{name}  {state}");
     if let Some(details) = details {
         text += &details_text(details);
@@ -166,10 +169,10 @@ fn interface_text(interface: &InterfaceStatus) -> String {
         text += "\n";
     }
     for problem in problems {
-        text += &format!("  wrong   {problem}\n");
+        text += &format!("  problem {problem}\n");
     }
-    if let Some(cure) = cure {
-        text += &format!("  cure    {cure}\n");
+    if let Some(fix) = fix {
+        text += &format!("  fix     {fix}\n");
     }
     text
 }
@@ -197,14 +200,14 @@ fn details_text(details: &Details) -> String {
     }
     if let Some(left) = confirm_within {
         let seconds = left.as_secs();
-        text += &format!("  ON TRIAL  goes back to what it was in {seconds} s, unless `fw-user confirm` follows\n");
+        text += &format!("  ON TRIAL  reverts in {seconds} s unless you run `fw-user confirm`\n");
     }
     if !policy.protocols.is_empty() {
         let names: Vec<String> = policy.protocols.iter().copied().map(spec::protocol_name).collect();
         text += &format!("  also    {}\n", names.join(", "));
     }
     if policy.forward == Forward::Pass {
-        text += "  router  packets to open ports are also routed on\n";
+        text += "  router  packets to open ports are routed on as well\n";
     }
     text
 }

@@ -84,7 +84,7 @@ fn what_keeps_the_card_from_native_mode_is_told() -> Result<()> {
     let lab = cards.lab()?;
     if !cards.have_native_mode() {
         let said = lab.fw(&["attach", "eth0", "--allow", "22"])?;
-        ensure!(said.contains("generic mode") && said.contains("since the driver has no native XDP"), "{said}");
+        ensure!(said.contains("generic mode") && said.contains("because the driver has no native XDP"), "{said}");
         return Ok(());
     }
     lab.pi.run("ip link set eth0 mtu 30000")?;

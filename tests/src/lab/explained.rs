@@ -38,6 +38,8 @@ pub struct Explained {
     /// Who listens there.
     pub target: Option<String>,
     /// What to type or do.
+    pub fix: Option<String>,
+    /// The former name of `fix`.
     pub cure: Option<String>,
     /// What else to know.
     pub notes: Vec<String>,

@@ -163,7 +163,7 @@ impl Lab {
         })
     }
 
-    /// Run `fw-user` with bad input: it must end with this code, name the thing and the cure, and change nothing.
+    /// Run `fw-user` with bad input: it must end with this code, name the thing and the fix, and change nothing.
     ///
     /// # Errors
     /// It does otherwise.

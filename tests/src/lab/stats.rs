@@ -114,6 +114,8 @@ pub struct InterfaceStatus {
     /// What is wrong in particular.
     pub problems: Vec<String>,
     /// What to do about it.
+    pub fix: Option<String>,
+    /// The former name of `fix`.
     pub cure: Option<String>,
     /// `native` or `generic`.
     pub mode: String,

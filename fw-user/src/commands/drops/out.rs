@@ -96,7 +96,7 @@ impl Out {
     /// Say that an interface has no filter any more.
     pub(super) fn gone(&mut self, interface: &str) {
         if let Form::Lines(columns) = &mut self.form {
-            self.text += &columns.note(interface, SystemTime::now(), "the filter was taken off");
+            self.text += &columns.note(interface, SystemTime::now(), "the filter was removed");
         }
     }
 

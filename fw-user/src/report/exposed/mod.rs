@@ -60,7 +60,7 @@ fn head(exposure: &Exposure, way: &Way, judge: Option<&str>) -> String {
     let at = if judge == way.name { String::new() } else { format!("at {judge}: ") };
     match exposure.filters.get(judge) {
         None => format!("{at}no filter"),
-        Some(Filter::Unknown(words)) => format!("{at}{words}; what it lets in is not known here"),
+        Some(Filter::Unknown(words)) => format!("{at}{words}; what it lets in is unknown"),
         Some(Filter::Ours(ruling)) => {
             let monitor = if ruling.monitors { "MONITOR ONLY, nothing is dropped; would be " } else { "" };
             format!("{at}{} mode, {monitor}open: {}", ruling.mode.name(), open_ports(&ruling.policy))
@@ -105,11 +105,11 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&Port]) -> Vec<Strin
         if let more @ 1.. = clients.len().saturating_sub(CLIENTS_SHOWN) {
             names.push(format!("{more} more"));
         }
-        notes.push(format!("clients, at ports that the kernel chose: {}", names.join(", ")));
+        notes.push(format!("clients, at ports chosen by the kernel: {}", names.join(", ")));
     }
     match targets.docker() {
         Docker::Unreadable { socket, why } => {
-            notes.push(format!("Docker could not be asked at {}: {why}", socket.display()));
+            notes.push(format!("cannot ask Docker at {}: {why}", socket.display()));
         }
         Docker::NotBuilt => notes.push("Docker is not asked: this fw-user was built without it".to_owned()),
         Docker::Absent | Docker::Read => {}
@@ -122,7 +122,7 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&Port]) -> Vec<Strin
     }
     if !exposure.not_ethernet.is_empty() {
         let names = exposure.not_ethernet.join(", ");
-        notes.push(format!("not looked at, since no filter can be there (no Ethernet): {names}"));
+        notes.push(format!("not shown, because fw filters Ethernet alone: {names}"));
     }
     notes
 }
@@ -138,8 +138,8 @@ fn next_step(exposure: &Exposure, served: &[&Port]) -> Vec<String> {
     if !open.is_empty() {
         let attach = format!("fw-user attach {} --allow", unfiltered.join(" "));
         let names = unfiltered.join(" and ");
-        steps.push(format!("fw is not on {names}: what is open is reached, unless another firewall closes it"));
-        steps.push(format!("to close all but what you name: {attach} PORTS"));
+        steps.push(format!("fw is not on {names}: open ports are reachable, unless another firewall closes them"));
+        steps.push(format!("to close every port except PORTS: {attach} PORTS"));
         steps.push(format!("open now, to choose from: {}", words(&open)));
         let ssh: Vec<&&Port> = open.iter().copied().filter(|port| is_sshd(port)).collect();
         if !ssh.is_empty() {

@@ -1,4 +1,4 @@
-//! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the cure, typed, cures.
+//! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the fix, typed, fixes it.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 tests! {
     a_healthy_machine_is_well_attached_or_not;
-    what_is_broken_is_named_and_the_cure_cures;
+    what_is_broken_is_named_and_the_fix_fixes_it;
     what_closes_nothing_or_not_for_long_is_noted;
     another_program_is_named;
     an_interface_that_cannot_be_filtered_is_bad;
@@ -42,6 +42,7 @@ struct Finding {
     about: String,
     verdict: String,
     found: String,
+    fix: Option<String>,
     cure: Option<String>,
 }
 
@@ -53,7 +54,7 @@ fn ask(lab: &Lab, args: &[&str]) -> Result<(Answer, bool)> {
     let code = output.status.code().context("killed")?;
     ensure!((code == 0) == (answer.verdict != "bad"), "ended with {code}, and says {answer:?}");
     let complaint = String::from_utf8(output.stderr)?;
-    ensure!(code == 0 || complaint.contains("are bad"), "{complaint}");
+    ensure!(code == 0 || complaint.contains("see the fix below"), "{complaint}");
     Ok((answer, code == 0))
 }
 
@@ -106,7 +107,7 @@ const BROKEN: &[Broken] = &[
     (
         "something is not ours",
         |lab| Ok(symlink("/nowhere", lab.fw.bpffs().join("fw-user/v4/if-eth0/theirs"))?),
-        "theirs is not of",
+        "theirs was not created by fw-user",
     ),
     (
         "the pins are gone, and somebody holds the link",
@@ -119,7 +120,7 @@ const BROKEN: &[Broken] = &[
     ),
 ];
 
-fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
+fn what_is_broken_is_named_and_the_fix_fixes_it() -> Result<()> {
     for (name, break_it, words) in BROKEN {
         let work = || -> Result<()> {
             let lab = Lab::without_containers()?;
@@ -131,15 +132,16 @@ fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
             let bad = answer.bad();
             ensure!(!well && bad.iter().any(|finding| finding.found.contains(words)), "{answer:?}");
             for finding in bad {
-                let cure = finding.cure.as_deref().with_context(|| format!("no cure for {finding:?}"))?;
-                let cure = cure.replace("PORTS", "22");
-                match cure.strip_prefix("fw-user ") {
+                let fix = finding.fix.as_deref().with_context(|| format!("no fix for {finding:?}"))?;
+                assert_eq!(finding.cure.as_deref(), Some(fix), "the former name of the field");
+                let fix = fix.replace("PORTS", "22");
+                match fix.strip_prefix("fw-user ") {
                     Some(args) => drop(lab.fw(&args.split(' ').collect::<Vec<_>>())?),
-                    None => drop(lab.pi.run(&cure)?),
+                    None => drop(lab.pi.run(&fix)?),
                 }
             }
             let (answer, well) = ask(&lab, &[])?;
-            ensure!(well, "the cures cured not: {answer:?}");
+            ensure!(well, "the fixes did not help: {answer:?}");
             Ok(())
         };
         work().context(*name)?;
@@ -150,12 +152,12 @@ fn what_is_broken_is_named_and_the_cure_cures() -> Result<()> {
 fn what_closes_nothing_or_not_for_long_is_noted() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.fw(&["attach", "eth0", "--allow", "22", "--monitor"])?;
-    let noted = |interface, about, words: &str, cure: &str| -> Result<()> {
+    let noted = |interface, about, words: &str, fix: &str| -> Result<()> {
         let (answer, well) = ask(&lab, &["eth0"])?;
         let finding = answer.find(interface, about)?;
         ensure!(well && finding.verdict == "note" && finding.found.contains(words), "{answer:?}");
-        ensure!(finding.cure.as_deref() == Some(cure), "{answer:?}");
-        lab.fw(&cure.split(' ').skip(1).collect::<Vec<_>>())?;
+        ensure!(finding.fix.as_deref() == Some(fix), "{answer:?}");
+        lab.fw(&fix.split(' ').skip(1).collect::<Vec<_>>())?;
         let (answer, _) = ask(&lab, &["eth0"])?;
         ensure!(answer.findings.iter().all(|finding| finding.verdict == "ok"), "{answer:?}");
         Ok(())
@@ -205,7 +207,7 @@ fn without_privileges_it_says_what_it_could_not_see() -> Result<()> {
     let answer: Answer = serde_json::from_slice(&output.stdout)?;
     let privileges = answer.find(None, "privileges")?;
     ensure!(privileges.verdict == "bad" && privileges.found.contains("CAP_BPF"), "{answer:?}");
-    ensure!(privileges.cure.as_deref() == Some("sudo fw-user doctor"), "{answer:?}");
+    ensure!(privileges.fix.as_deref() == Some("sudo fw-user doctor"), "{answer:?}");
     ensure!(answer.find(Some("eth0"), "filter")?.found.contains("cannot be seen"), "{answer:?}");
     Ok(())
 }
@@ -235,7 +237,7 @@ fn in_a_user_namespace_it_sends_to_the_host() -> Result<()> {
         serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
     let privileges = answer.find(None, "privileges")?;
     ensure!(privileges.verdict == "bad" && privileges.found.contains("attach on the host"), "{answer:?}");
-    ensure!(privileges.cure.as_deref() == Some("sudo fw-user doctor, on the host"), "{answer:?}");
+    ensure!(privileges.fix.as_deref() == Some("sudo fw-user doctor, on the host"), "{answer:?}");
     ensure!(output.status.code() == Some(1), "ended with {}", output.status);
     ensure!(lab.fw.pins()? == before, "it left something");
     Ok(())

@@ -1,4 +1,4 @@
-//! Bad input: a message that names the thing and the cure, the documented exit code, and nothing changed.
+//! Bad input: a message that names the thing and the fix, the documented exit code, and nothing changed.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 

@@ -46,13 +46,13 @@ fn a_file_closes_and_opens_ports(mode: Mode) -> Result<()> {
     lab.lan.reaches(&server, Transport::Tcp, PI4, 8080)?;
     lab.write_file("eth0", &format!("allow = [\"22\"]\nmode = \"{mode}\""))?;
     let said = lab.fw(&["apply"])?;
-    assert!(said.starts_with("eth0  attach, as ") && said.contains("\n  + 22\n"), "{said}");
+    assert!(said.starts_with("eth0  attach, according to ") && said.contains("\n  + 22\n"), "{said}");
     lab.is_closed(&server, Transport::Tcp, PI4, 8080)?;
     let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
     assert_eq!(status["interfaces"][0]["mode"], json!(mode.to_string()));
     lab.write_file("eth0", "allow = [\"22\", \"8080/tcp\"]")?;
     let said = lab.fw(&["apply", "eth0"])?;
-    assert!(said.starts_with("eth0  change, as ") && said.ends_with("\n  + 8080/tcp\n"), "{said}");
+    assert!(said.starts_with("eth0  change, according to ") && said.ends_with("\n  + 8080/tcp\n"), "{said}");
     lab.lan.reaches(&server, Transport::Tcp, PI4, 8080)?;
     Ok(())
 }
@@ -111,7 +111,7 @@ fn each_difference_is_printed() -> Result<()> {
         "- gre",
         "forward drop -> pass",
         "replies off -> on",
-        "monitor -> enforce: what is not allowed is dropped",
+        "monitor -> enforce: everything that is not allowed is dropped",
     ];
     assert_eq!(lines, expected, "{said}");
     assert!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
@@ -200,7 +200,7 @@ fn a_file_may_be_for_several_interfaces() -> Result<()> {
     let said = lab.fw(&["apply", "eth1"])?;
     assert!(said.contains("eth1  attach") && !said.contains("eth0"), "{said}");
     let said = lab.fw(&["apply"])?;
-    assert!(said.contains("eth0  attach") && said.contains("eth1  as "), "{said}");
+    assert!(said.contains("eth0  attach") && said.contains("eth1  matches "), "{said}");
     Ok(())
 }
 
@@ -214,7 +214,7 @@ fn an_interface_that_is_not_there_does_not_hold_up_the_others() -> Result<()> {
     assert_eq!(output.status.code(), Some(CHANGED));
     let (said, complaint) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
     assert!(said.starts_with("eth0  attach") && !said.contains("usb0"), "{said}");
-    assert!(complaint.contains("not here: usb0") && complaint.contains("changed eth0"), "{complaint}");
+    assert!(complaint.contains("missing: usb0") && complaint.contains("changed eth0"), "{complaint}");
     lab.active("eth0")?;
     // Now there is nothing to change.
     assert_eq!(lab.fw.command(&lab.pi, ["apply"]).output()?.status.code(), Some(FAILED));

@@ -27,9 +27,9 @@ const USAGE: i32 = 2;
 type Row = (&'static str, &'static [(usize, usize, &'static [&'static str])]);
 
 const ROWS: &[Row] = &[
-    // What is no TOML.
+    // What is invalid TOML.
     ("allow = [\"22\"\nmonitor = true", &[(2, 1, &["array"])]),
-    ("allow = [\"22\"]\nmode = \"auto\nflows = 1\n", &[(2, 13, &["no TOML", "basic string"]), (3, 9, &["1024"])]),
+    ("allow = [\"22\"]\nmode = \"auto\nflows = 1\n", &[(2, 13, &["invalid TOML", "basic string"]), (3, 9, &["1024"])]),
     ("allow = [\"22\"]\nforward = drop", &[(2, 11, &["quoted"])]),
     ("allow = [\"22\"]\nforward \"drop\"\nmode auto", &[(2, 9, &["="]), (3, 6, &["="])]),
     ("allow = [\"22\"]\nallow = [\"80\"]", &[(2, 1, &["duplicate key"])]),

@@ -261,7 +261,7 @@ fn allow_and_deny_say_that_the_file_lacks_them() -> Result<()> {
     assert_eq!(lab.fw(&["allow", "80"])?.lines().count(), 1);
     lab.write_file("eth0", "allow = [\"22\", \"443\"]\n")?;
     let lacks = format!(
-        "eth0  not in {}: a reboot or `fw-user apply` takes it back; --save puts it there\n",
+        "eth0  not saved in {}: a reboot or `fw-user apply` undoes it; to keep it: --save\n",
         lab.file("eth0").display()
     );
     for (args, is_said) in [
@@ -278,7 +278,7 @@ fn allow_and_deny_say_that_the_file_lacks_them() -> Result<()> {
     let said: Value = serde_json::from_str(&lab.fw(&["allow", "8081", "--json"])?)?;
     assert_eq!(said["interfaces"][0]["in_file"], json!(false));
     let said = lab.fw(&["allow", "8082", "--confirm", "60"])?;
-    assert!(said.contains("once it is confirmed, `fw-user save` puts it there"), "{said}");
+    assert!(said.contains("to keep it: fw-user confirm, then fw-user save"), "{said}");
     lab.fw(&["confirm"])?;
     assert_eq!(lab.read_file("eth0")?, "allow = [\"22\", \"443\"]\n");
     // A file with mistakes keeps no port shut.

@@ -429,11 +429,11 @@ fn the_view_ends_with_the_filter() -> Result<()> {
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22"])?;
     let mut view = View::with_head(&lab, &[])?;
     lab.fw(&["detach", "eth1"])?;
-    ensure!(view.next()?.ends_with("  eth1  the filter was taken off"));
+    ensure!(view.next()?.ends_with("  eth1  the filter was removed"));
     knock(&lab, 9125)?;
     ensure!(view.next()?.contains("192.0.2.1:9125"), "the other is still watched");
     lab.fw(&["detach", "eth0"])?;
-    ensure!(view.next()?.ends_with("  eth0  the filter was taken off"));
+    ensure!(view.next()?.ends_with("  eth0  the filter was removed"));
     ensure!(view.lines.next().is_none(), "nothing comes any more");
     ensure!(view.program.await_end()?.success());
     lab.refuses(&["drops"], 1, &["not attached to any interface"])

@@ -69,7 +69,7 @@ fn packets_are_filed_with_interface_time_and_reason() -> Result<()> {
     let ended = nanoseconds(SystemTime::now())?;
     assert_eq!(file.interfaces, [("eth0".to_owned(), Some(0))]);
     for (packet, frame) in file.packets.iter().zip(&frames) {
-        let comment = "closed-port: it goes to a port that is not allowed, and nothing that left asked for it";
+        let comment = "closed-port: it goes to a port that is not allowed, and is not a reply to outbound traffic";
         let wanted = FiledPacket {
             interface: "eth0".to_owned(),
             at: packet.at,

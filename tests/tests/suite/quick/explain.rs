@@ -39,9 +39,9 @@ tests! {
     asking_counts_nothing;
     the_rule_that_lets_a_packet_in_is_named;
     who_listens_is_named_also_behind_a_closed_port;
-    typing_the_cure_opens_the_port_to_the_sender;
-    typing_the_cure_lets_a_protocol_in_and_keeps_all_else;
-    typing_the_cure_lets_packets_through_a_router;
+    typing_the_fix_opens_the_port_to_the_sender;
+    typing_the_fix_lets_a_protocol_in_and_keeps_all_else;
+    typing_the_fix_lets_packets_through_a_router;
     a_packet_comes_from_the_network_of_the_interface_unless_told_otherwise;
     a_port_of_a_bridge_is_asked_for_the_address_of_the_bridge;
     monitoring_and_trials_are_told;
@@ -268,18 +268,18 @@ fn who_listens_is_named_also_behind_a_closed_port() -> Result<()> {
         assert_eq!((said.outcome().as_str(), said.target.as_deref()), (outcome, target), "{port}");
     }
     let text = lab.fw(&["explain", "9125/tcp"])?;
-    ensure!(text.contains(&format!("\n  listens  {own_name}  cure     fw-user allow 9125/tcp\n")), "{text}");
+    ensure!(text.contains(&format!("\n  listens  {own_name}  fix      fw-user allow 9125/tcp\n")), "{text}");
     Ok(())
 }
 
 /// Run what it says is to be typed.
-fn type_cure(lab: &Lab, said: &Explained) -> Result<()> {
-    let cure = said.cure.as_deref().context("a cure")?;
-    let words: Vec<&str> = cure.strip_prefix("fw-user ").context("a command")?.split(' ').collect();
+fn type_fix(lab: &Lab, said: &Explained) -> Result<()> {
+    let fix = said.fix.as_deref().context("a fix")?;
+    let words: Vec<&str> = fix.strip_prefix("fw-user ").context("a command")?.split(' ').collect();
     lab.fw(&words).map(drop)
 }
 
-fn typing_the_cure_opens_the_port_to_the_sender() -> Result<()> {
+fn typing_the_fix_opens_the_port_to_the_sender() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22"])?;
@@ -290,18 +290,18 @@ fn typing_the_cure_opens_the_port_to_the_sender() -> Result<()> {
     ] {
         let args = [port, "--from", from, "--iface", "eth0"];
         let closed = explain(&lab, &args)?;
-        assert_eq!((closed.outcome().as_str(), closed.cure.as_deref()), ("drop closed-port", Some(wanted)));
-        type_cure(&lab, &closed)?;
+        assert_eq!((closed.outcome().as_str(), closed.fix.as_deref()), ("drop closed-port", Some(wanted)));
+        type_fix(&lab, &closed)?;
         assert_eq!(explain(&lab, &args)?.outcome(), "pass allowed");
         assert_eq!(explain(&lab, &[port, "--iface", "eth1"])?.outcome(), "drop closed-port", "only there");
     }
     lab.fw(&["detach", "eth1"])?;
     // Who asks about nobody in particular opens it to everybody.
-    assert_eq!(explain(&lab, &["9126/tcp"])?.cure.as_deref(), Some("fw-user allow 9126/tcp"));
+    assert_eq!(explain(&lab, &["9126/tcp"])?.fix.as_deref(), Some("fw-user allow 9126/tcp"));
     Ok(())
 }
 
-fn typing_the_cure_lets_a_protocol_in_and_keeps_all_else() -> Result<()> {
+fn typing_the_fix_lets_a_protocol_in_and_keeps_all_else() -> Result<()> {
     let lab = Lab::without_containers()?;
     let allow = "22/tcp,53,8000-8010/tcp@192.0.2.0/24";
     lab.fw(&["attach", "eth0", "--allow", allow, "--allow-proto", "esp", "--no-replies", "--monitor"])?;
@@ -315,21 +315,21 @@ fn typing_the_cure_lets_a_protocol_in_and_keeps_all_else() -> Result<()> {
     let mut wanted = status()?;
     let closed = explain(&lab, &["gre"])?;
     assert_eq!(closed.outcome(), "drop closed-protocol");
-    type_cure(&lab, &closed)?;
+    type_fix(&lab, &closed)?;
     assert_eq!(explain(&lab, &["gre"])?.outcome(), "pass protocol");
     wanted["interfaces"][0]["allow_proto"] = serde_json::json!(["gre", "esp"]);
     assert_eq!(status()?, wanted);
     Ok(())
 }
 
-fn typing_the_cure_lets_packets_through_a_router() -> Result<()> {
+fn typing_the_fix_lets_packets_through_a_router() -> Result<()> {
     let lab = Lab::new()?;
     lab.attach(Mode::Native, "80/tcp")?;
     let container = container4(0).to_string();
     let args = ["80/tcp", "--to", &container];
     let forwarded = explain(&lab, &args)?;
     assert_eq!((forwarded.outcome().as_str(), forwarded.rule.as_deref()), ("drop forwarded", Some("80/tcp")));
-    type_cure(&lab, &forwarded)?;
+    type_fix(&lab, &forwarded)?;
     assert_eq!(explain(&lab, &args)?.outcome(), "pass allowed");
     Ok(())
 }
@@ -382,14 +382,14 @@ fn monitoring_and_trials_are_told() -> Result<()> {
     let said = explain(&lab, &["9125/tcp"])?;
     assert_eq!((said.outcome().as_str(), said.monitor), ("drop closed-port", true));
     let text = lab.fw(&["explain", "9125/tcp"])?;
-    ensure!(text.contains("would drop; it passes as long as eth0 only monitors"), "{text}");
+    ensure!(text.contains("would drop; eth0 only monitors, so it passes"), "{text}");
     lab.fw(&["enforce"])?;
     ensure!(!explain(&lab, &["9125/tcp"])?.monitor);
     let command = &mut lab.fw.command(&lab.pi, ["allow", "9125/tcp", "--confirm", "600"]);
     let mut waiting = fw_tests::lab::process::Process::start(command.stdout(std::process::Stdio::null()))?;
     wait::until("the trial to begin", || {
         let said = explain(&lab, &["9125/tcp"])?;
-        let is_told = said.notes.iter().any(|note| note.contains("fw-user confirm") && note.contains(" s, "));
+        let is_told = said.notes.iter().any(|note| note.contains(" s unless you run `fw-user confirm`"));
         Ok((said.outcome() == "pass allowed" && is_told).then_some(()))
     })?;
     lab.fw(&["rollback"])?;
@@ -477,8 +477,8 @@ fn people_read_a_few_lines() -> Result<()> {
     let closed = "\
 eth0  tcp 192.0.2.20:40000 -> 192.0.2.1:9125
   verdict  drop
-  reason   closed-port: it goes to a port that is not allowed, and nothing that left asked for it
-  cure     fw-user allow 9125/tcp@192.0.2.20
+  reason   closed-port: it goes to a port that is not allowed, and is not a reply to outbound traffic
+  fix      fw-user allow 9125/tcp@192.0.2.20
 ";
     assert_eq!(lab.fw(&["explain", "9125/tcp", "--from", "192.0.2.20"])?, closed);
     let open = "\

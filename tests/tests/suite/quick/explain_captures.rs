@@ -85,7 +85,7 @@ fn a_file_of_tcpdump_is_explained_packet_by_packet() -> Result<()> {
     let wanted = ["pass allowed", "drop closed-port", "drop closed-port", "pass allowed", "drop closed-port"];
     assert_eq!(outcomes(&said), (1..).map(Some).zip(wanted.map(str::to_owned)).collect::<Vec<_>>());
     assert_eq!(said.iter().filter_map(|said| said.port).collect::<Vec<_>>(), ports);
-    assert_eq!(said[1].cure.as_deref(), Some("fw-user allow 9125/udp@192.0.2.10"));
+    assert_eq!(said[1].fix.as_deref(), Some("fw-user allow 9125/udp@192.0.2.10"));
     // That is what became of them.
     let dropped = after.dropped.packets - before.dropped.packets;
     assert_eq!(dropped, said.iter().filter(|said| said.verdict.as_deref() == Some("drop")).count() as u64);
@@ -139,7 +139,7 @@ fn frames_that_the_kernel_cannot_be_asked_about_are_said_to_be_so() -> Result<()
     let said = explain(&lab, &file)?;
     assert_eq!(outcomes(&said)[2], (Some(3), "pass allowed".to_owned()));
     for (said, words) in said.iter().zip(["13 bytes are less", "8054 bytes are more than the 3520"]) {
-        assert_eq!((said.verdict.as_ref(), said.reason.as_ref(), said.cure.as_ref()), (None, None, None));
+        assert_eq!((said.verdict.as_ref(), said.reason.as_ref(), said.fix.as_ref()), (None, None, None));
         ensure!(said.error.as_deref().is_some_and(|error| error.contains(words)), "{said:?}");
     }
     let text = lab.fw(&["explain", "--pcap", file.to_str().context("a path in UTF-8")?])?;

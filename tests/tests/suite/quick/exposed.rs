@@ -328,7 +328,7 @@ fn ports_that_the_kernel_chose_are_not_taken_for_services() -> Result<()> {
     assert!(!exposed.at("udp", 5353)?.client);
     ensure!(exposed.at("udp", connected.local_addr()?.port()).is_err(), "it hears its peer alone: {exposed:#?}");
     let said = text(&lab, &[])?;
-    ensure!(said.contains(&format!("clients, at ports that the kernel chose: {port}/udp (suite-")), "{said}");
+    ensure!(said.contains(&format!("clients, at ports chosen by the kernel: {port}/udp (suite-")), "{said}");
     ensure!(row(&said, &format!("{port}/udp")).is_err() && row(&said, "5353/udp").is_ok(), "{said}");
     // What somebody opened on purpose is a service.
     lab.attach(Mode::Native, &format!("22,{port}/udp"))?;

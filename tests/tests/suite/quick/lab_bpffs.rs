@@ -14,7 +14,7 @@ tests! {
     the_first_two_commands_at_once_share_one_file_system;
     one_is_mounted_on_an_empty_folder_only_and_goes_with_a_failure;
     a_file_system_that_would_end_with_the_command_is_refused;
-    one_that_is_read_only_is_named_with_its_cure;
+    one_that_is_read_only_is_named_with_its_fix;
     a_filter_behind_another_mount_is_named;
 }
 
@@ -118,7 +118,7 @@ fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
-fn one_that_is_read_only_is_named_with_its_cure() -> Result<()> {
+fn one_that_is_read_only_is_named_with_its_fix() -> Result<()> {
     let lab = Lab::without_containers()?;
     let folder = tempfile::tempdir()?;
     let script = r#"
@@ -134,7 +134,7 @@ fn one_that_is_read_only_is_named_with_its_cure() -> Result<()> {
     let path = folder.path().display();
     for words in [
         format!("{path} is mounted read-only"),
-        format!("cure: mount -o remount,rw {path}"),
+        format!("fix: mount -o remount,rw {path}"),
         "eth0  detached".to_owned(),
     ] {
         ensure!(said.contains(&words), "no {words:?} in {said}");

@@ -64,7 +64,7 @@ fn a_bridge_is_filtered_for_this_machine_alone() -> Result<()> {
     let (host, other) = (lab.pi.serve_tcp(9123)?, behind.serve_tcp(9123)?);
     lab.lan.reaches(&host, Transport::Tcp, PI4, 9123).context("without the filter")?;
     let said = lab.fw(&["attach", "br0", "--allow", "22"])?;
-    for words in ["generic mode", "br0 is a bridge", "frames that it passes on between its ports are not"] {
+    for words in ["generic mode", "br0 is a bridge", "frames between its ports are not"] {
         ensure!(said.contains(words), "no {words:?} in {said}");
     }
     // The kernel takes no second program below one.
@@ -83,7 +83,7 @@ fn what_stands_above_an_interface_is_judged_by_its_ports(mode: Mode) -> Result<(
     let above = Namespace::new()?;
     lab.pi.run("ip link add mv0 link eth0 type macvlan mode bridge")?;
     let said = lab.attach(mode, "22")?;
-    ensure!(said.contains("what is for mv0, which stands on eth0, is judged by the same ports"), "{said}");
+    ensure!(said.contains("traffic for mv0 (on top of eth0) is filtered by the same rules"), "{said}");
     lab.fw(&["detach", "eth0"])?;
     lab.pi.run(&format!("ip link set mv0 netns {}", above.path()))?;
     above.set_address("mv0", &["192.0.2.30/24"])?;

@@ -52,7 +52,7 @@ fn enforcing_and_monitoring_switch_at_once_and_change_nothing_else(mode: Mode) -
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
     let before: Status = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
     let said = lab.fw(&["enforce"])?;
-    ensure!(said == "eth0  enforcing: what is not allowed is dropped\n", "{said}");
+    ensure!(said == "eth0  enforcing: everything that is not allowed is dropped\n", "{said}");
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)?;
     ensure!(lab.fw(&["enforce"])?.contains("(as before)"));
     let mut enforcing: Status = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;

@@ -115,23 +115,23 @@ fn detach_all_cleans_up_whatever_is_damaged() -> Result<()> {
     lab.fw.set_program(trivial::binary());
     lab.add_second_lan()?;
     let without_link: DamageCase =
-        ("the link is missing", |folder| Ok(fs::remove_file(folder.join("ingress-link"))?), "only remains");
+        ("the link is missing", |folder| Ok(fs::remove_file(folder.join("ingress-link"))?), "only leftovers");
     let other_link: DamageCase =
-        ("a map is pinned as the link", |folder| pin_other_map(&folder.join("ingress-link"), "hash"), "only remains");
+        ("a map is pinned as the link", |folder| pin_other_map(&folder.join("ingress-link"), "hash"), "only leftovers");
     let empty: DamageCase = (
         "the folder is empty",
         |folder| {
             fs::remove_dir_all(folder)?;
             Ok(fs::create_dir(folder)?)
         },
-        "only remains",
+        "only leftovers",
     );
     for (name, damage, words) in DAMAGES.iter().chain([&without_link, &other_link, &empty]) {
         let work = || -> Result<()> {
             lab.fw(&["attach", "eth0", "eth1", "--allow", OPEN])?;
             damage(&lab.pin_folder())?;
             let is_off = |lab: &Lab| anyhow::Ok(!lab.pi.run("ip link show eth0")?.contains("xdp"));
-            if words == &"only remains" {
+            if words == &"only leftovers" {
                 // The kernel takes off in its own time what nothing holds any more.
                 fw_tests::lab::wait::until("the program to be off", || Ok(is_off(&lab)?.then_some(())))?;
             }
@@ -161,7 +161,7 @@ fn what_is_not_ours_is_named_and_left() -> Result<()> {
     let strangers = [&link, &map, &inner].map(|path| path.display().to_string());
     let status = lab.fw(&["status"])?;
     for path in &strangers {
-        ensure!(status.contains(&format!("{path}: it is not of fw-user's making")), "{status}");
+        ensure!(status.contains(&format!("{path}: not created by fw-user")), "{status}");
     }
     // It hinders nothing.
     traffic.during(|| lab.attach(Mode::Native, &format!("22,{OPEN}")).map(drop))?;
@@ -170,7 +170,7 @@ fn what_is_not_ours_is_named_and_left() -> Result<()> {
         let output = lab.fw.command(&lab.pi, args).output()?;
         let said = String::from_utf8(output.stderr)?;
         ensure!(output.status.code() == Some(code), "{args:?} ended with {}", output.status);
-        for words in strangers.iter().map(String::as_str).chain(["not of fw-user's making", "rm -r"]) {
+        for words in strangers.iter().map(String::as_str).chain(["not created by fw-user", "rm -r"]) {
             ensure!(said.contains(words), "{args:?}: no {words:?} in {said}");
         }
         traffic.is_unfiltered()?;
@@ -199,7 +199,7 @@ fn what_is_not_ours_in_the_place_of_a_pin_is_not_used() -> Result<()> {
         fs::rename(&path, &aside)?;
         symlink(&elsewhere, &path)?;
         let name = path.display().to_string();
-        lab.refuses(&["attach", "eth0", "--allow", "22"], FAILED, &[&name, "not of fw-user's making", "rm -r"])?;
+        lab.refuses(&["attach", "eth0", "--allow", "22"], FAILED, &[&name, "not created by fw-user", "rm -r"])?;
         let status = lab.fw(&["status"])?;
         ensure!(status.contains(&name), "{status}");
         traffic.during(|| Ok(()))?;

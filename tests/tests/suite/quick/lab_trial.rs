@@ -339,7 +339,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
 fn the_terminal_says_that_nobody_confirmed() -> Result<()> {
     let (lab, server) = start()?;
     let mut terminal = on_terminal(&lab, &["attach", "eth0", "--allow", "22", "--confirm", "2"])?;
-    terminal.read_until(|text| text.contains("nobody confirmed in time; as before the change: eth0"))?;
+    terminal.read_until(|text| text.contains("nobody confirmed in time; reverted: eth0"))?;
     ensure!(terminal.program.await_end()?.code() == Some(1));
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
     await_watchers_end(&lab)?;

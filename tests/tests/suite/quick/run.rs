@@ -140,7 +140,7 @@ fn what_the_file_says_is_in_force_once_it_is_ready() -> Result<()> {
     let (mut run, supervisor) = ready(&lab, &[])?;
     lab.is_closed(&closed, Transport::Tcp, PI4, 8080)?;
     lab.lan.reaches(&open, Transport::Tcp, PI4, 443)?;
-    run.await_said("eth0  attach, as ")?;
+    run.await_said("eth0  attach, according to ")?;
     run.await_said("eth7  is not here")?;
     supervisor.hears("STATUS=as the files say: eth0")
 }
@@ -156,7 +156,7 @@ fn a_changed_file_is_applied_and_one_that_replaces_it_too() -> Result<()> {
     assert_eq!(allowed(&lab, "eth0")?, ["22/tcp"]);
     lab.write_file("eth0", "allow = [\"22/tcp\", \"80/tcp\"]")?;
     await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])?;
-    run.await_said("eth0  change, as ")?;
+    run.await_said("eth0  change, according to ")?;
     let other = lab.fw.config().join("eth0.toml~");
     fs::write(&other, "allow = [\"22/tcp\", \"81/tcp\"]")?;
     fs::rename(&other, &file)?;
@@ -266,7 +266,7 @@ const LOSSES: &[Loss] = &[
     (
         "the pin of its link is removed",
         |lab| Ok(fs::remove_file(lab.pin_folder().join("ingress-link"))?),
-        "eth0  not attached, only remains are here;",
+        "eth0  not attached, only leftovers are here;",
     ),
     ("all pins are removed", |lab| Ok(fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?), "eth0  has no filter;"),
 ];
