@@ -48,27 +48,26 @@ pub enum Steps {
     Every,
     /// At the first and the last step of each kind.
     EndsOfEachKind,
-    /// At one step of each kind: the last where the command is killed, the first where the kernel refuses.
-    OneOfEachKind,
+    /// At the last step of each kind, where most is there to be undone.
+    LastOfEachKind,
 }
 
 impl Steps {
-    fn choose<'a>(self, steps: &'a [Step], fault: Fault) -> Vec<&'a Step> {
+    fn choose<'a>(self, steps: &'a [Step]) -> Vec<&'a Step> {
         let mut kinds: BTreeMap<_, Vec<&'a Step>> = BTreeMap::new();
         for step in steps {
             kinds.entry(step.kind()).or_default().push(step);
         }
-        let ends = |kind: Vec<&'a Step>| {
+        let chosen = |kind: Vec<&'a Step>| {
             let (first, last) = (kind[0], kind[kind.len() - 1]);
-            match (self, fault) {
-                (Self::Every, _) => kind,
-                (Self::OneOfEachKind, Fault::Kill) => vec![last],
-                (Self::OneOfEachKind, Fault::Refuse) => vec![first],
-                (Self::EndsOfEachKind, _) if kind.len() == 1 => kind,
-                (Self::EndsOfEachKind, _) => vec![first, last],
+            match self {
+                Self::Every => kind,
+                Self::LastOfEachKind => vec![last],
+                Self::EndsOfEachKind if kind.len() == 1 => kind,
+                Self::EndsOfEachKind => vec![first, last],
             }
         };
-        kinds.into_values().flat_map(ends).collect()
+        kinds.into_values().flat_map(chosen).collect()
     }
 }
 
@@ -238,7 +237,7 @@ impl Case {
         lab.fw(&["detach", "--all"])?;
         // What one interface has shown need not be shown once more: of several, the steps that follow.
         let known = if self.command.contains(&"eth1") { all.len() / 2 } else { 0 };
-        let chosen = steps.choose(&all[known..], fault);
+        let chosen = steps.choose(&all[known..]);
         let mut hit = 0;
         for &step in &chosen {
             let play = || -> Result<bool> {

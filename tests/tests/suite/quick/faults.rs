@@ -1,4 +1,4 @@
-//! A fault at one step of each kind by which a command changes something: afterwards the interface is as before or as asked.
+//! A fault at the last step of each kind by which a command changes something: afterwards the interface is as before or as asked.
 
 use anyhow::{Result, ensure};
 use fw_tests::{
@@ -6,7 +6,7 @@ use fw_tests::{
     tests,
 };
 
-fw_tests::all_or_nothing!(commands: Trivial, OneOfEachKind);
+fw_tests::all_or_nothing!(commands: Trivial, LastOfEachKind);
 
 tests! {
     a_file_is_saved_as_a_whole_or_not_at_all;
