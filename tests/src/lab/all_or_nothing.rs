@@ -141,6 +141,11 @@ fn in_force(lab: &Lab) -> Result<Option<BTreeSet<u16>>> {
     Ok(Some(DOORS.into_iter().filter(|&port| policy.is_open_to(PortProtocol::Udp, port, LAN4)).collect()))
 }
 
+/// How many interfaces have a program.
+fn programs(lab: &Lab) -> Result<usize> {
+    Ok(lab.pi.run("ip link show")?.lines().filter(|line| line.contains("xdp") && line.contains("mtu")).count())
+}
+
 /// A command, what is open before and after it, and the commands that lead up to it.
 #[derive(Debug)]
 pub struct Case {
@@ -269,6 +274,7 @@ impl Case {
         step: &Step,
         fault: Fault,
     ) -> Result<bool> {
+        let before = programs(lab)?;
         let output = lab.fw_with_fault(self.command, step, fault)?;
         let said = String::from_utf8_lossy(&output.stderr);
         let open = doors.open()?;
@@ -282,7 +288,11 @@ impl Case {
                 // Notes may come before it.
                 ensure!(said.lines().any(|line| line.starts_with("fw-user: ")), "{said}");
                 match output.status.code() {
-                    Some(FAILED) => ensure!(open == *was, "{open:?} are open, and yet: {said}"),
+                    Some(FAILED) => {
+                        ensure!(open == *was, "{open:?} are open, and yet: {said}");
+                        // On the other interface as well. The kernel takes off in its own time what no pin holds any more.
+                        wait::until("the programs of before", || Ok((programs(lab)? == before).then_some(())))?;
+                    }
                     Some(CHANGED) => ensure!(open == *was || open == *asked, "{open:?} are open: {said}"),
                     _ => bail!("ended with {}: {said}", output.status),
                 }
