@@ -15,7 +15,7 @@ pub struct ExplainArgs {
     /// Destination port, written as for `allow` (9125/tcp, ssh), or an IP protocol without ports (icmp, gre).
     #[arg(required_unless_present_any = ["hex", "pcap"], value_name = "PORT")]
     pub target: Option<String>,
-    /// Sender of the packet: 192.168.1.20, 192.168.1.20:53, [2001:db8::20]:53 [default: another address of the interface's network].
+    /// Sender of the packet, such as 192.168.1.20 or `[2001:db8::20]:53` [default: another address of the interface's network].
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse_sender)]
     pub from: Option<SocketAddr>,
     /// Destination address [default: the interface's own].

@@ -170,19 +170,16 @@ fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change
         return Ok(after);
     }
     // A bare port means two protocols of which one may never have been open; only when nothing at all was taken back is it a mistake.
-    match rules.iter().find(|rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first())) {
-        Some(rule) => {
-            let port = Rule { source: None, ..*rule }.to_string();
-            Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port })
-        }
-        None => {
-            let narrower = narrower(before, rules);
-            if narrower.is_empty() {
-                return Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() });
-            }
-            Err(Error::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower })
-        }
+    let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
+    if let Some(rule) = rules.iter().find(is_open) {
+        let port = Rule { source: None, ..*rule }.to_string();
+        return Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port });
     }
+    let narrower = narrower(before, rules);
+    if narrower.is_empty() {
+        return Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() });
+    }
+    Err(Error::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower })
 }
 
 /// The rules that open some of the same ports to networks, as a person would type them.

@@ -146,12 +146,14 @@ fn folders_of_others_are_moved_aside_wherever_they_are() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
+/// What a user puts where our folders go.
+type Squat = fn(&Path, &Path) -> Result<()>;
+
 fn what_is_in_the_place_of_our_folder_is_moved_aside() -> Result<()> {
     let lab = Lab::without_containers()?;
     let dir = lab.fw.bpffs();
     let ours = dir.join("fw-user");
     let theirs = tempfile::tempdir()?;
-    type Squat = fn(&Path, &Path) -> Result<()>;
     let squats: [(&str, Squat); 4] = [
         ("a folder of another user", |path, _| {
             squat(path)?;
@@ -176,7 +178,7 @@ fn what_is_in_the_place_of_our_folder_is_moved_aside() -> Result<()> {
                 ensure!(said.contains("fw was not attached to any interface"), "{said}");
                 ensure!(said.contains(&format!("note: {} ", name.display())), "{said}");
                 let [aside] = aside(dir)?.try_into().map_err(|found| anyhow::anyhow!("aside are {found:?}"))?;
-                let doctor = lab.fw(&["doctor", "lo"]).map_or_else(|error| error.to_string(), |said| said);
+                let doctor = lab.fw(&["doctor", "lo"]).unwrap_or_else(|error| error.to_string());
                 ensure!(doctor.contains(&format!("{aside} was in the place of a folder")), "{doctor}");
                 lab.pi.run(&format!("rm -r {}", dir.join(aside).display()))?;
                 lab.nothing_is_left_behind()
