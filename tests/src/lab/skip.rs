@@ -42,17 +42,18 @@ pub fn run(test: impl FnOnce() -> Result<()>) -> Result<()> {
     let outcome = test();
     println!("took: {:.1}", begin.elapsed().as_secs_f64());
     let may_skip = env::var_os("CI").is_none_or(|value| value != "true");
-    judge(outcome, may_skip)
+    if let Some(missing) = judge(outcome, may_skip)? {
+        // Where the runner of `cargo xtask test` counts it: standard error would get past it.
+        println!("skipped: {}: {missing}", thread::current().name().unwrap_or("unnamed"));
+    }
+    Ok(())
 }
 
-fn judge(outcome: Result<()>, may_skip: bool) -> Result<()> {
+/// What is missing, in words, where that may skip a test.
+fn judge(outcome: Result<()>, may_skip: bool) -> Result<Option<String>> {
     match outcome {
-        Err(error) if may_skip && error.is::<Missing>() => {
-            // Where the runner of `cargo xtask test` counts it: standard error would get past it.
-            println!("skipped: {}: {error:#}", thread::current().name().unwrap_or("unnamed"));
-            Ok(())
-        }
-        outcome => outcome,
+        Err(error) if may_skip && error.is::<Missing>() => Ok(Some(format!("{error:#}"))),
+        outcome => outcome.map(|()| None),
     }
 }
 
@@ -99,8 +100,11 @@ mod tests {
 
     #[test]
     fn what_is_missing_skips_a_test_but_not_in_ci() {
-        assert!(judge(lacks_docker(), true).is_ok());
-        assert!(judge(lacks_docker().context("while starting"), true).is_ok());
+        for (outcome, words) in
+            [(lacks_docker(), "no Docker"), (lacks_docker().context("while starting"), "while starting: no Docker")]
+        {
+            assert!(judge(outcome, true).is_ok_and(|missing| missing.as_deref() == Some(words)), "{words}");
+        }
         assert!(judge(lacks_docker(), false).is_err());
     }
 
@@ -109,6 +113,6 @@ mod tests {
         let breaks = || -> Result<()> { bail!("the port is open") };
         assert!(judge(breaks(), true).is_err());
         assert!(judge(breaks(), false).is_err());
-        assert!(judge(Ok(()), false).is_ok());
+        assert!(judge(Ok(()), false).is_ok_and(|missing| missing.is_none()));
     }
 }
