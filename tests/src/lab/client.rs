@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -56,7 +56,10 @@ impl Namespace {
     /// # Errors
     /// No connection, or other words.
     pub fn echo_tcp(&self, to: SocketAddr) -> Result<()> {
-        echo(&mut self.connect_tcp(to)?).with_context(|| format!("no echo from {to} over TCP"))
+        let mut stream = self.connect_tcp(to)?;
+        echo(&mut stream).with_context(|| format!("no echo from {to} over TCP"))?;
+        // A child that another test starts holds a copy until it becomes its own program: to close this one alone would end nothing.
+        Ok(stream.shutdown(Shutdown::Both)?)
     }
 
     /// Send the first SYN of a connection and do not wait for an answer. The kernel repeats it after a second, as long as the
