@@ -308,7 +308,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     let mut terminal = on_terminal(&lab, &["attach", "eth0", "--allow", "22", "--confirm", LONG])?;
     let said = terminal.read_until(|text| seconds(text).len() > 1)?;
     let counted = seconds(&said);
-    ensure!(counted[0] > counted[1] && (540..600).contains(&counted[0]), "{said}");
+    ensure!(counted[0] > counted[1] && (540..=600).contains(&counted[0]), "{said}");
     ensure!(said.contains("Open a new session") && said.contains("fw-user confirm"), "{said}");
     lab.is_closed(&server, Transport::Tcp, PI4, 9125)?;
     terminal.write("\n")?;
