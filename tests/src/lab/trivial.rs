@@ -1,7 +1,7 @@
 //! `fw-user` with programs that the kernel verifies at once: for tests of what the command does, not of what the programs decide.
 //!
 //! The object in a copy of the executable is the embedded one, maps, symbols and type information included; only its two programs are
-//! cut down to "pass everything". What they would decide is read from the maps instead, by [`Lab::in_force`](super::Lab::in_force).
+//! cut down to "pass everything". The fault tests read what they would decide from the maps.
 
 use std::{
     fs::{self, Permissions},
