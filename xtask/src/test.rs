@@ -1,10 +1,10 @@
 //! `cargo xtask test`: the tests, and what they need.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead as _, BufReader, IsTerminal as _},
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::{self, Command, ExitCode},
     thread,
 };
 
@@ -96,20 +96,22 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     Ok(tally.finish(succeeded).conclude(!options.only.is_empty()))
 }
 
-/// Build the tests and the product, the product once for all of them. Returns where it is.
+/// Build the tests and the product, the product once for all of them. Returns where it is: a copy, since what tests have cargo build
+/// meanwhile, packages and the demo, would replace it in the middle of others.
 fn build() -> Result<PathBuf> {
     eprintln!("building fw-user and the tests");
     let mut cargo = command::cargo();
-    cargo.current_dir(workspace::root()).args([
-        "test",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--no-run",
-        "--quiet",
-    ]);
+    cargo.current_dir(workspace::root());
+    cargo.args(["test", "--workspace", "--all-targets", "--locked", "--no-run", "--quiet"]);
     command::run(&mut cargo)?;
-    Ok(workspace::target().join("debug/fw-user"))
+    let folder = workspace::target().join("tested");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let (built, copy) = (workspace::target().join("debug/fw-user"), folder.join("fw-user"));
+    // Not over one that another run may have in use.
+    let fresh = folder.join(format!("fw-user-{}", process::id()));
+    fs::copy(&built, &fresh).with_context(|| format!("cannot copy {}", built.display()))?;
+    fs::rename(&fresh, &copy).with_context(|| format!("cannot make {}", copy.display()))?;
+    Ok(copy)
 }
 
 /// Run the tests, print what they say and count them. Returns whether all went well.
