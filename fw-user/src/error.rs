@@ -5,10 +5,10 @@ use std::{io, net::SocketAddr, path::PathBuf};
 use fw_common::{compiled::TooManySources, grammar::SpecError};
 use thiserror::Error;
 
-use crate::{bpf::native::NotNative, config::Mistakes, packet::capture::CaptureError};
+use crate::{config::Mistakes, kernel::attach::native::NotNative, packet::capture::CaptureError};
 
 /// Short for a result with this crate's error.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Exit codes of `fw-user`, for scripts.
 pub mod exit_code {

@@ -1,35 +1,33 @@
-//! The user side of `fw`: it loads the programs, keeps their pins, writes policies and reads counters.
+//! The program `fw-user`: it loads the programs, keeps their pins, writes policies and reads counters.
 //!
-//! The order of things is that of a command: [`cli`] is what was typed, [`config`] what is in files, [`spec`] and [`interface`] turn it
-//! into a plan without changing anything, [`bpf`] carries it out, [`report`] says what came of it.
+//! `cmd` has a file or a folder for each command: its arguments, what it does and how it prints. Below it, `config` and `policy_text` read
+//! what a person wrote, `host` asks the machine, `kernel` loads and pins the programs and reads their maps, and `report` has what several
+//! commands print.
 
-pub mod bpf;
-pub mod cli;
-pub mod commands;
-pub mod config;
-pub mod connections;
-pub mod doctor;
-pub mod error;
-pub mod exposed;
-pub mod interface;
-pub mod lockout;
-#[cfg(feature = "metrics")]
-pub mod metrics;
-mod netlink;
-mod network;
-pub mod output;
-mod output_file;
-pub mod packet;
-pub mod placement;
-mod printable;
-pub mod privilege;
-pub mod processes;
-pub mod report;
-#[cfg(feature = "screen")]
-pub mod screen;
-pub mod spec;
-pub mod systemd;
-pub mod targets;
+mod cmd;
+mod config;
+mod error;
+mod host;
+mod kernel;
+mod lockout;
+mod packet;
+mod policy_text;
+mod report;
+pub mod testing;
 
-pub use bpf::object::OBJECT;
-pub use error::{Error, Result};
+use std::{env, process::ExitCode};
+
+use cmd::cli::Cli;
+use error::{Error, Result};
+use report::output::complain;
+
+/// Carry out the command line of this process. The exit codes are [`testing::exit_code`].
+pub async fn run() -> ExitCode {
+    match cmd::run(Cli::read(env::args_os()).unwrap_or_else(|error| error.exit())).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("fw-user: {error}"));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -12,14 +12,16 @@ use fw_common::{
     Reason,
     abi::{Counter, PortCounter},
 };
-use fw_user::{
-    bpf::{counters::Counters, knocks::Knocker, meta::Mode},
+use fw_user::testing::{
+    counters::Counters,
+    meta::Mode,
     screen::{
         look::Look,
         model::{Command, Model},
         reading::{FilterReading, InterfaceReading, Port, Reading},
         view,
     },
+    sources::Knocker,
 };
 use ratatui::{
     Terminal,

@@ -9,11 +9,15 @@ use fw_common::{
 };
 use toml::Spanned;
 
-use super::{
-    File, Mistake, Settings,
-    parse::{self, Notes, Words},
+use crate::{
+    Error, Result,
+    config::{
+        File, Mistake, Settings,
+        parse::{self, Notes, Words},
+    },
+    kernel::{attach::ingress::ModeChoice, maps::flows},
+    policy_text,
 };
-use crate::{Error, Result, bpf::flows, bpf::ingress::ModeChoice, spec};
 
 /// Read a file's text: what it says, or everything that is wrong with it. A file that names no interface is for the one that it is
 /// called after.
@@ -114,28 +118,22 @@ fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
 }
 
 /// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.
-///
-/// # Errors
-/// [`Error::Spec`], [`Error::SeveralEntries`], [`Error::Names`].
 pub fn entry_rules(entry: &str) -> Result<Vec<Rule>> {
     if entry.contains(',') {
         return Err(Error::SeveralEntries(entry.to_owned()));
     }
-    match spec::rules(&[entry.to_owned()]) {
+    match policy_text::rules(&[entry.to_owned()]) {
         Err(Error::NothingAllowed) => Err(SpecError { spec: entry.to_owned(), fault: Fault::Empty }.into()),
         read => read,
     }
 }
 
 /// The number of one entry of a list of protocols.
-///
-/// # Errors
-/// As [`spec::protocols`], and [`Error::SeveralEntries`].
 pub fn entry_protocol(entry: &str) -> Result<u8> {
     if entry.contains(',') {
         return Err(Error::SeveralEntries(entry.to_owned()));
     }
-    let numbers = spec::protocols(&[entry.to_owned()])?;
+    let numbers = policy_text::protocols(&[entry.to_owned()])?;
     numbers.first().copied().ok_or_else(|| Error::UnknownProtocol(entry.to_owned()))
 }
 

@@ -3,12 +3,14 @@
 use fw_common::policy::Policy;
 use serde::Serialize;
 
-use super::Settings;
-use crate::{report, spec};
+use crate::{
+    config::Settings,
+    policy_text::{self, words},
+};
 
 /// What is in force on an interface.
 #[derive(Clone, Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// What may come in.
     pub policy: Policy,
     /// Whether nothing is dropped.
@@ -21,7 +23,7 @@ pub struct Running {
 
 /// One setting that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Setting {
+pub(crate) struct Setting {
     /// Which.
     pub what: &'static str,
     /// What is in force.
@@ -32,7 +34,7 @@ pub struct Setting {
 
 /// Everything that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// Rules that are new, as they would be given to `--allow`.
     pub opened: Vec<String>,
     /// Rules that go.
@@ -48,11 +50,11 @@ pub struct Difference {
 impl Difference {
     /// From what is in force, if anything is, to what a file says, as put in force by `version`.
     #[must_use]
-    pub fn new(running: Option<&Running>, wanted: &Settings, version: &str) -> Self {
+    pub(crate) fn new(running: Option<&Running>, wanted: &Settings, version: &str) -> Self {
         let nothing = Running { policy: Policy::default(), monitor: false, replies: true, version: version.to_owned() };
         let running = running.unwrap_or(&nothing);
         let protocols = |one: &Policy, other: &Policy| {
-            one.protocols.difference(&other.protocols).copied().map(spec::protocol_name).collect()
+            one.protocols.difference(&other.protocols).copied().map(policy_text::protocol_name).collect()
         };
         let mut settings = Vec::new();
         let mut compare = |what, from: &str, to: &str| {
@@ -66,8 +68,8 @@ impl Difference {
         compare("monitor", on(running.monitor), on(wanted.monitor));
         compare("version", &running.version, version);
         Self {
-            opened: report::rule_words(&wanted.policy.without(&running.policy)),
-            closed: report::rule_words(&running.policy.without(&wanted.policy)),
+            opened: words::rule_words(&wanted.policy.without(&running.policy)),
+            closed: words::rule_words(&running.policy.without(&wanted.policy)),
             opened_proto: protocols(&wanted.policy, &running.policy),
             closed_proto: protocols(&running.policy, &wanted.policy),
             settings,
@@ -76,7 +78,7 @@ impl Difference {
 
     /// Whether nothing changes.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }

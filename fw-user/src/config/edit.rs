@@ -5,13 +5,14 @@ use clap::ValueEnum;
 use fw_common::{grammar::Rule, policy::Policy};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
-use super::{Settings, check, list::List};
-use crate::{Error, Result, bpf::ingress::ModeChoice, report, spec};
+use crate::{
+    Error, Result,
+    config::{Settings, check, list::List},
+    kernel::attach::ingress::ModeChoice,
+    policy_text::{self, words},
+};
 
 /// The text of a new file for an interface.
-///
-/// # Errors
-/// As [`update`].
 pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<String> {
     let text = format!(
         "# What may come in at {interface}; everything else is closed.\n\
@@ -24,9 +25,6 @@ pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<St
 }
 
 /// Make a text that says one thing say another. New entries of the allow list are written as they were typed, where they were.
-///
-/// # Errors
-/// [`Error::Kernel`] for a text that is no TOML, [`Error::Names`].
 pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) -> Result<String> {
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| Error::kernel("reading the file again", error))?;
@@ -111,7 +109,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
         for rule in left.rules() {
             said.allow(rule);
         }
-        let words = report::rule_words(&left);
+        let words = words::rule_words(&left);
         match words.split_first() {
             None => list.remove(index),
             Some((first, more)) => {
@@ -133,7 +131,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
             list.insert(list.len(), word);
         }
     }
-    for word in report::rule_words(&wanted.without(&said)) {
+    for word in words::rule_words(&wanted.without(&said)) {
         list.insert(list.len(), &word);
     }
     Ok(())
@@ -150,7 +148,7 @@ fn follow_protocols(list: &mut List, wanted: &Policy) -> Result<()> {
         list.remove(index);
     }
     for &protocol in wanted.protocols.iter().filter(|protocol| !read.contains(protocol)) {
-        list.insert(list.len(), &spec::protocol_name(protocol));
+        list.insert(list.len(), &policy_text::protocol_name(protocol));
     }
     Ok(())
 }

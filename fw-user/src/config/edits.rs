@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{File, Mistakes, Settings, edit, folder};
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    config::{File, Mistakes, Settings, edit, folder},
+};
 
 /// The files of a folder, and what is to become of them.
 #[derive(Debug)]
-pub struct Edits<'a> {
+pub(crate) struct Edits<'a> {
     folder: &'a Path,
     files: &'a [File],
     planned: Vec<Edit>,
@@ -26,15 +28,12 @@ struct Edit {
 impl<'a> Edits<'a> {
     /// Nothing yet, of the files of this folder.
     #[must_use]
-    pub const fn new(folder: &'a Path, files: &'a [File]) -> Self {
+    pub(crate) const fn new(folder: &'a Path, files: &'a [File]) -> Self {
         Self { folder, files, planned: Vec::new() }
     }
 
     /// The file for an interface, and what it says.
-    ///
-    /// # Errors
-    /// [`Error::Mistakes`], [`Error::NotSaved`] where the file that is called after the interface is for others.
-    pub fn file(&self, interface: &str) -> Result<Option<(&'a File, &'a Settings)>> {
+    pub(crate) fn file(&self, interface: &str) -> Result<Option<(&'a File, &'a Settings)>> {
         let path = self.path(interface);
         let is_candidate = |file: &&File| file.is_for(interface) || file.path == path;
         let Some(file) =
@@ -57,10 +56,7 @@ impl<'a> Edits<'a> {
 
     /// Plan that an interface's file says what is wanted, with the words of the allow list as they were typed. Returns which file that
     /// is, and whether it changes.
-    ///
-    /// # Errors
-    /// As [`Edits::file`], and [`Error::NotSaved`] where that cannot be said, or another interface of the same file wants it otherwise.
-    pub fn plan(&mut self, interface: &str, wanted: &Settings, typed: &[String]) -> Result<(PathBuf, bool)> {
+    pub(crate) fn plan(&mut self, interface: &str, wanted: &Settings, typed: &[String]) -> Result<(PathBuf, bool)> {
         let found = self.file(interface)?;
         let path = found.map_or_else(|| self.path(interface), |(file, _)| file.path.clone());
         if wanted.policy.is_closed() {
@@ -87,10 +83,7 @@ impl<'a> Edits<'a> {
     }
 
     /// Write what is planned. Returns the files that changed.
-    ///
-    /// # Errors
-    /// [`Error::File`]; [`Error::Changed`] where others were written before that.
-    pub fn write(self) -> Result<Vec<PathBuf>> {
+    pub(crate) fn write(self) -> Result<Vec<PathBuf>> {
         let mut written: Vec<PathBuf> = Vec::new();
         for Edit { path, text, .. } in self.planned {
             let Some(text) = text else { continue };

@@ -5,18 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{File, Mistake, check};
-use crate::{Error, Result, output_file};
+use crate::{
+    Error, Result,
+    config::{File, Mistake, check},
+    host::output_file,
+};
 
 /// A file's path, and what is in it.
-pub type Text = (PathBuf, Vec<u8>);
+pub(crate) type Text = (PathBuf, Vec<u8>);
 
 /// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder. One that cannot be read
 /// is one with a mistake: it is not to keep the others from their interfaces.
-///
-/// # Errors
-/// [`Error::File`] where the folder cannot be read.
-pub fn read(folder: &Path) -> Result<Vec<File>> {
+pub(crate) fn read(folder: &Path) -> Result<Vec<File>> {
     let read = |path: PathBuf| match contents(&path) {
         Ok(text) => parse_one(&path, text),
         Err(error) => unreadable(&path, "", 0, format!("this cannot be read ({error}); mend it, or remove it")),
@@ -38,10 +38,7 @@ fn unreadable(path: &Path, text: &str, at: usize, what: impl Into<String>) -> Fi
 }
 
 /// What is in every file of a folder, or in the one file that is called so. One that is gone is none.
-///
-/// # Errors
-/// [`Error::File`].
-pub fn texts(place: &Path) -> Result<Vec<Text>> {
+pub(crate) fn texts(place: &Path) -> Result<Vec<Text>> {
     let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
     let mut texts = Vec::new();
     for path in paths {
@@ -75,10 +72,7 @@ fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Read these files, each by itself and against the others.
-///
-/// # Errors
-/// [`Error::File`].
-pub fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
+pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
     let read = |path: &PathBuf| match fs::read(path) {
         Ok(text) => Ok((path.clone(), text)),
         Err(source) => Err(Error::File { what: "reading", path: path.clone(), source }),
@@ -88,7 +82,7 @@ pub fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
 
 /// Make sense of these texts, each by itself and against the others.
 #[must_use]
-pub fn parse(texts: Vec<Text>) -> Vec<File> {
+pub(crate) fn parse(texts: Vec<Text>) -> Vec<File> {
     let mut files: Vec<File> = texts.into_iter().map(|(path, text)| parse_one(&path, text)).collect();
     check::between(&mut files);
     files
@@ -107,10 +101,7 @@ fn parse_one(path: &Path, text: Vec<u8>) -> File {
 
 /// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made. What a symbolic
 /// link stands for is replaced, not the link.
-///
-/// # Errors
-/// [`Error::File`]; also for a symbolic link that anybody may have put there.
-pub fn write(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink()) {
         return output_file::replace(path, text);
     }

@@ -7,7 +7,7 @@ const INDENT: &str = "    ";
 
 /// The entries, and what stands before each and after the last one: blanks, line ends, comments.
 #[derive(Debug)]
-pub struct List {
+pub(crate) struct List {
     entries: Vec<Value>,
     gaps: Vec<String>,
     trailing_comma: bool,
@@ -16,7 +16,7 @@ pub struct List {
 impl List {
     /// Take a list apart.
     #[must_use]
-    pub fn new(array: &Array) -> Self {
+    pub(crate) fn new(array: &Array) -> Self {
         let text = |raw: Option<&toml_edit::RawString>| raw.and_then(|raw| raw.as_str()).unwrap_or_default().to_owned();
         let mut gaps = Vec::new();
         let mut after_last = String::new();
@@ -33,7 +33,7 @@ impl List {
 
     /// Put it together again.
     #[must_use]
-    pub fn into_array(mut self) -> Array {
+    pub(crate) fn into_array(mut self) -> Array {
         let is_multiline = self.is_multiline();
         let trailing = self.gaps.pop().unwrap_or_default();
         let mut array = Array::new();
@@ -47,19 +47,19 @@ impl List {
     }
 
     /// The entries that are strings, which all are in a file without mistakes.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(Value::as_str)
     }
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -74,12 +74,12 @@ impl List {
     }
 
     /// Write something else into an entry.
-    pub fn replace(&mut self, index: usize, word: &str) {
+    pub(crate) fn replace(&mut self, index: usize, word: &str) {
         self.entries[index] = word.into();
     }
 
     /// Put an entry before another one, or at the end. A comment on the line of the entry before stays there.
-    pub fn insert(&mut self, index: usize, word: &str) {
+    pub(crate) fn insert(&mut self, index: usize, word: &str) {
         let gap = std::mem::take(&mut self.gaps[index]);
         let (before, after) = if self.is_multiline() || gap.contains('\n') {
             let (line, rest) = gap.split_at(gap.find('\n').unwrap_or(gap.len()));
@@ -96,7 +96,7 @@ impl List {
     }
 
     /// Take an entry out. A comment on its line gets a line of its own, since another entry's would be the wrong place.
-    pub fn remove(&mut self, index: usize) {
+    pub(crate) fn remove(&mut self, index: usize) {
         self.entries.remove(index);
         let after = self.gaps.remove(index + 1);
         let before = &mut self.gaps[index];

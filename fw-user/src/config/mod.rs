@@ -5,11 +5,11 @@
 //! for the names of `/etc/services` and `/etc/protocols`; [`folder`] reads and writes the files.
 
 pub mod check;
-pub mod difference;
+pub(crate) mod difference;
 pub mod edit;
-pub mod edits;
-pub mod folder;
-pub mod list;
+pub(crate) mod edits;
+pub(crate) mod folder;
+pub(crate) mod list;
 pub mod parse;
 
 use std::{
@@ -23,12 +23,15 @@ use serde::Serialize;
 use toml::Spanned;
 
 use crate::{
-    bpf::{attachment::Plan, egress::Hook, ingress::ModeChoice, policy_map::Terms},
-    printable::printable,
+    kernel::{
+        attach::{attachment::Plan, egress::Hook, ingress::ModeChoice},
+        maps::policy_map::Terms,
+    },
+    report::printable::printable,
 };
 
 /// Where the files are, unless `--config` says otherwise.
-pub const DEFAULT_FOLDER: &str = "/etc/fw-user";
+pub(crate) const DEFAULT_FOLDER: &str = "/etc/fw-user";
 
 /// What a file says of each of its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl File {
 
 /// How a process fares that keeps interfaces as their files say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applies {
+pub(crate) struct Applies {
     /// Whether everything is as the files say.
     pub is_good: bool,
     /// When files were applied last, without a failure.
@@ -127,7 +130,7 @@ impl fmt::Display for Mistake {
 
 /// Line and character of a byte in a text, both from 1.
 #[must_use]
-pub fn place(text: &str, at: usize) -> (usize, usize) {
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
     let before = text.get(..at).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or_default();
     (before.matches('\n').count() + 1, line.chars().count() + 1)

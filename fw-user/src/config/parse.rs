@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{Mistake, place};
+use crate::config::{Mistake, place};
 
 /// The keys, each with an example of its value.
 pub const KEYS: [(&str, &str); 8] = [

@@ -7,40 +7,42 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use super::ownership::Ownership;
 use crate::{
-    connections::{Activity, OpenSocket, Sockets, TrackedConnection},
-    network::Network,
+    host::{
+        connections::{Activity, OpenSocket, Sockets, TrackedConnection},
+        network::Network,
+    },
+    lockout::ownership::Ownership,
 };
 
 /// A TCP connection that came in, or UDP that came in and was redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Inbound {
+pub(crate) struct Inbound {
     /// The transport.
-    pub(super) protocol: PortProtocol,
+    pub(crate) protocol: PortProtocol,
     /// Who opened it.
-    pub(super) peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// The end of it here, as its socket has it.
-    pub(super) local: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// Where its packets go to when they come in: before they are redirected to another port or to a container.
-    pub(super) target: SocketAddr,
+    pub(crate) target: SocketAddr,
     /// The only interface that its socket uses; 0 where it uses any.
-    pub(super) device: u32,
+    pub(crate) device: u32,
     /// Of its socket; 0 where it has none here.
-    pub(super) inode: u64,
+    pub(crate) inode: u64,
     /// Whether it is the own session.
-    pub(super) ownership: Ownership,
+    pub(crate) ownership: Ownership,
 }
 
 impl Inbound {
     /// Whether its packets come in through these interfaces.
-    pub(super) fn comes_through(&self, network: &Network, fed: &BTreeSet<u32>) -> bool {
+    pub(crate) fn comes_through(&self, network: &Network, fed: &BTreeSet<u32>) -> bool {
         network.lead_in(fed, self.peer.ip(), self.target.ip(), self.device)
     }
 }
 
 /// The connections that came in: at TCP ports that are listened on here, and such as are redirected to a container.
-pub(super) fn inbound(sockets: &Sockets, tracked: &[TrackedConnection]) -> Vec<Inbound> {
+pub(crate) fn inbound(sockets: &Sockets, tracked: &[TrackedConnection]) -> Vec<Inbound> {
     let is_redirected = |tracked: &&TrackedConnection| {
         let lives = match tracked.answers.protocol {
             PortProtocol::Tcp => tracked.stands,

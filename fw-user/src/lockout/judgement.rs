@@ -12,22 +12,24 @@ use fw_common::{
     policy::Policy,
 };
 
-use super::{
-    Change,
-    inbound::Inbound,
-    ownership::Ownership,
-    servers::{is_sshd, listens_for_others},
-    sessions::OwnSession,
-};
 use crate::{
-    connections::{Activity, OpenSocket, Sockets},
-    network::Network,
-    processes::Process,
+    host::{
+        connections::{Activity, OpenSocket, Sockets},
+        network::Network,
+        processes::Process,
+    },
+    lockout::{
+        Change,
+        inbound::Inbound,
+        ownership::Ownership,
+        servers::{is_sshd, listens_for_others},
+        sessions::OwnSession,
+    },
 };
 
 /// Something that a change would cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// The transport.
     pub protocol: PortProtocol,
     /// The port that its packets come in at.
@@ -42,7 +44,7 @@ pub struct Cut {
 
 /// What one change would cut.
 #[derive(Clone, Debug)]
-pub struct InterfaceOutlook {
+pub(crate) struct InterfaceOutlook {
     /// The interface, by name.
     pub name: String,
     /// What may come in then.
@@ -58,28 +60,28 @@ pub struct InterfaceOutlook {
 impl InterfaceOutlook {
     /// Whether somebody could lose the machine.
     #[must_use]
-    pub fn locks_out(&self) -> bool {
+    pub(crate) fn locks_out(&self) -> bool {
         self.drops && (!self.sshd.is_empty() || self.cut.iter().any(|cut| cut.ownership > Ownership::Other))
     }
 }
 
 /// What is known when changes are judged.
-pub(super) struct Facts<'a> {
+pub(crate) struct Facts<'a> {
     /// Connections from elsewhere of which some change closes the port.
-    pub(super) inbound: &'a [Inbound],
-    pub(super) sockets: &'a Sockets,
-    pub(super) network: &'a Network,
-    pub(super) own: &'a OwnSession,
+    pub(crate) inbound: &'a [Inbound],
+    pub(crate) sockets: &'a Sockets,
+    pub(crate) network: &'a Network,
+    pub(crate) own: &'a OwnSession,
     /// Who has a socket open, by inode.
-    pub(super) holders: &'a HashMap<u64, Process>,
+    pub(crate) holders: &'a HashMap<u64, Process>,
     /// The ports of UDP sockets without a peer that talk to such as are known, and were asked from here.
-    pub(super) known_datagrams: &'a HashSet<u16>,
+    pub(crate) known_datagrams: &'a HashSet<u16>,
     /// Where a server of SSH is expected behind somebody who listens for others.
-    pub(super) ssh_ports: &'a BTreeSet<u16>,
+    pub(crate) ssh_ports: &'a BTreeSet<u16>,
 }
 
 impl Facts<'_> {
-    pub(super) fn judge(&self, change: &Change) -> InterfaceOutlook {
+    pub(crate) fn judge(&self, change: &Change) -> InterfaceOutlook {
         let fed = self.network.index(&change.interface).map(|index| self.network.fed_by(index)).unwrap_or_default();
         let is_cut = |open: &&Inbound| {
             change.closes(open.protocol, open.target.port(), open.peer.ip()) && open.comes_through(self.network, &fed)

@@ -1,11 +1,11 @@
 //! What a policy would cut of what has come in already. It is looked at before the first change, so that nobody closes the port of the
 //! session that they type in, or that of `sshd`, without wanting to.
 
-mod inbound;
-mod judgement;
-mod ownership;
-mod servers;
-mod sessions;
+pub(crate) mod inbound;
+pub(crate) mod judgement;
+pub(crate) mod ownership;
+pub(crate) mod servers;
+pub(crate) mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -13,22 +13,26 @@ use std::collections::{BTreeSet, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
 
-pub(crate) use self::servers::is_sshd;
-use self::{judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession};
-pub use self::{
+pub(crate) use crate::lockout::servers::is_sshd;
+pub(crate) use crate::lockout::{
     judgement::{Cut, InterfaceOutlook},
     ownership::Ownership,
 };
+
 use crate::{
     Result,
-    connections::{self, Activity, Sockets},
-    network::Network,
-    processes, spec, systemd,
+    host::{
+        connections::{self, Activity, Sockets},
+        network::Network,
+        processes, systemd,
+    },
+    lockout::{judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession},
+    policy_text,
 };
 
 /// A policy that is about to be put in force.
 #[derive(Clone, Debug)]
-pub struct Change {
+pub(crate) struct Change {
     /// The interface, by name.
     pub interface: String,
     /// What may come in so far; everything without.
@@ -41,7 +45,7 @@ pub struct Change {
 
 /// What changes would cut.
 #[derive(Clone, Debug, Default)]
-pub struct Outlook {
+pub(crate) struct Outlook {
     /// For each change, in that order.
     pub interfaces: Vec<InterfaceOutlook>,
     /// Whether the kernel could list its sockets. Where it cannot, only `SSH_CONNECTION` tells of the own session.
@@ -51,24 +55,20 @@ pub struct Outlook {
 impl Outlook {
     /// The open connections that the change of an interface would cut.
     #[must_use]
-    pub fn cut(&self, name: &str) -> &[Cut] {
+    pub(crate) fn cut(&self, name: &str) -> &[Cut] {
         let of_name = self.interfaces.iter().find(|interface| interface.name == name);
         of_name.map_or(&[], |interface| &interface.cut)
     }
 
     /// Whether somebody could lose the machine.
     #[must_use]
-    pub fn locks_out(&self) -> bool {
+    pub(crate) fn locks_out(&self) -> bool {
         self.interfaces.iter().any(InterfaceOutlook::locks_out)
     }
 }
 
 /// Look at what changes would cut. Nothing is changed.
-///
-/// # Errors
-/// [`Error::Kernel`](crate::Error::Kernel) where the kernel does not tell what it can tell. Processes that keep their facts to themselves,
-/// or are gone while they are read, are no error.
-pub async fn look(changes: &[Change]) -> Result<Outlook> {
+pub(crate) async fn look(changes: &[Change]) -> Result<Outlook> {
     let sockets = Sockets::ask(&connections::COMMON)?;
     let mut network = Network::ask().await?;
     let mut own = OwnSession::find();
@@ -118,7 +118,7 @@ pub async fn look(changes: &[Change]) -> Result<Outlook> {
 
 /// Where a server of SSH is expected when nobody says whose a listener is: 22, and what `/etc/services` says.
 fn ssh_ports() -> BTreeSet<u16> {
-    let named = spec::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
+    let named = policy_text::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
     named.iter().map(|rule| rule.ports.first()).chain([22]).collect()
 }
 

@@ -4,15 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use fw_common::PortProtocol;
 
-use super::{inbound::Inbound, servers, sessions::OwnSession};
 use crate::{
-    connections::{Activity, Sockets},
-    processes::Process,
+    host::{
+        connections::{Activity, Sockets},
+        processes::Process,
+    },
+    lockout::{inbound::Inbound, servers, sessions::OwnSession},
 };
 
 /// Whether a connection is the session that the command is typed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ownership {
+pub(crate) enum Ownership {
     /// It is somebody else's.
     #[default]
     Other,
@@ -23,11 +25,11 @@ pub enum Ownership {
 }
 
 /// The other ends of connections that lead from this machine to itself.
-pub(super) struct LocalPeers(HashMap<(std::net::SocketAddr, std::net::SocketAddr), u64>);
+pub(crate) struct LocalPeers(HashMap<(std::net::SocketAddr, std::net::SocketAddr), u64>);
 
 impl LocalPeers {
     /// Among these sockets.
-    pub(super) fn new(sockets: &Sockets) -> Self {
+    pub(crate) fn new(sockets: &Sockets) -> Self {
         let streams = sockets
             .open
             .iter()
@@ -37,7 +39,7 @@ impl LocalPeers {
 
     /// The inode of the socket that opened a connection, where that is on this machine. The address it connected to may have been
     /// redirected. The opener's own address need not be this machine's: a transparent relay passes on its client's.
-    pub(super) fn of(&self, open: &Inbound) -> Option<u64> {
+    pub(crate) fn of(&self, open: &Inbound) -> Option<u64> {
         [open.local, open.target].iter().find_map(|&to| self.0.get(&(open.peer, to)).copied())
     }
 }
@@ -49,7 +51,7 @@ impl LocalPeers {
 /// the process that holds the other end, or those that are redirected to the container it comes from.
 ///
 /// `holding` gives the sockets of each process that has one of these open.
-pub(super) fn mark(
+pub(crate) fn mark(
     inbound: &mut [Inbound],
     sockets: &Sockets,
     own: &OwnSession,

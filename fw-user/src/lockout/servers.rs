@@ -1,6 +1,6 @@
 //! Servers through which people log in, by the names of their processes: the first 15 bytes of the program's file name.
 
-use crate::processes::Process;
+use crate::host::processes::Process;
 
 /// Servers that show a desktop to a viewer elsewhere: VNC and RDP.
 const DESKTOPS: [&str; 13] = [
@@ -29,11 +29,11 @@ pub(crate) fn is_sshd(process: &Process) -> bool {
 }
 
 /// Whether it shows a desktop to a viewer elsewhere.
-pub(super) fn is_desktop(process: &Process) -> bool {
+pub(crate) fn is_desktop(process: &Process) -> bool {
     DESKTOPS.contains(&process.name.as_str())
 }
 
 /// Whether it opens sockets for others, and starts them when somebody comes: the first process (systemd), and inetd.
-pub(super) fn listens_for_others(process: &Process) -> bool {
+pub(crate) fn listens_for_others(process: &Process) -> bool {
     process.pid == 1 || matches!(process.name.as_str(), "inetd" | "xinetd")
 }

@@ -8,25 +8,27 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use super::{inbound::Inbound, ownership::Ownership};
 use crate::{
-    connections::{Activity, OpenSocket, Sockets},
-    network::Network,
-    processes,
+    host::{
+        connections::{Activity, OpenSocket, Sockets},
+        network::Network,
+        processes,
+    },
+    lockout::{inbound::Inbound, ownership::Ownership},
 };
 
 /// What `SSH_CONNECTION` of `sshd(8)` says: client address and port, server address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SshConnection {
-    pub(super) peer: SocketAddr,
-    pub(super) local: SocketAddr,
+pub(crate) struct SshConnection {
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// Of link-local addresses the interface.
-    pub(super) zone: Option<String>,
+    pub(crate) zone: Option<String>,
 }
 
 /// Not four words that are addresses and ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NotAConnection;
+pub(crate) struct NotAConnection;
 
 impl FromStr for SshConnection {
     type Err = NotAConnection;
@@ -47,17 +49,17 @@ impl FromStr for SshConnection {
 
 /// How to recognise the own session among the connections.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OwnSession {
+pub(crate) struct OwnSession {
     /// What the environments of this process and of those that started it say: `sudo` strips it from the last ones.
-    pub(super) ssh: Vec<SshConnection>,
+    pub(crate) ssh: Vec<SshConnection>,
     /// The sockets of this process and of those that started it: the session's own process of `sshd` or `telnetd` has one.
-    pub(super) sockets: HashSet<u64>,
+    pub(crate) sockets: HashSet<u64>,
     /// Those of processes that are no part of the terminal session, but started it: `mosh-server` has a UDP socket.
-    pub(super) outer_sockets: HashSet<u64>,
+    pub(crate) outer_sockets: HashSet<u64>,
 }
 
 impl OwnSession {
-    pub(super) fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let mut own = Self::default();
         let mut session = None;
         for process in processes::ancestors() {
@@ -75,7 +77,7 @@ impl OwnSession {
     }
 
     /// What the environments say, where nothing else tells what is connected.
-    pub(super) fn as_inbound(&self, network: &Network) -> Vec<Inbound> {
+    pub(crate) fn as_inbound(&self, network: &Network) -> Vec<Inbound> {
         let inbound = |connection: &SshConnection| Inbound {
             protocol: PortProtocol::Tcp,
             peer: connection.peer,
@@ -89,13 +91,13 @@ impl OwnSession {
     }
 
     /// Whether it is a UDP socket without a peer of those that started the terminal session.
-    pub(super) fn has_datagrams(&self, socket: &OpenSocket) -> bool {
+    pub(crate) fn has_datagrams(&self, socket: &OpenSocket) -> bool {
         socket.protocol == PortProtocol::Udp && socket.remote.is_none() && self.outer_sockets.contains(&socket.inode)
     }
 
     /// Whether the own session is among the sockets. It is not in a `tmux` or `screen` that was started in an earlier session, of which the
     /// environment still tells: which session looks at it now cannot be seen.
-    pub(super) fn is_seen(&self, sockets: &Sockets) -> bool {
+    pub(crate) fn is_seen(&self, sockets: &Sockets) -> bool {
         let lives = |socket: &OpenSocket| {
             socket.activity == Activity::Stands
                 && self.ssh.iter().any(|ssh| (Some(ssh.peer), ssh.local) == (socket.remote, socket.local))
@@ -104,7 +106,7 @@ impl OwnSession {
     }
 
     /// Whether a connection is one of the own session.
-    pub(super) fn has(&self, open: &Inbound) -> bool {
+    pub(crate) fn has(&self, open: &Inbound) -> bool {
         self.sockets.contains(&open.inode)
             || self.ssh.iter().any(|ssh| (ssh.peer, ssh.local) == (open.peer, open.local))
     }

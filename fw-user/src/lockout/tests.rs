@@ -5,19 +5,21 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use fw_common::{PortProtocol, policy::Policy};
 use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
 
-use super::{
-    Change,
-    inbound::{Inbound, inbound},
-    judgement::{Cut, Facts, InterfaceOutlook},
-    ownership::{self, LocalPeers, Ownership},
-    sessions::{NotAConnection, OwnSession, SshConnection},
-};
 use crate::{
-    connections::{Activity, Connection, OpenSocket, Sockets, TrackedConnection},
-    interface::Interface,
-    network::Network,
-    processes::Process,
-    spec,
+    host::{
+        connections::{Activity, Connection, OpenSocket, Sockets, TrackedConnection},
+        interface::Interface,
+        network::Network,
+        processes::Process,
+    },
+    lockout::{
+        Change,
+        inbound::{Inbound, inbound},
+        judgement::{Cut, Facts, InterfaceOutlook},
+        ownership::{self, LocalPeers, Ownership},
+        sessions::{NotAConnection, OwnSession, SshConnection},
+    },
+    policy_text,
 };
 
 const ETH0: u32 = 2;
@@ -253,7 +255,7 @@ fn holders() -> HashMap<u64, Process> {
 }
 
 fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &str) -> InterfaceOutlook {
-    let policy = |text: &str| Policy::new(spec::rules(&[text.to_owned()]).expect("an allow list"));
+    let policy = |text: &str| Policy::new(policy_text::rules(&[text.to_owned()]).expect("an allow list"));
     let change = Change { interface: "eth0".to_owned(), before: before.map(policy), after: policy(after), drops: true };
     let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
     Facts {

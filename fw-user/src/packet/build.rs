@@ -6,7 +6,7 @@ use etherparse::{IpNumber, PacketBuilder};
 use fw_common::{PortProtocol, protocol::number};
 
 /// The source port of a packet for which none is named: one of those that clients take.
-pub const EPHEMERAL: u16 = 40_000;
+pub(crate) const EPHEMERAL: u16 = 40_000;
 /// Locally administered addresses (IEEE 802, 8.2): the verdict does not depend on them.
 const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const RECEIVER: [u8; 6] = [2, 0, 0, 0, 0, 2];
@@ -17,7 +17,7 @@ const TRANSPORT: usize = 16;
 
 /// What a packet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// A port: the first packet that goes there.
     Port(PortProtocol, u16),
     /// An IP protocol without ports, by number.
@@ -26,7 +26,7 @@ pub enum Target {
 
 /// The frame of a packet. Sender and receiver are of one family.
 #[must_use]
-pub fn frame(target: Target, from: SocketAddr, to: IpAddr) -> Vec<u8> {
+pub(crate) fn frame(target: Target, from: SocketAddr, to: IpAddr) -> Vec<u8> {
     let ethernet = PacketBuilder::ethernet2(SENDER, RECEIVER);
     let ip = match (from.ip(), to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),

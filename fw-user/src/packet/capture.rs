@@ -40,7 +40,7 @@ pub enum CaptureError {
 
 /// A captured frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Captured {
+pub(crate) struct Captured {
     /// What was kept of it.
     pub bytes: Vec<u8>,
     /// Its length on the wire, in bytes.
@@ -48,7 +48,7 @@ pub struct Captured {
 }
 
 /// A file that is read packet by packet.
-pub struct Capture(Format);
+pub(crate) struct Capture(Format);
 
 enum Format {
     Pcap(PcapReader<Box<dyn Read>>),
@@ -57,10 +57,7 @@ enum Format {
 
 impl Capture {
     /// Read the beginning.
-    ///
-    /// # Errors
-    /// [`CaptureError`].
-    pub fn open(mut file: impl Read + 'static) -> Result<Self, CaptureError> {
+    pub(crate) fn open(mut file: impl Read + 'static) -> Result<Self, CaptureError> {
         let mut begin = Vec::new();
         file.by_ref().take(PCAPNG.len() as u64).read_to_end(&mut begin)?;
         let is_ng = begin == PCAPNG;
@@ -74,10 +71,7 @@ impl Capture {
     }
 
     /// The next frame; nothing at the end.
-    ///
-    /// # Errors
-    /// [`CaptureError`]; there is nothing more to be had then.
-    pub fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
         match &mut self.0 {
             Format::Pcap(reader) => match reader.next_packet().transpose().map_err(CaptureError::Packet)? {
                 Some(packet) => Ok(Some(captured(packet.data(), packet.orig_len()))),

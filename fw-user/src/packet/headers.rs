@@ -12,7 +12,7 @@ use fw_common::{
     wire::{Packet, Piece, ethernet, ipv4, ipv6, transport},
 };
 
-use crate::spec;
+use crate::policy_text;
 
 /// The beginning of a frame, and the length of the whole.
 #[derive(Clone, Copy, Debug)]
@@ -168,7 +168,7 @@ impl fmt::Display for Headers {
 #[must_use]
 pub fn protocol_name(protocol: u8) -> String {
     PortProtocol::from_number(protocol)
-        .map_or_else(|| spec::protocol_name(protocol), |protocol| protocol.name().to_owned())
+        .map_or_else(|| policy_text::protocol_name(protocol), |protocol| protocol.name().to_owned())
 }
 
 /// A MAC address as it is always written.

@@ -1,6 +1,6 @@
 //! Frames outside the kernel: built, read from captures, and told to people.
 
-pub mod build;
-pub mod capture;
+pub(crate) mod build;
+pub(crate) mod capture;
 pub mod headers;
-pub mod pcapng;
+pub(crate) mod pcapng;

@@ -21,20 +21,17 @@ use pcap_file::{
     },
 };
 
-use super::headers::Seen;
+use crate::packet::headers::Seen;
 
 /// The packet came in (draft-ietf-opsawg-pcapng, 4.3.1).
 const INBOUND: u32 = 1;
 
 /// Writes a file packet by packet.
-pub struct Writer<W: Write>(PcapNgWriter<W>);
+pub(crate) struct Writer<W: Write>(PcapNgWriter<W>);
 
 impl<W: Write> Writer<W> {
     /// Begin a file of packets of these interfaces, of each of which no more than `most` bytes are kept.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn new<'a>(out: W, interfaces: impl IntoIterator<Item = &'a str>, most: usize) -> io::Result<Self> {
+    pub(crate) fn new<'a>(out: W, interfaces: impl IntoIterator<Item = &'a str>, most: usize) -> io::Result<Self> {
         let application = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
         let options = vec![SectionHeaderOption::UserApplication(application.into())];
         let section = SectionHeaderBlock { endianness: Endianness::native(), options, ..SectionHeaderBlock::default() };
@@ -51,10 +48,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Add a packet that came in by the interface of this number, from 0.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn packet(&mut self, interface: u32, at: SystemTime, frame: &Seen<'_>, comment: &str) -> io::Result<()> {
+    pub(crate) fn packet(&mut self, interface: u32, at: SystemTime, frame: &Seen<'_>, comment: &str) -> io::Result<()> {
         self.block(EnhancedPacketBlock {
             interface_id: interface,
             timestamp: since_1970(at),
@@ -68,10 +62,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Note at the end how many packets of an interface are not in the file.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn left_out(&mut self, interface: u32, at: SystemTime, packets: u64) -> io::Result<()> {
+    pub(crate) fn left_out(&mut self, interface: u32, at: SystemTime, packets: u64) -> io::Result<()> {
         self.block(InterfaceStatisticsBlock {
             interface_id: interface,
             timestamp: since_1970(at),
@@ -80,10 +71,7 @@ impl<W: Write> Writer<W> {
     }
 
     /// Hand on what was written.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.0.get_mut().flush()
     }
 

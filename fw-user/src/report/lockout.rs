@@ -6,21 +6,22 @@ use fw_common::{
 };
 use serde::Serialize;
 
-use super::{indented, open_ports, table};
 use crate::{
+    host::processes::Process,
     lockout::{Cut, InterfaceOutlook, Outlook, Ownership},
-    processes::Process,
+    policy_text::words::open_ports,
+    report::table::{indented, table},
 };
 
 /// How many lines a person reads.
 const LINES: usize = 10;
 
 /// Where the kernel keeps its sockets to itself.
-pub const BLIND: &str = "note: this kernel cannot list its sockets (it lacks INET_DIAG), so fw-user cannot tell which connections this cuts\n";
+pub(crate) const BLIND: &str = "note: this kernel cannot list its sockets (it lacks INET_DIAG), so fw-user cannot tell which connections this cuts\n";
 
 /// What to do about a refusal: it depends on the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cure {
+pub(crate) enum Cure {
     /// Add the port to the allow list.
     Allow,
     /// Add the port to the allow list of a file.
@@ -33,7 +34,7 @@ pub enum Cure {
 
 /// Something that is cut, in JSON.
 #[derive(Debug, Serialize)]
-pub struct CutJson {
+pub(crate) struct CutJson {
     peer: Option<String>,
     proto: &'static str,
     port: u16,
@@ -42,7 +43,7 @@ pub struct CutJson {
 
 /// What the change of an interface cuts, in JSON.
 #[must_use]
-pub fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
+pub(crate) fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
     let as_json = |cut: &Cut| CutJson {
         peer: cut.peer.map(|peer| peer.to_string()),
         proto: cut.protocol.name(),
@@ -54,7 +55,7 @@ pub fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
 
 /// Why a command did nothing, and what to do.
 #[must_use]
-pub fn refusal(outlook: &Outlook, cure: Cure) -> String {
+pub(crate) fn refusal(outlook: &Outlook, cure: Cure) -> String {
     let mut text = "this could lock you out; nothing was changed\n".to_owned();
     let mut cures = Vec::new();
     for interface in outlook.interfaces.iter().filter(|interface| interface.locks_out()) {
@@ -102,7 +103,7 @@ fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
 
 /// What is cut though the command goes on; nothing where nothing is.
 #[must_use]
-pub fn note(outlook: &Outlook) -> String {
+pub(crate) fn note(outlook: &Outlook) -> String {
     let is_worth_a_word = |interface: &&InterfaceOutlook| !(interface.cut.is_empty() && interface.sshd.is_empty());
     outlook.interfaces.iter().filter(is_worth_a_word).fold(String::new(), |text, interface| {
         let verb = if interface.drops { "cuts" } else { "would cut if it did not only monitor" };

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use fw_common::policy::Forward;
-use fw_user::{
-    bpf::ingress::ModeChoice,
-    config::{Settings, check, edit},
+use fw_user::testing::{
+    ingress::ModeChoice,
+    {Settings, check, edit},
 };
 
 /// Whatever the text says: every place is inside it, and what it says survives being written.

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 
 use fw_common::{PortProtocol, grammar::parse, policy::Forward, record};
-use fw_user::packet::headers::{Headers, Seen};
+use fw_user::testing::headers::{Headers, Seen};
 
 use crate::{
     model::Model,

@@ -15,7 +15,7 @@ use fw_common::{
         ReasonCounters, counter_page, map, port_index, rare_slot, slot_of,
     },
 };
-use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
+use fw_user::testing::{batch::BatchMap, pins::Pins, plain::Plain};
 
 use super::maps::{is_zero, take};
 use crate::world;

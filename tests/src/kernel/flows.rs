@@ -13,7 +13,7 @@ use fw_common::{
     abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
 };
-use fw_user::bpf::{batch::BatchMap, pins::Pins, plain::Plain};
+use fw_user::testing::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
 
 use super::maps::{is_zero, take};

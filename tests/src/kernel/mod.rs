@@ -25,7 +25,7 @@ use fw_common::{
     grammar::{PortRange, Rule},
     policy::{Forward, Policy},
 };
-use fw_user::bpf::{
+use fw_user::testing::{
     batch::BatchMap,
     egress, ingress, mount, object,
     pins::Pins,

@@ -12,7 +12,7 @@ use fw_common::{
     address::V6,
     record::{CAPTURED, Knocks, Record, Recorder, source},
 };
-use fw_user::bpf::plain::Plain;
+use fw_user::testing::plain::Plain;
 
 use super::maps::take;
 

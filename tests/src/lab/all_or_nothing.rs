@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use fw_common::PortProtocol;
-use fw_user::bpf::{pins::Pins, policy_map::PolicyMap};
+use fw_user::testing::{pins::Pins, policy_map::PolicyMap};
 
 use super::{
     LAN4, Lab, PI4,

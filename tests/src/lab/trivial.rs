@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use aya_obj::Object;
-use fw_user::{OBJECT, bpf::object};
+use fw_user::testing::{OBJECT, object};
 use memchr::memmem;
 use tempfile::NamedTempFile;
 

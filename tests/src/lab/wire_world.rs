@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result};
 use fw_common::{PortProtocol, Reason, Verdict, policy::Policy};
-use fw_user::bpf::{
+use fw_user::testing::{
     counters::{Counters, Reader},
     pins::Pins,
     policy_map::{PolicyMap, Terms},

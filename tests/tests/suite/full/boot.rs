@@ -12,7 +12,7 @@ use fw_tests::{
     tests,
     vm::{Disk, Machine, PATIENCE, Peer, Tree, peer},
 };
-use fw_user::systemd::files::{self, File};
+use fw_user::testing::files::{self, File};
 
 tests! {
     a_closed_port_is_closed_from_boot_to_boot_by_the_service_of_a_source_tree_and_of_a_package;

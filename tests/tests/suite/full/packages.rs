@@ -13,7 +13,7 @@ use fw_tests::{
     },
     tests,
 };
-use fw_user::cli::Cli;
+use fw_user::testing::cli::Cli;
 
 tests! {
     there_is_a_package_for_every_architecture;

@@ -10,7 +10,7 @@ use fw_common::{
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
-use fw_user::OBJECT;
+use fw_user::testing::OBJECT;
 
 /// The committed layout.
 const COMMITTED: &str = include_str!("abi.txt");

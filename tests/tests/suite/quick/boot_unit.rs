@@ -7,7 +7,7 @@ use fw_tests::{
     lab::{Lab, Mode, PI4, Transport, command, fw::binary},
     tests,
 };
-use fw_user::systemd::files::{self, File};
+use fw_user::testing::files::{self, File};
 
 tests! {
     systemd_calls_the_unit_well_hardened;

@@ -139,8 +139,8 @@ fn several_interfaces_are_attached_all_or_none() -> Result<()> {
 /// A program from the same object, but not ours: nothing pinned it.
 fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
-    let mut object = EbpfLoader::new().btf(None).load(fw_user::bpf::object::OBJECT)?;
-    let program: &mut Xdp = fw_user::bpf::ingress::load(&mut object)?;
+    let mut object = EbpfLoader::new().btf(None).load(fw_user::testing::object::OBJECT)?;
+    let program: &mut Xdp = fw_user::testing::ingress::load(&mut object)?;
     let id = program.info()?.id();
     let xdp_mode = match mode {
         Mode::Native => XdpMode::Driver,

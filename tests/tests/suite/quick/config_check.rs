@@ -7,7 +7,7 @@ use fw_tests::{
     lab::{Lab, Refusal, command, fw},
     tests,
 };
-use fw_user::config::check;
+use fw_user::testing::check;
 use serde_json::{Value, json};
 
 tests! {

@@ -13,9 +13,9 @@ use fw_tests::{
     lab::{Lab, Mode},
     tests,
 };
-use fw_user::{
+use fw_user::testing::{
+    check,
     cli::{Cli, Command as Verb},
-    config::check,
 };
 use k8s_openapi::{
     Resource,

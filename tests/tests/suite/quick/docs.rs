@@ -13,11 +13,9 @@ use fw_tests::{
     pages::{self, root},
     tests,
 };
-use fw_user::{
-    bpf::twin::LARGEST_FRAME,
-    config::{check, parse},
-    error::exit_code,
-    report::reasons,
+use fw_user::testing::{
+    dry_run::LARGEST_FRAME,
+    exit_code, reasons, {check, parse},
 };
 
 tests! {

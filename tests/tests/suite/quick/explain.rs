@@ -31,7 +31,7 @@ use fw_tests::{
     row::Row,
     tests,
 };
-use fw_user::bpf::{counters::Counters, ingress, knocks, object, pins::Pins, plain::Plain};
+use fw_user::testing::{counters::Counters, ingress, object, pins::Pins, plain::Plain, sources};
 
 tests! {
     packets_of_every_kind_are_explained_as_the_wire_judges_them;
@@ -179,7 +179,7 @@ fn asking_counts_nothing() -> Result<()> {
     let recorded = || -> Result<_> {
         let drops = Drops::read(&lab.fw(&["drops", "--last", "--json"])?)?;
         let knocks: Vec<_> =
-            knocks::read(&pins, "eth0")?.into_iter().map(|knock| (knock.source, knock.packets, knock.port)).collect();
+            sources::read(&pins, "eth0")?.into_iter().map(|knock| (knock.source, knock.packets, knock.port)).collect();
         Ok((drops.lines.len(), drops.left_out, knocks))
     };
     assert_eq!(recorded()?, (1, 0, vec![(LAN4, 1, Some((PortProtocol::Udp, 9125)))]));
@@ -420,10 +420,10 @@ fn other_build() -> Result<Ebpf> {
     // r0 = XDP_PASS, and XDP_TX.
     const PASS: [u8; 8] = [0xb7, 0, 0, 0, 2, 0, 0, 0];
     const TX: [u8; 8] = [0xb7, 0, 0, 0, 3, 0, 0, 0];
-    let mut bytes = fw_user::OBJECT.to_vec();
+    let mut bytes = fw_user::testing::OBJECT.to_vec();
     let (words, _) = bytes.as_chunks_mut::<8>();
     words.iter_mut().filter(|word| **word == PASS).for_each(|word| *word = TX);
-    ensure!(bytes != fw_user::OBJECT, "no such instruction is there");
+    ensure!(bytes != fw_user::testing::OBJECT, "no such instruction is there");
     let mut loader = EbpfLoader::new();
     Ok(loader.btf(None).load(&bytes)?)
 }

@@ -24,7 +24,7 @@ use fw_tests::{
     packet::eth,
     tests,
 };
-use fw_user::bpf::{pins::Pins, plain::Plain};
+use fw_user::testing::{pins::Pins, plain::Plain};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 

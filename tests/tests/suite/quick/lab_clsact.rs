@@ -6,15 +6,13 @@ use fw_tests::{
     lab::{LAN4, LAN6, Lab, Transport},
     tests,
 };
-use fw_user::{
-    bpf::{
-        attachment::{self, Plan},
-        egress::Hook,
-        ingress::ModeChoice,
-        pins::Pins,
-        policy_map::Terms,
-    },
+use fw_user::testing::{
+    attachment::{self, Plan},
+    egress::Hook,
+    ingress::ModeChoice,
     interface,
+    pins::Pins,
+    policy_map::Terms,
 };
 
 tests! {

@@ -12,7 +12,7 @@ use fw_tests::{
     lab::{LAN4, Lab, Mode, PI4, client::receives, wait::PATIENCE},
     tests,
 };
-use fw_user::bpf::{
+use fw_user::testing::{
     pins::Pins,
     policy_map::{PolicyMap, Terms},
 };

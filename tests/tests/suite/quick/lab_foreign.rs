@@ -37,7 +37,7 @@ const NAME: &str = "theirs_xdp";
 
 /// A program that is not ours, by its name; what it does is no matter.
 fn other_program() -> Result<Ebpf> {
-    let mut object = fw_user::OBJECT.to_vec();
+    let mut object = fw_user::testing::OBJECT.to_vec();
     for at in 0..object.len() - NAME.len() {
         if object[at..].starts_with(b"fw_ingress") {
             object[at..at + NAME.len()].copy_from_slice(NAME.as_bytes());

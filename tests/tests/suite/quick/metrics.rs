@@ -15,7 +15,7 @@ use fw_tests::{
     lab::{Lab, Mode, PI4, background::Background, command, http::Answer, skip, wait},
     tests,
 };
-use fw_user::metrics::ports;
+use fw_user::testing::ports;
 use nix::sys::signal::Signal;
 
 const FAILED: i32 = 1;

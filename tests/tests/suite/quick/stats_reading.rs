@@ -14,7 +14,7 @@ use fw_tests::{
     packet::eth,
     tests,
 };
-use fw_user::bpf::{
+use fw_user::testing::{
     counters::{Counters, Reader},
     flows::{self, Census},
     pins::Pins,

@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use fw_tests::kernel::{Force, Kernel, MOST_VERIFIED, Namespace};
-use fw_user::OBJECT;
+use fw_user::testing::OBJECT;
 
 /// Bytes.
 const LARGEST_OBJECT: usize = 170_000;

@@ -13,7 +13,7 @@ use fw_common::{
     Reason,
     abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
 };
-use fw_user::bpf::{bpffs, pins::Pins};
+use fw_user::testing::{bpffs, pins::Pins};
 
 use super::{
     measure::Measured,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use fw_common::{abi::DEFAULT_FLOWS, policy::Policy};
-use fw_user::bpf::{bpffs, pins::Pins};
+use fw_user::testing::{bpffs, pins::Pins};
 
 use super::{
     commands::{ATTACH_GOAL, STATS_GOAL, fw_user},

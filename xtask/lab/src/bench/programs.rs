@@ -20,7 +20,7 @@ use fw_common::{
     flow::{FlowEntry, FlowKey4, FlowKey6},
     policy::Policy,
 };
-use fw_user::bpf::{
+use fw_user::testing::{
     bpffs, egress, ingress, mount,
     object::{self, EGRESS, INGRESS},
     pins::Pins,

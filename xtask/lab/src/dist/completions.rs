@@ -2,7 +2,7 @@
 
 use clap::{Command, CommandFactory as _};
 use clap_complete::{Generator, Shell, generate};
-use fw_user::cli::Cli;
+use fw_user::testing::cli::Cli;
 
 /// The scripts, each with the path in the package that its shell looks at.
 pub(super) fn all() -> [(&'static str, String); 3] {

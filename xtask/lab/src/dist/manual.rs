@@ -10,7 +10,7 @@ use clap_mangen::{
     roff::{Roff, bold, roman},
 };
 use fw_tests::pages;
-use fw_user::{cli::Cli, error::exit_code};
+use fw_user::testing::{cli::Cli, exit_code};
 
 use xtask::workspace;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use fw_user::systemd::files;
+use fw_user::testing::files;
 
 use super::{binary, completions, copyright, manual, write};
 use xtask::{architecture::Architecture, command, crates::Crate, linked, workspace};

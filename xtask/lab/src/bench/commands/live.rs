@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, ensure};
 use fw_common::abi::DEFAULT_FLOWS;
 use fw_tests::lab::terminal::OnTerminal;
-use fw_user::bpf::{bpffs, pins::Pins};
+use fw_user::testing::{bpffs, pins::Pins};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     signal::Signal,

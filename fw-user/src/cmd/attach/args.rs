@@ -1,0 +1,59 @@
+//! Arguments of `attach`.
+
+use clap::Args;
+use fw_common::policy::Forward;
+
+use crate::{
+    cmd::args::Safeguards,
+    kernel::{attach::ingress::ModeChoice, maps::flows},
+};
+
+/// Of `attach`.
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line are what they are")]
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Interfaces to filter.
+    #[arg(required = true, value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Ports to keep open, separated by commas.
+    #[arg(long, required = true, value_name = "PORTS")]
+    pub allow: Vec<String>,
+    /// IP protocols without ports to let in, separated by commas: gre, esp, 47.
+    #[arg(long, value_name = "PROTOCOLS")]
+    pub allow_proto: Vec<String>,
+    /// Verdict for packets to open ports that are routed on to another machine or container; a router needs pass.
+    #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
+    forward: String,
+    /// Run the filter in the driver (native) or in the network stack (generic); auto prefers native.
+    #[arg(long, value_enum, default_value_t)]
+    pub mode: ModeChoice,
+    /// Remember up to N flows for each of IPv4 and IPv6 [default: 65536].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(flows::CAPACITY))]
+    pub flows: Option<u32>,
+    /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.
+    #[arg(long)]
+    pub monitor: bool,
+    /// Safeguards against locking yourself out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
+    /// Drop replies: only ping and DHCP work outward. For kernels with neither TCX nor clsact.
+    #[arg(long)]
+    pub no_replies: bool,
+    /// Replace another XDP program on the interface.
+    #[arg(long)]
+    pub replace: bool,
+    /// Print the verdict for each packet until interrupted; the filter stays attached.
+    #[arg(long, conflicts_with_all = ["json", "confirm"])]
+    pub debug: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl AttachArgs {
+    /// What becomes of packets that would be routed on.
+    #[must_use]
+    pub fn forward(&self) -> Forward {
+        self.forward.parse().unwrap_or_default()
+    }
+}

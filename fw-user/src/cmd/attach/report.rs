@@ -1,0 +1,61 @@
+//! What `attach` came to, in the few lines that a person wants.
+
+use fw_common::policy::Forward;
+
+use crate::{
+    kernel::{
+        attach::attachment::{Attached, Plan},
+        meta::{Egress, Mode},
+    },
+    policy_text::{
+        self,
+        words::{answers_mdns, open_ports},
+    },
+};
+
+/// For one interface.
+#[must_use]
+pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
+    let verb = match (&outcome.before, outcome.rebuilt) {
+        (_, true) => "renewed without a gap",
+        (Some(_), _) => "replaced",
+        (None, _) => "attached",
+    };
+    let mode = match (outcome.record.mode, &outcome.not_native) {
+        (Mode::Native, _) => "native mode: packets are filtered in the driver".to_owned(),
+        (Mode::Generic, Some(why)) => format!("generic mode: packets are filtered in the network stack, because {why}"),
+        (Mode::Generic, None) => "generic mode: packets are filtered in the network stack".to_owned(),
+    };
+    let mut lines = vec![
+        format!("{name}  {verb}, {mode}"),
+        format!("  open    {}", open_ports(&plan.policy)),
+        if plan.terms.monitors {
+            "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
+                .to_owned()
+        } else {
+            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, including the ones Docker publishes"
+                .to_owned()
+        },
+    ];
+    if !plan.policy.protocols.is_empty() {
+        let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
+        lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));
+    }
+    if plan.policy.forward == Forward::Pass {
+        lines.push("  router  packets to open ports are routed on to other machines and containers as well".to_owned());
+    }
+    if outcome.record.egress == Egress::None {
+        lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
+    }
+    if !answers_mdns(&plan.policy) && !plan.terms.monitors {
+        lines.push(
+            "  note    mDNS is closed: names like raspberrypi.local stop working; fw-user allow mdns opens it"
+                .to_owned(),
+        );
+    }
+    if outcome.before.is_none() && plan.terms.deadline.is_none() {
+        lines.push("  keep    fw-user save writes this to a file, fw-user apply restores it from there".to_owned());
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}

@@ -1,0 +1,52 @@
+//! `fw-user check`: every mistake of files at once. Nothing is asked of the kernel.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use clap::Args;
+
+use crate::{
+    Error, Result,
+    config::{File, Mistake, Mistakes, folder},
+    report::output::{json, print},
+};
+
+/// Of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Files to check [default: all in the folder of --config].
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    files: Vec<PathBuf>,
+    mistakes: &'a [Mistake],
+}
+
+pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<()> {
+    let files = if args.files.is_empty() { folder::read(config)? } else { folder::read_files(&args.files)? };
+    if files.is_empty() {
+        return Err(Error::NoFiles { folder: config.to_owned() });
+    }
+    let (paths, mistakes): (Vec<_>, Vec<_>) =
+        files.into_iter().map(|File { path, mistakes, .. }| (path, mistakes)).unzip();
+    let mistakes = mistakes.concat();
+    let count = paths.len();
+    if args.json {
+        print(&json(&Outcome { files: paths, mistakes: &mistakes })?)?;
+    }
+    if !mistakes.is_empty() {
+        return Err(Error::Mistakes(Mistakes(mistakes)));
+    }
+    match count {
+        _ if args.json => Ok(()),
+        1 => print("one file, no mistakes\n"),
+        _ => print(&format!("{count} files, no mistakes\n")),
+    }
+}

@@ -1,0 +1,103 @@
+//! The command line.
+
+pub mod hints;
+
+/// How ports are written, below the help of every command that takes them.
+macro_rules! port_grammar {
+    () => {
+        "\
+Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
+A port without a protocol means TCP and UDP."
+    };
+}
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[cfg(feature = "metrics")]
+use crate::cmd::metrics::args::MetricsArgs;
+
+use crate::{
+    cmd::{
+        apply::args::ApplyArgs, args::InterfacesArgs, attach::args::AttachArgs, check::CheckArgs, detach::DetachArgs,
+        drops::args::DropsArgs, enforce::EnforceArgs, explain::args::ExplainArgs, exposed::args::ExposedArgs,
+        ports::args::ChangeArgs, run::args::RunArgs, save::SaveArgs, service::args::ServiceArgs,
+        stats::args::StatsArgs, status::args::StatusArgs, trial::confirm::RollbackArgs,
+    },
+    config::DEFAULT_FOLDER,
+    kernel::bpffs,
+};
+
+/// Closes every port you did not open, including the ones Docker publishes: a host firewall in front of netfilter.
+#[derive(Debug, Parser)]
+#[command(name = "fw-user", version, about, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = concat!(
+    port_grammar!(),
+    "
+
+Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported.
+Locked out? From the console: fw-user detach --all"
+))]
+pub struct Cli {
+    /// Pin maps and links below this folder, and mount a BPF file system there if it is empty.
+    #[arg(long, global = true, value_name = "DIR", default_value = bpffs::DEFAULT)]
+    pub bpffs: PathBuf,
+
+    /// Read and write the configuration files INTERFACE.toml in this folder; `run` takes a single file as well.
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
+    pub config: PathBuf,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show listening sockets and published Docker ports, and which of them the network reaches.
+    Exposed(ExposedArgs),
+    /// Close every port of an interface except the allowed ones, until `detach` or a reboot.
+    #[command(after_help = port_grammar!())]
+    Attach(AttachArgs),
+    /// Remove the filter and everything that belongs to it.
+    Detach(DetachArgs),
+    /// Open ports immediately.
+    #[command(after_help = port_grammar!())]
+    Allow(ChangeArgs),
+    /// Close ports immediately.
+    #[command(after_help = port_grammar!())]
+    Deny(ChangeArgs),
+    /// Apply the configuration files and print the changes.
+    Apply(ApplyArgs),
+    /// Check configuration files and print every mistake.
+    Check(CheckArgs),
+    /// Write the policy in force to the configuration files.
+    Save(SaveArgs),
+    /// Monitor mode: count verdicts, drop nothing.
+    Monitor(InterfacesArgs),
+    /// End monitor mode: drop packets again.
+    Enforce(EnforceArgs),
+    /// Keep a change made with --confirm.
+    Confirm(InterfacesArgs),
+    /// Undo a change made with --confirm that is not confirmed yet.
+    Rollback(RollbackArgs),
+    /// Show attached interfaces, their age and their open ports.
+    Status(StatusArgs),
+    /// Check everything a filter needs, and print each problem with its fix.
+    Doctor(InterfacesArgs),
+    /// Show passed and dropped packets: live on a terminal, once when piped.
+    Stats(StatsArgs),
+    /// Show dropped packets as they happen, or the last ones.
+    Drops(DropsArgs),
+    /// Ask the filter about a packet: verdict, reason and fix.
+    Explain(ExplainArgs),
+    /// Apply the configuration files, and reapply them on every change, until interrupted.
+    Run(RunArgs),
+    /// Serve Prometheus metrics, or write them to a file.
+    #[cfg(feature = "metrics")]
+    Metrics(MetricsArgs),
+    /// Apply the configuration at every boot, before any address is configured (systemd).
+    Service(ServiceArgs),
+}

@@ -1,0 +1,144 @@
+//! `fw-user detach`.
+
+use std::fs;
+
+use serde::Serialize;
+
+use clap::Args;
+
+use crate::{
+    Error, Result,
+    host::{
+        interface::{self, Interface},
+        privilege, processes,
+    },
+    kernel::{
+        attach::{detach, foreign},
+        pins::Pins,
+    },
+    report::output::{complain, json, print},
+};
+
+/// Of `detach`.
+#[derive(Debug, Args)]
+pub struct DetachArgs {
+    /// Interfaces to detach from.
+    #[arg(required_unless_present = "all", value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Detach from every interface that has the filter or leftovers of it.
+    #[arg(long, conflicts_with = "interfaces")]
+    pub all: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    detached: &'a [String],
+}
+
+pub(crate) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
+    privilege::check()?;
+    let choose = |with_filter: &[String]| {
+        let names = if args.all { with_filter } else { &args.interfaces };
+        match names.iter().find(|name| !with_filter.contains(name)) {
+            None => Ok(interface::once_each(names).cloned().collect()),
+            Some(_) if with_filter.is_empty() => Err(Error::NothingAttached),
+            Some(name) => Err(Error::NotAttached { name: name.clone() }),
+        }
+    };
+    let taken = take_off(pins, args.all, choose).await?;
+    if taken.is_empty() && !args.json {
+        return print("fw was not attached to any interface\n");
+    }
+    let told = taken.tell(args.json);
+    for pid in processes::siblings("run") {
+        complain(&format!(
+            "note: fw-user run (process {pid}) puts its filters back within seconds; end it first, then detach: kill {pid}, or systemctl stop its unit"
+        ));
+    }
+    told
+}
+
+/// What came of taking filters off.
+pub(crate) struct Taken {
+    detached: Vec<String>,
+    /// Of one or several the first.
+    failure: Option<Error>,
+}
+
+/// Take off what `choose` chooses of the interfaces that have a filter; with `all` what belongs to no interface as well.
+pub(crate) async fn take_off(
+    pins: &Pins,
+    all: bool,
+    choose: impl FnOnce(&[String]) -> Result<Vec<String>>,
+) -> Result<Taken> {
+    let _lock = match pins.lock() {
+        // What can be taken off without pins is: nobody is to be locked out by the mode of a folder.
+        Err(error @ Error::Untrusted { .. }) => {
+            complain(&format!("note: {error}"));
+            None
+        }
+        lock => lock?,
+    };
+    let here = interface::all().await?;
+    let mut with_filter = pins.interfaces_of_all()?;
+    let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface));
+    with_filter.extend(unpinned.map(|interface| interface.name.clone()));
+    with_filter.sort_unstable();
+    with_filter.dedup();
+    let mut taken = Taken { detached: Vec::new(), failure: None };
+    // One that cannot be taken off does not keep the others on.
+    for name in choose(&with_filter)? {
+        let interface = here.iter().find(|interface| interface.name == name);
+        let before = traces(pins, &name, interface)?;
+        match detach::detach(pins, &name, interface).await {
+            Ok(()) => taken.detached.push(name),
+            Err(error) => {
+                // That the filter is off is worth saying all the same.
+                let is_off = traces(pins, &name, interface::present(&name).await?.as_ref())? != before;
+                taken.detached.extend(is_off.then_some(name));
+                taken.failure = taken.failure.or(Some(error));
+            }
+        }
+    }
+    if all {
+        taken.failure = taken.failure.or(detach::sweep(pins).err());
+    }
+    Ok(taken)
+}
+
+impl Taken {
+    fn is_empty(&self) -> bool {
+        self.detached.is_empty() && self.failure.is_none()
+    }
+
+    /// Print what was taken off, or fail with what could not be.
+    pub(crate) fn tell(self, as_json: bool) -> Result<()> {
+        let Self { detached, failure } = self;
+        if detached.is_empty()
+            && let Some(error) = failure
+        {
+            return Err(error);
+        }
+        let told = if as_json {
+            json(&Outcome { detached: &detached }).and_then(|json| print(&json))
+        } else {
+            let line =
+                |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");
+            detached.iter().try_for_each(|name| print(&line(name)))
+        };
+        let outcome = failure.map_or(told, Err);
+        if detached.is_empty() {
+            return outcome;
+        }
+        outcome.map_err(|error| error.after(format!("detached {}", detached.join(", "))))
+    }
+}
+
+/// What detaching takes away: the program on an interface, and how much lies in the folders of its pins.
+fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Option<u32>, usize)> {
+    let entries = pins.all()?.iter().flat_map(|of_abi| fs::read_dir(of_abi.interface(name))).flatten().count();
+    Ok((interface.and_then(|interface| interface.xdp_program), entries))
+}

@@ -1,0 +1,149 @@
+//! One interface: whether it can be filtered, in which mode, and what is on it.
+
+use std::{fs, path::PathBuf};
+
+use rtnetlink::packet_route::link::LinkLayerType;
+
+use crate::{
+    cmd::doctor::checks::Finding,
+    host::{bridge_ports, interface::Interface},
+    kernel::{
+        attach::{
+            foreign,
+            native::{SAFE_MTU, largest_mtu},
+            state::{self, Stale, State},
+        },
+        maps::policy_map::PolicyMap,
+        pins::Pins,
+    },
+};
+
+/// Drivers that have no native XDP, from kernel 5.10 to 7.3.
+const GENERIC_DRIVERS: [&str; 12] = [
+    "bcmgenet",
+    "brcmfmac",
+    "cdc_ether",
+    "cdc_ncm",
+    "lan78xx",
+    "macb",
+    "r8152",
+    "rtl8xxxu",
+    "smsc75xx",
+    "smsc95xx",
+    "usbnet",
+    "ax88179_178a",
+];
+
+/// Look at an interface.
+#[must_use]
+pub(crate) fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> Vec<Finding> {
+    if interface.layer != LinkLayerType::Ether {
+        return vec![
+            Finding::bad("link layer", "not Ethernet: the filter would misread its packets")
+                .fix("attach to the Ethernet or Wi-Fi interface that carries them")
+                .of(&interface.name),
+        ];
+    }
+    let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(interface), mtu(interface)];
+    findings.extend(bridge_ports::notes(interface, all).into_iter().map(|note| Finding::note("place", note)));
+    findings.into_iter().map(|finding| finding.of(&interface.name)).collect()
+}
+
+/// Look at the pins of an interface that is not there.
+#[must_use]
+pub(crate) fn examine_gone(pins: &Pins, name: &str) -> Finding {
+    filter(pins, name, None).of(name)
+}
+
+fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
+    let state = match state::of(pins, name, interface) {
+        Ok(state) => state,
+        Err(error) => {
+            return Finding::bad("filter", format!("cannot be seen: {error}"))
+                .fix(format!("sudo fw-user detach {name}"));
+        }
+    };
+    let attach = format!("fw-user attach {name} --allow PORTS");
+    let detach = format!("fw-user detach {name}");
+    match (state, interface) {
+        (State::Free, _) => Finding::ok("filter", "none, and no other XDP program"),
+        (State::Ours, _) => at_work(pins, name),
+        (State::Foreign(id), Some(interface)) => {
+            if let Ok(Some(former)) = state::former_name(pins, interface) {
+                return Finding::bad("filter", format!("at work, attached when it was called {former}"))
+                    .fix(format!("fw-user detach {former}"));
+            }
+            let fix = if foreign::is_unpinned_filter(pins, interface) {
+                detach
+            } else {
+                format!("remove it with the tool that loaded it, or: fw-user attach {name} --replace --allow PORTS")
+            };
+            Finding::bad("filter", format!("another XDP program: {}", foreign::examine(interface, id))).fix(fix)
+        }
+        (State::Damaged, Some(interface)) => {
+            let damages = state::damages(pins, interface).unwrap_or_default();
+            let list: Vec<String> = damages.iter().map(ToString::to_string).collect();
+            Finding::bad("filter", format!("{}: {}", state.words(), list.join("; "))).fix(attach)
+        }
+        // To take it off would open the machine; attaching keeps it filtered meanwhile, or closes it again.
+        (State::OtherAbi(_) | State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink), _) => {
+            Finding::bad("filter", state.words()).fix(attach)
+        }
+        (state, _) => Finding::bad("filter", state.words()).fix(detach),
+    }
+}
+
+/// A filter that is whole may drop nothing all the same, or not for long.
+fn at_work(pins: &Pins, name: &str) -> Finding {
+    let in_force = match PolicyMap::open(pins, name).and_then(|map| map.in_force()) {
+        Ok(in_force) => in_force,
+        Err(error) => return Finding::bad("filter", error.to_string()).fix(format!("fw-user detach {name}")),
+    };
+    if in_force.deadline() != 0 {
+        Finding::note("filter", "at work on trial, until you confirm the change or it reverts")
+            .fix(format!("fw-user confirm {name}"))
+    } else if in_force.monitors() {
+        Finding::note("filter", "it monitors only: nothing is dropped").fix(format!("fw-user enforce {name}"))
+    } else {
+        Finding::ok("filter", "at work")
+    }
+}
+
+fn mode(interface: &Interface) -> Finding {
+    if interface.xdp_program.is_some() {
+        return Finding::ok("mode", format!("{}, as the program there runs", state::mode(interface).name()));
+    }
+    match (interface.kind.as_deref(), driver(interface)) {
+        (Some("veth"), _) => Finding::ok("mode", "native if veth takes it, else generic; `attach` tells"),
+        (Some(kind @ ("bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
+            Finding::ok("mode", format!("generic: packets are filtered in the network stack ({kind})"))
+        }
+        (_, Some(driver)) if GENERIC_DRIVERS.contains(&driver.as_str()) => {
+            Finding::ok("mode", format!("generic: the driver {driver} has no native XDP"))
+        }
+        (_, Some(driver)) => {
+            Finding::ok("mode", format!("native if the driver {driver} has it, else generic; `attach` tells"))
+        }
+        (..) => Finding::ok("mode", "native if the driver has it, else generic; `attach` tells"),
+    }
+}
+
+/// The driver's name. What is mounted on /sys may show another network namespace, whose interface has another index.
+fn driver(interface: &Interface) -> Option<String> {
+    let folder = PathBuf::from("/sys/class/net").join(&interface.name);
+    let index: u32 = fs::read_to_string(folder.join("ifindex")).ok()?.trim().parse().ok()?;
+    let driver = fs::read_link(folder.join("device/driver")).ok()?;
+    (index == interface.index).then(|| driver.file_name()?.to_str().map(ToOwned::to_owned))?
+}
+
+fn mtu(interface: &Interface) -> Finding {
+    let mtu = interface.mtu;
+    if mtu <= SAFE_MTU || interface.kind.as_deref() == Some("bridge") {
+        return Finding::ok("MTU", mtu.to_string());
+    }
+    let limit = match largest_mtu(interface) {
+        Some(largest) => format!("veth has native mode up to {largest} at its other end"),
+        None => "drivers have native mode up to a limit of their own, some of them 1500".to_owned(),
+    };
+    Finding::note("MTU", format!("{mtu}: {limit}; above it is generic mode"))
+}

@@ -1,0 +1,186 @@
+//! The machine: its kernel, what may be done here, and what is left over.
+
+use std::{fs, path::Path};
+
+use aya::util::KernelVersion;
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use crate::{
+    Error, Result,
+    cmd::doctor::checks::Finding,
+    host::{connections, privilege},
+    kernel::{attach::remove, mount, object, pins::Pins, trust},
+};
+
+/// Files that keep the boot from attaching, for someone who has the SD card in hand.
+const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
+
+/// Look at the machine.
+#[must_use]
+pub(crate) fn examine(pins: &Pins) -> Vec<Finding> {
+    let mut findings = vec![kernel(), egress(), jit(), btf(), capabilities(), bpffs(pins)];
+    findings.extend(strangers(pins));
+    findings.extend(leftovers(pins));
+    findings.push(connections());
+    findings.extend(switched_off());
+    findings.extend(sysctls());
+    findings
+}
+
+fn read(path: impl AsRef<Path>) -> Option<String> {
+    fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+}
+
+fn kernel() -> Finding {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    match object::kernel_version() {
+        Ok(_) => Finding::ok("kernel", release),
+        Err(error) => Finding::bad("kernel", error.to_string()).fix("install kernel 5.10 or newer"),
+    }
+}
+
+fn egress() -> Finding {
+    let has_tcx = object::kernel_version().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
+    Finding::ok("replies", if has_tcx { "tracked by TCX" } else { "tracked by clsact, since TCX came with kernel 6.6" })
+}
+
+fn jit() -> Finding {
+    match read("/proc/sys/net/core/bpf_jit_enable").as_deref() {
+        Some("0") => Finding::note("JIT", "off: the kernel interprets the filter, about ten times slower")
+            .fix("sysctl -w net.core.bpf_jit_enable=1"),
+        Some(_) => Finding::ok("JIT", "on"),
+        None => Finding::ok("JIT", "visible only in the initial network namespace"),
+    }
+}
+
+fn btf() -> Finding {
+    let has_btf = Path::new("/sys/kernel/btf/vmlinux").exists();
+    Finding::ok("BTF", if has_btf { "present" } else { "absent, not needed" })
+}
+
+fn capabilities() -> Finding {
+    match privilege::check() {
+        Ok(()) => Finding::ok("privileges", "complete"),
+        Err(error @ Error::UserNamespace) => {
+            Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor, on the host")
+        }
+        Err(error) => Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor"),
+    }
+}
+
+fn bpffs(pins: &Pins) -> Finding {
+    const ABOUT: &str = "BPF file system";
+    let path = pins.bpffs().display();
+    let is_read_only = statvfs(pins.bpffs()).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
+    if !pins.is_on_bpffs() {
+        return match mount::check_place(pins.bpffs()) {
+            Err(error @ Error::NotForBpffs { .. }) => Finding::bad(ABOUT, error.to_string()).fix(format!("ls {path}")),
+            _ => Finding::note(ABOUT, format!("none at {path}; `attach` mounts one"))
+                .fix(format!("mount -t bpf -o mode=700 bpf {path}")),
+        };
+    }
+    match trust::why_not(pins.bpffs()) {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            return Finding::bad(ABOUT, format!("other users could take pins away: {why}"))
+                .fix(format!("chown root {path} && chmod 700 {path}"));
+        }
+        Err(error) => return Finding::note(ABOUT, format!("cannot be seen: {error}")),
+    }
+    if is_read_only {
+        Finding::bad(ABOUT, format!("{path} is mounted read-only: nothing there can be opened or changed"))
+            .fix(format!("mount -o remount,rw {path}"))
+    } else if let Some(mode) = trust::open_to_others(pins.bpffs()) {
+        let found = format!("other users can make files in {path} (mode {mode:o}); `attach` moves what is in its way");
+        Finding::bad(ABOUT, found).fix(format!("chmod 700 {path}"))
+    } else {
+        Finding::ok(ABOUT, format!("{path}"))
+    }
+}
+
+/// What lies in our folders, or in their place, and is nobody's pin.
+fn strangers(pins: &Pins) -> Vec<Finding> {
+    const ABOUT: &str = "pins";
+    let look = || -> Result<Vec<Finding>> {
+        let remove = |path: &Path| format!("rm -r {}", path.display());
+        let intruders = pins.intruders()?;
+        let mut found: Vec<Finding> = intruders
+            .iter()
+            .map(|intruder| Finding::bad(ABOUT, intruder.to_string()).fix(remove(&intruder.path)))
+            .collect();
+        for of_abi in pins.all()? {
+            for name in of_abi.interfaces()? {
+                let strangers = remove::strangers(&of_abi, &name)?.into_iter();
+                let strangers = strangers.filter(|path| !intruders.iter().any(|intruder| intruder.path == *path));
+                found.extend(strangers.map(|path| {
+                    let words = format!("{} was not created by fw-user", path.display());
+                    Finding::bad(ABOUT, words).fix(remove(&path))
+                }));
+            }
+        }
+        found.extend(trust::moved_aside(pins.bpffs())?.into_iter().map(|path| {
+            let words = format!("{} was in the place of a folder of fw-user's, and was moved aside", path.display());
+            Finding::note(ABOUT, words).fix(remove(&path))
+        }));
+        Ok(found)
+    };
+    match look() {
+        Ok(found) if found.is_empty() => vec![Finding::ok(ABOUT, "only those of fw-user")],
+        Ok(found) => found,
+        Err(error) => vec![Finding::note(ABOUT, format!("cannot be seen: {error}"))],
+    }
+}
+
+/// What a command that was killed left, and no interface has.
+fn leftovers(pins: &Pins) -> Option<Finding> {
+    let is_left = |of_abi: &Pins| of_abi.root().is_dir() && of_abi.interfaces().is_ok_and(|names| names.is_empty());
+    let left: Vec<String> = pins
+        .all()
+        .ok()?
+        .iter()
+        .filter(|of_abi| is_left(of_abi))
+        .map(|of_abi| of_abi.root().display().to_string())
+        .collect();
+    let found = format!("{} belongs to no interface any more and does no harm", left.join(" and "));
+    (!left.is_empty()).then(|| Finding::note("leftovers", found).fix("fw-user detach --all"))
+}
+
+fn connections() -> Finding {
+    match connections::outward() {
+        Ok(open) => Finding::ok("connections", format!("{} outbound, which `attach` keeps", open.len())),
+        Err(error) => {
+            Finding::note("connections", format!("cannot be listed, so `attach` would cut the open ones: {error}"))
+        }
+    }
+}
+
+/// What keeps the boot from attaching.
+fn switched_off() -> Vec<Finding> {
+    let mut found: Vec<Finding> = OFF_FILES
+        .into_iter()
+        .filter(|path| Path::new(path).exists())
+        .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).fix(format!("rm {path}")))
+        .collect();
+    if read("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|word| word == "fw-user=off")) {
+        let fix = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
+        found.push(
+            Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").fix(fix),
+        );
+    }
+    if found.is_empty() {
+        found.push(Finding::ok("boot", "nothing keeps it from attaching"));
+    }
+    found
+}
+
+fn sysctls() -> Vec<Finding> {
+    let mut found = Vec::new();
+    let routes = read("/proc/sys/net/ipv4/ip_forward").as_deref() == Some("1");
+    found.push(Finding::ok("routing", if routes { "on, as Docker needs it" } else { "off" }));
+    found.push(match read("/proc/sys/kernel/unprivileged_bpf_disabled").as_deref() {
+        Some("0") => Finding::note("unprivileged BPF", "every user may load BPF programs")
+            .fix("sysctl -w kernel.unprivileged_bpf_disabled=1"),
+        _ => Finding::ok("unprivileged BPF", "off"),
+    });
+    found
+}

@@ -1,0 +1,67 @@
+//! `fw-user doctor`.
+
+pub(crate) mod checks;
+pub(crate) mod report;
+
+use serde::Serialize;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        args::InterfacesArgs,
+        doctor::checks::{Finding, Verdict, interfaces, machine, offloads},
+    },
+    host::interface::{self, Interface},
+    kernel::pins::Pins,
+    report::output::{json, print},
+};
+
+#[derive(Serialize)]
+struct Json<'a> {
+    verdict: Verdict,
+    findings: Vec<FindingJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    /// The former name of `fix`.
+    cure: Option<&'a str>,
+}
+
+pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+    let all = interface::all().await?;
+    // Whoever may not look there is told so by the line about the pins.
+    let with_pins = pins.interfaces_of_all().unwrap_or_default();
+    let names: Vec<String> = if args.interfaces.is_empty() {
+        let is_ethernet = |one: &&Interface| one.check_is_ethernet().is_ok();
+        let mut names: Vec<String> = all.iter().filter(is_ethernet).map(|one| one.name.clone()).collect();
+        names.extend(with_pins.iter().filter(|name| !all.iter().any(|one| one.name == **name)).cloned());
+        names
+    } else {
+        args.interfaces.clone()
+    };
+    let mut findings = machine::examine(pins);
+    for name in &names {
+        match all.iter().find(|one| one.name == *name) {
+            Some(found) => {
+                findings.extend(interfaces::examine(pins, found, &all));
+                findings.push(offloads::examine(found).await);
+            }
+            None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
+            None => drop(interface::named(std::slice::from_ref(name)).await?),
+        }
+    }
+    let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
+    if args.json {
+        let findings = findings.iter().map(|finding| FindingJson { finding, cure: finding.fix.as_deref() }).collect();
+        print(&json(&Json { verdict, findings })?)?;
+    } else {
+        print(&report::text(&findings))?;
+    }
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count() {
+        0 => Ok(()),
+        count => Err(Error::NotWell { count }),
+    }
+}

@@ -1,0 +1,39 @@
+//! Which drops are wanted.
+
+use fw_common::grammar::Rule;
+use ipnet::IpNet;
+
+use crate::{
+    Error, Result, cmd::drops::args::DropsArgs, kernel::maps::drops::Drop, packet::headers::Headers, policy_text,
+};
+
+/// One of each kind that is named must fit.
+pub(crate) struct Filter {
+    ports: Vec<Rule>,
+    sources: Vec<IpNet>,
+    reasons: Vec<String>,
+}
+
+impl Filter {
+    pub(crate) fn new(args: &DropsArgs) -> Result<Self> {
+        let ports = if args.port.is_empty() { Vec::new() } else { policy_text::rules(&args.port)? };
+        if let Some(network) = ports.iter().find_map(|rule| rule.source) {
+            return Err(Error::Usage(format!(
+                "--port takes ports alone; who sent the packet is said apart: --source {network}"
+            )));
+        }
+        Ok(Self { ports, sources: args.source.clone(), reasons: args.reason.clone() })
+    }
+
+    pub(crate) fn wants(&self, drop: &Drop, headers: &Headers) -> bool {
+        let is_port = |rule: &Rule| {
+            headers.target().is_some_and(|(protocol, port)| {
+                rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port)
+            })
+        };
+        let is_source = |network: &IpNet| headers.source.is_some_and(|source| network.contains(&source));
+        (self.ports.is_empty() || self.ports.iter().any(is_port))
+            && (self.sources.is_empty() || self.sources.iter().any(is_source))
+            && (self.reasons.is_empty() || self.reasons.iter().any(|reason| reason == drop.reason.name()))
+    }
+}

@@ -1,0 +1,142 @@
+//! `fw-user drops`: what the kernel recorded of dropped packets, as lines, JSON or packets.
+
+pub(crate) mod args;
+pub(crate) mod filter;
+pub(crate) mod out;
+pub(crate) mod report;
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    Result,
+    cmd::{
+        drops::{args::DropsArgs, filter::Filter, out::Out, report::Entry},
+        receiver::Meets,
+        select::attached,
+        signals::{Stop, every},
+    },
+    host::privilege,
+    kernel::{
+        maps::drops::{Drop, DropReader},
+        pins::Pins,
+    },
+    packet::headers::{Headers, Seen},
+};
+
+/// How often the kernel is asked. It keeps what is dropped in a second and more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often it is said at most what was left out, and looked whether the filter is there still.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
+    let filter = Filter::new(args)?;
+    privilege::check()?;
+    let mut watched: Vec<Watched> = Vec::new();
+    for name in attached(pins, &args.interfaces)? {
+        watched.push(Watched::open(pins, name, args.last)?);
+    }
+    let mut out = Out::open(args, watched.iter().map(|one| one.name.as_str()))?;
+    let mut meets = Meets::default();
+    if args.last {
+        show(&mut watched, &filter, &mut meets, &mut out).await?;
+        return finish(&mut watched, out);
+    }
+    let mut stop = Stop::listen()?;
+    let mut ticks = every(LOOK_EVERY);
+    let mut counted = Instant::now();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.wait() => break,
+        }
+        show(&mut watched, &filter, &mut meets, &mut out).await?;
+        if counted.elapsed() >= COUNT_EVERY {
+            counted = Instant::now();
+            for one in &mut watched {
+                one.tell_left_out(&mut out)?;
+                one.tell_gone(pins, &mut out);
+            }
+            out.flush()?;
+        }
+        if out.is_closed() || watched.iter().all(|one| one.is_gone) {
+            break;
+        }
+    }
+    show(&mut watched, &filter, &mut meets, &mut out).await?;
+    finish(&mut watched, out)
+}
+
+/// Read what is new everywhere, and put it out in the order in which it came.
+async fn show(watched: &mut [Watched], filter: &Filter, meets: &mut Meets, out: &mut Out) -> Result<()> {
+    let mut found = Vec::new();
+    for (index, one) in watched.iter_mut().enumerate() {
+        found.extend(one.read()?.into_iter().map(|drop| (index, drop)));
+    }
+    found.sort_by_key(|(_, drop)| drop.at);
+    for (index, drop) in &found {
+        let headers = Headers::of(&Seen { bytes: &drop.bytes, len: drop.length as usize });
+        if !filter.wants(drop, &headers) {
+            continue;
+        }
+        let target = meets.who(&headers).await;
+        out.drop(*index as u32, &Entry { interface: &watched[*index].name, drop, headers, target })?;
+    }
+    out.flush()
+}
+
+fn finish(watched: &mut [Watched], mut out: Out) -> Result<()> {
+    for one in watched {
+        one.tell_left_out(&mut out)?;
+    }
+    out.finish()
+}
+
+/// An interface and what was seen of its drops.
+struct Watched {
+    name: String,
+    reader: DropReader,
+    /// How many it had dropped before.
+    before: u64,
+    /// How many it has dropped since, and how many of these were read or told of.
+    dropped: u64,
+    told: u64,
+    is_last: bool,
+    is_gone: bool,
+}
+
+impl Watched {
+    fn open(pins: &Pins, name: String, is_last: bool) -> Result<Self> {
+        let mut reader = DropReader::open(pins, &name)?;
+        let mut before = 0;
+        if !is_last {
+            // In this order a drop that comes between is told of, but not shown.
+            before = reader.dropped()?;
+            reader.skip()?;
+        }
+        Ok(Self { name, reader, before, dropped: 0, told: 0, is_last, is_gone: false })
+    }
+
+    fn read(&mut self) -> Result<Vec<Drop>> {
+        // A packet is counted before it is recorded: in this order none counts as left out that is to be shown.
+        self.dropped = self.reader.dropped()?.saturating_sub(self.before);
+        let found = self.reader.read()?;
+        self.told += found.len() as u64;
+        Ok(found)
+    }
+
+    fn tell_left_out(&mut self, out: &mut Out) -> Result<()> {
+        let left_out = self.dropped.saturating_sub(self.told);
+        if left_out > 0 {
+            self.told += left_out;
+            out.left_out(&self.name, left_out, self.is_last)?;
+        }
+        Ok(())
+    }
+
+    fn tell_gone(&mut self, pins: &Pins, out: &mut Out) {
+        if !self.is_gone && !pins.ingress_link(&self.name).exists() {
+            self.is_gone = true;
+            out.gone(&self.name);
+        }
+    }
+}

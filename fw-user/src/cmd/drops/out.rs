@@ -1,0 +1,166 @@
+//! Where drops are put out: lines for people, JSON, or a file of packets.
+
+use std::{
+    io::{self, BufWriter, IsTerminal, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use fw_common::record::CAPTURED;
+
+use crate::{
+    Error, Result,
+    cmd::drops::{
+        args::DropsArgs,
+        report::{self, Columns, Entry, MissingJson},
+    },
+    host::output_file,
+    packet::{headers::Seen, pcapng},
+    report::output::{has_reader, json, print},
+};
+
+/// What is put out.
+pub(crate) struct Out {
+    form: Form,
+    /// Lines that are not printed yet.
+    text: String,
+    /// Whether nobody reads it any more.
+    is_closed: bool,
+}
+
+enum Form {
+    Lines(Columns),
+    Json,
+    Packets(Box<Packets>),
+}
+
+struct Packets {
+    file: PathBuf,
+    writer: pcapng::Writer<BufWriter<Box<dyn Write>>>,
+    count: u64,
+    /// By interface.
+    left_out: Vec<(String, u64)>,
+}
+
+impl Out {
+    pub(crate) fn open<'a>(args: &DropsArgs, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        let mut text = String::new();
+        let form = match &args.pcap {
+            Some(file) => Form::Packets(Box::new(Packets::create(file, interfaces)?)),
+            None if args.json => Form::Json,
+            None => {
+                let mut columns = Columns::new();
+                text = columns.head();
+                Form::Lines(columns)
+            }
+        };
+        let mut out = Self { form, text, is_closed: false };
+        out.flush()?;
+        Ok(out)
+    }
+
+    /// Whether nobody reads it any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Put out a drop at the interface of this number.
+    pub(crate) fn drop(&mut self, interface: u32, entry: &Entry<'_>) -> Result<()> {
+        match &mut self.form {
+            Form::Lines(columns) => self.text += &columns.drop(entry),
+            Form::Json => self.text += &json(&report::Json::new(entry))?,
+            Form::Packets(packets) => {
+                packets.count += 1;
+                let frame = Seen { bytes: &entry.drop.bytes, len: entry.drop.length as usize };
+                let written = packets.writer.packet(interface, entry.drop.at, &frame, &report::comment(entry));
+                self.check(written)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Say how many more an interface has dropped that are not there.
+    pub(crate) fn left_out(&mut self, interface: &str, count: u64, is_last: bool) -> Result<()> {
+        let now = SystemTime::now();
+        match &mut self.form {
+            Form::Lines(columns) => {
+                let what = if is_last { "others since it was attached are not kept" } else { "more were left out" };
+                self.text += &columns.note(interface, now, &format!("{count} {what}"));
+            }
+            Form::Json => self.text += &json(&MissingJson::new(interface, now, count))?,
+            Form::Packets(packets) => {
+                packets.left_out.iter_mut().filter(|(name, _)| name == interface).for_each(|(_, sum)| *sum += count);
+            }
+        }
+        Ok(())
+    }
+
+    /// Say that an interface has no filter any more.
+    pub(crate) fn gone(&mut self, interface: &str) {
+        if let Form::Lines(columns) = &mut self.form {
+            self.text += &columns.note(interface, SystemTime::now(), "the filter was removed");
+        }
+    }
+
+    /// Hand on what there is.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        if let Form::Packets(packets) = &mut self.form {
+            let flushed = packets.writer.flush();
+            return self.check(flushed);
+        }
+        self.is_closed |= !self.text.is_empty() && !has_reader(&std::mem::take(&mut self.text))?;
+        Ok(())
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        if let Form::Packets(packets) = &mut self.form {
+            let finished = packets.finish();
+            self.check(finished)?;
+        }
+        self.flush()?;
+        match &self.form {
+            Form::Packets(packets) if packets.file != Path::new("-") => {
+                print(&format!("{} packets in {}\n", packets.count, packets.file.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check(&mut self, written: io::Result<()>) -> Result<()> {
+        match (written, &self.form) {
+            (Err(error), _) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            (Err(source), Form::Packets(packets)) => {
+                Err(Error::File { what: "writing", path: packets.file.clone(), source })
+            }
+            (written, _) => Ok(written?),
+        }
+    }
+}
+
+impl Packets {
+    fn create<'a>(file: &Path, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        let failed = |source| Error::File { what: "writing", path: file.to_owned(), source };
+        let out: Box<dyn Write> = if file != Path::new("-") {
+            Box::new(output_file::create(file).map_err(failed)?)
+        } else if io::stdout().is_terminal() {
+            let what = "standard output is a terminal, which shows no packets; name a file, or: fw-user drops --pcap - | wireshark -k -i -";
+            return Err(Error::Usage(what.to_owned()));
+        } else {
+            Box::new(io::stdout())
+        };
+        let writer = pcapng::Writer::new(BufWriter::new(out), interfaces.clone(), CAPTURED).map_err(failed)?;
+        let left_out = interfaces.map(|name| (name.to_owned(), 0)).collect();
+        Ok(Self { file: file.to_owned(), writer, count: 0, left_out })
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        for (number, (_, left_out)) in (0..).zip(&self.left_out) {
+            self.writer.left_out(number, SystemTime::now(), *left_out)?;
+        }
+        Ok(())
+    }
+}

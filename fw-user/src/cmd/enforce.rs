@@ -1,0 +1,109 @@
+//! `fw-user monitor` and `fw-user enforce`: whether what is judged so is dropped, changed with one write.
+
+use serde::Serialize;
+
+use clap::Args;
+
+use crate::{
+    Result,
+    cmd::{
+        args::{InterfacesArgs, Safeguards},
+        guard::Guard,
+        locked::lock,
+        ports,
+        select::at_work,
+        trial::{self, Trial},
+    },
+    host::privilege,
+    kernel::{
+        maps::policy_map::{self, PolicyMap, Terms},
+        pins::Pins,
+    },
+    lockout::{Change, Outlook},
+    report::{
+        lockout::{self as lockout_report, Cure},
+        output::{json, print},
+    },
+};
+
+/// Of `enforce`.
+#[derive(Debug, Args)]
+pub struct EnforceArgs {
+    /// Which interfaces, and how to print.
+    #[command(flatten)]
+    pub of: InterfacesArgs,
+    /// Safeguards against locking yourself out.
+    #[command(flatten)]
+    pub safeguards: Safeguards,
+}
+
+#[derive(Serialize)]
+struct Outcomes {
+    interfaces: Vec<Outcome>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    monitor: bool,
+    changed: bool,
+    cut: Vec<lockout_report::CutJson>,
+}
+
+pub(crate) async fn monitor(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+    run(pins, args, None).await
+}
+
+pub(crate) async fn enforce(pins: &Pins, args: &EnforceArgs) -> Result<()> {
+    run(pins, &args.of, Some(args.safeguards)).await
+}
+
+/// Enforce with safeguards; monitor without, since that cuts nobody.
+async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) -> Result<()> {
+    privilege::check()?;
+    let lock = lock(pins).await?;
+    let deadline = enforce.map(trial::deadline).transpose()?.flatten();
+    let terms = Terms { monitors: enforce.is_none(), deadline };
+    let mut planned = Vec::new();
+    for name in at_work(pins, &args.interfaces).await? {
+        let map = PolicyMap::open(pins, &name)?;
+        map.check_settled()?;
+        planned.push((name, map));
+    }
+    let (mut changing, mut changes) = (Vec::new(), Vec::new());
+    for (name, map) in &planned {
+        if map.active()?.monitors() != terms.monitors {
+            changing.push(name.clone());
+            changes.push(Change { interface: name.clone(), before: None, after: map.read()?, drops: true });
+        }
+    }
+    let outlook = match enforce {
+        Some(Safeguards { force, .. }) => {
+            Guard { force, as_json: args.json, cure: Cure::AllowFirst }.look(&changes).await?
+        }
+        None => Outlook::default(),
+    };
+    trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
+    let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
+    policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
+    let trial = Trial::begin(pins, &changing, deadline, args.json);
+    drop(lock);
+    let told = async {
+        let mut outcomes = Vec::new();
+        for (name, _) in planned {
+            let changed = changing.contains(&name);
+            if !args.json {
+                print(&ports::report::terms(&name, terms, changed))?;
+            }
+            let cut = lockout_report::json(&outlook, &name);
+            outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });
+        }
+        if args.json {
+            print(&json(&Outcomes { interfaces: outcomes })?)?;
+        }
+        trial::wait(pins, trial?).await
+    };
+    told.await.map_err(|error| {
+        if changing.is_empty() { error } else { error.after(format!("changed {}", changing.join(", "))) }
+    })
+}

@@ -1,0 +1,282 @@
+//! `fw-user explain`: what becomes of a packet, asked of the program that is attached.
+
+pub(crate) mod args;
+pub(crate) mod report;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::Path,
+};
+
+use fw_common::protocol::number;
+use ipnet::IpNet;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        explain::{
+            args::ExplainArgs,
+            report::{Answer, Filter},
+        },
+        receiver::Meets,
+        select::attached,
+    },
+    host::{
+        interface::{self, Interface},
+        privilege,
+    },
+    kernel::{
+        attach::state::{self, State},
+        deadline,
+        dry_run::{LARGEST_FRAME, LEAST_FRAME, Twin},
+        maps::policy_map::PolicyMap,
+        meta::{Egress, Record},
+        pins::Pins,
+    },
+    packet::{
+        build::{self, Target},
+        capture::{Capture, CaptureError},
+        headers::{Headers, Seen},
+    },
+    policy_text,
+    report::output::{has_reader, json, print},
+};
+
+pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
+    let targets = args.target.as_deref().map(policy_text::targets).transpose()?.unwrap_or_default();
+    let frame = args.hex.as_deref().map(frame_of_digits).transpose()?;
+    let file = args.pcap.as_deref().map(open).transpose()?;
+    privilege::check()?;
+    // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
+    let lock = pins.lock()?;
+    let names = attached(pins, args.iface.as_slice())?;
+    let [name] = names.as_slice() else {
+        return Err(Error::WhichInterface { there: names.join(" and "), example: names[0].clone() });
+    };
+    let interface = interface::named(std::slice::from_ref(name)).await?.remove(0);
+    let twin = ask_for(pins, &interface)?;
+    let filter = examine(pins, &interface, &twin)?;
+    drop(lock);
+    let mut ask = Asking { filter: &filter, twin, meets: Meets::default(), as_json: args.json };
+    if let Some((file, name)) = file {
+        return ask.of_file(file, &name).await;
+    }
+    if let Some(frame) = frame {
+        return ask.of_frame(&frame, true, Vec::new()).await;
+    }
+    for target in targets {
+        let Ends { from, to, note } = ends(target, args, &interface).await?;
+        let frame = build::frame(target, from, to);
+        ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
+    }
+    Ok(())
+}
+
+fn ask_for(pins: &Pins, interface: &Interface) -> Result<Twin> {
+    let name = &interface.name;
+    match state::of(pins, name, Some(interface))? {
+        State::Ours => Twin::load(pins, interface),
+        state => Err(Error::NotAtWork {
+            name: name.clone(),
+            state: state.words(),
+            cure: state.cure(name).unwrap_or_else(|| format!("`fw-user attach {name} --allow PORTS` attaches")),
+        }),
+    }
+}
+
+fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
+    let name = &interface.name;
+    let map = PolicyMap::open(pins, name)?;
+    let in_force = map.in_force()?;
+    let record = Record::read(pins, name)?;
+    let mut notes = Vec::new();
+    if in_force.deadline() != 0 {
+        let seconds = deadline::left(in_force)?.as_secs();
+        notes.push(format!("the last change reverts in {seconds} s unless you run `fw-user confirm`"));
+    }
+    if !twin.knows_interface() {
+        notes.push(format!(
+            "before Linux 5.14 the kernel cannot be told that a packet comes in by {name}: one that would be `forwarded` may be \
+             called `allowed` here"
+        ));
+    }
+    Ok(Filter {
+        is_one_of_several: pins.interfaces()?.len() > 1,
+        policy: map.read()?,
+        monitors: in_force.monitors(),
+        tracks_replies: record.egress != Egress::None,
+        notes,
+        name: name.clone(),
+    })
+}
+
+/// Whom is asked, and how answers are put.
+struct Asking<'a> {
+    filter: &'a Filter,
+    twin: Twin,
+    meets: Meets,
+    as_json: bool,
+}
+
+impl Asking<'_> {
+    async fn of_frame(&mut self, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
+        let judgement = self.twin.judge(frame)?;
+        let headers = Headers::of(&Seen { bytes: frame, len: frame.len() });
+        if let Some(age) = judgement.answered_after {
+            notes.push(format!("it answers a flow that was last seen {} s ago", age.as_secs()));
+        }
+        let answer = Answer {
+            filter: self.filter,
+            number: None,
+            target: self.meets.who(&headers).await,
+            headers,
+            len: frame.len(),
+            judgement: Ok(judgement),
+            is_sender_meant,
+            notes,
+        };
+        print(&if self.as_json { json(&report::Json::new(&answer))? } else { report::text(&answer) })
+    }
+
+    async fn of_file(&mut self, file: Box<dyn Read>, name: &str) -> Result<()> {
+        let failed = |source: CaptureError| Error::Capture { file: name.to_owned(), source };
+        let mut capture = Capture::open(file).map_err(failed)?;
+        if !self.as_json {
+            self.filter.notes.iter().try_for_each(|note| print(&format!("note: {note}\n")))?;
+        }
+        let mut number = 0;
+        while let Some(mut frame) = capture.next_frame().map_err(failed)? {
+            number += 1;
+            let mut notes = Vec::new();
+            if frame.bytes.len() < frame.len {
+                notes.push(format!(
+                    "the file has {} of its {} bytes; the rest counts as zeros",
+                    frame.bytes.len(),
+                    frame.len
+                ));
+            }
+            let headers = Headers::of(&Seen { bytes: &frame.bytes, len: frame.len });
+            let judgement = match frame.len {
+                len if len < LEAST_FRAME => Err(format!("{len} bytes are less than an Ethernet header")),
+                len if len > LARGEST_FRAME => {
+                    Err(format!("{len} bytes are more than the {LARGEST_FRAME} that the kernel can be asked about"))
+                }
+                len => {
+                    frame.bytes.resize(len, 0);
+                    Ok(self.twin.judge(&frame.bytes)?)
+                }
+            };
+            let answer = Answer {
+                filter: self.filter,
+                number: Some(number),
+                target: self.meets.who(&headers).await,
+                headers,
+                len: frame.len,
+                judgement,
+                is_sender_meant: true,
+                notes,
+            };
+            if !has_reader(&if self.as_json { json(&report::Json::new(&answer))? } else { report::line(&answer) })? {
+                return Ok(());
+            }
+        }
+        if number == 0 && !self.as_json {
+            print("no packet in this file\n")?;
+        }
+        Ok(())
+    }
+}
+
+/// The file that packets are read from, and what to call it.
+fn open(path: &Path) -> Result<(Box<dyn Read>, String)> {
+    if path == Path::new("-") {
+        return Ok((Box::new(io::stdin()), "standard input".to_owned()));
+    }
+    let file = File::open(path).map_err(|source| Error::File { what: "opening", path: path.to_owned(), source })?;
+    Ok((Box::new(file), path.display().to_string()))
+}
+
+/// How much is read where a frame is expected on standard input: the largest one, however it is written, is much less.
+const MOST_DIGITS: u64 = 1 << 16;
+
+/// A frame written as hexadecimal digits, with whatever space or colons between them.
+fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
+    let mut text = text.to_owned();
+    if text == "-" {
+        text.clear();
+        io::stdin().take(MOST_DIGITS).read_to_string(&mut text).map_err(|source| Error::File {
+            what: "reading",
+            path: "standard input".into(),
+            source,
+        })?;
+    }
+    let digits: String = text.chars().filter(|character| !character.is_whitespace() && *character != ':').collect();
+    let frame = hex::decode(&digits).map_err(|error| Error::Usage(format!("--hex: {error}")))?;
+    if (LEAST_FRAME..=LARGEST_FRAME).contains(&frame.len()) {
+        return Ok(frame);
+    }
+    Err(Error::Usage(format!(
+        "--hex: this has {} bytes; a frame has at least {LEAST_FRAME}, its Ethernet header, and the kernel can be asked about at most \
+         {LARGEST_FRAME}",
+        frame.len()
+    )))
+}
+
+/// Who sends a packet to whom.
+struct Ends {
+    from: SocketAddr,
+    to: IpAddr,
+    /// Where that was not said.
+    note: Option<String>,
+}
+
+/// Addresses of the documentation (RFC 5737, RFC 3849), for a sender where the network has no other.
+const ANYBODY4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
+const ANYBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
+
+async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Result<Ends> {
+    let addresses = interface::addresses().await?;
+    let of = |index: u32| addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| *net);
+    let mut own: Vec<IpNet> = of(interface.index).collect();
+    if own.is_empty() {
+        // The bridge or bond that the interface is a port of has the addresses.
+        own = interface.master.into_iter().flat_map(of).collect();
+    }
+    let is_v4 = match (args.from, args.to, target) {
+        (Some(from), Some(to), _) if from.is_ipv4() != to.is_ipv4() => {
+            return Err(Error::Usage(format!("--from {} and --to {to} are not of one family", from.ip())));
+        }
+        (Some(from), ..) => from.is_ipv4(),
+        (_, Some(to), _) => to.is_ipv4(),
+        (.., Target::Protocol(number::ICMPV6)) => false,
+        (.., Target::Protocol(number::ICMP | number::IGMP)) => true,
+        _ => own.is_empty() || own.iter().any(|net| net.addr().is_ipv4()),
+    };
+    own.retain(|net| net.addr().is_ipv4() == is_v4);
+    own.sort_by_key(|net| {
+        let is_near = args.from.is_some_and(|from| net.contains(&from.ip()));
+        (!is_near, matches!(net.addr(), IpAddr::V6(address) if address.is_unicast_link_local()))
+    });
+    let Some(to) = args.to.or(own.first().map(IpNet::addr)) else {
+        let family = if is_v4 { "IPv4" } else { "IPv6" };
+        return Err(Error::Usage(format!(
+            "{} has no {family} address; say which one the packet is for: --to ADDRESS",
+            interface.name
+        )));
+    };
+    if let Some(from) = args.from {
+        return Ok(Ends { from, to, note: None });
+    }
+    let neighbour = own.iter().find(|net| net.contains(&to)).or(own.first()).and_then(neighbour);
+    let from = neighbour.unwrap_or(if is_v4 { ANYBODY4 } else { ANYBODY6 });
+    let what = if neighbour.is_some() { "an address of its network" } else { "any address" };
+    let note = Some(format!("from {from}, {what}; --from names another sender"));
+    Ok(Ends { from: SocketAddr::new(from, build::EPHEMERAL), to, note })
+}
+
+/// Another address of a network.
+fn neighbour(own: &IpNet) -> Option<IpAddr> {
+    own.hosts().find(|address| *address != own.addr() && *address != own.network())
+}

@@ -1,0 +1,240 @@
+//! What the filter does with a packet, and why.
+
+use std::net::IpAddr;
+
+use fw_common::{
+    Reason, Verdict,
+    grammar::Rule,
+    policy::{Forward, Policy},
+};
+use serde::Serialize;
+
+use crate::{
+    kernel::dry_run::Judgement,
+    packet::headers::{self, Headers},
+    policy_text::{self, words::rule_words},
+    report::reasons,
+};
+
+/// The filter that was asked.
+pub(crate) struct Filter {
+    /// Its interface.
+    pub name: String,
+    /// Whether others have a filter too, so that commands have to name this one.
+    pub is_one_of_several: bool,
+    /// What may come in.
+    pub policy: Policy,
+    /// Whether nothing is dropped.
+    pub monitors: bool,
+    /// Whether replies are tracked.
+    pub tracks_replies: bool,
+    /// What is to be known of every answer.
+    pub notes: Vec<String>,
+}
+
+/// A packet and what becomes of it.
+pub(crate) struct Answer<'a> {
+    /// Who said so.
+    pub filter: &'a Filter,
+    /// What number it has in its file, from 1.
+    pub number: Option<u64>,
+    /// What its headers say.
+    pub headers: Headers,
+    /// Who listens where it is for.
+    pub target: Option<String>,
+    /// Its length in bytes.
+    pub len: usize,
+    /// What becomes of it, or why nobody can say.
+    pub judgement: Result<Judgement, String>,
+    /// Whether somebody named the sender, so that a rule may be for it alone.
+    pub is_sender_meant: bool,
+    /// What is to be known of this answer.
+    pub notes: Vec<String>,
+}
+
+/// A line of `explain --json`.
+#[derive(Serialize)]
+pub(crate) struct Json<'a> {
+    interface: &'a str,
+    packet: Option<u64>,
+    proto: String,
+    source: Option<IpAddr>,
+    source_port: Option<u16>,
+    destination: Option<IpAddr>,
+    port: Option<u16>,
+    length: usize,
+    verdict: Option<String>,
+    reason: Option<&'static str>,
+    because: Option<String>,
+    monitor: bool,
+    rule: Option<String>,
+    target: Option<&'a str>,
+    fix: Option<String>,
+    /// The former name of `fix`.
+    cure: Option<String>,
+    notes: Vec<&'a str>,
+    error: Option<&'a str>,
+}
+
+impl<'a> Json<'a> {
+    /// As JSON has it.
+    #[must_use]
+    pub(crate) fn new(answer: &'a Answer<'_>) -> Self {
+        let headers = &answer.headers;
+        let judgement = answer.judgement.as_ref().ok();
+        let fix = judgement.and_then(|judgement| answer.fix(judgement.reason));
+        Self {
+            interface: &answer.filter.name,
+            packet: answer.number,
+            proto: headers.kind(),
+            source: headers.source,
+            source_port: headers.ports.map(|(source, _)| source),
+            destination: headers.destination,
+            port: headers.ports.map(|(_, destination)| destination),
+            length: answer.len,
+            verdict: judgement.map(|judgement| judgement.reason.verdict().to_string()),
+            reason: judgement.map(|judgement| judgement.reason.name()),
+            because: judgement.map(|judgement| because(judgement.reason)),
+            monitor: answer.filter.monitors,
+            rule: judgement.and_then(|judgement| answer.rule(judgement.reason)),
+            target: answer.target.as_deref(),
+            fix: fix.clone(),
+            cure: fix,
+            notes: answer.notes.iter().chain(&answer.filter.notes).map(String::as_str).collect(),
+            error: answer.judgement.as_ref().err().map(String::as_str),
+        }
+    }
+}
+
+/// For people: one packet, at length.
+#[must_use]
+pub(crate) fn text(answer: &Answer<'_>) -> String {
+    let mut lines = vec![format!("{}  {}", answer.filter.name, answer.headers)];
+    let mut line = |label: &str, what: &str| lines.push(format!("  {label:<9}{what}"));
+    match &answer.judgement {
+        Ok(judgement) => {
+            let reason = judgement.reason;
+            line("verdict", &answer.verdict(judgement));
+            line("reason", &format!("{reason}: {}", because(reason)));
+            answer.rule(reason).iter().for_each(|rule| line("rule", rule));
+            answer.target.iter().for_each(|target| line("listens", target));
+            answer.fix(reason).iter().for_each(|fix| line("fix", fix));
+        }
+        Err(why) => line("unknown", why),
+    }
+    answer.notes.iter().chain(&answer.filter.notes).for_each(|note| line("note", note));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// For people: a packet of many, in one line.
+#[must_use]
+pub(crate) fn line(answer: &Answer<'_>) -> String {
+    let number = answer.number.unwrap_or_default();
+    let headers = &answer.headers;
+    match &answer.judgement {
+        Ok(judgement) => {
+            let verdict = match judgement.reason.verdict() {
+                Verdict::Drop if judgement.passes => "would drop".to_owned(),
+                verdict => verdict.to_string(),
+            };
+            let width = if answer.filter.monitors { 10 } else { 4 };
+            format!("{number:>6}  {verdict:<width$}  {:<15}  {headers}\n", judgement.reason.name())
+        }
+        Err(why) => format!("{number:>6}  not judged: {why}  {headers}\n"),
+    }
+}
+
+fn because(reason: Reason) -> String {
+    format!("it {}", reasons::words(reason))
+}
+
+impl Answer<'_> {
+    fn verdict(&self, judgement: &Judgement) -> String {
+        let name = &self.filter.name;
+        match judgement.reason.verdict() {
+            Verdict::Drop if judgement.passes => format!("would drop; {name} only monitors, so it passes"),
+            verdict => verdict.to_string(),
+        }
+    }
+
+    /// The rule that lets it in, or those that do not reach as far as this sender.
+    fn rule(&self, reason: Reason) -> Option<String> {
+        let rules = self.rules_at_port();
+        match reason {
+            Reason::Allowed | Reason::Forwarded => rules
+                .into_iter()
+                .filter(|rule| {
+                    rule.source.is_none_or(|net| self.headers.source.is_some_and(|source| net.contains(&source)))
+                })
+                .max_by_key(|rule| rule.source.map_or(0, |network| network.prefix_len()))
+                .map(|rule| rule.to_string()),
+            Reason::ClosedPort if !rules.is_empty() => {
+                let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                Some(format!("{} is not for this sender", rules.join(", ")))
+            }
+            Reason::Protocol => {
+                let protocol = self.headers.protocol.filter(|number| self.filter.policy.protocols.contains(number))?;
+                Some(format!("--allow-proto {}", policy_text::protocol_name(protocol)))
+            }
+            _ => None,
+        }
+    }
+
+    fn rules_at_port(&self) -> Vec<Rule> {
+        let Some((protocol, port)) = self.headers.target() else { return Vec::new() };
+        let mut rules: Vec<Rule> = self.filter.policy.rules_at(protocol, port).collect();
+        rules.sort_unstable();
+        rules
+    }
+
+    /// What to type so that it passes, or what else to do.
+    fn fix(&self, reason: Reason) -> Option<String> {
+        match reason {
+            Reason::ClosedPort => {
+                let (protocol, port) = self.headers.target().filter(|&(_, port)| port != 0)?;
+                let sender = match self.headers.source.filter(|_| self.is_sender_meant) {
+                    Some(IpAddr::V4(address)) => format!("@{address}"),
+                    Some(IpAddr::V6(address)) => format!("@[{address}]"),
+                    None => String::new(),
+                };
+                let interface = if self.filter.is_one_of_several {
+                    format!(" --interface {}", self.filter.name)
+                } else {
+                    String::new()
+                };
+                Some(format!("fw-user allow {port}/{protocol}{sender}{interface}"))
+            }
+            Reason::ClosedProtocol => {
+                let mut policy = self.filter.policy.clone();
+                policy.protocols.insert(self.headers.protocol?);
+                Some(self.attach(&policy))
+            }
+            Reason::Forwarded => {
+                let mut policy = self.filter.policy.clone();
+                policy.forward = Forward::Pass;
+                Some(self.attach(&policy))
+            }
+            reason => reasons::advice(reason).map(ToOwned::to_owned),
+        }
+    }
+
+    /// The command that puts another policy in the place of the one in force, and leaves all else as it is.
+    fn attach(&self, policy: &Policy) -> String {
+        let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, rule_words(policy).join(","))];
+        if !policy.protocols.is_empty() {
+            let names: Vec<String> = policy.protocols.iter().copied().map(headers::protocol_name).collect();
+            words.push(format!("--allow-proto {}", names.join(",")));
+        }
+        if policy.forward == Forward::Pass {
+            words.push("--forward pass".to_owned());
+        }
+        if !self.filter.tracks_replies {
+            words.push("--no-replies".to_owned());
+        }
+        if self.filter.monitors {
+            words.push("--monitor".to_owned());
+        }
+        words.join(" ")
+    }
+}

@@ -1,0 +1,356 @@
+//! Which ports the network reaches: what listens, held against what filters. Nothing here asks the kernel.
+
+pub(crate) mod paths;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+};
+
+use fw_common::{
+    PortProtocol,
+    abi::PortCounter,
+    grammar::{PortRange, Rule},
+    policy::Policy,
+};
+use ipnet::IpNet;
+
+pub(crate) use crate::cmd::exposed::exposure::paths::{Filter, Filters, Ruling, Way};
+
+use crate::host::{
+    network::Network,
+    targets::{Endpoint, Target},
+};
+
+/// What becomes of a packet to a port, from the most closed to the most open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    /// It drops.
+    Closed,
+    /// It passes when it is from one of these networks.
+    OpenTo(Vec<IpNet>),
+    /// Something judges it whose rules are not known.
+    Unknown,
+    /// It would drop, if the filter did not only monitor.
+    Monitored,
+    /// It passes.
+    Open,
+}
+
+impl State {
+    /// In one word, or a few.
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::OpenTo(_) => "open to some",
+            Self::Unknown => "unknown",
+            Self::Monitored => "monitored",
+            Self::Open => "open",
+        }
+    }
+
+    /// How open it is, whoever it is open to.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Closed => 0,
+            Self::OpenTo(_) => 1,
+            Self::Unknown => 2,
+            Self::Monitored => 3,
+            Self::Open => 4,
+        }
+    }
+
+    /// What holds where either may be met.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::OpenTo(mut one), Self::OpenTo(other)) => {
+                one.extend(other);
+                one.sort_unstable();
+                one.dedup();
+                Self::OpenTo(one)
+            }
+            (one, other) => one.max(other),
+        }
+    }
+}
+
+/// From where a port is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// From this host alone.
+    Local,
+    /// By an interface that is none of the ways in, such as a bridge of containers.
+    Only(String),
+    /// By these ways in.
+    By(Vec<(String, State)>),
+}
+
+impl Reach {
+    /// The most open state of all ways.
+    #[must_use]
+    pub(crate) fn worst(&self) -> Option<&State> {
+        match self {
+            Self::By(states) => states.iter().map(|(_, state)| state).max(),
+            Self::Local | Self::Only(_) => None,
+        }
+    }
+
+    /// Whether it is reached by a way in that satisfies.
+    pub(crate) fn is_by(&self, fits: impl Fn(&str, &State) -> bool) -> bool {
+        matches!(self, Self::By(states) if states.iter().any(|(name, state)| fits(name, state)))
+    }
+}
+
+/// A port that somebody serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    /// Where, and by whom; of several alike the first one.
+    pub endpoint: Endpoint,
+    /// All addresses, each with whether it leaves IPv4 out.
+    pub addresses: Vec<(IpAddr, bool)>,
+    /// Where Docker forwards to, for each of them.
+    pub forwards: Vec<SocketAddr>,
+    /// The only interface that it is reached through, by name.
+    pub device: Option<String>,
+    /// Who reaches it.
+    pub reach: Reach,
+    /// Packets to the port, where a filter counts.
+    pub counted: Option<PortCounter>,
+    /// Whether the kernel chose the port, as it does for those who ask and do not serve, and no rule opens it.
+    pub is_of_client: bool,
+}
+
+/// What is open on an interface without anybody who listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unused {
+    /// The interface that the filter is on.
+    pub interface: String,
+    /// What its policy opens to no avail.
+    pub policy: Policy,
+}
+
+/// All that is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Exposure {
+    /// By which interfaces the network comes in.
+    pub ways: Vec<Way>,
+    /// What stands there.
+    pub filters: Filters,
+    /// Interfaces with addresses that no filter can be on, since they carry no Ethernet.
+    pub not_ethernet: Vec<String>,
+    /// The ports that are served: the most open first.
+    pub ports: Vec<Port>,
+    /// What is open and not served.
+    pub unused: Vec<Unused>,
+}
+
+/// What there is to judge.
+pub(crate) struct Facts<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) filters: Filters,
+    pub(crate) endpoints: &'a [Endpoint],
+    /// The ports from which the kernel chooses.
+    pub(crate) chosen_by_kernel: RangeInclusive<u16>,
+}
+
+impl Facts<'_> {
+    /// Judge all of it, as far as these interfaces are concerned; all ways in where none is named.
+    pub(crate) fn judge(self, named: &[String]) -> Exposure {
+        let ways = paths::ways(self.network, &self.filters, named);
+        let mut ports: Vec<Port> = Vec::new();
+        for endpoint in self.endpoints {
+            let port = self.port(&ways, endpoint);
+            match ports.iter_mut().find(|known| known.is_like(&port)) {
+                Some(known) => known.join(port),
+                None => ports.push(port),
+            }
+        }
+        // Who is reached from elsewhere as well is not listed a second time for this host itself.
+        let wider: Vec<Port> = ports.iter().filter(|port| port.reach != Reach::Local).cloned().collect();
+        ports.retain(|port| port.reach != Reach::Local || !wider.iter().any(|wide| wide.is_of_same(port)));
+        ports.sort_by_key(|port| {
+            let kind = match &port.reach {
+                Reach::By(_) => 0,
+                Reach::Only(_) => 1,
+                Reach::Local => 2,
+            };
+            let openness = port.reach.worst().map(State::rank);
+            (kind, std::cmp::Reverse(openness), port.endpoint.local.port(), port.endpoint.protocol)
+        });
+        let unused = self.unused(&ways, &ports);
+        let Self { network, filters, .. } = self;
+        let has_address = |index: u32| network.addresses.iter().any(|(at, _)| *at == index);
+        let not_ethernet = network.interfaces.iter().filter(|interface| {
+            !interface.is_loopback() && interface.check_is_ethernet().is_err() && has_address(interface.index)
+        });
+        let not_ethernet = not_ethernet.map(|interface| interface.name.clone()).collect();
+        Exposure { ways, filters, not_ethernet, ports, unused }
+    }
+
+    fn port(&self, ways: &[Way], endpoint: &Endpoint) -> Port {
+        let (protocol, number) = (endpoint.protocol, endpoint.local.port());
+        let device = self.network.interfaces.iter().find(|interface| interface.index == endpoint.device);
+        let is_datagram = matches!(protocol, PortProtocol::Udp | PortProtocol::UdpLite);
+        let forward = match &endpoint.target {
+            Target::Container(container) => {
+                container.forward_address.map(|address| SocketAddr::new(address, container.forward_port))
+            }
+            Target::Process(_) | Target::Unseen => None,
+        };
+        Port {
+            addresses: vec![(endpoint.local.ip(), endpoint.only_ipv6)],
+            forwards: forward.into_iter().collect(),
+            device: device.map(|interface| interface.name.clone()),
+            reach: self.reach(ways, endpoint),
+            counted: self.counted(ways, protocol, number),
+            is_of_client: is_datagram
+                && matches!(endpoint.target, Target::Process(_))
+                && self.chosen_by_kernel.contains(&number)
+                && !self.is_allowed(protocol, number),
+            endpoint: endpoint.clone(),
+        }
+    }
+
+    fn counted(&self, ways: &[Way], protocol: PortProtocol, port: u16) -> Option<PortCounter> {
+        let judges: BTreeSet<&String> = ways.iter().flat_map(|way| way.judges.iter().flatten()).collect();
+        let counted = judges.into_iter().filter_map(|name| match self.filters.get(name) {
+            Some(Filter::Ours(ruling)) => Some(ruling.counters.ports.get((protocol, port))),
+            _ => None,
+        });
+        counted.reduce(|one, other| PortCounter {
+            passed: one.passed + other.passed,
+            dropped: one.dropped + other.dropped,
+        })
+    }
+
+    fn is_allowed(&self, protocol: PortProtocol, port: u16) -> bool {
+        let is_open = |filter: &Filter| match filter {
+            Filter::Ours(ruling) => ruling.policy.is_open_to_some(protocol, port),
+            Filter::Unknown(_) => false,
+        };
+        self.filters.values().any(is_open)
+    }
+
+    fn reach(&self, ways: &[Way], endpoint: &Endpoint) -> Reach {
+        let address = endpoint.local.ip();
+        if endpoint.is_local_only() {
+            return Reach::Local;
+        }
+        let by = |is_meant: &dyn Fn(&Way) -> bool| -> Vec<(String, State)> {
+            let meant = ways.iter().filter(|way| is_meant(way));
+            meant.map(|way| (way.name.clone(), self.state_by(way, endpoint))).collect()
+        };
+        let elsewhere = |index: u32| {
+            let interface = self.network.interfaces.iter().find(|interface| interface.index == index);
+            match interface {
+                Some(interface) if !interface.is_loopback() => Reach::Only(interface.name.clone()),
+                _ => Reach::Local,
+            }
+        };
+        if endpoint.device != 0 {
+            let states = by(&|way| self.network.fed_by(way.index).contains(&endpoint.device));
+            return if states.is_empty() { elsewhere(endpoint.device) } else { Reach::By(states) };
+        }
+        let owner = self.network.addresses.iter().find(|(_, net)| net.addr() == address);
+        let owner = owner.and_then(|(at, _)| self.network.interfaces.iter().find(|interface| interface.index == *at));
+        match owner {
+            Some(owner) if ways.iter().any(|way| way.index == owner.index) => {
+                Reach::By(by(&|way| way.addresses.contains(&address)))
+            }
+            // An address that stands for the whole host is reached by every way.
+            Some(owner) if !owner.is_loopback() && owner.kind.as_deref() != Some("dummy") => elsewhere(owner.index),
+            _ if ways.is_empty() => Reach::Local,
+            _ => Reach::By(by(&|_| true)),
+        }
+    }
+
+    fn state_by(&self, way: &Way, endpoint: &Endpoint) -> State {
+        let states = way.judges.iter().map(|judge| match judge.as_ref().and_then(|name| self.filters.get(name)) {
+            None => State::Open,
+            Some(Filter::Unknown(_)) => State::Unknown,
+            Some(Filter::Ours(ruling)) => state(ruling, endpoint),
+        });
+        states.reduce(State::or).unwrap_or(State::Open)
+    }
+
+    /// What the filters open, less what is served there.
+    fn unused(&self, ways: &[Way], ports: &[Port]) -> Vec<Unused> {
+        let judges: BTreeSet<&String> = ways.iter().flat_map(|way| way.judges.iter().flatten()).collect();
+        let unused = judges.into_iter().filter_map(|judge| {
+            let Filter::Ours(ruling) = self.filters.get(judge)? else { return None };
+            let judged = ways.iter().filter(|way| way.judges.iter().flatten().any(|one| one == judge));
+            let judged: BTreeSet<&str> = judged.map(|way| way.name.as_str()).collect();
+            let mut policy = Policy::new(ruling.policy.rules());
+            for port in ports.iter().filter(|port| port.reach.is_by(|name, _| judged.contains(name))) {
+                take_away(&mut policy, port.endpoint.protocol, port.endpoint.local.port());
+            }
+            Some(Unused { interface: judge.clone(), policy })
+        });
+        unused.filter(|unused| !unused.policy.is_closed()).collect()
+    }
+}
+
+fn take_away(policy: &mut Policy, protocol: PortProtocol, port: u16) {
+    let Some(ports) = PortRange::new(port, port) else { return };
+    for Rule { source, .. } in policy.rules_at(protocol, port).collect::<Vec<_>>() {
+        policy.deny(&Rule { protocol, ports, source });
+    }
+}
+
+fn state(ruling: &Ruling, endpoint: &Endpoint) -> State {
+    let (protocol, port) = (endpoint.protocol, endpoint.local.port());
+    if ruling.policy.is_open(protocol, port) {
+        return State::Open;
+    }
+    if ruling.monitors {
+        return State::Monitored;
+    }
+    let rules = ruling.policy.rules_at(protocol, port);
+    let address = endpoint.local.ip();
+    let has_family = |net: &IpNet| match (net, address) {
+        (IpNet::V4(_), IpAddr::V6(address)) => address.is_unspecified() && !endpoint.only_ipv6,
+        (IpNet::V6(_), IpAddr::V4(_)) => false,
+        _ => true,
+    };
+    let networks: Vec<IpNet> = rules.filter_map(|rule| rule.source).filter(has_family).collect();
+    if networks.is_empty() { State::Closed } else { State::OpenTo(networks) }
+}
+
+impl Port {
+    /// Whether the same one serves the same port.
+    fn is_of_same(&self, other: &Self) -> bool {
+        let (one, other) = (&self.endpoint, &other.endpoint);
+        let is_same_target = match (&one.target, &other.target) {
+            (Target::Process(one), Target::Process(other)) => one.name == other.name,
+            (Target::Container(one), Target::Container(other)) => {
+                (&one.name, &one.image, one.forward_port) == (&other.name, &other.image, other.forward_port)
+            }
+            (Target::Unseen, Target::Unseen) => true,
+            _ => false,
+        };
+        is_same_target && (one.protocol, one.local.port()) == (other.protocol, other.local.port())
+    }
+
+    /// Whether nothing but the address differs.
+    fn is_like(&self, other: &Self) -> bool {
+        self.is_of_same(other) && self.device == other.device && self.reach == other.reach
+    }
+
+    /// Take in the addresses of one that is alike.
+    fn join(&mut self, other: Self) {
+        for address in other.addresses {
+            if !self.addresses.contains(&address) {
+                self.addresses.push(address);
+            }
+        }
+        for forward in other.forwards {
+            if !self.forwards.contains(&forward) {
+                self.forwards.push(forward);
+            }
+        }
+    }
+}

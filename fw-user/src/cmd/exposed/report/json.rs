@@ -1,0 +1,186 @@
+//! What is exposed, for programs.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{
+    cmd::exposed::exposure::{Exposure, Filter, Port, Reach, State, Unused, Way},
+    host::targets::{Docker, Target, Targets},
+    policy_text::words::PolicyJson,
+};
+
+/// `exposed --json`.
+#[derive(Serialize)]
+pub(crate) struct Json<'a> {
+    interfaces: Vec<InterfaceJson<'a>>,
+    ports: Vec<PortJson<'a>>,
+    unused: Vec<UnusedJson<'a>>,
+    docker: DockerJson<'a>,
+}
+
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    name: &'a str,
+    filters: Vec<FilterJson<'a>>,
+}
+
+/// One that judges what comes in; `name` is null where nothing does.
+#[derive(Serialize)]
+struct FilterJson<'a> {
+    name: Option<&'a str>,
+    kind: &'static str,
+    monitor: bool,
+    #[serde(flatten)]
+    policy: Option<PolicyJson>,
+}
+
+#[derive(Serialize)]
+struct PortJson<'a> {
+    proto: &'static str,
+    port: u16,
+    state: &'static str,
+    reached_by: Vec<ReachedJson<'a>>,
+    addresses: Vec<String>,
+    device: Option<&'a str>,
+    process: Option<ProcessJson<'a>>,
+    container: Option<ContainerJson<'a>>,
+    client: bool,
+    passed: Option<u64>,
+    dropped: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ReachedJson<'a> {
+    name: &'a str,
+    state: &'static str,
+    sources: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ProcessJson<'a> {
+    name: &'a str,
+    pid: i32,
+}
+
+#[derive(Serialize)]
+struct ContainerJson<'a> {
+    name: &'a str,
+    image: &'a str,
+    port: u16,
+    forward: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct UnusedJson<'a> {
+    name: &'a str,
+    allow: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct DockerJson<'a> {
+    state: &'static str,
+    socket: Option<&'a Path>,
+    why: Option<&'a str>,
+}
+
+impl<'a> Json<'a> {
+    /// As JSON has it.
+    #[must_use]
+    pub(crate) fn new(exposure: &'a Exposure, targets: &'a Targets) -> Self {
+        Self {
+            interfaces: exposure.ways.iter().map(|way| InterfaceJson::new(way, exposure)).collect(),
+            ports: exposure.ports.iter().map(PortJson::new).collect(),
+            unused: exposure.unused.iter().map(UnusedJson::new).collect(),
+            docker: DockerJson::new(targets.docker()),
+        }
+    }
+}
+
+impl<'a> InterfaceJson<'a> {
+    fn new(way: &'a Way, exposure: &'a Exposure) -> Self {
+        let filter = |judge: &'a Option<String>| {
+            let filter = judge.as_ref().and_then(|name| exposure.filters.get(name));
+            let (kind, ruling) = match filter {
+                None => ("none", None),
+                Some(Filter::Unknown(_)) => ("unknown", None),
+                Some(Filter::Ours(ruling)) => ("fw", Some(ruling)),
+            };
+            FilterJson {
+                name: judge.as_deref(),
+                kind,
+                monitor: ruling.is_some_and(|ruling| ruling.monitors),
+                policy: ruling.map(|ruling| PolicyJson::new(&ruling.policy)),
+            }
+        };
+        Self { name: &way.name, filters: way.judges.iter().map(filter).collect() }
+    }
+}
+
+impl<'a> PortJson<'a> {
+    fn new(port: &'a Port) -> Self {
+        let reached_by = match &port.reach {
+            Reach::By(states) => states.iter().map(|(name, state)| ReachedJson::new(name, state)).collect(),
+            Reach::Local | Reach::Only(_) => Vec::new(),
+        };
+        let (process, container) = match &port.endpoint.target {
+            Target::Process(process) => (Some(ProcessJson { name: &process.name, pid: process.pid }), None),
+            Target::Container(container) => {
+                let forward = port.forwards.iter().map(ToString::to_string).collect();
+                let (name, image) = (container.name.as_str(), container.image.as_str());
+                (None, Some(ContainerJson { name, image, port: container.forward_port, forward }))
+            }
+            Target::Unseen => (None, None),
+        };
+        Self {
+            proto: port.endpoint.protocol.name(),
+            port: port.endpoint.local.port(),
+            state: match &port.reach {
+                Reach::Local => "local only",
+                Reach::Only(_) => "elsewhere",
+                Reach::By(_) => port.reach.worst().map_or("local only", State::name),
+            },
+            reached_by,
+            addresses: port.addresses.iter().map(|(address, _)| address.to_string()).collect(),
+            device: match &port.reach {
+                Reach::Only(name) => Some(name),
+                Reach::Local | Reach::By(_) => port.device.as_deref(),
+            },
+            process,
+            container,
+            client: port.is_of_client,
+            passed: port.counted.map(|counted| counted.passed),
+            dropped: port.counted.map(|counted| counted.dropped),
+        }
+    }
+}
+
+impl<'a> ReachedJson<'a> {
+    fn new(name: &'a str, state: &State) -> Self {
+        let sources = match state {
+            State::OpenTo(networks) => networks.iter().map(ToString::to_string).collect(),
+            _ => Vec::new(),
+        };
+        Self { name, state: state.name(), sources }
+    }
+}
+
+impl<'a> UnusedJson<'a> {
+    fn new(unused: &'a Unused) -> Self {
+        let allow = unused.policy.rules().iter().map(ToString::to_string).collect();
+        Self { name: &unused.interface, allow }
+    }
+}
+
+impl<'a> DockerJson<'a> {
+    fn new(docker: &'a Docker) -> Self {
+        let (state, socket, why) = match docker {
+            Docker::Absent => ("absent", None, None),
+            Docker::Read => ("read", None, None),
+            Docker::Unreadable { socket, why } => ("unreadable", Some(socket.as_path()), Some(why.as_str())),
+            #[cfg(not(feature = "docker"))]
+            Docker::NotBuilt => ("not built", None, None),
+        };
+        Self { state, socket, why }
+    }
+}

@@ -1,0 +1,172 @@
+//! What is exposed, for people.
+
+pub(crate) mod json;
+#[cfg(test)]
+mod tests;
+pub(crate) mod words;
+
+use fw_common::{
+    PortProtocol,
+    grammar::{PortRange, Rule},
+    policy::Policy,
+};
+
+pub(crate) use crate::cmd::exposed::report::json::Json;
+
+use crate::{
+    cmd::exposed::{
+        exposure::{Exposure, Filter, Port, State, Way},
+        report::words::{place, reach, who},
+    },
+    host::targets::{Docker, Target, Targets},
+    lockout,
+    policy_text::words::open_ports,
+    report::table::{indented, table},
+};
+
+/// How many ports of clients are named.
+const CLIENTS_SHOWN: usize = 4;
+
+/// For people.
+#[must_use]
+pub(crate) fn text(exposure: &Exposure, targets: &Targets) -> String {
+    let (clients, served): (Vec<&Port>, Vec<&Port>) = exposure.ports.iter().partition(|port| port.is_of_client);
+    let mut text = heads(exposure);
+    text.push('\n');
+    text += &if served.is_empty() { "  nobody listens\n".to_owned() } else { rows(exposure, &served) };
+    let mut notes = notes(exposure, targets, &clients);
+    notes.extend(next_step(exposure, &served));
+    if !notes.is_empty() {
+        text += &format!("\n{}\n", notes.join("\n"));
+    }
+    text
+}
+
+/// What judges, a line for each way in.
+fn heads(exposure: &Exposure) -> String {
+    if exposure.ways.is_empty() {
+        return "no interface here has Ethernet and an address: no network comes in\n".to_owned();
+    }
+    let widest = exposure.ways.iter().map(|way| way.name.len()).max().unwrap_or_default();
+    let line = |way: &Way| {
+        let mut filters: Vec<String> = way.judges.iter().map(|judge| head(exposure, way, judge.as_deref())).collect();
+        if filters.len() > 1 {
+            // What comes in by a part of it that nothing judges is open.
+            filters.sort_unstable();
+        }
+        format!("{:widest$}  {}\n", way.name, filters.join("; "))
+    };
+    exposure.ways.iter().map(line).collect()
+}
+
+fn head(exposure: &Exposure, way: &Way, judge: Option<&str>) -> String {
+    let Some(judge) = judge else { return "no filter".to_owned() };
+    let at = if judge == way.name { String::new() } else { format!("at {judge}: ") };
+    match exposure.filters.get(judge) {
+        None => format!("{at}no filter"),
+        Some(Filter::Unknown(words)) => format!("{at}{words}; what it lets in is unknown"),
+        Some(Filter::Ours(ruling)) => {
+            let monitor = if ruling.monitors { "MONITOR ONLY, nothing is dropped; would be " } else { "" };
+            format!("{at}{} mode, {monitor}open: {}", ruling.mode.name(), open_ports(&ruling.policy))
+        }
+    }
+}
+
+fn rows(exposure: &Exposure, served: &[&Port]) -> String {
+    let counts = served.iter().any(|port| port.counted.is_some());
+    let mut rows = if counts {
+        table(&["port", "state", "packets", "who", "where"], &[2])
+    } else {
+        table(&["port", "state", "who", "where"], &[])
+    };
+    for port in served {
+        let mut row = vec![name(port), reach(&port.reach, exposure.ways.len())];
+        if counts {
+            row.push(port.counted.map_or_else(String::new, |counted| (counted.passed + counted.dropped).to_string()));
+        }
+        row.extend([who(&port.endpoint.target), place(port)]);
+        rows.add_row(row);
+    }
+    indented(&rows)
+}
+
+fn name(port: &Port) -> String {
+    format!("{}/{}", port.endpoint.local.port(), port.endpoint.protocol)
+}
+
+/// What else there is to know.
+fn notes(exposure: &Exposure, targets: &Targets, clients: &[&Port]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for unused in &exposure.unused {
+        notes.push(format!("open on {}, and nobody listens: {}", unused.interface, open_ports(&unused.policy)));
+    }
+    if !clients.is_empty() {
+        let mut names: Vec<String> = clients
+            .iter()
+            .take(CLIENTS_SHOWN)
+            .map(|port| format!("{} ({})", name(port), port.endpoint.target))
+            .collect();
+        if let more @ 1.. = clients.len().saturating_sub(CLIENTS_SHOWN) {
+            names.push(format!("{more} more"));
+        }
+        notes.push(format!("clients, at ports chosen by the kernel: {}", names.join(", ")));
+    }
+    match targets.docker() {
+        Docker::Unreadable { socket, why } => {
+            notes.push(format!("cannot ask Docker at {}: {why}", socket.display()));
+        }
+        #[cfg(not(feature = "docker"))]
+        Docker::NotBuilt => notes.push("Docker is not asked: this fw-user was built without it".to_owned()),
+        Docker::Absent | Docker::Read => {}
+    }
+    for protocol in [PortProtocol::Tcp, PortProtocol::Udp].iter().filter(|one| targets.unlisted().contains(one)) {
+        notes.push(format!(
+            "this kernel does not list {} sockets: those are missing above",
+            protocol.name().to_uppercase()
+        ));
+    }
+    if !exposure.not_ethernet.is_empty() {
+        let names = exposure.not_ethernet.join(", ");
+        notes.push(format!("not shown, because fw filters Ethernet alone: {names}"));
+    }
+    notes
+}
+
+/// What to type now.
+fn next_step(exposure: &Exposure, served: &[&Port]) -> Vec<String> {
+    let mut steps = Vec::new();
+    let unfiltered: Vec<&str> =
+        exposure.ways.iter().filter(|way| way.judges.contains(&None)).map(|way| way.name.as_str()).collect();
+    let is_open_there =
+        |port: &&&Port| port.reach.is_by(|name, state| *state == State::Open && unfiltered.contains(&name));
+    let open: Vec<&&Port> = served.iter().filter(is_open_there).collect();
+    if !open.is_empty() {
+        let attach = format!("fw-user attach {} --allow", unfiltered.join(" "));
+        let names = unfiltered.join(" and ");
+        steps.push(format!("fw is not on {names}: open ports are reachable, unless another firewall closes them"));
+        steps.push(format!("to close every port except PORTS: {attach} PORTS"));
+        steps.push(format!("open now, to choose from: {}", words(&open)));
+        let ssh: Vec<&&Port> = open.iter().copied().filter(|port| is_sshd(port)).collect();
+        if !ssh.is_empty() {
+            steps.push(format!("to keep SSH alone: {attach} {}", words(&ssh).replace(", ", ",")));
+        }
+    }
+    let is_monitored = |port: &&Port| port.reach.worst() == Some(&State::Monitored);
+    if served.iter().any(is_monitored) {
+        steps.push("`fw-user enforce` closes what is `open (monitor)`".to_owned());
+    }
+    steps
+}
+
+fn is_sshd(port: &Port) -> bool {
+    matches!(&port.endpoint.target, Target::Process(process) if lockout::is_sshd(process))
+}
+
+/// The ports as `--allow` takes them.
+fn words(ports: &[&&Port]) -> String {
+    let rule = |port: &&&Port| {
+        let number = port.endpoint.local.port();
+        Some(Rule { protocol: port.endpoint.protocol, ports: PortRange::new(number, number)?, source: None })
+    };
+    open_ports(&Policy::new(ports.iter().filter_map(rule)))
+}

@@ -1,0 +1,89 @@
+//! `fw-user metrics`: for Prometheus, at an address or in a file.
+
+#[cfg(feature = "metrics")]
+pub(crate) mod args;
+pub(crate) mod connections;
+pub(crate) mod exposition;
+pub mod ports;
+pub(crate) mod reading;
+pub(crate) mod server;
+
+use std::{fs, path::Path};
+
+use tokio::sync::watch;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        metrics::{args::MetricsArgs, exposition::Format, reading::Source, server::Server},
+        signals::{Stop, every},
+    },
+    config::Applies,
+    host::{output_file, privilege},
+    kernel::pins::Pins,
+    report::output::{complain, print},
+};
+
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Result<()> {
+    privilege::check()?;
+    let source = source(pins, config, None);
+    let mut stop = Stop::listen()?;
+    let Some(path) = &args.textfile else {
+        let server = Server::bind(args.listen).await?;
+        announce(&server)?;
+        print("Ctrl-C ends this, not the filter\n")?;
+        return tokio::select! {
+            never = server.serve(source) => match never {},
+            () = stop.wait() => Ok(()),
+        };
+    };
+    // What is wrong from the beginning, a folder that is not there, say, is for somebody to mend.
+    write(&source, path).await?;
+    let Some(interval) = args.interval else { return Ok(()) };
+    let mut ticks = every(interval);
+    ticks.reset();
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.wait() => return Ok(()),
+        }
+        // A disk that is full for a while is no reason to be gone afterwards, nor to say so again and again.
+        match write(&source, path).await {
+            Err(error) if !is_told => {
+                complain(&format!("fw-user: {error}\nit is tried again every {} s", interval.as_secs_f64()));
+                is_told = true;
+            }
+            outcome => is_told &= outcome.is_err(),
+        }
+    }
+}
+
+/// Where the metrics of this machine come from.
+pub(crate) fn source(pins: &Pins, config: &Path, applies: Option<watch::Receiver<Applies>>) -> Source {
+    Source { pins: pins.clone(), config: config.to_owned(), applies }
+}
+
+/// Say where the metrics are, and who else may read them.
+pub(crate) fn announce(server: &Server) -> Result<()> {
+    let address = server.address();
+    print(&format!("metrics are at http://{address}/metrics\n"))?;
+    if !address.ip().is_loopback() {
+        complain(&format!(
+            "note: that is not loopback, and nobody is asked for a password; the filter lets in whom you name: fw-user allow \
+             {}/tcp@192.168.1.5",
+            address.port()
+        ));
+    }
+    Ok(())
+}
+
+/// In place of the old file at once, so that whoever reads it finds one of the two, whole. Another user may own the folder.
+async fn write(source: &Source, path: &Path) -> Result<()> {
+    let text = exposition::encode(source.read().await?, Format::Prometheus)?;
+    let failed = |source| Error::File { what: "writing", path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A folder that nobody reads helps nobody.
+    fs::metadata(folder).map_err(failed)?;
+    output_file::replace(path, &text)
+}

@@ -1,0 +1,151 @@
+//! What there is to measure, asked at once.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime},
+};
+
+use fw_common::policy::Policy;
+use tokio::sync::watch;
+
+use crate::{
+    Result,
+    config::{Applies, folder},
+    host::interface::{self, Interface},
+    kernel::{
+        attach::{
+            foreign,
+            state::{self, State},
+        },
+        deadline,
+        maps::{
+            counters::Counters,
+            flows::{self, Flows},
+            policy_map::PolicyMap,
+        },
+        meta::Record,
+        pins::Pins,
+    },
+};
+
+/// Everything that is measured.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// Interfaces that have a filter, remains of one, or a file, by name.
+    pub interfaces: Vec<InterfaceReading>,
+    /// Entries of the flow tables; nothing where there are none.
+    pub flows: Option<Flows>,
+    /// Flows that fit into each of the two tables.
+    pub flow_capacity: Option<u32>,
+    /// Mistakes in the files, as they are now.
+    pub mistakes: usize,
+    /// How applying the files went, where this process does that.
+    pub applies: Option<Applies>,
+    /// How long it took to ask.
+    pub took: Duration,
+}
+
+/// What is measured of an interface.
+#[derive(Debug)]
+pub(crate) struct InterfaceReading {
+    /// The name.
+    pub name: String,
+    /// Whether there is an interface of that name.
+    pub is_present: bool,
+    /// Whether a filter of ours is at work on it.
+    pub is_attached: bool,
+    /// Whether that filter is this version's, and whole.
+    pub is_up: bool,
+    /// What the filter says; nothing where there is none, or its maps cannot be read.
+    pub filter: Option<Filter>,
+}
+
+/// What a filter's maps say.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    /// Who attached, when and how.
+    pub record: Record,
+    /// What may come in.
+    pub policy: Policy,
+    /// Whether nothing is dropped.
+    pub monitors: bool,
+    /// When the last change goes back, where it waits to be confirmed.
+    pub trial_ends: Option<SystemTime>,
+    /// What was counted.
+    pub counters: Counters,
+}
+
+/// Where readings come from.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    /// The pins.
+    pub pins: Pins,
+    /// The folder of the files, or the only file.
+    pub config: PathBuf,
+    /// What the process that applies the files says of that.
+    pub applies: Option<watch::Receiver<Applies>>,
+}
+
+impl Source {
+    /// Ask for everything. What cannot be read of one interface does not hide the others.
+    pub(crate) async fn read(&self) -> Result<Reading> {
+        let start = Instant::now();
+        let here = interface::all().await?;
+        let (in_files, mistakes) = files(&self.config);
+        let mut names: BTreeSet<String> =
+            self.pins.interfaces_of_all()?.into_iter().chain(in_files.iter().cloned()).collect();
+        let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(&self.pins, interface));
+        names.extend(unpinned.map(|interface| interface.name.clone()));
+        let find = |name: &String| here.iter().find(|interface| interface.name == *name);
+        let interfaces: Vec<InterfaceReading> =
+            names.into_iter().map(|name| examine(&self.pins, find(&name), name)).collect();
+        // A filter that somebody took off a moment ago is not in force, whether the process that is to notice has or not.
+        let is_in_force = |one: &InterfaceReading| one.is_up || !one.is_present || !in_files.contains(&one.name);
+        let all_in_force = interfaces.iter().all(is_in_force);
+        Ok(Reading {
+            interfaces,
+            flows: flows::count(&self.pins).ok(),
+            flow_capacity: flows::capacity(&self.pins),
+            mistakes,
+            applies: self.applies.as_ref().map(|applies| {
+                let applies = *applies.borrow();
+                Applies { is_good: applies.is_good && all_in_force, ..applies }
+            }),
+            took: start.elapsed(),
+        })
+    }
+}
+
+/// The interfaces that files are for, and how many mistakes are in the files. One that cannot be read counts as a mistake.
+fn files(config: &Path) -> (Vec<String>, usize) {
+    let Ok(texts) = folder::texts(config) else { return (Vec::new(), 1) };
+    let files = folder::parse(texts);
+    let mistakes = files.iter().map(|file| file.mistakes.len()).sum();
+    let names = files.into_iter().flat_map(|file| file.interfaces).map(toml::Spanned::into_inner).collect();
+    (names, mistakes)
+}
+
+fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceReading {
+    let state = state::of(pins, &name, present).ok();
+    let is_ours = matches!(state, Some(State::Ours | State::Damaged));
+    let is_attached = is_ours
+        || matches!(state, Some(State::OtherAbi(_)))
+        || present.is_some_and(|interface| foreign::is_unpinned_filter(pins, interface));
+    let filter = if is_ours { read_filter(pins, &name).ok() } else { None };
+    let is_up = state == Some(State::Ours) && filter.is_some();
+    InterfaceReading { name, is_present: present.is_some(), is_attached, is_up, filter }
+}
+
+fn read_filter(pins: &Pins, name: &str) -> Result<Filter> {
+    let map = PolicyMap::open(pins, name)?;
+    let active = map.in_force()?;
+    let waits = (active.deadline() != 0).then(|| deadline::left(active)).transpose()?;
+    Ok(Filter {
+        record: Record::read(pins, name)?,
+        policy: map.read()?,
+        monitors: active.monitors(),
+        trial_ends: waits.map(|left| SystemTime::now() + left),
+        counters: Counters::read(pins, name)?,
+    })
+}

@@ -1,0 +1,64 @@
+//! The commands. Each has a file or a folder: its arguments, what it does (`run`), and how it prints (`report`).
+
+pub(crate) mod apply;
+pub(crate) mod args;
+pub(crate) mod attach;
+pub(crate) mod check;
+pub mod cli;
+pub(crate) mod detach;
+pub(crate) mod doctor;
+pub(crate) mod drops;
+pub(crate) mod enforce;
+pub(crate) mod explain;
+pub(crate) mod exposed;
+pub(crate) mod guard;
+pub(crate) mod locked;
+#[cfg(feature = "metrics")]
+pub(crate) mod metrics;
+pub(crate) mod ports;
+pub(crate) mod receiver;
+pub(crate) mod run;
+pub(crate) mod save;
+pub(crate) mod select;
+pub(crate) mod service;
+pub(crate) mod signals;
+pub(crate) mod stats;
+pub(crate) mod status;
+pub(crate) mod trial;
+
+use crate::{
+    Result,
+    cmd::{
+        cli::{Cli, Command},
+        trial::confirm,
+    },
+    kernel::{bpffs, pins::Pins},
+};
+
+/// Carry out a command.
+pub(crate) async fn run(cli: Cli) -> Result<()> {
+    let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?);
+    match cli.command {
+        Command::Attach(args) => attach::run(&pins, &args).await,
+        Command::Detach(args) => detach::run(&pins, &args).await,
+        Command::Allow(args) => ports::run(&pins, &cli.config, &args, ports::Change::Allow).await,
+        Command::Deny(args) => ports::run(&pins, &cli.config, &args, ports::Change::Deny).await,
+        Command::Apply(args) => apply::run(&pins, &cli.config, &args).await,
+        Command::Check(args) => check::run(&cli.config, &args),
+        Command::Save(args) => save::run(&pins, &cli.config, &args).await,
+        Command::Monitor(args) => enforce::monitor(&pins, &args).await,
+        Command::Enforce(args) => enforce::enforce(&pins, &args).await,
+        Command::Confirm(args) => confirm::confirm(&pins, &args).await,
+        Command::Rollback(args) => confirm::rollback(&pins, &args).await,
+        Command::Status(args) => status::run(&pins, &args).await,
+        Command::Doctor(args) => doctor::run(&pins, &args).await,
+        Command::Exposed(args) => exposed::run(&pins, &args).await,
+        Command::Stats(args) => stats::run(&pins, &args).await,
+        Command::Drops(args) => drops::run(&pins, &args).await,
+        Command::Explain(args) => explain::run(&pins, &args).await,
+        Command::Run(args) => run::run(&pins, &cli.config, &args).await,
+        #[cfg(feature = "metrics")]
+        Command::Metrics(args) => metrics::run(&pins, &cli.config, &args).await,
+        Command::Service(args) => service::run(&pins, &cli.config, &args),
+    }
+}

@@ -1,0 +1,88 @@
+//! What the files say beside a change of `allow` or `deny`.
+
+use std::path::{Path, PathBuf};
+
+use fw_common::{grammar::Rule, policy::Policy};
+
+use crate::{
+    Error, Result,
+    cmd::{
+        ports::{Change, args::ChangeArgs},
+        save,
+    },
+    config::{File, edits::Edits, folder},
+    kernel::{maps::policy_map::PolicyMap, pins::Pins},
+};
+
+/// Whether the file of an interface has a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum InFile {
+    /// There is no file.
+    NoFile,
+    /// It has, from before or from now on.
+    Yes(PathBuf),
+    /// It has not.
+    No(PathBuf),
+    /// It cannot be read, and why.
+    Unreadable(String),
+}
+
+/// The files. Where nothing is to be written into them, one that cannot be read keeps no port from opening or closing.
+pub(crate) fn read(config: &Path, args: &ChangeArgs) -> Result<Vec<File>> {
+    match folder::read(config) {
+        Err(_) if !args.save => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Look whether an interface's file has a change; plan to put it there with `--save`. `after` is the policy that the change comes to.
+pub(crate) fn plan(
+    pins: &Pins,
+    edits: &mut Edits<'_>,
+    map: &PolicyMap,
+    (name, after): (&str, &Policy),
+    (args, change, rules): (&ChangeArgs, Change, &[Rule]),
+) -> Result<InFile> {
+    let found = match edits.file(name) {
+        Err(error) if !args.save => return Ok(InFile::Unreadable(error.to_string())),
+        found => found?,
+    };
+    let Some((file, says)) = found else {
+        if !args.save {
+            return Ok(InFile::NoFile);
+        }
+        let wanted = save::settings(pins, name, after.clone(), map.active()?.monitors(), None)?;
+        return edits.plan(name, &wanted, &typed(args, change)).map(|(path, _)| InFile::Yes(path));
+    };
+    let mut wanted = says.clone();
+    for rule in rules {
+        match change {
+            Change::Allow => wanted.policy.allow(*rule),
+            Change::Deny => wanted.policy.deny(rule),
+        };
+    }
+    if wanted == *says {
+        return Ok(InFile::Yes(file.path.clone()));
+    }
+    if !args.save {
+        return Ok(InFile::No(file.path.clone()));
+    }
+    edits.plan(name, &wanted, &typed(args, change)).map(|(path, _)| InFile::Yes(path))
+}
+
+/// Refuse to write into a file that is for an interface too that does not change.
+pub(crate) fn check_siblings(pins: &Pins, files: &[File], names: &[String]) -> Result<()> {
+    let all = save::with_siblings(pins, files, names.to_vec())?;
+    let Some(sibling) = all.get(names.len()) else { return Ok(()) };
+    let path = files.iter().find(|file| file.is_for(sibling)).map(|file| file.path.clone()).unwrap_or_default();
+    Err(Error::NotSaved { path, why: format!("it is for {sibling} as well; name that with --interface too") })
+}
+
+/// What the allow list of a file gets, as it was typed.
+fn typed(args: &ChangeArgs, change: Change) -> Vec<String> {
+    let words = args.specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty());
+    match change {
+        Change::Allow => words.map(ToOwned::to_owned).collect(),
+        Change::Deny => Vec::new(),
+    }
+}

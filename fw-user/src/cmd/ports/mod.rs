@@ -1,0 +1,205 @@
+//! `fw-user allow` and `fw-user deny`: another policy, put in force with one write.
+
+pub(crate) mod args;
+pub(crate) mod in_file;
+pub(crate) mod report;
+
+use std::path::Path;
+
+use fw_common::{grammar::Rule, policy::Policy};
+use serde::Serialize;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        cli::hints::Meant,
+        guard::Guard,
+        locked::lock,
+        ports::{args::ChangeArgs, in_file::InFile},
+        select::{after_change, at_work},
+        trial::{self, Trial},
+    },
+    config::edits::Edits,
+    host::{interface, privilege},
+    kernel::{
+        maps::policy_map::{self, PolicyMap, Terms},
+        pins::Pins,
+    },
+    lockout::{self, Outlook},
+    policy_text::{
+        self,
+        words::{self, PolicyJson},
+    },
+    report::{
+        lockout::{self as lockout_report, Cure},
+        output::{json, print},
+    },
+};
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Allow,
+    Deny,
+}
+
+impl Change {
+    const fn verb(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Outcomes {
+    interfaces: Vec<Outcome>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    changed: bool,
+    in_file: Option<bool>,
+    cut: Vec<lockout_report::CutJson>,
+    #[serde(flatten)]
+    policy: PolicyJson,
+}
+
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: Change) -> Result<()> {
+    let rules = match policy_text::rules(&args.specs) {
+        Ok(rules) => rules,
+        Err(error) => return Err(meant(error, args, change).await),
+    };
+    privilege::check()?;
+    let lock = lock(pins).await?;
+    let deadline = trial::deadline(args.safeguards)?;
+    let files = in_file::read(config, args)?;
+    let mut edits = Edits::new(config, &files);
+    // Everything that can be refused is refused before the first write.
+    let names = at_work(pins, &args.interface).await?;
+    if args.save {
+        in_file::check_siblings(pins, &files, &names)?;
+    }
+    let mut planned = Vec::new();
+    let mut in_files = Vec::new();
+    for name in names {
+        let map = PolicyMap::open(pins, &name)?;
+        let before = map.read()?;
+        let after = changed(&name, &before, &rules, &args.specs, change)?;
+        after.compile()?;
+        map.check_settled()?;
+        in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &rules))?);
+        planned.push((name, map, before, after));
+    }
+    let outlook = match change {
+        Change::Allow => Outlook::default(),
+        Change::Deny => {
+            let mut changes = Vec::new();
+            for (name, map, before, after) in &planned {
+                let drops = !map.active()?.monitors();
+                let (before, after) = (Some(before.clone()), after.clone());
+                changes.push(lockout::Change { interface: name.clone(), before, after, drops });
+            }
+            let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
+            guard.look(&changes).await?
+        }
+    };
+    let changing = planned.iter().filter(|(_, _, before, after)| before != after);
+    let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
+    trial::watch(pins, trials)?;
+    let changes = planned.iter_mut().filter(|(_, _, before, after)| before != after);
+    policy_map::change_all(changes.map(|(_, map, _, after)| (map, &*after)), |map, after| {
+        map.write(after, Terms { monitors: map.active()?.monitors(), deadline })
+    })?;
+    let is_changed = |(_, _, before, after): &&(String, PolicyMap, Policy, Policy)| before != after;
+    let changed: Vec<String> = planned.iter().filter(is_changed).map(|(name, ..)| name.clone()).collect();
+    // The file follows what is in force, never the other way round.
+    let saved = edits.write().map_err(|error| after_change(error, &changed, &[]))?;
+    let trial = Trial::begin(pins, &changed, deadline, args.json);
+    drop(lock);
+    let told = async {
+        let mut outcomes = Vec::new();
+        for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
+            let changed = after != before;
+            if !args.json {
+                print(&report::text(&name, &after, changed))?;
+            }
+            let in_file = match in_file {
+                InFile::Yes(_) => Some(true),
+                InFile::No(_) => Some(false),
+                InFile::NoFile | InFile::Unreadable(_) => None,
+            };
+            let cut = lockout_report::json(&outlook, &name);
+            outcomes.push(Outcome { name, changed, in_file, cut, policy: PolicyJson::new(&after) });
+        }
+        if args.json {
+            return print(&json(&Outcomes { interfaces: outcomes })?);
+        }
+        for (Outcome { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
+            print(&match in_file {
+                InFile::Yes(path) if args.save => report::saved(name, path),
+                InFile::No(path) => report::not_in_file(name, path, deadline.is_some()),
+                InFile::Unreadable(why) => report::unreadable(name, why),
+                InFile::Yes(_) | InFile::NoFile => String::new(),
+            })?;
+        }
+        trial::wait(pins, trial?).await
+    };
+    told.await.map_err(|error| after_change(error, &changed, &saved))
+}
+
+/// The mistake in a list of ports, or the command that was meant, where the words say which.
+async fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
+    let interfaces = interface::all().await.unwrap_or_default();
+    let Some(meant) = Meant::read(&args.specs, |name| interfaces.iter().any(|one| one.name == name)) else {
+        return error;
+    };
+    match policy_text::rules(&meant.specs) {
+        Ok(_) => Error::Usage(format!(
+            "`{}` is not a list of ports; type: {}",
+            args.specs.join(" "),
+            meant.command(change.verb())
+        )),
+        Err(error) => error,
+    }
+}
+
+fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {
+    let mut after = before.clone();
+    let mut any = false;
+    for rule in rules {
+        any |= match change {
+            Change::Allow => after.allow(*rule),
+            Change::Deny => after.deny(rule),
+        };
+    }
+    if change == Change::Allow || any {
+        return Ok(after);
+    }
+    // A bare port means two protocols of which one may never have been open; only when nothing at all was taken back is it a mistake.
+    let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
+    if let Some(rule) = rules.iter().find(is_open) {
+        let port = Rule { source: None, ..*rule }.to_string();
+        return Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port });
+    }
+    let narrower = narrower(before, rules);
+    if narrower.is_empty() {
+        return Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() });
+    }
+    Err(Error::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower })
+}
+
+/// The rules that open some of the same ports to networks, as a person would type them.
+fn narrower(before: &Policy, rules: &[Rule]) -> Vec<String> {
+    let everyone: Vec<&Rule> = rules.iter().filter(|rule| rule.source.is_none()).collect();
+    let meets = |open: &Rule, rule: &Rule| {
+        open.protocol == rule.protocol
+            && open.ports.first() <= rule.ports.last()
+            && rule.ports.first() <= open.ports.last()
+    };
+    let open = before.rules();
+    let found = open.iter().filter(|open| open.source.is_some() && everyone.iter().any(|rule| meets(open, rule)));
+    words::rule_words(&Policy::new(found.copied()))
+}

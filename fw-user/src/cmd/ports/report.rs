@@ -1,0 +1,44 @@
+//! What `allow`, `deny`, `monitor` and `enforce` came to.
+
+use std::path::Path;
+
+use fw_common::policy::Policy;
+
+use crate::{kernel::maps::policy_map::Terms, policy_text::words::open_ports};
+
+/// For one interface.
+#[must_use]
+pub(crate) fn text(name: &str, policy: &Policy, changed: bool) -> String {
+    let note = if changed { "" } else { " (as before)" };
+    format!("{name}  open: {}{note}\n", open_ports(policy))
+}
+
+/// What is in force stands in the interface's file.
+#[must_use]
+pub(crate) fn saved(name: &str, file: &Path) -> String {
+    format!("{name}  saved in {}\n", file.display())
+}
+
+/// The interface's file says otherwise.
+#[must_use]
+pub(crate) fn not_in_file(name: &str, file: &Path, on_trial: bool) -> String {
+    let fix = if on_trial { "to keep it: fw-user confirm, then fw-user save" } else { "to keep it: --save" };
+    format!("{name}  not saved in {}: a reboot or `fw-user apply` undoes it; {fix}\n", file.display())
+}
+
+/// The interface's file cannot be read.
+#[must_use]
+pub(crate) fn unreadable(name: &str, why: &str) -> String {
+    format!("{name}  cannot read the configuration file: {why}\n")
+}
+
+/// The same of `monitor` and `enforce`.
+#[must_use]
+pub(crate) fn terms(name: &str, terms: Terms, changed: bool) -> String {
+    let note = if changed { "" } else { " (as before)" };
+    if terms.monitors {
+        format!("{name}  MONITOR ONLY{note}: verdicts are counted, nothing is dropped; `fw-user enforce` ends that\n")
+    } else {
+        format!("{name}  enforcing{note}: everything that is not allowed is dropped\n")
+    }
+}

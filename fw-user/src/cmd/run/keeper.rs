@@ -1,0 +1,314 @@
+//! What the files say is put in force, and what went wrong is told once. Whatever goes wrong, what was in force stays.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    time::SystemTime,
+};
+
+use tokio::sync::watch;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        apply::{
+            self, Applied, Wish,
+            report::{Action, text},
+        },
+        detach,
+        guard::Guard,
+        run::{
+            files::Found,
+            filter::{Settled, words},
+        },
+    },
+    config::{Applies, folder},
+    host::interface,
+    kernel::{
+        attach::state::{self, State},
+        pins::Pins,
+    },
+    report::{
+        output::{complain, narrate},
+        printable::printable,
+    },
+};
+
+/// Keeps interfaces as their files say.
+pub(crate) struct Keeper<'a> {
+    pins: &'a Pins,
+    place: &'a Path,
+    guard: Guard,
+    /// What the files said when they had no mistake last.
+    wishes: Vec<Wish>,
+    /// Interfaces that were made so.
+    settled: BTreeMap<String, Settled>,
+    /// Interfaces that are here and not as their file says, and in words what is on them instead.
+    amiss: BTreeMap<String, String>,
+    /// Interfaces whose filter this process answers for.
+    own: BTreeSet<String>,
+    /// Whether the wishes are still to be put in force.
+    is_due: bool,
+    /// What is wrong with the files.
+    mistakes: Option<String>,
+    /// Why wishes could not be put in force.
+    failure: Option<String>,
+    applies: watch::Sender<Applies>,
+}
+
+/// What a look at the filters came to.
+struct Seen {
+    /// Whether something is otherwise than before.
+    is_news: bool,
+    /// Whether a filter is to be put back.
+    is_lost: bool,
+}
+
+impl<'a> Keeper<'a> {
+    pub(crate) fn new(pins: &'a Pins, place: &'a Path, guard: Guard) -> Self {
+        Self {
+            pins,
+            place,
+            guard,
+            wishes: Vec::new(),
+            settled: BTreeMap::new(),
+            amiss: BTreeMap::new(),
+            own: BTreeSet::new(),
+            is_due: false,
+            mistakes: None,
+            failure: None,
+            applies: watch::Sender::new(Applies { is_good: false, last_success: SystemTime::UNIX_EPOCH }),
+        }
+    }
+
+    /// How it goes, for the metrics.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn applies(&self) -> watch::Receiver<Applies> {
+        self.applies.subscribe()
+    }
+
+    /// The first time: somebody is there to read what goes wrong, and nothing is kept that would have to stay.
+    pub(crate) async fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
+        self.wishes = wishes;
+        let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await?;
+        self.settle(&applied, true);
+        for name in &applied.missing {
+            narrate(&format!("{name}  is not here; its file is applied when it appears\n"));
+        }
+        self.judge();
+        Ok(())
+    }
+
+    /// The files say something else, or cannot be read.
+    pub(crate) async fn take(&mut self, found: Found) {
+        let read = found
+            .map(folder::parse)
+            .and_then(|files| apply::wishes(self.place, files, &[]).map_err(|error| error.to_string()));
+        match read {
+            Ok(wishes) => {
+                self.mistakes = None;
+                self.wishes = wishes;
+                self.is_due = true;
+                self.retry().await;
+                self.tell_of_orphans();
+            }
+            Err(words) => {
+                complain(&format!("fw-user: {words}\nwhat is in force stays"));
+                self.mistakes = Some(words);
+                self.judge();
+            }
+        }
+    }
+
+    /// Put in force what could not be, or was not yet.
+    pub(crate) async fn retry(&mut self) {
+        let mut outcome = Ok(());
+        if self.is_due {
+            let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await;
+            self.is_due = applied.is_err();
+            outcome = applied.map(|applied| self.settle(&applied, false));
+        }
+        let arrivals = self.close_arrivals().await;
+        self.note(outcome.and(arrivals));
+    }
+
+    /// Interfaces may have come or gone, or something has happened to what is on them.
+    pub(crate) async fn follow(&mut self) {
+        match self.examine().await {
+            Ok(_) => self.close().await,
+            Err(error) => self.note(Err(error)),
+        }
+    }
+
+    async fn close(&mut self) {
+        let outcome = self.close_arrivals().await;
+        // What else is wrong is told by the next attempt.
+        if !self.is_due {
+            self.note(outcome);
+        }
+    }
+
+    /// Look whether the filters are at work still, and put back those that are not. Says whether anything was amiss.
+    pub(crate) async fn watch(&mut self) -> bool {
+        match self.examine().await {
+            Ok(Seen { is_lost: true, .. }) => {
+                self.close().await;
+                true
+            }
+            Ok(Seen { is_news, .. }) => is_news,
+            Err(error) => {
+                self.note(Err(error));
+                true
+            }
+        }
+    }
+
+    /// What is on the interfaces that were made as their files say, told where it is something else. One that has lost its filter counts
+    /// as one that has come, and so does one on which something else is than when its file could not be applied.
+    async fn examine(&mut self) -> Result<Seen> {
+        let here = interface::all().await?;
+        let mut seen = Seen { is_news: false, is_lost: false };
+        for interface in &here {
+            let name = &interface.name;
+            let is_settled = self.settled.get(name).is_some_and(|settled| settled.index == interface.index);
+            if !is_settled && !self.amiss.contains_key(name) {
+                continue;
+            }
+            let state = state::of(self.pins, name, Some(interface));
+            if is_settled && matches!(state, Ok(State::Ours)) {
+                let settled = self.settled.get_mut(name);
+                let is_changed = settled.is_some_and(|settled| settled.notice_change(self.pins, name));
+                seen.is_news |= self.amiss.remove(name).is_some() || is_changed;
+                continue;
+            }
+            let words = words(self.pins, interface, &state);
+            if self.amiss.get(name) == Some(&words) {
+                continue;
+            }
+            seen.is_news = true;
+            if matches!(state, Ok(State::OtherAbi(_))) {
+                // It filters. Two versions that took it from each other again and again would help nobody.
+                complain(&format!("{name}  {words}; it is left to that until the files change"));
+            } else {
+                complain(&format!("{name}  {words}; its file is applied again"));
+                self.settled.remove(name);
+                seen.is_lost = true;
+            }
+            self.amiss.insert(name.clone(), words);
+        }
+        self.judge();
+        Ok(seen)
+    }
+
+    /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.
+    async fn close_arrivals(&mut self) -> Result<()> {
+        let here = interface::all().await?;
+        let index = |name: &str| here.iter().find(|interface| interface.name == name).map(|interface| interface.index);
+        let gone = self.settled.keys().filter(|name| index(name).is_none()).cloned().collect::<Vec<_>>();
+        for name in gone {
+            narrate(&format!("{name}  is gone; its file is applied when it comes back\n"));
+            self.settled.remove(&name);
+        }
+        let is_wished = |name: &str| self.wishes.iter().any(|wish| wish.interface == name);
+        self.amiss.retain(|name, _| is_wished(name) && index(name).is_some());
+        let has_come = |wish: &&Wish| {
+            let index = index(&wish.interface);
+            index.is_some() && self.settled.get(&wish.interface).map(|settled| settled.index) != index
+        };
+        let come: Vec<Wish> = self.wishes.iter().filter(has_come).cloned().collect();
+        let mut outcome = Ok(());
+        for wish in come {
+            let name = wish.interface.clone();
+            let applied = apply::apply(self.pins, || Ok(vec![wish.clone()]), None, false, self.guard).await;
+            if applied.is_err()
+                && let Some(interface) = interface::present(&name).await?
+            {
+                let state = state::of(self.pins, &name, Some(&interface));
+                if !matches!(state, Ok(State::Ours)) {
+                    self.amiss.insert(name, words(self.pins, &interface, &state));
+                }
+            }
+            outcome = outcome.and(applied.map(|applied| self.settle(&applied, false)));
+        }
+        outcome
+    }
+
+    /// Take every filter off that this process answers for.
+    pub(crate) async fn detach(&self) -> Result<()> {
+        let is_own =
+            |with_filter: &[String]| Ok(with_filter.iter().filter(|name| self.own.contains(*name)).cloned().collect());
+        detach::take_off(self.pins, false, is_own).await?.tell(false)
+    }
+
+    /// How things are, in a line.
+    pub(crate) fn status(&self) -> String {
+        let wrong = self.mistakes.as_ref().or(self.failure.as_ref());
+        let first_line = |words: &String| printable(words.lines().next().unwrap_or_default());
+        match wrong {
+            Some(words) => format!("{}: {}", self.meanwhile(), first_line(words)),
+            None if !self.amiss.is_empty() => self.meanwhile(),
+            None if self.settled.is_empty() => "waits for an interface".to_owned(),
+            None => {
+                let names = |is_changed: bool| {
+                    let of_kind = self.settled.iter().filter(move |(_, settled)| settled.is_changed == is_changed);
+                    of_kind.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+                };
+                let parts = [("as the files say", names(false)), ("changed by hand since", names(true))];
+                let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
+                parts.map(|(what, names)| format!("{what}: {names}")).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
+    /// What holds while something is wrong.
+    fn meanwhile(&self) -> String {
+        if self.amiss.is_empty() {
+            return "what is in force stays".to_owned();
+        }
+        let amiss: Vec<String> = self.amiss.iter().map(|(name, words)| format!("{name} {words}")).collect();
+        amiss.join("; ")
+    }
+
+    /// Remember what was done, and print what changed.
+    fn settle(&mut self, applied: &Applied, tell_all: bool) {
+        for interface in &applied.interfaces {
+            self.settled.insert(interface.name.clone(), Settled::now(self.pins, interface));
+            self.own.insert(interface.name.clone());
+            self.amiss.remove(&interface.name);
+        }
+        self.applies.send_modify(|applies| applies.last_success = SystemTime::now());
+        let of_interest = applied.outcomes.iter().filter(|outcome| tell_all || outcome.action != Action::None);
+        of_interest.for_each(|outcome| narrate(&text(outcome)));
+    }
+
+    /// Complain, but not of the same again and again.
+    fn note(&mut self, outcome: Result<()>) {
+        let failure = outcome.err().map(|error: Error| error.to_string());
+        if let Some(words) = failure.as_ref().filter(|words| self.failure.as_ref() != Some(*words)) {
+            complain(&format!(
+                "fw-user: {words}\n{}; it is tried again every {} s",
+                self.meanwhile(),
+                super::RETRY_EVERY.as_secs()
+            ));
+        }
+        self.failure = failure;
+        self.judge();
+    }
+
+    fn judge(&self) {
+        let is_good = self.mistakes.is_none() && self.failure.is_none() && self.amiss.is_empty();
+        self.applies.send_modify(|applies| applies.is_good = is_good);
+    }
+
+    /// Interfaces that no file is for any more keep their filter: an open port by a deleted file would be a poor surprise.
+    fn tell_of_orphans(&mut self) {
+        let wishes = &self.wishes;
+        self.settled.retain(|name, _| {
+            let is_wished = wishes.iter().any(|wish| wish.interface == *name);
+            if !is_wished {
+                complain(&format!("{name}  has no file any more; its filter stays until `fw-user detach {name}`"));
+            }
+            is_wished
+        });
+    }
+}

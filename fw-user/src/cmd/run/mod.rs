@@ -1,0 +1,126 @@
+//! `fw-user run`: the files are applied, now and whenever they change or an interface appears, until somebody ends it. The filters need no
+//! process, so that nothing is open while this one is not there.
+
+pub(crate) mod args;
+pub(crate) mod files;
+pub(crate) mod filter;
+pub(crate) mod keeper;
+pub(crate) mod links;
+pub(crate) mod supervisor;
+
+use std::{path::Path, time::Duration};
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    Result,
+    cmd::{
+        apply,
+        guard::Guard,
+        run::{
+            args::{OnExit, RunArgs},
+            files::Files,
+            keeper::Keeper,
+            links::Links,
+            supervisor::tell,
+        },
+        signals::{Stop, every},
+    },
+    config::folder,
+    host::privilege,
+    kernel::{object, pins::Pins},
+    report::lockout::Cure,
+};
+
+/// How often the files are looked at. Their content is compared: what replaces a file is not always seen by those who watch it (the
+/// symbolic link of a `ConfigMap`, a file mounted into a container, a network file system), and two short files are read in no time.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether the filters are at work: the kernel tells nobody when a link is detached.
+const WATCH_EVERY: Duration = Duration::from_secs(2);
+/// How often it is tried again what failed for another reason than a mistake in a file.
+const RETRY_EVERY: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()> {
+    let (mut files, texts) = Files::read(place)?;
+    let wishes = apply::wishes(place, folder::parse(texts), &[])?;
+    privilege::check()?;
+    object::kernel_version()?;
+    // From here on nothing that happens is missed.
+    let mut links = Links::listen()?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut stop = Stop::listen()?;
+    let guard = Guard { force: args.force, as_json: false, cure: Cure::File };
+    let mut keeper = Keeper::new(pins, place, guard);
+    #[cfg(feature = "metrics")]
+    let server = serve(pins, place, &keeper, args.listen).await?;
+    #[cfg(not(feature = "metrics"))]
+    let server = std::future::pending::<std::convert::Infallible>();
+    let mut server = std::pin::pin!(server);
+    keeper.start(wishes).await?;
+    tell(&[NotifyState::Ready, NotifyState::Status(&keeper.status())]);
+
+    let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
+    // Twice as often as systemd wants to hear.
+    let patience = sd_notify::watchdog_enabled();
+    let mut alive = every(patience.map_or(RETRY_EVERY, |patience| patience / 2));
+    loop {
+        tokio::select! {
+            () = stop.wait() => break,
+            never = &mut server => match never {},
+            Some(()) = hangup.recv() => {
+                supervisor::reloading();
+                keeper.take(files.read_now()).await;
+                tell(&[NotifyState::Ready]);
+            }
+            _ = look.tick() => if let Some(found) = files.look() {
+                keeper.take(found).await;
+            } else {
+                continue;
+            },
+            _ = watch.tick() => if !keeper.watch().await {
+                continue;
+            },
+            changed = links.changed() => {
+                changed?;
+                keeper.follow().await;
+            }
+            _ = retry.tick() => keeper.retry().await,
+            _ = alive.tick(), if patience.is_some() => {
+                tell(&[NotifyState::Watchdog]);
+                continue;
+            }
+        }
+        tell(&[NotifyState::Status(&keeper.status())]);
+    }
+    tell(&[NotifyState::Stopping]);
+    match args.on_exit {
+        OnExit::Stay => Ok(()),
+        OnExit::Detach => keeper.detach().await,
+    }
+}
+
+/// What answers at the address, if any. The address is taken before anything is changed.
+#[cfg(feature = "metrics")]
+async fn serve(
+    pins: &Pins,
+    place: &Path,
+    keeper: &Keeper<'_>,
+    listen: args::Listen,
+) -> Result<impl Future<Output = std::convert::Infallible> + use<>> {
+    use super::metrics;
+    use crate::cmd::{metrics::server::Server, run::args::Listen};
+
+    let source = metrics::source(pins, place, Some(keeper.applies()));
+    let server = match listen {
+        Listen::At(address) => Some(Server::bind(address).await?),
+        Listen::Off => None,
+    };
+    server.as_ref().map_or(Ok(()), metrics::announce)?;
+    Ok(async {
+        match server {
+            Some(server) => server.serve(source).await,
+            None => std::future::pending().await,
+        }
+    })
+}

@@ -1,0 +1,115 @@
+//! `fw-user save`: what is in force, as files.
+
+use std::path::{Path, PathBuf};
+
+use fw_common::{abi::DEFAULT_FLOWS, policy::Policy};
+use serde::Serialize;
+
+use clap::Args;
+
+use crate::{
+    Result,
+    cmd::{
+        locked::lock,
+        ports,
+        select::{after_change, at_work},
+    },
+    config::{File, Settings, edits::Edits, folder},
+    host::privilege,
+    kernel::{
+        attach::ingress::ModeChoice,
+        maps::{flows, policy_map::PolicyMap},
+        meta::{Egress, Mode, Record},
+        pins::Pins,
+    },
+    report::output::{json, print},
+};
+
+/// Of `save`.
+#[derive(Debug, Args)]
+pub struct SaveArgs {
+    /// Interfaces to save [default: all attached].
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Serialize)]
+struct Outcomes {
+    interfaces: Vec<Outcome>,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    name: String,
+    file: PathBuf,
+    changed: bool,
+}
+
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
+    privilege::check()?;
+    let _lock = lock(pins).await?;
+    let files = folder::read(config)?;
+    let mut edits = Edits::new(config, &files);
+    let mut outcomes = Vec::new();
+    for name in with_siblings(pins, &files, at_work(pins, &args.interfaces).await?)? {
+        let map = PolicyMap::open(pins, &name)?;
+        map.check_settled()?;
+        let says = edits.file(&name)?.map(|(_, says)| says);
+        let wanted = settings(pins, &name, map.read()?, map.active()?.monitors(), says)?;
+        let (file, changed) = edits.plan(&name, &wanted, &[])?;
+        outcomes.push(Outcome { name, file, changed });
+    }
+    let written = edits.write()?;
+    let told = if args.json {
+        json(&Outcomes { interfaces: outcomes }).and_then(|json| print(&json))
+    } else {
+        outcomes.iter().try_for_each(|Outcome { name, file, changed }| {
+            print(&if *changed {
+                ports::report::saved(name, file)
+            } else {
+                format!("{name}  {} says so already\n", file.display())
+            })
+        })
+    };
+    told.map_err(|error| after_change(error, &[], &written))
+}
+
+/// The same interfaces, and those with a filter whose files they share: what is written is for them too.
+pub(crate) fn with_siblings(pins: &Pins, files: &[File], mut names: Vec<String>) -> Result<Vec<String>> {
+    for sibling in pins.interfaces()? {
+        let shares = |name: &String| files.iter().any(|file| file.is_for(&sibling) && file.is_for(name));
+        if !names.contains(&sibling) && names.iter().any(shares) {
+            names.push(sibling);
+        }
+    }
+    Ok(names)
+}
+
+/// What a file would say of an interface that has a filter, with this policy. What it says already and is so stays.
+pub(crate) fn settings(
+    pins: &Pins,
+    name: &str,
+    policy: Policy,
+    monitor: bool,
+    says: Option<&Settings>,
+) -> Result<Settings> {
+    let record = Record::read(pins, name)?;
+    let flows =
+        flows::capacity(pins).filter(|&flows| flows != DEFAULT_FLOWS || says.is_some_and(|says| says.flows.is_some()));
+    Ok(Settings {
+        policy,
+        mode: match (says.map_or(ModeChoice::Auto, |says| says.mode), record.mode) {
+            (ModeChoice::Native, Mode::Native) => ModeChoice::Native,
+            // Generic mode may be the driver's or the owner's choice. A file that leaves it open does so still.
+            (ModeChoice::Auto, Mode::Generic) if says.is_some() => ModeChoice::Auto,
+            (_, Mode::Generic) => ModeChoice::Generic,
+            (_, Mode::Native) => ModeChoice::Auto,
+        },
+        flows,
+        replies: record.egress != Egress::None,
+        monitor,
+    })
+}

@@ -1,0 +1,49 @@
+//! What the kernel said at one time.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use fw_common::PortProtocol;
+
+use crate::kernel::{
+    maps::{counters::Counters, sources::Knocker},
+    meta::Mode,
+};
+
+/// A protocol and a port of this host.
+pub type Port = (PortProtocol, u16);
+
+/// All that is read for a tick.
+pub struct Reading<'a> {
+    /// When.
+    pub at: Instant,
+    /// Flows in the tables that all interfaces share; nothing where there are none.
+    pub flows: Option<usize>,
+    /// The interfaces, in the order of their names.
+    pub interfaces: Vec<InterfaceReading<'a>>,
+}
+
+/// What is to be said of an interface.
+pub struct InterfaceReading<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// Its filter, or in words why there is none.
+    pub filter: Result<FilterReading<'a>, &'a str>,
+}
+
+/// A filter at work.
+pub struct FilterReading<'a> {
+    /// Another number after it was attached anew, when all counts begin from zero.
+    pub generation: u64,
+    /// Where it runs.
+    pub mode: Mode,
+    /// Whether what counts as dropped passes all the same.
+    pub monitors: bool,
+    /// In how many seconds the last change is taken back, where it waits to be confirmed.
+    pub trial_ends_in: Option<u64>,
+    /// The ports that some rule opens, to anybody.
+    pub open: &'a BTreeSet<Port>,
+    /// What was counted.
+    pub counters: &'a Counters,
+    /// Whose packets were dropped, the busiest first.
+    pub knockers: &'a [Knocker],
+}

@@ -1,0 +1,80 @@
+//! The terminal while something is drawn on it, and as it was before.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Stdout},
+    panic,
+    sync::{
+        Once,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crossterm::{
+    cursor, execute,
+    terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+};
+use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+/// Whether there is a terminal to draw on and to read keys from. A dumb one scrolls and nothing else (terminfo(5)).
+pub(crate) fn can_draw() -> bool {
+    io::stdout().is_terminal()
+        && io::stdin().is_terminal()
+        && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+/// A terminal that is drawn on. Dropping it makes it what it was before.
+pub(crate) struct Drawn(Terminal<CrosstermBackend<Stdout>>);
+
+/// Whether there is something to restore.
+static IS_DRAWN: AtomicBool = AtomicBool::new(false);
+
+impl Drawn {
+    /// Begin to draw on the terminal: its text stays beside, and keys are no longer echoed.
+    pub(crate) fn begin() -> io::Result<Self> {
+        restore_at_panic();
+        terminal::enable_raw_mode()?;
+        IS_DRAWN.store(true, Ordering::Release);
+        let drawn = Terminal::new(CrosstermBackend::new(io::stdout())).map(Self);
+        let begun = execute!(io::stdout(), EnterAlternateScreen, cursor::Hide);
+        // What was begun ends with the value, or here where there is none.
+        match (drawn, begun) {
+            (Ok(drawn), Ok(())) => Ok(drawn),
+            (Err(error), _) | (_, Err(error)) => {
+                restore();
+                Err(error)
+            }
+        }
+    }
+
+    /// Draw what has changed.
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.0.draw(draw).map(drop)
+    }
+}
+
+impl Drop for Drawn {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+/// Nobody is left to be told where the terminal is gone.
+fn restore() {
+    if IS_DRAWN.swap(false, Ordering::AcqRel) {
+        let _unused = execute!(io::stdout(), LeaveAlternateScreen, cursor::Show);
+        let _unused = terminal::disable_raw_mode();
+    }
+}
+
+/// What a panic says must not be lost on a screen that is about to go.
+fn restore_at_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            restore();
+            report(panic);
+        }));
+    });
+}

@@ -1,0 +1,169 @@
+//! Reading the same filters again and again. Maps stay open, and what seldom changes is seldom read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use fw_common::abi::{Active, map};
+
+use crate::{
+    Error, Result,
+    cmd::{
+        select::attached,
+        stats::{
+            report::allowed_ports,
+            screen::reading::{FilterReading, InterfaceReading, Port, Reading},
+        },
+    },
+    host::interface,
+    kernel::{
+        attach::state,
+        deadline,
+        maps::{
+            counters::Reader,
+            flows::Census,
+            policy_map::PolicyMap,
+            sources::{self, Knocker},
+        },
+        meta::{Mode, Record},
+        pins::Pins,
+    },
+};
+
+/// A policy that is put in force shows in the map at once, but for two changes between two looks, which end where they began.
+const POLICY_LIFETIME: Duration = Duration::from_secs(10);
+
+/// The filters that are shown.
+pub(crate) struct Watch<'a> {
+    pins: &'a Pins,
+    named: &'a [String],
+    interfaces: BTreeMap<String, Result<Watched, String>>,
+    census: Option<(u64, Census)>,
+}
+
+/// A filter whose maps are open.
+struct Watched {
+    generation: u64,
+    mode: Mode,
+    policy: PolicyMap,
+    in_force: Active,
+    read_at: Instant,
+    open: BTreeSet<Port>,
+    counters: Reader,
+    knocks: sources::Reader,
+    knockers: Vec<Knocker>,
+}
+
+impl<'a> Watch<'a> {
+    /// Watch the filters of the named interfaces, or all that there are, those to come included.
+    pub(crate) fn new(pins: &'a Pins, named: &'a [String]) -> Self {
+        Self { pins, named, interfaces: BTreeMap::new(), census: None }
+    }
+
+    /// Read all there is. A filter that is gone or cannot be read is part of the answer.
+    pub(crate) async fn read(&mut self) -> Result<Reading<'_>> {
+        let mut names: BTreeSet<String> = self.interfaces.keys().chain(self.named).cloned().collect();
+        if self.named.is_empty() {
+            names.extend(self.pins.interfaces()?);
+        }
+        for name in names {
+            let known = self.interfaces.remove(&name).and_then(Result::ok);
+            let now = self.look(&name, known).await.map_err(|error| error.to_string());
+            self.interfaces.insert(name, now);
+        }
+        let at = Instant::now();
+        let flows = self.count_flows();
+        let interfaces = self.interfaces.iter().map(|(name, watched)| InterfaceReading {
+            name,
+            filter: watched.as_ref().map(Watched::reading).map_err(String::as_str),
+        });
+        Ok(Reading { at, flows, interfaces: interfaces.collect() })
+    }
+
+    async fn look(&self, name: &str, known: Option<Watched>) -> Result<Watched> {
+        let Some(generation) = inode(&self.pins.map(name, map::COUNTERS)) else {
+            attached(self.pins, &[name.to_owned()])?;
+            return Err(Error::NotAttached { name: name.to_owned() });
+        };
+        if state::ingress_link(self.pins, name)?.is_none_or(|link| link.ifindex == 0) {
+            let state = state::of(self.pins, name, interface::present(name).await?.as_ref())?;
+            return Err(Error::NotFiltering { name: name.to_owned(), state: state.words() });
+        }
+        let mut watched = match known {
+            Some(known) if known.generation == generation => known,
+            _ => Watched::open(self.pins, name, generation)?,
+        };
+        watched.update()?;
+        Ok(watched)
+    }
+
+    /// There are none where nothing is attached.
+    fn count_flows(&mut self) -> Option<usize> {
+        let generation = inode(&self.pins.shared_map(map::FLOWS4))?;
+        let census = self.census.take().filter(|(known, _)| *known == generation);
+        let census = match census {
+            Some((_, mut census)) => census.go_on().map(|()| census),
+            None => Census::take(self.pins),
+        };
+        let (_, census) = self.census.insert((generation, census.ok()?));
+        Some(census.flows().all())
+    }
+}
+
+impl Watched {
+    fn open(pins: &Pins, name: &str, generation: u64) -> Result<Self> {
+        let policy = PolicyMap::open(pins, name)?;
+        let mut watched = Self {
+            generation,
+            mode: Record::read(pins, name)?.mode,
+            in_force: policy.in_force()?,
+            read_at: Instant::now(),
+            open: BTreeSet::new(),
+            policy,
+            counters: Reader::open(pins, name)?,
+            knocks: sources::Reader::open(pins, name)?,
+            knockers: Vec::new(),
+        };
+        watched.read_policy()?;
+        Ok(watched)
+    }
+
+    fn update(&mut self) -> Result<()> {
+        let in_force = self.policy.in_force()?;
+        if in_force != self.in_force || self.read_at.elapsed() >= POLICY_LIFETIME {
+            self.in_force = in_force;
+            self.read_policy()?;
+        }
+        self.counters.read()?;
+        self.knockers = self.knocks.read()?;
+        Ok(())
+    }
+
+    fn read_policy(&mut self) -> Result<()> {
+        self.read_at = Instant::now();
+        self.open = allowed_ports(&self.policy.read()?);
+        Ok(())
+    }
+
+    fn reading(&self) -> FilterReading<'_> {
+        let is_on_trial = self.in_force.deadline() != 0;
+        FilterReading {
+            generation: self.generation,
+            mode: self.mode,
+            monitors: self.in_force.monitors(),
+            trial_ends_in: is_on_trial.then(|| deadline::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
+            open: &self.open,
+            counters: self.counters.counters(),
+            knockers: &self.knockers,
+        }
+    }
+}
+
+/// Another one for each thing that is pinned at a path.
+fn inode(pin: &Path) -> Option<u64> {
+    fs::metadata(pin).ok().map(|facts| facts.ino())
+}

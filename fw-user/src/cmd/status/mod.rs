@@ -1,0 +1,114 @@
+//! `fw-user status`.
+
+pub(crate) mod args;
+pub(crate) mod report;
+
+use fw_common::abi::map;
+
+use crate::{
+    Result,
+    cmd::status::{
+        args::StatusArgs,
+        report::{Details, InterfaceStatus, Status},
+    },
+    host::{
+        interface::{self, Interface},
+        privilege,
+    },
+    kernel::{
+        attach::{
+            foreign, remove,
+            state::{self, State},
+        },
+        deadline,
+        maps::{flows, policy_map::PolicyMap},
+        meta::Record,
+        pinned,
+        pins::Pins,
+    },
+    report::output::{complain, json, print},
+};
+
+pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
+    privilege::check()?;
+    let here = interface::all().await?;
+    let present = |name: &str| here.iter().find(|interface| interface.name == name);
+    let mut interfaces: Vec<InterfaceStatus> =
+        pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, present(&name), name)).collect();
+    for interface in here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface)) {
+        if !interfaces.iter().any(|known| known.name == interface.name) {
+            interfaces.push(without_pins(pins, interface));
+        }
+    }
+    let status = Status {
+        shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
+        flow_capacity: flows::capacity(pins),
+        interfaces,
+    };
+    for intruder in pins.intruders()? {
+        complain(&format!("note: {intruder}; it is not used, and the next change moves it aside"));
+    }
+    print(&if args.json { json(&report::Json::new(&status))? } else { report::text(&status) })
+}
+
+/// One that cannot be read does not hide the others: what went wrong is part of the answer.
+fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceStatus {
+    let state = state::of(pins, &name, present);
+    let mut problems = problems(pins, &name, present.filter(|_| matches!(state, Ok(State::Damaged))))
+        .unwrap_or_else(|error| vec![error.to_string()]);
+    let details = match state {
+        // What is beside another version's pins is not what is at work.
+        Ok(State::OtherAbi(_)) => None,
+        _ => details(pins, &name).ok(),
+    };
+    let memory = pinned::memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
+    let (state, fix) = match state {
+        Ok(state) => (state.words(), state.cure(&name)),
+        Err(error) => {
+            problems.push(error.to_string());
+            ("unknown".to_owned(), None)
+        }
+    };
+    InterfaceStatus { name, state, problems, fix, details, memory }
+}
+
+fn details(pins: &Pins, name: &str) -> Result<Details> {
+    let map = PolicyMap::open(pins, name)?;
+    let in_force = map.in_force()?;
+    Ok(Details {
+        record: Record::read(pins, name)?,
+        policy: map.read()?,
+        monitors: in_force.monitors(),
+        confirm_within: (in_force.deadline() != 0).then(|| deadline::left(in_force)).transpose()?,
+    })
+}
+
+fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    if let Some(interface) = damaged {
+        problems.extend(state::damages(pins, interface)?.iter().map(ToString::to_string));
+    }
+    for of_abi in pins.all()? {
+        for path in remove::strangers(&of_abi, name)? {
+            problems.push(format!("{}: not created by fw-user", path.display()));
+        }
+    }
+    Ok(problems)
+}
+
+/// A filter of ours that no pin here holds.
+fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
+    let name = interface.name.clone();
+    let holder = interface.xdp_program.map(|id| foreign::examine(interface, id).to_string());
+    InterfaceStatus {
+        state: format!("filtered, but no pin below {} holds the filter", pins.bpffs().display()),
+        problems: holder.into_iter().collect(),
+        fix: Some(format!(
+            "`fw-user detach {name}` takes it off; `findmnt {}` shows what is mounted there",
+            pins.bpffs().display()
+        )),
+        details: None,
+        memory: 0,
+        name,
+    }
+}

@@ -1,0 +1,216 @@
+//! What is attached where.
+
+use std::time::{Duration, SystemTime};
+
+use fw_common::policy::{Forward, Policy};
+use nix::unistd::{Uid, User};
+use serde::Serialize;
+
+use crate::{
+    kernel::meta::{Egress, Record},
+    policy_text::{
+        self,
+        words::{PolicyJson, open_ports},
+    },
+    report::table::bytes,
+};
+
+/// Everything that `status` knows.
+pub(crate) struct Status {
+    /// One an interface that has pins.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Bytes that the shared maps take.
+    pub shared_memory: u64,
+    /// How many flows each of the two tables holds at most.
+    pub flow_capacity: Option<u32>,
+}
+
+/// An interface that has pins, or a filter of ours.
+pub(crate) struct InterfaceStatus {
+    /// The name.
+    pub name: String,
+    /// `active`, or why not.
+    pub state: String,
+    /// What is wrong, where something is.
+    pub problems: Vec<String>,
+    /// What to do about it.
+    pub fix: Option<String>,
+    /// What its maps say; nothing where they cannot be read.
+    pub details: Option<Details>,
+    /// Bytes that its own maps take.
+    pub memory: u64,
+}
+
+/// What an interface's maps say.
+pub(crate) struct Details {
+    /// Who attached, when and how.
+    pub record: Record,
+    /// What may come in.
+    pub policy: Policy,
+    /// Whether nothing is dropped.
+    pub monitors: bool,
+    /// How long the last change can still be confirmed, where it waits for that.
+    pub confirm_within: Option<Duration>,
+}
+
+impl Status {
+    /// Bytes that all maps take.
+    fn memory(&self) -> u64 {
+        self.shared_memory + self.interfaces.iter().map(|interface| interface.memory).sum::<u64>()
+    }
+}
+
+/// `status --json`.
+#[derive(Serialize)]
+pub(crate) struct Json<'a> {
+    interfaces: Vec<InterfaceJson<'a>>,
+    map_memory: u64,
+    flow_capacity: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct InterfaceJson<'a> {
+    name: &'a str,
+    state: &'a str,
+    problems: &'a [String],
+    fix: Option<&'a str>,
+    /// The former name of `fix`.
+    cure: Option<&'a str>,
+    map_memory: u64,
+    #[serde(flatten)]
+    details: Option<DetailsJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct DetailsJson<'a> {
+    mode: &'static str,
+    egress: &'static str,
+    since: String,
+    uid: u32,
+    version: &'a str,
+    monitor: bool,
+    confirm_within: Option<u64>,
+    #[serde(flatten)]
+    policy: PolicyJson,
+}
+
+impl<'a> Json<'a> {
+    /// As JSON has it.
+    #[must_use]
+    pub(crate) fn new(status: &'a Status) -> Self {
+        Self {
+            interfaces: status.interfaces.iter().map(InterfaceJson::new).collect(),
+            map_memory: status.memory(),
+            flow_capacity: status.flow_capacity,
+        }
+    }
+}
+
+impl<'a> InterfaceJson<'a> {
+    fn new(interface: &'a InterfaceStatus) -> Self {
+        Self {
+            name: &interface.name,
+            state: &interface.state,
+            problems: &interface.problems,
+            fix: interface.fix.as_deref(),
+            cure: interface.fix.as_deref(),
+            map_memory: interface.memory,
+            details: interface.details.as_ref().map(DetailsJson::new),
+        }
+    }
+}
+
+impl<'a> DetailsJson<'a> {
+    fn new(details: &'a Details) -> Self {
+        Self {
+            mode: details.record.mode.name(),
+            egress: egress_name(details.record.egress),
+            since: rfc3339(details.record.since),
+            uid: details.record.uid,
+            version: &details.record.version,
+            monitor: details.monitors,
+            confirm_within: details.confirm_within.map(|left| left.as_secs()),
+            policy: PolicyJson::new(&details.policy),
+        }
+    }
+}
+
+/// The word for what tracks replies.
+pub(crate) const fn egress_name(egress: Egress) -> &'static str {
+    match egress {
+        Egress::None => "none",
+        Egress::Tcx => "tcx",
+        Egress::Clsact { .. } => "clsact",
+    }
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// For people.
+#[must_use]
+pub(crate) fn text(status: &Status) -> String {
+    if status.interfaces.is_empty() {
+        return "fw is not attached to any interface; start with: fw-user attach eth0 --allow 22\n".to_owned();
+    }
+    let mut text: String = status.interfaces.iter().map(interface_text).collect();
+    text += &format!(
+        "maps take {} in total; they hold up to {} flows for each of IPv4 and IPv6\n",
+        bytes(status.memory()),
+        status.flow_capacity.unwrap_or_default()
+    );
+    text
+}
+
+fn interface_text(interface: &InterfaceStatus) -> String {
+    let InterfaceStatus { name, state, problems, fix, details, memory: _ } = interface;
+    let mut text = format!("{name}  {state}");
+    if let Some(details) = details {
+        text += &details_text(details);
+    } else {
+        text += "\n";
+    }
+    for problem in problems {
+        text += &format!("  problem {problem}\n");
+    }
+    if let Some(fix) = fix {
+        text += &format!("  fix     {fix}\n");
+    }
+    text
+}
+
+fn details_text(details: &Details) -> String {
+    let Details { record, policy, monitors, confirm_within } = details;
+    let user = User::from_uid(Uid::from_raw(record.uid))
+        .ok()
+        .flatten()
+        .map_or_else(|| record.uid.to_string(), |user| user.name);
+    let age = SystemTime::now().duration_since(record.since).unwrap_or_default();
+    // Seconds are noise in an age of hours.
+    let age = Duration::from_secs(if age.as_secs() < 3600 { age.as_secs() } else { age.as_secs() / 60 * 60 });
+    let mut text = format!(
+        ", {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n  open    {}\n",
+        record.mode.name(),
+        egress_name(record.egress),
+        rfc3339(record.since),
+        humantime::format_duration(age),
+        record.version,
+        open_ports(policy)
+    );
+    if *monitors {
+        text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";
+    }
+    if let Some(left) = confirm_within {
+        let seconds = left.as_secs();
+        text += &format!("  ON TRIAL  reverts in {seconds} s unless you run `fw-user confirm`\n");
+    }
+    if !policy.protocols.is_empty() {
+        let names: Vec<String> = policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
+        text += &format!("  also    {}\n", names.join(", "));
+    }
+    if policy.forward == Forward::Pass {
+        text += "  router  packets to open ports are routed on as well\n";
+    }
+    text
+}

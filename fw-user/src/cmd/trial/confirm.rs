@@ -1,0 +1,113 @@
+//! `fw-user confirm` and `fw-user rollback`: what becomes of a change that was made with `--confirm`.
+
+use std::time::Duration;
+
+use fw_common::abi::Active;
+use serde::Serialize;
+
+use clap::Args;
+
+use crate::{
+    Error, Result,
+    cmd::{
+        args::InterfacesArgs,
+        locked::lock,
+        select::{at_work, attached},
+    },
+    host::privilege,
+    kernel::{
+        deadline::{self, Which},
+        maps::policy_map::{self, PolicyMap},
+        pins::Pins,
+    },
+    report::output::{json, print},
+};
+
+/// Of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Which interfaces, and how to print.
+    #[command(flatten)]
+    pub of: InterfacesArgs,
+    /// Wait for this second of `CLOCK_MONOTONIC`, then undo what nobody has confirmed.
+    #[arg(long, hide = true, value_name = "SECOND")]
+    pub at: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Confirmed<'a> {
+    confirmed: &'a [String],
+}
+
+#[derive(Serialize)]
+struct RolledBack<'a> {
+    rolled_back: &'a [String],
+}
+
+pub(crate) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+    privilege::check()?;
+    let _lock = lock(pins).await?;
+    let mut waiting = Vec::new();
+    for name in at_work(pins, &args.interfaces).await? {
+        let map = PolicyMap::open(pins, &name)?;
+        if map.active()?.deadline() != 0 {
+            waiting.push((name, map));
+        }
+    }
+    if waiting.is_empty() {
+        return Err(Error::NothingToConfirm);
+    }
+    policy_map::change_all(waiting.iter_mut().map(|(_, map)| (map, ())), |map, ()| map.confirm())?;
+    let confirmed: Vec<String> = waiting.into_iter().map(|(name, _)| name).collect();
+    let told = if args.json {
+        json(&Confirmed { confirmed: &confirmed }).and_then(|json| print(&json))
+    } else {
+        confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; it stays like this\n")))
+    };
+    told.map_err(|error| error.after(format!("confirmed {}", confirmed.join(", "))))
+}
+
+pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
+    privilege::check()?;
+    let InterfacesArgs { interfaces, json: as_json } = &args.of;
+    if let Some(second) = args.at {
+        return at(pins, interfaces, second).await;
+    }
+    let _lock = lock(pins).await?;
+    let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All).await?;
+    if rolled_back.is_empty() {
+        return Err(Error::NothingToConfirm);
+    }
+    let told = if *as_json {
+        json(&RolledBack { rolled_back: &rolled_back }).and_then(|json| print(&json))
+    } else {
+        rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
+    };
+    told.map_err(|error| error.after(format!("took the change of {} back", rolled_back.join(", "))))
+}
+
+/// How often the process that waits for a deadline looks whether there is still something to wait for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Detached from whoever started it, wait until something of these interfaces is due, or until nothing waits any more.
+async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
+    // A session of its own: what happens to the terminal does not reach it. Where it is started by hand, it may have one already.
+    let _unused = nix::unistd::setsid();
+    let waits = |name: &String| {
+        PolicyMap::open(pins, name).and_then(|map| map.active()).is_ok_and(|active| active.deadline() == second)
+    };
+    // It is started before the change is made, by a command that holds the lock until it is.
+    let is_made = pins.lock().is_ok();
+    loop {
+        let left = deadline::left(Active(0).until(second, None))?;
+        if left.is_zero() {
+            break;
+        }
+        if is_made && !interfaces.iter().any(waits) {
+            return Ok(());
+        }
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
+    let _lock = pins.lock()?;
+    deadline::roll_back(pins, interfaces, Which::Due).await.map(drop)
+}

@@ -1,0 +1,151 @@
+//! Changes on trial, `--confirm SECONDS`: the process that takes them back, and the countdown for people.
+
+pub(crate) mod confirm;
+
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use fw_common::abi::Active;
+use tokio::sync::oneshot;
+
+use crate::{
+    Error, Result,
+    cmd::{args::Safeguards, locked::lock},
+    kernel::{deadline, maps::policy_map::PolicyMap, pins::Pins},
+    report::output::{overwrite, print},
+};
+
+/// Until when a change that is made now can be confirmed.
+pub(crate) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
+    safeguards.confirm.map(deadline::after).transpose()
+}
+
+/// Before anything is changed: start the process that waits for the deadline. It ends by itself where there is nothing to take back
+/// then. Should it be killed, the programs in the kernel go back all the same, and the next command tidies up.
+pub(crate) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)>) -> Result<()> {
+    let (names, deadlines): (Vec<&str>, Vec<u32>) = trials.unzip();
+    let Some(deadline) = deadlines.into_iter().max() else { return Ok(()) };
+    let program = env::current_exe().map_err(Error::NoWatcher)?;
+    let mut watcher = Command::new(program);
+    watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]).args(names);
+    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    watcher.spawn().map(drop).map_err(Error::NoWatcher)
+}
+
+/// How often it is looked whether somebody confirmed.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// After a change: on a terminal count down until somebody confirms, here or elsewhere, or until it is taken back; elsewhere say what
+/// is needed, and return.
+pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
+    let Some(mut trial) = trial else { return Ok(()) };
+    let list = trial.names.clone();
+    if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
+        return match trial.state()? {
+            State::Waits(left) => print(&notice(&list, left)),
+            State::Confirmed => Ok(()),
+            State::Ended => Err(Error::NotConfirmed { names: list }),
+        };
+    }
+    print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
+    let (pressed, mut enter) = oneshot::channel();
+    // Reading cannot be given up, so a thread does it, and ends with the process. The end of the input is no word.
+    std::thread::spawn(move || match io::stdin().read_line(&mut String::new()) {
+        Ok(1..) => pressed.send(()),
+        _ => Ok(()),
+    });
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    let mut enter_is_open = true;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => match trial.state()? {
+                State::Waits(left) => {
+                    overwrite(&format!("{list}  goes back to what it was in {} s ", left.as_secs()))?;
+                }
+                State::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
+                State::Ended => {
+                    overwrite("")?;
+                    let _lock = lock(pins).await?;
+                    return Err(Error::NotConfirmed { names: list });
+                }
+            },
+            // Back to the shell. The clock runs on.
+            pressed = tokio::signal::ctrl_c() => {
+                pressed?;
+                return match trial.state()? {
+                    State::Waits(left) => print(&format!("\n{}", notice(&list, left))),
+                    State::Confirmed | State::Ended => Ok(()),
+                };
+            }
+            read = &mut enter, if enter_is_open => {
+                enter_is_open = false;
+                if read.is_ok() {
+                    let _lock = lock(pins).await?;
+                    trial.confirm()?;
+                }
+            }
+        }
+    }
+}
+
+fn notice(list: &str, left: Duration) -> String {
+    format!("{list}  goes back to what it was in {} s, unless `fw-user confirm` follows\n", left.as_secs())
+}
+
+/// Where changes on trial stand.
+enum State {
+    Waits(Duration),
+    Confirmed,
+    Ended,
+}
+
+/// What waits to be confirmed.
+pub(crate) struct Trial {
+    /// The interfaces, in words.
+    names: String,
+    /// Their maps, and what they say once that is confirmed. Held open, since a filter that was attached on trial is gone afterwards.
+    maps: Vec<(PolicyMap, Active)>,
+}
+
+impl Trial {
+    /// What is to be waited for after a change of these interfaces. Whoever calls this holds the lock still, or another command may have
+    /// come between. Programs that read JSON do not wait.
+    pub(crate) fn begin(pins: &Pins, names: &[String], deadline: Option<u32>, as_json: bool) -> Result<Option<Self>> {
+        if deadline.is_none() || names.is_empty() || as_json {
+            return Ok(None);
+        }
+        let open = |name: &String| {
+            let map = PolicyMap::open(pins, name)?;
+            let active = map.active()?;
+            Ok((map, active.confirmed()))
+        };
+        let maps = names.iter().map(open).collect::<Result<_>>()?;
+        Ok(Some(Self { names: names.join(", "), maps }))
+    }
+
+    fn state(&self) -> Result<State> {
+        let mut longest = None;
+        for (map, confirmed) in &self.maps {
+            let active = map.active()?;
+            if active.has_ended(deadline::now()?) || (active.deadline() == 0 && active != *confirmed) {
+                return Ok(State::Ended);
+            }
+            if active.deadline() != 0 {
+                longest = longest.max(Some(deadline::left(active)?));
+            }
+        }
+        Ok(longest.map_or(State::Confirmed, State::Waits))
+    }
+
+    fn confirm(&mut self) -> Result<()> {
+        // One whose time was over meanwhile has gone back, or is about to.
+        match self.state()? {
+            State::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
+            State::Confirmed | State::Ended => Ok(()),
+        }
+    }
+}

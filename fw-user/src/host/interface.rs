@@ -1,0 +1,169 @@
+//! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
+
+use futures_util::TryStreamExt;
+use ipnet::IpNet;
+use rtnetlink::packet_route::{
+    address::AddressAttribute,
+    link::{InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+};
+
+use crate::{Error, Result};
+
+/// An interface, as far as it matters here.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// The name.
+    pub name: String,
+    /// The index, unique in the network namespace.
+    pub index: u32,
+    /// What its frames look like.
+    pub layer: LinkLayerType,
+    /// What kind of virtual interface it is: `veth`, `bridge`, `vlan`; nothing for hardware.
+    pub kind: Option<String>,
+    /// The bridge, bond or VRF that it is a port of, by index.
+    pub master: Option<u32>,
+    /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
+    pub below: Option<u32>,
+    /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
+    pub calls_netfilter: bool,
+    /// The largest packet, in bytes.
+    pub mtu: u32,
+    /// The attached XDP program's ID, whoever attached it.
+    pub xdp_program: Option<u32>,
+    /// Where the attached XDP program runs.
+    pub xdp_attached: XdpAttached,
+}
+
+impl Interface {
+    /// Whether it is `lo`.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.layer == LinkLayerType::Loopback
+    }
+
+    /// Refuse an interface whose packets have no Ethernet header.
+    pub fn check_is_ethernet(&self) -> Result<()> {
+        if self.layer == LinkLayerType::Ether {
+            return Ok(());
+        }
+        let kind = self.kind.clone().unwrap_or_else(|| format!("{:?}", self.layer).to_lowercase());
+        Err(Error::NotEthernet { name: self.name.clone(), kind })
+    }
+}
+
+impl From<LinkMessage> for Interface {
+    fn from(message: LinkMessage) -> Self {
+        let mut interface = Self {
+            name: String::new(),
+            index: message.header.index,
+            layer: message.header.link_layer_type,
+            kind: None,
+            master: None,
+            below: None,
+            calls_netfilter: false,
+            xdp_program: None,
+            xdp_attached: XdpAttached::None,
+            mtu: 0,
+        };
+        for attribute in message.attributes {
+            match attribute {
+                LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
+                LinkAttribute::LinkInfo(infos) => {
+                    for info in infos {
+                        match info {
+                            LinkInfo::Kind(InfoKind::Other(kind)) => interface.kind = Some(kind),
+                            LinkInfo::Kind(kind) => interface.kind = Some(format!("{kind:?}").to_lowercase()),
+                            LinkInfo::Data(InfoData::Bridge(options)) => {
+                                let calls = |option: &InfoBridge| {
+                                    matches!(
+                                        option,
+                                        InfoBridge::NfCallIpTables(true) | InfoBridge::NfCallIp6Tables(true)
+                                    )
+                                };
+                                interface.calls_netfilter = options.iter().any(calls);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                LinkAttribute::Controller(index) => interface.master = Some(index),
+                LinkAttribute::Link(index) => interface.below = Some(index),
+                LinkAttribute::Xdp(facts) => {
+                    for fact in facts {
+                        match fact {
+                            LinkXdp::Attached(attached) => interface.xdp_attached = attached,
+                            LinkXdp::ProgId(id) => interface.xdp_program = Some(id),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        // A veth names its other end.
+        interface.below = interface.below.filter(|_| {
+            interface
+                .kind
+                .as_deref()
+                .is_some_and(|kind| ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"].contains(&kind))
+        });
+        interface
+    }
+}
+
+/// Every interface of this network namespace.
+pub async fn all() -> Result<Vec<Interface>> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the interfaces", error);
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let links = handle.link().get().execute().map_ok(Interface::from).try_collect().await;
+    connection.abort();
+    links.map_err(|error| failed(error.into()))
+}
+
+/// The interfaces with these names, in that order.
+pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
+    let all = all().await?;
+    let find = |name: &String| {
+        all.iter().find(|interface| interface.name == *name).cloned().ok_or_else(|| Error::UnknownInterface {
+            name: name.clone(),
+            there: all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    };
+    once_each(names).map(find).collect()
+}
+
+/// Names as they were typed, without those that are there already: what is done to an interface is done once.
+pub(crate) fn once_each(names: &[String]) -> impl Iterator<Item = &String> {
+    names.iter().enumerate().filter(|(at, name)| !names[..*at].contains(name)).map(|(_, name)| name)
+}
+
+/// The interface of this name, if there is one (any more).
+pub async fn present(name: &str) -> Result<Option<Interface>> {
+    Ok(all().await?.into_iter().find(|interface| interface.name == name))
+}
+
+/// Every address of this network namespace, with the index of its interface and the length of the prefix that is on its link.
+pub async fn addresses() -> Result<Vec<(u32, IpNet)>> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the addresses", error);
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
+    let connection = tokio::spawn(connection);
+    let answers: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
+    connection.abort();
+    let mut addresses = Vec::new();
+    for message in answers.map_err(|error| failed(error.into()))? {
+        let (mut address, mut local) = (None, None);
+        for attribute in message.attributes {
+            match attribute {
+                AddressAttribute::Address(found) => address = Some(found),
+                // On a point-to-point link the other one is the peer's.
+                AddressAttribute::Local(found) => local = Some(found),
+                _ => {}
+            }
+        }
+        let net = local.or(address).and_then(|address| IpNet::new(address, message.header.prefix_len).ok());
+        addresses.extend(net.map(|net| (message.header.index, net)));
+    }
+    Ok(addresses)
+}

@@ -1,0 +1,12 @@
+//! The machine: its interfaces and addresses, its processes and connections, systemd and Docker.
+
+pub(crate) mod bridge_ports;
+pub(crate) mod connections;
+pub mod interface;
+pub(crate) mod netlink;
+pub(crate) mod network;
+pub(crate) mod output_file;
+pub(crate) mod privilege;
+pub(crate) mod processes;
+pub(crate) mod systemd;
+pub(crate) mod targets;

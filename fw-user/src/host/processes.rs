@@ -1,0 +1,98 @@
+//! Processes, as `/proc` shows them to this one. They come and go while they are looked at, and may belong to somebody whose files this
+//! process cannot read: what cannot be read is not there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::OsStr,
+    path::Path,
+};
+
+use procfs::process::{FDTarget, Process as Proc, all_processes};
+
+use crate::report::printable::printable;
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Process {
+    /// Its ID in this PID namespace.
+    pub pid: i32,
+    /// What it calls itself, as far as that can be shown: up to 15 bytes, those of the program's name most of the time.
+    pub name: String,
+}
+
+/// Who has these sockets open, by inode. Of several processes the one that started first, but not the first of all, which opens
+/// sockets for others.
+pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
+    let mut holders = HashMap::new();
+    sockets.remove(&0);
+    for process in all_processes().into_iter().flatten().flatten() {
+        if sockets.is_empty() {
+            break;
+        }
+        let mut name = None;
+        for inode in open_sockets(&process).filter(|inode| sockets.contains(inode)).collect::<Vec<_>>() {
+            if name.is_none() {
+                name = process.stat().ok().map(|stat| printable(&stat.comm));
+            }
+            let Some(name) = &name else { break };
+            holders.insert(inode, Process { pid: process.pid, name: name.clone() });
+            if process.pid != 1 {
+                sockets.remove(&inode);
+            }
+        }
+    }
+    holders
+}
+
+/// The sockets of each process that has one of these open; not of the first of all, which opens sockets for others.
+pub(crate) fn holding(sockets: &HashSet<u64>) -> Vec<HashSet<u64>> {
+    let processes = all_processes().into_iter().flatten().flatten().filter(|process| process.pid != 1);
+    let open = processes.map(|process| open_sockets(&process).collect::<HashSet<u64>>());
+    open.filter(|open| !open.is_disjoint(sockets)).collect()
+}
+
+/// The sockets that a process has open.
+pub(crate) fn open_sockets(process: &Proc) -> impl Iterator<Item = u64> {
+    let files = process.fd().into_iter().flatten().flatten();
+    files.filter_map(|file| match file.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
+}
+
+/// This process, its parent, and so on.
+pub(crate) fn ancestors() -> Vec<Proc> {
+    let mut found: Vec<Proc> = Vec::new();
+    let mut next = Proc::myself().ok();
+    while let Some(process) = next {
+        next = match process.stat() {
+            // A process that ended is adopted; should IDs be reused meanwhile, a circle must not hold us up.
+            Ok(stat) if stat.ppid > 0 && found.iter().all(|seen| seen.pid != stat.ppid) => Proc::new(stat.ppid).ok(),
+            _ => None,
+        };
+        found.push(process);
+    }
+    found
+}
+
+/// Other processes of this program in this network namespace that were started with this word on their command line.
+pub(crate) fn siblings(word: &str) -> Vec<i32> {
+    let Ok(own) = Proc::myself() else { return Vec::new() };
+    let facts = |process: &Proc| {
+        Some((process.stat().ok()?.comm, process.namespaces().ok()?.0.remove(OsStr::new("net"))?.identifier))
+    };
+    let same = facts(&own);
+    let is_sibling = |process: &Proc| {
+        process.pid != own.pid
+            && same.is_some()
+            && facts(process) == same
+            && process.cmdline().is_ok_and(|words| words.iter().skip(1).any(|found| found == word))
+    };
+    all_processes().into_iter().flatten().flatten().filter(is_sibling).map(|process| process.pid).collect()
+}
+
+/// A variable in the environment that a process was started with.
+pub(crate) fn variable(process: &Proc, name: &str) -> Option<String> {
+    let environment = process.environ().ok()?;
+    environment.get(Path::new(name).as_os_str())?.to_str().map(ToOwned::to_owned)
+}

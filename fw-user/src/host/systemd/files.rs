@@ -1,0 +1,167 @@
+//! The files that the boot service is made of, and what is written into them.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{Error, Result, host::output_file};
+
+/// Where an administrator's units are.
+pub const UNITS: &str = "/etc/systemd/system";
+/// Where a package's units are. One of the same name in [`UNITS`] hides them.
+pub const PACKAGED: &str = "/usr/lib/systemd/system";
+/// Where an administrator's udev rules are.
+const RULES: &str = "/etc/udev/rules.d";
+
+/// The unit that applies the configuration of an interface.
+pub const TEMPLATE: &str = "fw-user@.service";
+/// The unit that has the network wait for the interfaces that are there.
+pub const SETTLE: &str = "fw-user-settle.service";
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What is in it.
+    pub text: String,
+}
+
+/// The template unit, for the program at `program`.
+#[must_use]
+pub fn template(program: &str) -> File {
+    let text = include_str!("../../../systemd/fw-user@.service").replace("@FW_USER@", program);
+    File { path: Path::new(UNITS).join(TEMPLATE), text }
+}
+
+/// Where the template unit is: an administrator's, else a package's, as systemd looks for it.
+#[must_use]
+pub fn template_path() -> PathBuf {
+    let [own, packaged] = [UNITS, PACKAGED].map(|folder| Path::new(folder).join(TEMPLATE));
+    if !own.exists() && packaged.exists() { packaged } else { own }
+}
+
+/// The unit that all instances share.
+#[must_use]
+pub fn settle() -> File {
+    File {
+        path: Path::new(UNITS).join(SETTLE),
+        text: include_str!("../../../systemd/fw-user-settle.service").to_owned(),
+    }
+}
+
+/// The udev rules of an interface, whose instance of the template is `unit`.
+#[must_use]
+pub fn rules(interface: &str, unit: &str) -> File {
+    // udev reads the backslashes of an escaped name as its own.
+    let unit = unit.replace('\\', r"\\");
+    let text =
+        include_str!("../../../systemd/81-fw-user.rules").replace("@INTERFACE@", interface).replace("@UNIT@", &unit);
+    File { path: Path::new(RULES).join(format!("81-fw-user-{interface}.rules")), text }
+}
+
+impl File {
+    /// Write it, unless it is there as it should be. Returns whether it was written.
+    pub fn write(&self) -> Result<bool> {
+        if fs::read_to_string(&self.path).is_ok_and(|there| there == self.text) {
+            return Ok(false);
+        }
+        let failed = |source| Error::File { what: "writing", path: self.path.clone(), source };
+        if let Ok(target) = fs::read_link(&self.path) {
+            // What is masked, or kept elsewhere, is so because somebody wants it.
+            let why =
+                format!("it is a symbolic link to {}; remove it first: rm {}", target.display(), self.path.display());
+            return Err(failed(io::Error::other(why)));
+        }
+        output_file::replace(&self.path, &self.text)?;
+        Ok(true)
+    }
+
+    /// Write a unit, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
+    pub fn write_unit(&self) -> Result<bool> {
+        let is_packaged = self.path.file_name().is_some_and(|name| {
+            fs::read_to_string(Path::new(PACKAGED).join(name)).is_ok_and(|there| there == self.text)
+        });
+        if !is_packaged {
+            return self.write();
+        }
+        let hides = self.path.exists();
+        remove(&self.path)?;
+        Ok(hides)
+    }
+}
+
+/// Remove a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { what: "removing", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The path of the running program, for the unit.
+pub fn program() -> Result<String> {
+    let path = std::env::current_exe().map_err(|error| Error::kernel("finding this very program", error))?;
+    usable(&path).map(ToOwned::to_owned).ok_or(Error::ProgramElsewhere { path })
+}
+
+fn usable(path: &Path) -> Option<&str> {
+    const HIDDEN: [&str; 6] = ["/home", "/root", "/run", "/tmp", "/var/tmp", "/proc"];
+    // Anything else would mean something to systemd.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.+".contains(&byte);
+    let is_hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
+    path.to_str().filter(|text| !is_hidden && text.bytes().all(is_plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_the_program_that_installed_it() {
+        let unit = template("/opt/fw/fw-user").text;
+        assert!(unit.contains("\nExecStart=/opt/fw/fw-user apply --force %I\n"), "{unit}");
+        assert!(unit.contains("\nExecStop=/opt/fw/fw-user detach %I\n"), "{unit}");
+        assert!(!unit.contains("@FW_USER@"), "{unit}");
+    }
+
+    #[test]
+    fn a_masked_unit_stays_masked() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(SETTLE);
+        std::os::unix::fs::symlink("/dev/null", &path).expect("a link");
+        let error = File { path: path.clone(), text: "[Unit]\n".to_owned() }.write().expect_err("it is masked");
+        assert!(error.to_string().contains("symbolic link to /dev/null"), "{error}");
+        assert_eq!(fs::read_link(&path).expect("the link stays"), Path::new("/dev/null"));
+    }
+
+    #[test]
+    fn rules_name_the_interface_and_its_unit() {
+        let rules = rules("br-lan", r"fw-user@br\x2dlan.service");
+        assert_eq!(rules.path, Path::new("/etc/udev/rules.d/81-fw-user-br-lan.rules"));
+        assert!(
+            rules.text.contains(r#"NAME=="br-lan", RUN+="/bin/systemctl start fw-user@br\\x2dlan.service""#),
+            "{}",
+            rules.text
+        );
+    }
+
+    #[test]
+    fn a_program_that_the_unit_could_not_start_is_refused() {
+        for path in [
+            "/home/pi/fw/target/release/fw-user",
+            "/root/fw-user",
+            "/tmp/fw-user",
+            "/opt/100%/fw-user",
+            "/opt/a b/fw-user",
+        ] {
+            assert_eq!(usable(Path::new(path)), None, "{path}");
+        }
+        for path in ["/usr/local/sbin/fw-user", "/usr/bin/fw-user", "/opt/fw-0.1/bin/fw-user", "/homes/fw-user"] {
+            assert_eq!(usable(Path::new(path)), Some(path));
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! An interface's filter as a whole: attached, replaced, and what was before.
+
+use fw_common::{
+    abi::{Active, DEFAULT_FLOWS, map},
+    policy::Policy,
+};
+
+use crate::{
+    Error, Result,
+    host::interface::{self, Interface},
+    kernel::{
+        attach::{
+            detach,
+            egress::{self, Hook},
+            foreign,
+            ingress::{self, ModeChoice},
+            native::NotNative,
+            rebuild, seed,
+            state::{self, Stale, State},
+        },
+        maps::{
+            flows,
+            policy_map::{PolicyMap, Terms},
+        },
+        meta::{Egress, Mode, Record},
+        object,
+        pins::Pins,
+        shape::Shapes,
+    },
+};
+
+/// What `attach` was asked for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What may come in.
+    pub policy: Policy,
+    /// Whether anything is dropped, and until when all this holds.
+    pub terms: Terms,
+    /// Which XDP mode.
+    pub mode: ModeChoice,
+    /// Capacity of each flow table; what is there already, or [`DEFAULT_FLOWS`], without.
+    pub flows: Option<u32>,
+    /// Whether replies are tracked.
+    pub replies: bool,
+    /// Which hook tracks them.
+    pub hook: Hook,
+    /// Whether the programs write diagnostics.
+    pub debug: bool,
+    /// Whether another XDP program that is on the interface is taken off.
+    pub replace: bool,
+}
+
+/// What `attach` came to.
+#[derive(Debug)]
+pub struct Attached {
+    /// The attachment's record.
+    pub record: Record,
+    /// What was in force of a filter of ours that was there before.
+    pub before: Option<Active>,
+    /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
+    pub rebuilt: bool,
+    /// Why it is not in native mode, where that was tried.
+    pub not_native: Option<NotNative>,
+    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
+    /// changed.
+    pub ebpf: Option<aya::Ebpf>,
+}
+
+/// Refuse what cannot be attached to, before anything is changed.
+pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
+    interface.check_is_ethernet()?;
+    let name = interface.name.clone();
+    let in_our_way = state::in_our_way(pins, &name)?;
+    if !in_our_way.is_empty() {
+        return Err(Error::not_ours(&in_our_way));
+    }
+    match state::of(pins, &name, Some(interface))? {
+        State::Free | State::Stale(Stale::Gone | Stale::Recreated | Stale::TakenOff | Stale::NoLink) => Ok(()),
+        State::Stale(Stale::Elsewhere) => Err(Error::OtherNamespace { name }),
+        State::Foreign(_) if let Some(former) = state::former_name(pins, interface)? => {
+            Err(Error::Renamed { name, former })
+        }
+        State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
+            Err(Error::NotOnTrial { name, what: "taking another program off" })
+        }
+        State::Foreign(_) if plan.replace && foreign::is_unpinned_filter(pins, interface) => {
+            check_mode(&name, state::mode(interface), plan.mode)
+        }
+        State::Foreign(_) if plan.replace => Ok(()),
+        State::Foreign(id) => Err(Error::Taken { name, program: foreign::examine(interface, id).to_string() }),
+        State::Damaged | State::OtherAbi(_) if plan.terms.deadline.is_some() => {
+            Err(Error::NotOnTrial { name, what: "giving the filter of another version, or a damaged one, new maps" })
+        }
+        State::Damaged | State::OtherAbi(_) => {
+            rebuild::check(pins, &name, plan.flows)?;
+            check_mode(&name, state::mode(interface), plan.mode)
+        }
+        State::Ours => {
+            let current = Record::read(pins, &name)?;
+            PolicyMap::open(pins, &name)?.check_settled()?;
+            if plan.terms.deadline.is_some() {
+                check_can_be_taken_back(&current, plan)?;
+            }
+            check_mode(&name, current.mode, plan.mode)
+        }
+    }
+}
+
+fn check_mode(name: &str, current: Mode, wanted: ModeChoice) -> Result<()> {
+    let wanted = match wanted {
+        ModeChoice::Auto => current,
+        ModeChoice::Native => Mode::Native,
+        ModeChoice::Generic => Mode::Generic,
+    };
+    if wanted == current {
+        return Ok(());
+    }
+    Err(Error::OtherMode { name: name.to_owned(), current: current.name() })
+}
+
+/// On trial only the policy changes: one store takes it back.
+fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
+    let refuse = |what| Err(Error::NotOnTrial { name: current.interface.clone(), what });
+    if current.version != Record::VERSION {
+        refuse("the step to another version of fw-user")
+    } else if current.egress == Egress::None && plan.replies {
+        refuse("letting replies in")
+    } else {
+        Ok(())
+    }
+}
+
+/// Attach to an interface, or replace program and policy of the filter that is on it. [`check`] has been passed. Where this fails, the
+/// interface is as it was.
+pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+    let name = &interface.name;
+    match state::of(pins, name, Some(interface))? {
+        State::Ours => {
+            let attached = replace(pins, interface, plan).await?;
+            detach::clear_other_abis(pins, name)
+                .map_err(|error| error.after(format!("replaced the filter of {name}")))?;
+            return Ok(attached);
+        }
+        State::Damaged => return rebuild::rebuild(pins, interface, plan, pins).await,
+        State::OtherAbi(abi) => {
+            let others = pins.others()?;
+            let Some(from) = others.iter().find(|pins| pins.abi() == abi) else {
+                return Err(Error::NotAttached { name: name.clone() });
+            };
+            return rebuild::rebuild(pins, interface, plan, from).await;
+        }
+        State::Free => {}
+        State::Foreign(_) if foreign::is_unpinned_filter(pins, interface) => {
+            clear_the_way(pins, interface).await?;
+            foreign::adopt(pins, interface)?;
+            return rebuild::rebuild(pins, interface, plan, pins).await;
+        }
+        State::Stale(_) | State::Foreign(_) => clear_the_way(pins, interface).await?,
+    }
+    match attach_anew(pins, interface, plan).await {
+        Err(error) => match detach::clear(pins, name, Some(interface)).await {
+            Ok(_left) => Err(error),
+            // The first failure is the one to tell of.
+            Err(_) => Err(error.after(format!("attached a part of the filter to {name}"))),
+        },
+        attached => attached,
+    }
+}
+
+/// Remove what is left of an earlier attachment. What is not ours and not in our way, either, stays where it is.
+async fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
+    let left = detach::clear(pins, &interface.name, Some(interface)).await?;
+    let in_our_way = if left.is_empty() { Vec::new() } else { state::in_our_way(pins, &interface.name)? };
+    if in_our_way.is_empty() { Ok(()) } else { Err(Error::not_ours(&in_our_way)) }
+}
+
+/// The object around an interface's maps, which are made where they are missing.
+pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
+    pins.prepare(name)?;
+    let flows = plan.flows.or_else(|| flows::capacity(pins)).unwrap_or(DEFAULT_FLOWS);
+    object::load(pins, name, Shapes::on_this_machine(flows)?, plan.debug)
+}
+
+pub(crate) fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
+    match ebpf.map_mut(map::META) {
+        Some(meta) => record.write(meta),
+        None => unreachable!("the embedded object has the map"),
+    }
+}
+
+async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+    let name = &interface.name;
+    let mut ebpf = load(pins, name, plan)?;
+    PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
+    // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
+    let mut record = Record::now(interface, Mode::Native, Egress::None)?;
+    if plan.replies {
+        record.egress = egress::choose(interface, plan.hook).await?;
+        write_record(&mut ebpf, &record)?;
+        egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+        seed::seed(pins)?;
+    }
+    let program = ingress::load(&mut ebpf)?;
+    let mut before = None;
+    if let Some(id) = interface.xdp_program {
+        // Last, when nothing is left that could fail but the attaching itself.
+        let other = foreign::examine(interface, id);
+        before = Some(format!("took {other} off {name}"));
+        other.take_off(interface)?;
+    }
+    let attached = ingress::attach(program, pins, interface, plan.mode).and_then(|(mode, not_native)| {
+        record.mode = mode;
+        write_record(&mut ebpf, &record)?;
+        Ok(not_native)
+    });
+    let not_native = attached.map_err(|error| match before {
+        Some(what) => error.after(what),
+        None => error,
+    })?;
+    Ok(Attached { record, before: None, rebuilt: false, not_native, ebpf: Some(ebpf) })
+}
+
+async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+    let name = &interface.name;
+    let record = Record::read(pins, name)?;
+    let mut map = PolicyMap::open(pins, name)?;
+    let before = map.active()?;
+    if plan.terms.deadline.is_some() {
+        map.write(&plan.policy, plan.terms)?;
+        return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });
+    }
+    let mut ebpf = load(pins, name, plan)?;
+    // Programs of the same version judge the same, so that only these two are more than the policy.
+    let mut is_more = record.version != Record::VERSION;
+    let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
+    match (record.egress, plan.replies) {
+        (Egress::None, true) => {
+            record.egress = egress::choose(interface, plan.hook).await?;
+            write_record(&mut ebpf, &record)?;
+            egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+            seed::seed(pins)?;
+            is_more = true;
+        }
+        (_, true) => {
+            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+        }
+        // Without replies what is noted of what leaves does no harm; detaching takes the program off.
+        (_, false) => {}
+    }
+    // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says. The policy is
+    // the last step: whatever failed before it, the old one is in force.
+    let replaced = ingress::load(&mut ebpf)
+        .and_then(|program| ingress::replace(program, pins, name))
+        .and_then(|()| write_record(&mut ebpf, &record))
+        .and_then(|()| map.write(&plan.policy, plan.terms));
+    replaced.map_err(|error| if is_more { error.after(format!("renewed the programs of {name}")) } else { error })?;
+    Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: Some(ebpf) })
+}
+
+/// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:
+/// what was before cannot be had again, and an open interface would be worse.
+pub async fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
+    match attached.before {
+        _ if attached.rebuilt => Ok(()),
+        None => detach::detach(pins, name, interface::present(name).await?.as_ref()).await,
+        Some(before) => PolicyMap::open(pins, name)?.undo(before),
+    }
+}

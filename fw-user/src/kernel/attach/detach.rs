@@ -1,0 +1,90 @@
+//! A filter is taken off, whatever state it is in: of this version or another, whole or damaged, at work or a remnant.
+
+use std::path::PathBuf;
+
+use crate::{
+    Error, Result,
+    host::interface::{self, Interface},
+    kernel::{
+        attach::{
+            egress, foreign, remove,
+            state::{self, Stale, State},
+        },
+        meta::Record,
+        pins::Pins,
+    },
+};
+
+/// Take the filter off an interface and remove its pins; also where the interface is gone, or the pins are damaged.
+pub(crate) async fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
+    let unpinned = interface.filter(|interface| foreign::is_unpinned_filter(pins, interface));
+    if unpinned.is_none() && !pins.interfaces_of_all()?.iter().any(|attached| attached == name) {
+        return Err(Error::NotAttached { name: name.to_owned() });
+    }
+    let left = clear(pins, name, interface).await?;
+    if let Some(interface) = unpinned {
+        foreign::take_off_filter(interface).await?;
+    }
+    if left.is_empty() { Ok(()) } else { Err(Error::not_ours(&left)) }
+}
+
+/// Remove the folders that no interface's pins are in any more.
+pub(crate) fn sweep(pins: &Pins) -> Result<()> {
+    let mut left = Vec::new();
+    // This version's last, since it removes what they all are in.
+    for of_abi in pins.all()?.into_iter().rev() {
+        if of_abi.interfaces()?.is_empty() {
+            left.extend(remove::root(&of_abi)?);
+        }
+    }
+    left.sort_unstable();
+    left.dedup();
+    if left.is_empty() { Ok(()) } else { Err(Error::not_ours(&left)) }
+}
+
+/// The same as [`detach`] for what our pins hold. Returns what is not ours and was left.
+pub(crate) async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Vec<PathBuf>> {
+    let state = state::of(pins, name, interface)?;
+    let record = Record::read(pins, name).ok();
+    let all = pins.all()?;
+    // Renamed, it is still the one.
+    let here = interface::all().await?;
+    let mut holder = None;
+    for of_abi in &all {
+        let link = state::ingress_link(of_abi, name)?;
+        holder = holder.or(link.and_then(|link| here.iter().find(|one| one.xdp_program == Some(link.program))));
+    }
+    // Another interface that took over the name has nothing of ours.
+    let named = interface.filter(|interface| match (&record, state) {
+        (Some(record), _) => record.ifindex == interface.index,
+        (None, state) => matches!(state, State::Stale(Stale::TakenOff | Stale::NoLink)),
+    });
+    for of_abi in &all {
+        remove::remove_link(&of_abi.ingress_link(name))?;
+        remove::remove_link(&of_abi.egress_link(name))?;
+    }
+    if let Some(interface) = holder.or(named) {
+        // The record beside another version's attachment, if there is any, is not about it.
+        let egress = if matches!(state, State::OtherAbi(_)) { None } else { record.map(|record| record.egress) };
+        egress::detach_clsact(interface, egress).await?;
+    }
+    let mut left = Vec::new();
+    // This version's last, since it removes what they all are in.
+    for of_abi in all.iter().rev() {
+        left.extend(remove::interface(of_abi, name)?);
+    }
+    left.sort_unstable();
+    left.dedup();
+    Ok(left)
+}
+
+/// Remove what other versions left beside a filter of this one.
+pub(crate) fn clear_other_abis(pins: &Pins, name: &str) -> Result<()> {
+    for other in pins.others()? {
+        // One that is at work is so elsewhere, on another interface of the name.
+        if state::ingress_link(&other, name)?.is_none_or(|link| link.ifindex == 0) {
+            let _left = remove::interface(&other, name)?;
+        }
+    }
+    Ok(())
+}

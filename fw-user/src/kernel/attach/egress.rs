@@ -1,0 +1,175 @@
+//! What leaves: a TCX link where the kernel has it (6.6), else a filter of the clsact qdisc.
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        links::{FdLink, PinnedLink},
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle},
+    },
+    util::KernelVersion,
+};
+
+use crate::{
+    Error, Result,
+    host::interface::Interface,
+    kernel::{
+        attach::{clsact, state},
+        meta::Egress,
+        object,
+        pins::Pins,
+    },
+};
+
+/// Our place among the clsact filters, the same in every ABI. A fixed one, so that it is found again, and the first one: a filter that accepts a packet ends
+/// the list, and answers to what was not seen would be dropped. Ours lets every packet go on.
+const PRIORITY: u16 = 1;
+/// Tells our filter from other BPF filters of that priority.
+const HANDLE: TcHandle = TcHandle::new(0, 0xf1e0);
+
+/// Which hook to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hook {
+    /// TCX from kernel 6.6 on, clsact before.
+    #[default]
+    Auto,
+    /// clsact on any kernel.
+    Clsact,
+}
+
+/// The TC program of a loaded object, handed to the kernel unless it has been before.
+pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+    let program = ebpf.program_mut(object::EGRESS).map(<&mut SchedClassifier>::try_from);
+    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+    object::load_program(|| program.load()).map_err(|error| Error::kernel("loading the egress program", error))?;
+    Ok(program)
+}
+
+/// Which hook a program would be attached to. For clsact it looks whether somebody has the qdisc there already.
+pub async fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
+    if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
+        return Ok(Egress::Tcx);
+    }
+    Ok(Egress::Clsact { own_qdisc: !clsact::is_there(interface).await? })
+}
+
+/// Attach a loaded program where none of ours is.
+pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
+    let name = &interface.name;
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
+    let own_qdisc = match egress {
+        Egress::None => return Ok(()),
+        Egress::Clsact { own_qdisc } => own_qdisc,
+        Egress::Tcx => {
+            // First for the same reason as with clsact.
+            let order = TcAttachOptions::TcxOrder(LinkOrder::first());
+            let link = program
+                .attach_with_options(name, TcAttachType::Egress, order)
+                .and_then(|id| program.take_link(id))
+                .map_err(|error| failed(error.into()))?;
+            let link = FdLink::try_from(link).map_err(|error| failed(error.into()))?;
+            return link.pin(pins.egress_link(name)).map(drop).map_err(|error| failed(error.into()));
+        }
+    };
+    if let Some(kind) = clsact::in_the_way(interface, PRIORITY)? {
+        return Err(Error::EgressTaken { name: name.clone(), kind });
+    }
+    if own_qdisc {
+        tc::qdisc_add_clsact(name).map_err(|error| failed(error.into()))?;
+    }
+    let options = NlOptions { priority: PRIORITY, handle: HANDLE, ..NlOptions::default() };
+    let link = program
+        .attach_with_options(name, TcAttachType::Egress, TcAttachOptions::Netlink(options))
+        .and_then(|id| program.take_link(id));
+    match link {
+        Ok(link) => keep(link),
+        Err(error) => {
+            if own_qdisc {
+                // The first failure is the one to tell of.
+                let _unused = clsact::remove_empty(interface).await;
+            }
+            return Err(failed(error.into()));
+        }
+    }
+    Ok(())
+}
+
+/// A netlink attachment lives in the kernel; dropping aya's handle of it would end it.
+fn keep(link: SchedClassifierLink) {
+    std::mem::forget(link);
+}
+
+/// Put a loaded program in the place of the attached one, with no packet between them. A clsact filter that somebody has taken away
+/// is put back. Returns what is to be taken off one day.
+pub async fn replace(
+    program: &mut SchedClassifier,
+    pins: &Pins,
+    interface: &Interface,
+    egress: Egress,
+) -> Result<Egress> {
+    let name = &interface.name;
+    let failed = |error: ProgramError| Error::kernel(format!("replacing the egress program of {name}"), error);
+    match egress {
+        Egress::None => {}
+        Egress::Tcx => {
+            let path = pins.egress_link(name);
+            let bad =
+                |error: aya::programs::links::LinkError| Error::BadPin { path: path.clone(), source: error.into() };
+            let pinned = PinnedLink::from_pin(&path).map_err(bad)?;
+            let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(bad)?;
+            program.attach_to_link(link).map_err(failed)?;
+        }
+        Egress::Clsact { .. } if has_clsact_filter(interface)? => {
+            let id = program.attach_to_link(clsact_link(name)?).map_err(failed)?;
+            keep(program.take_link(id).map_err(failed)?);
+        }
+        Egress::Clsact { own_qdisc: before } => {
+            let own_qdisc = !clsact::is_there(interface).await?;
+            attach(program, pins, interface, Egress::Clsact { own_qdisc }).await?;
+            return Ok(Egress::Clsact { own_qdisc: before || own_qdisc });
+        }
+    }
+    Ok(egress)
+}
+
+/// Whether our clsact filter is on the interface.
+pub(crate) fn has_clsact_filter(interface: &Interface) -> Result<bool> {
+    clsact::has_egress_filter(interface, PRIORITY, HANDLE)
+}
+
+fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
+        .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
+}
+
+/// What of ours notes what leaves an interface, whichever version attached it.
+pub(crate) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
+    if state::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
+        Ok(Egress::Tcx)
+    } else if has_clsact_filter(interface)? {
+        // Who made the qdisc is unknown; an empty one that is left over does nothing, whoever made it.
+        Ok(Egress::Clsact { own_qdisc: true })
+    } else {
+        Ok(Egress::None)
+    }
+}
+
+/// Take a clsact filter off. An interface that is gone has taken it along, and so has whoever removed its qdisc. Where nobody knows what
+/// was attached (`None`), it is looked for.
+pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
+    let own_qdisc = match egress {
+        Some(Egress::Clsact { own_qdisc }) => own_qdisc,
+        None => has_clsact_filter(interface)?,
+        Some(Egress::None | Egress::Tcx) => return Ok(()),
+    };
+    let name = &interface.name;
+    if has_clsact_filter(interface)? {
+        let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {name}"), error);
+        aya::programs::Link::detach(clsact_link(name)?).map_err(failed)?;
+    }
+    if own_qdisc {
+        clsact::remove_empty(interface).await?;
+    }
+    Ok(())
+}

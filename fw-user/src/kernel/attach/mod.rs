@@ -1,0 +1,14 @@
+//! The filter on an interface: attached, looked at, built anew, taken off.
+
+pub mod attachment;
+pub(crate) mod clsact;
+pub(crate) mod detach;
+pub mod egress;
+pub(crate) mod foreign;
+pub mod ingress;
+pub(crate) mod native;
+pub(crate) mod rebuild;
+pub(crate) mod remove;
+pub(crate) mod seed;
+pub(crate) mod state;
+pub(crate) mod xdp_netlink;

@@ -1,0 +1,113 @@
+//! A filter at work gets new maps: that of another version, or one whose pins are damaged. The programs are replaced through their links
+//! or in their place, so that no packet comes between; whenever this is interrupted, the interface is filtered by the old program or the
+//! new one, and the next attempt goes on from there.
+
+use std::{fs, path::Path};
+
+use fw_common::abi::{DEFAULT_FLOWS, map};
+
+use crate::{
+    Error, Result,
+    host::interface::Interface,
+    kernel::{
+        attach::{
+            attachment::{self, Attached, Plan},
+            egress, ingress, remove, seed, state,
+        },
+        maps::{flows, policy_map::PolicyMap},
+        meta::{Egress, Record},
+        pins::Pins,
+        shape::Shapes,
+    },
+};
+
+/// Refuse where the shared maps are damaged that other interfaces use as well: they would go on with those that nobody sees.
+pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
+    if pins.interfaces()?.iter().all(|attached| attached == name) {
+        return Ok(());
+    }
+    let shapes = match flows {
+        Some(flows) => Shapes::on_this_machine(flows)?,
+        None => Shapes::here(pins)?,
+    };
+    for map in map::SHARED {
+        let path = pins.shared_map(map);
+        shapes.check(map, &path, name)?;
+        if fs::symlink_metadata(&path).is_err() {
+            let difference = "it is missing, and other interfaces use it".to_owned();
+            let cure = "detach every interface first: fw-user detach --all".to_owned();
+            return Err(Error::OtherShape { path, difference, cure });
+        }
+    }
+    Ok(())
+}
+
+/// Give the filter at work that the links in `from` hold new maps in `pins`, which may be the same.
+pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
+    let name = &interface.name;
+    let known = Record::read(from, name).ok();
+    // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
+    remove::maps(pins, name)?;
+    let flows = plan.flows.or_else(|| flows::capacity(pins)).or_else(|| flows::capacity(from));
+    let shapes = Shapes::on_this_machine(flows.unwrap_or(DEFAULT_FLOWS))?;
+    for map in map::SHARED {
+        let path = pins.shared_map(map);
+        if shapes.check(map, &path, name).is_err() {
+            // Nobody else uses it, or it would have been refused.
+            remove::remove_file(&path)?;
+        }
+    }
+    let mut ebpf = attachment::load(pins, name, &Plan { flows, ..plan.clone() })?;
+    PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
+    // An interrupted attempt may have moved the link already.
+    let old_egress = if state::egress_link(from, name)?.is_some() { from } else { pins };
+    let egress = match (egress::found(old_egress, interface)?, known.as_ref().map(|record| record.egress)) {
+        // One that somebody has taken away comes back where it was.
+        (Egress::None | Egress::Clsact { .. }, Some(known @ Egress::Clsact { .. })) => known,
+        (found, _) => found,
+    };
+    let mut record = Record::now(interface, state::mode(interface), egress)?;
+    record.since = known.map_or(record.since, |record| record.since);
+    let is_new = record.egress == Egress::None && plan.replies;
+    if is_new {
+        record.egress = egress::choose(interface, plan.hook).await?;
+    }
+    attachment::write_record(&mut ebpf, &record)?;
+    // Whatever the verifier refuses, it refuses now.
+    ingress::load(&mut ebpf)?;
+    egress::load(&mut ebpf)?;
+    let after = |error: Error| error.after(format!("replaced a program of {name}"));
+    if record.egress != Egress::None {
+        // Once before the egress program turns to the new tables, and once for what was opened in that moment.
+        flows::inherit(from, pins)?;
+        seed::seed(pins)?;
+        let program = egress::load(&mut ebpf)?;
+        if is_new {
+            for dead in [pins, from] {
+                remove::remove_link(&dead.egress_link(name))?;
+            }
+            egress::attach(program, pins, interface, record.egress).await?;
+        } else {
+            record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
+            attachment::write_record(&mut ebpf, &record).map_err(after)?;
+        }
+        flows::inherit(from, pins).and_then(|()| seed::seed(pins)).map_err(after)?;
+    }
+    let replaced = ingress::load(&mut ebpf).and_then(|program| ingress::replace(program, from, name));
+    replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;
+    // The link that says whose the attachment is comes last.
+    rename(&from.egress_link(name), &pins.egress_link(name)).map_err(after)?;
+    rename(&from.ingress_link(name), &pins.ingress_link(name)).map_err(after)?;
+    if from != pins {
+        let _left = remove::interface(from, name).map_err(after)?;
+    }
+    Ok(Attached { record, before: None, rebuilt: true, not_native: None, ebpf: Some(ebpf) })
+}
+
+/// Move a pin. On the BPF file system this never leaves what it holds without a name.
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    if from == to || fs::symlink_metadata(from).is_err() {
+        return Ok(());
+    }
+    fs::rename(from, to).map_err(|source| Error::File { what: "moving the pin", path: from.to_owned(), source })
+}

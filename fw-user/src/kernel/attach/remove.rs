@@ -1,0 +1,134 @@
+//! Pins are taken away, and nothing else: what no version of `fw-user` ever puts there is left and named. Symbolic links are not
+//! followed.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    Error, Result,
+    kernel::{
+        pins::{EGRESS_LINK, INGRESS_LINK, Pins},
+        sys, trust,
+    },
+};
+
+/// Remove an interface's pins of one ABI, and what is shared with the last one. Links go first, so that a program is off before what
+/// it stands on has no name any more. Returns what was left.
+pub(crate) fn interface(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
+    remove_link(&pins.ingress_link(interface))?;
+    remove_link(&pins.egress_link(interface))?;
+    let mut left = folder(&pins.interface(interface))?;
+    let mut is_used = false;
+    for other in pins.interfaces()? {
+        is_used |= entries(&pins.interface(&other))?.iter().any(|(_, is_ours)| *is_ours);
+    }
+    if pins.interfaces()?.is_empty() {
+        left.extend(root(pins)?);
+    } else if !is_used {
+        // Another one has a folder still, with nothing of ours in it.
+        folder(&pins.shared())?;
+    }
+    Ok(left)
+}
+
+/// Remove what is shared, and the folders above, where no interface has pins. Returns what was left.
+pub(crate) fn root(pins: &Pins) -> Result<Vec<PathBuf>> {
+    let mut left = folder(&pins.shared())?;
+    // A folder that holds something is left, which then is named already.
+    if left.is_empty() {
+        left.extend(remove_folder(pins.root())?);
+    }
+    if left.is_empty() && pins.others()?.is_empty() {
+        left.extend(remove_folder(&pins.folder())?);
+    }
+    Ok(left)
+}
+
+/// Remove an interface's maps, and leave its links.
+pub(crate) fn maps(pins: &Pins, interface: &str) -> Result<()> {
+    for (path, is_ours) in entries(&pins.interface(interface))? {
+        if is_ours && path != pins.ingress_link(interface) && path != pins.egress_link(interface) {
+            remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is in an interface's folder and not of our making.
+pub(crate) fn strangers(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
+    Ok(entries(&pins.interface(interface))?.into_iter().filter(|(_, is_ours)| !is_ours).map(|(path, _)| path).collect())
+}
+
+/// Remove our pins in a folder, and the folder where it is empty then.
+pub(crate) fn folder(path: &Path) -> Result<Vec<PathBuf>> {
+    for (path, is_ours) in entries(path)? {
+        if is_ours {
+            remove_file(&path)?;
+        }
+    }
+    remove_folder(path)
+}
+
+/// Remove a folder that ought to be empty, and return what is in it otherwise.
+fn remove_folder(path: &Path) -> Result<Vec<PathBuf>> {
+    let left: Vec<PathBuf> = entries(path)?.into_iter().map(|(path, _)| path).collect();
+    if left.is_empty() && fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
+        absent_is_fine(fs::remove_dir(path), path)?;
+    }
+    Ok(left)
+}
+
+/// What is in a folder, and whether it is a pin of root's under a name that some ABI gives. Nothing for what is no folder.
+fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
+    let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
+        return Ok(Vec::new());
+    }
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let facts = entry.metadata().map_err(failed)?;
+        // On a BPF file system, every ordinary file is a pin.
+        let is_pin = facts.is_file() && trust::is_roots(&facts);
+        entries.push((entry.path(), is_pin && entry.file_name().to_str().is_some_and(is_our_name)));
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+fn is_our_name(name: &str) -> bool {
+    [INGRESS_LINK, EGRESS_LINK].contains(&name)
+        || name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// Remove a link's pin, if it is there, and take its program off, whoever else holds the link. It is closed last: what a pin alone held,
+/// the kernel takes off some time later.
+pub(crate) fn remove_link(path: &Path) -> Result<()> {
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file()) {
+        return Ok(());
+    }
+    // What cannot be opened, or is no link, holds no program.
+    let link = sys::open_pin(path).ok();
+    if let Some(link) = &link {
+        let _unused = sys::detach_link(link);
+    }
+    remove_file(path)?;
+    drop(link);
+    Ok(())
+}
+
+/// Remove a pin, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    absent_is_fine(fs::remove_file(path), path)
+}
+
+fn absent_is_fine(result: io::Result<()>, path: &Path) -> Result<()> {
+    match result {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::File { what: "removing", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,229 @@
+//! What is on an interface, by its pins and by what the kernel says of it.
+
+use std::{fmt, path::PathBuf};
+
+use fw_common::abi::map;
+use rtnetlink::packet_route::link::XdpAttached;
+
+use crate::{
+    Result,
+    host::interface::Interface,
+    kernel::{
+        attach::{egress, remove},
+        meta::{Egress, Mode, Record},
+        pinned::{self, LinkFacts, Pinned},
+        pins::Pins,
+        shape::Shapes,
+    },
+};
+
+/// What is on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Neither program nor pins.
+    Free,
+    /// Our filter, at work.
+    Ours,
+    /// Our filter, at work, but pins beside its link are missing, or are not what they should be.
+    Damaged,
+    /// The filter of another version, at work. Its pins are those of this ABI.
+    OtherAbi(u32),
+    /// Pins of ours, but their program is not on the interface (any more).
+    Stale(Stale),
+    /// An XDP program that no pin of ours holds, by ID. Pins of ours beside it would be stale.
+    Foreign(u32),
+}
+
+/// Why pins are not those of a filter at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stale {
+    /// The interface is gone.
+    Gone,
+    /// There is another interface of the name.
+    Recreated,
+    /// Somebody took the program off.
+    TakenOff,
+    /// There is no link: an attachment that was not completed, or one whose link was removed by hand.
+    NoLink,
+    /// The link's program is at work on an interface that is not called so here: in another network namespace, or renamed.
+    Elsewhere,
+}
+
+impl State {
+    /// In words.
+    #[must_use]
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Free => "free".to_owned(),
+            Self::Ours => "active".to_owned(),
+            Self::Damaged => "active, but damaged".to_owned(),
+            Self::OtherAbi(abi) => format!("attached by another version (ABI {abi})"),
+            Self::Stale(Stale::Gone) => "interface is gone".to_owned(),
+            Self::Stale(Stale::Recreated) => "not attached any more, the interface was made anew".to_owned(),
+            Self::Stale(Stale::TakenOff) => "not attached any more".to_owned(),
+            Self::Stale(Stale::NoLink) => "not attached, only leftovers are here".to_owned(),
+            Self::Stale(Stale::Elsewhere) => {
+                "attached to an interface that has another name here, or is elsewhere".to_owned()
+            }
+            Self::Foreign(id) => format!("not attached any more, another XDP program is there (id {id})"),
+        }
+    }
+
+    /// What to do about it, where something should be done.
+    #[must_use]
+    pub(crate) fn cure(self, name: &str) -> Option<String> {
+        match self {
+            Self::Free | Self::Ours => None,
+            Self::Damaged => Some(format!(
+                "`fw-user attach {name} --allow PORTS` repairs it without a gap; `fw-user detach {name}` removes it"
+            )),
+            Self::OtherAbi(_) => Some(format!(
+                "`fw-user attach {name} --allow PORTS` replaces it without a gap; `fw-user detach {name}` removes it"
+            )),
+            Self::Stale(Stale::Gone) => Some(format!("`fw-user detach {name}` cleans up")),
+            Self::Stale(Stale::Elsewhere) => Some(format!("`fw-user detach {name}` removes it, wherever it is")),
+            Self::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink) => {
+                Some(format!("`fw-user attach {name} --allow PORTS` attaches again; `fw-user detach {name}` cleans up"))
+            }
+            Self::Foreign(_) => {
+                Some(format!("`fw-user detach {name}` removes our pins; `fw-user doctor {name}` names the program"))
+            }
+        }
+    }
+}
+
+/// What is on an interface. `None` for an interface that is gone.
+pub(crate) fn of(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<State> {
+    if let Some(id) = interface.and_then(|interface| interface.xdp_program) {
+        for of_abi in pins.all()? {
+            if ingress_link(&of_abi, name)?.is_some_and(|link| link.program == id) {
+                return Ok(if of_abi != *pins {
+                    State::OtherAbi(of_abi.abi())
+                } else if interface.map_or(Ok(Vec::new()), |interface| damages(pins, interface))?.is_empty() {
+                    State::Ours
+                } else {
+                    State::Damaged
+                });
+            }
+        }
+        return Ok(State::Foreign(id));
+    }
+    if pins.interfaces_of_all()?.iter().any(|with_pins| with_pins == name) {
+        return stale(pins, name, interface).map(State::Stale);
+    }
+    Ok(State::Free)
+}
+
+fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale> {
+    let mut link = None;
+    for of_abi in pins.all()? {
+        link = link.or(ingress_link(&of_abi, name)?);
+    }
+    Ok(match (link, interface) {
+        (Some(link), _) if link.ifindex != 0 => Stale::Elsewhere,
+        (_, None) => Stale::Gone,
+        (None, Some(_)) => Stale::NoLink,
+        (Some(_), Some(interface)) => match Record::read(pins, name) {
+            Ok(record) if record.ifindex != interface.index => Stale::Recreated,
+            _ => Stale::TakenOff,
+        },
+    })
+}
+
+/// Under which other name our pins hold the program of an interface: it has been renamed since.
+pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<String>> {
+    let Some(id) = interface.xdp_program else { return Ok(None) };
+    for of_abi in pins.all()? {
+        for name in of_abi.interfaces()?.into_iter().filter(|name| *name != interface.name) {
+            if ingress_link(&of_abi, &name)?.is_some_and(|link| link.program == id) {
+                return Ok(Some(name));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// The XDP link that is pinned for an interface, if it is one.
+pub(crate) fn ingress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
+    Ok(pinned::look(&pins.ingress_link(name))?.link("xdp"))
+}
+
+/// The TCX link that is pinned for an interface, if it is one.
+pub(crate) fn egress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
+    Ok(pinned::look(&pins.egress_link(name))?.link("tcx"))
+}
+
+/// Where the program on an interface runs.
+#[must_use]
+pub(crate) fn mode(interface: &Interface) -> Mode {
+    if interface.xdp_attached == XdpAttached::SocketBuffer { Mode::Generic } else { Mode::Native }
+}
+
+/// Something beside the ingress link that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Damage {
+    /// The pin, or what it is that no pin holds.
+    pub place: String,
+    /// What is wrong with it.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// What is wrong with an interface's pins of this ABI, and with what notes what leaves, the ingress link aside.
+pub(crate) fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>> {
+    let name = &interface.name;
+    let damage = |path: PathBuf, what| Damage { place: path.display().to_string(), what };
+    let shapes = Shapes::here(pins)?;
+    let maps = map::PER_INTERFACE
+        .into_iter()
+        .map(|map| (map, pins.map(name, map)))
+        .chain(map::SHARED.into_iter().map(|map| (map, pins.shared_map(map))));
+    let mut damages = Vec::new();
+    for (map, path) in maps {
+        let what = match pinned::look(&path)? {
+            Pinned::Map(facts) => match shapes.difference(map, facts) {
+                Some(difference) => difference,
+                None => continue,
+            },
+            Pinned::Nothing => "it is missing".to_owned(),
+            other => format!("it is {}, not a map", other.words()),
+        };
+        damages.push(damage(path, what));
+    }
+    let egress = Record::read(pins, name).map_or(Egress::None, |record| record.egress);
+    if matches!(egress, Egress::Clsact { .. }) && !egress::has_clsact_filter(interface)? {
+        damages.push(Damage { place: format!("the clsact filter of {name}"), what: "it is missing".to_owned() });
+    }
+    if egress == Egress::Tcx {
+        let what = match pinned::look(&pins.egress_link(name))? {
+            Pinned::Link(link) if link.kind == "tcx" && link.ifindex != 0 => None,
+            Pinned::Link(link) if link.kind == "tcx" => Some("its program was taken off".to_owned()),
+            Pinned::Nothing => Some("it is missing".to_owned()),
+            other => Some(format!("it is {}, not a TCX link", other.words())),
+        };
+        damages.extend(what.map(|what| damage(pins.egress_link(name), what)));
+    }
+    Ok(damages)
+}
+
+/// The pins among these that no version of ours put there, in the place of one that it needs.
+pub(crate) fn in_our_way(pins: &Pins, name: &str) -> Result<Vec<PathBuf>> {
+    let is_ours = |path: &PathBuf| {
+        *path == pins.ingress_link(name)
+            || *path == pins.egress_link(name)
+            || map::PER_INTERFACE.iter().any(|map| *path == pins.map(name, map))
+    };
+    let mut paths: Vec<PathBuf> = remove::strangers(pins, name)?.into_iter().filter(is_ours).collect();
+    for map in map::SHARED {
+        let path = pins.shared_map(map);
+        if matches!(pinned::look(&path)?, Pinned::Stranger(_)) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}

@@ -1,0 +1,262 @@
+//! What the filter of an interface would do with a packet, asked of the kernel.
+//!
+//! The program that is attached would count the packet. So the same object is loaded once more, around the maps that hold the interface's
+//! policy and around counters of its own, and run with `BPF_PROG_TEST_RUN`. It has flow tables of its own too, with copies of the entries
+//! that the packet could answer: a live entry that is answered is prolonged. What its CPUs found lately is forgotten before each packet.
+
+use std::{cell::RefCell, time::Duration};
+
+use aya::{
+    Ebpf, TestRun as _, TestRunOptions,
+    maps::{Array, Map, MapData, MapError},
+    programs::Xdp,
+};
+use fw_common::{
+    AddressLookups, Lookups, PortProtocol, Reason,
+    abi::{CLASS_CLOSED, Counter, RECENT_FLOWS, ReasonCounters, Sent, map},
+    address::{V4, V6},
+    decide,
+    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
+    wire::Addresses,
+};
+
+use crate::{
+    Error, Result,
+    host::interface::Interface,
+    kernel::{
+        attach::{ingress, state},
+        deadline,
+        maps::flows::{FlowMap, Tables},
+        object,
+        pins::Pins,
+        plain::Plain,
+        shape::Shapes,
+    },
+};
+
+/// The least that the kernel runs a program on: an Ethernet header. Shorter frames never get to a filter.
+pub const LEAST_FRAME: usize = 14;
+/// The most: a page of 4,096 bytes, without the room that is kept before (256) and behind the frame (320, less on older kernels).
+pub const LARGEST_FRAME: usize = 3520;
+
+/// Maps that tell the program what to do, and that it does not write to.
+const LIVE: [&str; 6] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::SENT];
+
+/// Capacity of its own flow tables, as small as LRU tables work well.
+const FLOWS: u32 = 1024;
+
+/// What the program answers for a packet that goes on.
+const XDP_PASS: u32 = 2;
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// Why; the verdict follows from it.
+    pub reason: Reason,
+    /// Whether it goes on: also one that is to be dropped, as long as the interface only monitors.
+    pub passes: bool,
+    /// For an answer: how long ago what it answers was last heard of.
+    pub answered_after: Option<Duration>,
+}
+
+/// A second instance of an interface's program, which counts apart.
+pub struct Twin {
+    interface: String,
+    ifindex: u32,
+    ebpf: Ebpf,
+    reasons: Array<MapData, Plain<ReasonCounters>>,
+    live: Tables,
+    own: Tables,
+    recent4: Array<MapData, Plain<Recent4>>,
+    recent6: Array<MapData, Plain<Recent6>>,
+    knows_interface: bool,
+}
+
+impl Twin {
+    /// Load the program once more. Whoever calls this holds the lock, so that no pin goes meanwhile.
+    pub fn load(pins: &Pins, interface: &Interface) -> Result<Self> {
+        let name = &interface.name;
+        let attached = state::ingress_link(pins, name)?.ok_or_else(|| Error::NotAttached { name: name.clone() })?;
+        let shapes = Shapes::on_this_machine(FLOWS)?;
+        let mut ebpf = object::load_around(pins, name, &LIVE, shapes, false)?;
+        let failed = |error| Error::kernel("asking for the program's tag", error);
+        if ingress::load(&mut ebpf)?.info().map_err(failed)?.tag() != attached.tag {
+            return Err(Error::OtherBuild { name: name.clone() });
+        }
+        let bad = |error: MapError| Error::kernel(format!("opening the maps of a second program for {name}"), error);
+        Ok(Self {
+            interface: name.clone(),
+            ifindex: interface.index,
+            reasons: take(&mut ebpf, map::COUNTERS).try_into().map_err(bad)?,
+            live: Tables::open(pins)?,
+            own: Tables {
+                v4: take(&mut ebpf, map::FLOWS4).try_into().map_err(bad)?,
+                v6: take(&mut ebpf, map::FLOWS6).try_into().map_err(bad)?,
+            },
+            recent4: take(&mut ebpf, map::RECENT4).try_into().map_err(bad)?,
+            recent6: take(&mut ebpf, map::RECENT6).try_into().map_err(bad)?,
+            ebpf,
+            knows_interface: object::knows_interface()?,
+        })
+    }
+
+    /// Whether the kernel was told which interface packets come in by. Where it was not, it looks for their way on as if they came from
+    /// this machine itself.
+    #[must_use]
+    pub const fn knows_interface(&self) -> bool {
+        self.knows_interface
+    }
+
+    /// Judge a frame of [`LEAST_FRAME`] to [`LARGEST_FRAME`] bytes.
+    pub fn judge(&mut self, frame: &[u8]) -> Result<Judgement> {
+        let failed = |error: MapError| Error::kernel("asking for what a packet could answer", error);
+        let questions = Questions::of(frame);
+        let now = deadline::now()?;
+        let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
+        let ages4 = copy(&asked4, &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
+        let ages6 = copy(&asked6, &self.live.v6, &mut self.own.v6, now).map_err(failed)?;
+        forget(&mut self.recent4, asked4.iter().map(FlowKey4::recent_slot)).map_err(failed)?;
+        forget(&mut self.recent6, asked6.iter().map(FlowKey6::recent_slot)).map_err(failed)?;
+        let before = self.counted()?;
+        let passes = self.run(frame)? == XDP_PASS;
+        let after = self.counted()?;
+        let moved = |reason: &&Reason| after[**reason as usize].packets != before[**reason as usize].packets;
+        let mut moved = Reason::ALL.iter().filter(moved);
+        let (Some(&reason), None) = (moved.next(), moved.next()) else {
+            return Err(Error::kernel("asking the program", "it counted the packet under no reason, or several"));
+        };
+        let answered_after = if reason == Reason::Reply { ages4.into_iter().chain(ages6).min() } else { None };
+        Ok(Judgement { reason, passes, answered_after })
+    }
+
+    fn run(&mut self, frame: &[u8]) -> Result<u32> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::kernel(format!("asking the program of {}", self.interface), error)
+        };
+        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+        let len = u32::try_from(frame.len()).map_err(|error| failed(error.into()))?;
+        let context: [u32; 6] = [0, len, 0, self.ifindex, 0, 0];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: self.knows_interface.then_some(bytemuck::bytes_of(&context)),
+            ..TestRunOptions::default()
+        };
+        let program = self.ebpf.program(object::INGRESS).map(<&Xdp>::try_from);
+        let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+        Ok(program.test_run(options).map_err(|error| failed(error.into()))?.return_value)
+    }
+
+    /// What was counted by reason. Which CPU the program runs on is not known.
+    fn counted(&self) -> Result<ReasonCounters> {
+        let mut sum = [Counter::default(); Reason::SLOTS];
+        for cpu in self.reasons.iter() {
+            let Plain(slots) = cpu.map_err(|error| Error::kernel("reading what a second program counted", error))?;
+            sum.iter_mut().zip(slots).for_each(|(sum, slot)| sum.packets += slot.packets);
+        }
+        Ok(sum)
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &str) -> Map {
+    ebpf.take_map(name).unwrap_or_else(|| unreachable!("the embedded object has the map {name}"))
+}
+
+/// Make a table hold what another one knows of some flows, and nothing else of them; the ages of those that are there.
+fn copy<K: bytemuck::Pod>(
+    keys: &[K],
+    from: &FlowMap<K>,
+    to: &mut FlowMap<K>,
+    now: u64,
+) -> Result<Vec<Duration>, MapError> {
+    let mut ages = Vec::new();
+    for &key in keys {
+        match from.get(&Plain(key), 0) {
+            Ok(Plain(entry)) => {
+                to.insert(Plain(key), Plain::<FlowEntry>(entry), 0)?;
+                ages.push(Duration::from_nanos(entry.age(now).max(0).cast_unsigned()));
+            }
+            Err(MapError::KeyNotFound) if to.get(&Plain(key), 0).is_ok() => to.remove(&Plain(key))?,
+            Err(MapError::KeyNotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ages)
+}
+
+/// Empty some slots of each CPU.
+fn forget<V: bytemuck::Pod>(
+    recent: &mut Array<MapData, Plain<V>>,
+    slots: impl Iterator<Item = u32>,
+) -> Result<(), MapError> {
+    for slot in slots {
+        for slot in (slot..recent.len()).step_by(RECENT_FLOWS as usize) {
+            recent.set(slot, Plain(V::zeroed()), 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Look-ups that note which flows are asked for, and answer so that all are that any policy would ask for.
+#[derive(Default)]
+struct Questions {
+    v4: RefCell<Vec<FlowKey4>>,
+    v6: RefCell<Vec<FlowKey6>>,
+}
+
+impl Questions {
+    fn of(frame: &[u8]) -> Self {
+        let questions = Self::default();
+        let _verdict = decide(frame, &questions);
+        questions
+    }
+}
+
+impl Lookups for Questions {
+    fn class(&self, _: PortProtocol, _: u16) -> u16 {
+        CLASS_CLOSED
+    }
+
+    fn allows_protocol(&self, _: u8) -> bool {
+        false
+    }
+
+    fn sent(&self, _: PortProtocol, _: u16) -> Sent {
+        Sent { unicast: 1, multicast: 1 }
+    }
+
+    fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+}
+
+impl AddressLookups<V4> for Questions {
+    fn is_source_of(&self, _: u16, _: V4) -> bool {
+        false
+    }
+
+    fn is_forwarded(&self, _: &Addresses<V4>) -> bool {
+        false
+    }
+
+    fn find_flow(&self, key: &FlowKey4, _: u64, _: bool) -> bool {
+        self.v4.borrow_mut().push(*key);
+        false
+    }
+
+    fn insert_flow(&self, _: &FlowKey4) {}
+}
+
+impl AddressLookups<V6> for Questions {
+    fn is_source_of(&self, _: u16, _: V6) -> bool {
+        false
+    }
+
+    fn is_forwarded(&self, _: &Addresses<V6>) -> bool {
+        false
+    }
+
+    fn find_flow(&self, key: &FlowKey6, _: u64, _: bool) -> bool {
+        self.v6.borrow_mut().push(*key);
+        false
+    }
+
+    fn insert_flow(&self, _: &FlowKey6) {}
+}

@@ -1,0 +1,167 @@
+//! One command at a time changes something.
+//!
+//! The lock is a folder that root alone can open, beside the pins that it is about: whoever can see those can see it too, from containers and
+//! services whose other file systems are read-only as well. A lock on anything that other users can open is theirs to hold.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    fcntl::OFlag,
+    sys::stat::{major, minor},
+};
+use procfs::process::Process;
+
+use crate::{
+    Error, Result,
+    kernel::trust,
+    report::{output::complain, printable::printable},
+};
+
+/// The folder that is locked.
+pub(crate) const NAME: &str = "fw-user-lock";
+/// The folder of all pins.
+pub(crate) const PINS: &str = "fw-user";
+
+/// How long a command waits for those before it: at boot the services of all interfaces start at the same time. It is less than what
+/// systemd gives them.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// After how long it says for whom it waits.
+const SILENCE: Duration = Duration::from_secs(1);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Held while a command changes something. It goes with the process, however that ends.
+#[derive(Debug)]
+pub struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+/// The wait for a lock.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    from: Instant,
+    patience: Duration,
+    has_told: bool,
+}
+
+impl Wait {
+    /// From now on. What a service manager watches waits for a part of the time after which it would be killed.
+    pub(crate) fn begin() -> Self {
+        let patience = sd_notify::watchdog_enabled().map_or(PATIENCE, |watchdog| PATIENCE.min(watchdog / 4));
+        Self { from: Instant::now(), patience, has_told: false }
+    }
+}
+
+/// Take the lock of a folder that has passed [`trust::secure_way`]. Nothing where the folder that was locked went meanwhile: then the caller
+/// looks again whether there is still something to lock.
+pub(crate) fn take(folder: &Path, wait: &mut Wait) -> Result<Option<Lock>> {
+    let path = folder.join(NAME);
+    let failed = |source| Error::File { what: "locking", path: path.clone(), source };
+    trust::claim(&path)?;
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
+    loop {
+        match file.try_lock() {
+            Ok(()) => {
+                let lock = Lock { path, file };
+                return Ok(lock.is_in_its_place().then_some(lock));
+            }
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let waited = wait.from.elapsed();
+        if waited > wait.patience {
+            return Err(Error::Locked { path: folder.to_owned(), holder: holder(&file) });
+        }
+        if waited > SILENCE && !wait.has_told {
+            wait.has_told = true;
+            complain(&format!("fw-user: waiting for another command: {}", holder(&file)));
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+impl Lock {
+    /// Whether it is still what others find and lock.
+    fn is_in_its_place(&self) -> bool {
+        let identity = |facts: io::Result<fs::Metadata>| facts.ok().map(|facts| (facts.dev(), facts.ino()));
+        identity(fs::symlink_metadata(&self.path)) == identity(self.file.metadata())
+    }
+}
+
+impl Drop for Lock {
+    /// Where no pins are beside it, the folder goes too. Who waits for it finds out, and makes another one.
+    fn drop(&mut self) {
+        if fs::symlink_metadata(self.path.with_file_name(PINS)).is_err() && self.is_in_its_place() {
+            // What is left of it, the next command removes.
+            let _unused = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// Who holds the lock, in words, by `/proc/locks` (proc(5)).
+fn holder(file: &File) -> String {
+    let find = || {
+        let facts = file.metadata().ok()?;
+        let (major, minor) = (major(facts.dev()), minor(facts.dev()));
+        let is_it = |lock: &procfs::Lock| {
+            (u64::from(lock.devmaj), u64::from(lock.devmin), lock.inode) == (major, minor, facts.ino())
+        };
+        procfs::locks().ok()?.iter().find(|lock| is_it(lock))?.pid
+    };
+    let Some(pid) = find() else { return "a process that /proc does not show".to_owned() };
+    let words = Process::new(pid).and_then(|process| process.cmdline()).unwrap_or_default();
+    if words.is_empty() {
+        format!("process {pid}")
+    } else {
+        format!("process {pid}, `{}`", printable(&words.join(" ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of somebody without patience.
+    fn wait() -> Wait {
+        Wait { from: Instant::now(), patience: Duration::ZERO, has_told: true }
+    }
+
+    #[test]
+    fn who_waits_in_vain_is_told_who_holds_it_and_where() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let held = take(folder.path(), &mut wait())?;
+        assert!(held.is_some());
+        let Err(Error::Locked { path, holder }) = take(folder.path(), &mut wait()) else { panic!("it is held twice") };
+        assert_eq!(path, folder.path());
+        assert!(holder.starts_with(&format!("process {}, `", std::process::id())), "{holder}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_lock_that_was_replaced_is_none_and_the_folder_goes_with_the_last_pin() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join(NAME);
+        let held = take(folder.path(), &mut wait())?;
+        fs::remove_dir(&path)?;
+        assert!(held.is_some_and(|lock| !lock.is_in_its_place()));
+        fs::create_dir(folder.path().join(PINS))?;
+        drop(take(folder.path(), &mut wait())?);
+        assert!(path.exists(), "there are pins still");
+        fs::remove_dir(folder.path().join(PINS))?;
+        drop(take(folder.path(), &mut wait())?);
+        assert!(!path.exists());
+        Ok(())
+    }
+}

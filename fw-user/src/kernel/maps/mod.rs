@@ -1,0 +1,8 @@
+//! What the maps hold: policies, counters, flows, drops and their senders.
+
+pub mod batch;
+pub mod counters;
+pub(crate) mod drops;
+pub mod flows;
+pub mod policy_map;
+pub mod sources;

@@ -1,0 +1,262 @@
+//! The policy in the kernel: two buffers, of which one is in force. A policy is written into the other one, and one 64-bit store puts it
+//! in force, so that no packet is judged by half of it. The same store says whether anything is dropped, and until when it all holds.
+
+use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
+use fw_common::{
+    abi::{
+        self, Active, CLASS_CLOSED, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6,
+        map,
+    },
+    compiled::Compiled,
+    policy::Policy,
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::{
+    Error, Result,
+    kernel::{deadline, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
+};
+
+/// Whatever keeps a map from being read or written.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Under which conditions a policy is put in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// Whether everything is judged and counted, and nothing dropped.
+    pub monitors: bool,
+    /// The second of `CLOCK_MONOTONIC` from which on all is as before, unless it is confirmed; `None` for good.
+    pub deadline: Option<u32>,
+}
+
+impl Terms {
+    fn apply(self, active: Active, fallback: Option<Active>) -> Active {
+        let active = active.monitoring(self.monitors);
+        self.deadline.map_or(active, |deadline| active.until(deadline, fallback))
+    }
+}
+
+/// The maps that hold an interface's policy.
+pub struct PolicyMap {
+    interface: String,
+    active: Array<MapData, Plain<Active>>,
+    settings: Array<MapData, Plain<Settings>>,
+    ports: Array<MapData, Plain<ClassPage>>,
+    /// The same map, to be read at once.
+    classes: BatchMap<u32, ClassPage>,
+    sources4: LpmTrie<MapData, Plain<Source4>, u8>,
+    sources6: LpmTrie<MapData, Plain<Source6>, u8>,
+}
+
+impl PolicyMap {
+    /// Open the pinned maps of an interface.
+    pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
+        let bad = |name| move |error: MapError| Error::BadPin { path: pins.map(interface, name), source: error.into() };
+        let array = |name| shape::open(pins, interface, name).map(Map::Array);
+        let trie = |name| shape::open(pins, interface, name).map(Map::LpmTrie);
+        Ok(Self {
+            interface: interface.to_owned(),
+            active: array(map::ACTIVE)?.try_into().map_err(bad(map::ACTIVE))?,
+            settings: array(map::SETTINGS)?.try_into().map_err(bad(map::SETTINGS))?,
+            ports: array(map::PORTS)?.try_into().map_err(bad(map::PORTS))?,
+            classes: BatchMap::open(&pins.map(interface, map::PORTS))?,
+            sources4: trie(map::SOURCES4)?.try_into().map_err(bad(map::SOURCES4))?,
+            sources6: trie(map::SOURCES6)?.try_into().map_err(bad(map::SOURCES6))?,
+        })
+    }
+
+    /// The policy in force.
+    pub fn read(&self) -> Result<Policy> {
+        let active = self.in_force()?;
+        self.read_compiled(active.buffer()).map(|compiled| compiled.decompile()).map_err(|error| self.unreadable(error))
+    }
+
+    /// What is in force, whether it drops anything, and whether it waits to be confirmed. After a deadline that nobody has dealt with
+    /// yet, what the kernel falls back to.
+    pub fn in_force(&self) -> Result<Active> {
+        let active = self.active()?;
+        Ok(if active.has_ended(deadline::now()?) { active.fallback() } else { active })
+    }
+
+    /// As it stands in the map.
+    pub fn active(&self) -> Result<Active> {
+        self.active.get(&0, 0).map(|Plain(active)| active).map_err(|error| self.unreadable(error))
+    }
+
+    fn unreadable(&self, error: impl Into<Fault>) -> Error {
+        Error::kernel(format!("reading the policy of {}", self.interface), error)
+    }
+
+    fn read_compiled(&self, buffer: u32) -> Result<Compiled, Fault> {
+        let mut compiled = Compiled::default();
+        compiled.settings = self.settings.get(&buffer, 0)?.0;
+        compiled.all_classes_mut().copy_from_slice(self.read_classes(buffer)?.as_flattened());
+        for key in self.keys4(buffer)? {
+            let Plain(source) = key.data();
+            let net = Ipv4Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
+            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net))));
+        }
+        for key in self.keys6(buffer)? {
+            let Plain(source) = key.data();
+            let net = Ipv6Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
+            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net))));
+        }
+        compiled.networks.sort_unstable();
+        Ok(compiled)
+    }
+
+    fn read_classes(&self, buffer: u32) -> Result<Vec<ClassPage>> {
+        let mut pages = vec![[CLASS_CLOSED; PAGE]; (PORT_PROTOCOLS * PAGES) as usize];
+        self.classes.read_from(first_page(buffer), &mut pages)?;
+        Ok(pages)
+    }
+
+    /// Put the first policy of an interface in force that has no filter yet: what it falls back to is none.
+    pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
+        let next = terms.apply(self.active()?.flipped(), None);
+        self.fill(policy, next)
+    }
+
+    /// Put a policy in force. When this returns, no packet is judged by the old one any more.
+    pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
+        let active = self.settled()?;
+        self.fill(policy, terms.apply(active.flipped(), Some(active)))
+    }
+
+    /// Leave the policy as it is, and change its terms.
+    pub fn set_terms(&mut self, terms: Terms) -> Result<()> {
+        let active = self.settled()?;
+        self.store(terms.apply(active, Some(active)))
+    }
+
+    /// Keep what is in force beyond its deadline.
+    pub fn confirm(&mut self) -> Result<()> {
+        let active = self.active()?;
+        self.store(active.confirmed())
+    }
+
+    /// Undo the last change: what [`PolicyMap::active`] said before it is in force again. The other buffer still holds it.
+    pub fn undo(&mut self, before: Active) -> Result<()> {
+        self.store(before)
+    }
+
+    /// Put what was in force before the unconfirmed change back in force.
+    pub fn fall_back(&mut self) -> Result<()> {
+        let active = self.active()?;
+        self.store(active.fallback())
+    }
+
+    /// Refuse while a change waits to be confirmed.
+    pub fn check_settled(&self) -> Result<()> {
+        self.settled().map(drop)
+    }
+
+    /// What is in force for good.
+    fn settled(&self) -> Result<Active> {
+        let active = self.active()?;
+        if active.deadline() == 0 {
+            return Ok(active);
+        }
+        Err(Error::Unconfirmed { name: self.interface.clone(), seconds: deadline::left(active)?.as_secs() })
+    }
+
+    fn store(&mut self, active: Active) -> Result<()> {
+        self.active
+            .set(0, Plain(active), 0)
+            .map_err(|error| Error::kernel(format!("putting the policy of {} in force", self.interface), error))?;
+        await_packets_in_flight();
+        Ok(())
+    }
+
+    fn fill(&mut self, policy: &Policy, next: Active) -> Result<()> {
+        let compiled = policy.compile()?;
+        self.fill_buffer(&compiled, next.buffer())
+            .map_err(|error| Error::kernel(format!("writing the policy of {}", self.interface), error))?;
+        self.store(next)
+    }
+
+    fn fill_buffer(&mut self, compiled: &Compiled, buffer: u32) -> Result<(), Fault> {
+        let (classes, _) = compiled.all_classes().as_chunks::<PAGE>();
+        for (page, (&classes, before)) in (first_page(buffer)..).zip(classes.iter().zip(self.read_classes(buffer)?)) {
+            // Most pages are closed and stay so; reading is cheaper than dirtying them.
+            if classes != before {
+                self.ports.set(page, Plain(classes), 0)?;
+            }
+        }
+        for key in self.keys4(buffer)? {
+            self.sources4.remove(&key)?;
+        }
+        for key in self.keys6(buffer)? {
+            self.sources6.remove(&key)?;
+        }
+        let (buffer_byte, padding) = (buffer as u8, 0);
+        for &(class, network) in &compiled.networks {
+            let class = class.to_be_bytes();
+            let bits = SOURCE_PREFIX + u32::from(network.prefix_len());
+            match network {
+                IpNet::V4(net) => {
+                    let source = Source4 { buffer: buffer_byte, padding, class, address: net.network().octets() };
+                    self.sources4.insert(&Key::new(bits, Plain(source)), 1, 0)?;
+                }
+                IpNet::V6(net) => {
+                    let source = Source6 { buffer: buffer_byte, padding, class, address: net.network().octets() };
+                    self.sources6.insert(&Key::new(bits, Plain(source)), 1, 0)?;
+                }
+            }
+        }
+        self.settings.set(buffer, Plain(compiled.settings), 0)?;
+        Ok(())
+    }
+
+    fn keys4(&self, buffer: u32) -> Result<Vec<Key<Plain<Source4>>>, MapError> {
+        let of_buffer = |key: &Result<Key<Plain<Source4>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
+        self.sources4.keys().filter(of_buffer).collect()
+    }
+
+    fn keys6(&self, buffer: u32) -> Result<Vec<Key<Plain<Source6>>>, MapError> {
+        let of_buffer = |key: &Result<Key<Plain<Source6>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
+        self.sources6.keys().filter(of_buffer).collect()
+    }
+}
+
+/// Change the policies of several interfaces, or of none.
+pub fn change_all<'a, T>(
+    changes: impl Iterator<Item = (&'a mut PolicyMap, T)>,
+    change: impl Fn(&mut PolicyMap, T) -> Result<()>,
+) -> Result<()> {
+    let mut done: Vec<(&mut PolicyMap, Active)> = Vec::new();
+    for (map, to) in changes {
+        let changed = map.active().and_then(|before| change(map, to).map(|()| before));
+        match changed {
+            Ok(before) => done.push((map, before)),
+            Err(error) => {
+                let mut stay = Vec::new();
+                for (map, before) in done {
+                    if map.undo(before).is_err() {
+                        stay.push(map.interface.clone());
+                    }
+                }
+                return Err(if stay.is_empty() { error } else { error.after(format!("changed {}", stay.join(", "))) });
+            }
+        }
+    }
+    Ok(())
+}
+
+const fn first_page(buffer: u32) -> u32 {
+    buffer * PORT_PROTOCOLS * PAGES
+}
+
+/// Wait until every packet that began under the old policy is judged, so that its buffer can be written again: a global memory
+/// barrier waits for an RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
+fn await_packets_in_flight() {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: the call takes three integers and touches no memory of this process.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        // Kernels with full dynticks refuse it, sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+const _: () = assert!(abi::BUFFERS == 2, "one buffer in force, one to write");

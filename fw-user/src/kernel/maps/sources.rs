@@ -1,0 +1,88 @@
+//! Whose packets were dropped, by source address.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::{Duration, SystemTime},
+};
+
+use bytemuck::Zeroable;
+use fw_common::{
+    PortProtocol, Reason,
+    abi::{KNOCKERS, map},
+    address::{Address, V6},
+    record::Knocks,
+};
+
+use crate::{
+    Result,
+    kernel::{deadline, maps::batch::BatchMap, pins::Pins},
+};
+
+/// A sender whose packets were dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Knocker {
+    /// Who its packets say they are from.
+    pub source: IpAddr,
+    /// About how many were dropped; of a flood only some are looked at.
+    pub packets: u64,
+    /// When the last one was looked at.
+    pub at: SystemTime,
+    /// The port of that one, where it had one.
+    pub port: Option<(PortProtocol, u16)>,
+    /// Why that one was dropped.
+    pub reason: Reason,
+}
+
+/// The table of an interface's senders, kept open to be read again and again. It holds [`KNOCKERS`]; those who have not been seen for
+/// longest leave it.
+pub struct Reader {
+    map: BatchMap<V6, Knocks>,
+    sources: Vec<V6>,
+    knocks: Vec<Knocks>,
+}
+
+impl Reader {
+    /// Open the pinned map of an interface.
+    pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
+        Ok(Self {
+            map: BatchMap::open(&pins.map(interface, map::KNOCKS))?,
+            sources: vec![V6::zeroed(); KNOCKERS as usize],
+            knocks: vec![Knocks::zeroed(); KNOCKERS as usize],
+        })
+    }
+
+    /// The senders whose packets the interface dropped, the busiest first.
+    pub fn read(&mut self) -> Result<Vec<Knocker>> {
+        let (clock, now) = (deadline::now()?, SystemTime::now());
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let count;
+            (count, next) = self.map.read(next, &mut self.sources, &mut self.knocks)?;
+            let read = self.sources.iter().zip(&self.knocks).take(count);
+            found.extend(read.filter_map(|(&source, knocks)| knocker(source, knocks, clock, now)));
+            if next.is_none() {
+                break;
+            }
+        }
+        found.sort_by_key(|knocker| (u64::MAX - knocker.packets, knocker.source));
+        Ok(found)
+    }
+}
+
+/// The senders whose packets an interface dropped, the busiest first.
+pub fn read(pins: &Pins, interface: &str) -> Result<Vec<Knocker>> {
+    Reader::open(pins, interface)?.read()
+}
+
+/// Nothing for a reason that this version does not know.
+fn knocker(source: V6, knocks: &Knocks, clock: u64, now: SystemTime) -> Option<Knocker> {
+    let protocol = PortProtocol::ALL.get(usize::from(knocks.protocol)).copied();
+    Some(Knocker {
+        source: Ipv6Addr::from(source.to_bytes()).to_canonical(),
+        packets: knocks.packets,
+        at: now.checked_sub(Duration::from_nanos(clock.saturating_sub(knocks.at)))?,
+        port: protocol.filter(|_| knocks.port != 0).map(|protocol| (protocol, knocks.port)),
+        reason: *Reason::ALL.iter().find(|&&reason| reason as u8 == knocks.reason)?,
+    })
+}

@@ -1,0 +1,158 @@
+//! Kind, key size, value size and capacity of every map. aya takes any pinned map for its own; a wrong one would be written past its end.
+
+use std::path::Path;
+
+use aya::{
+    maps::{MapData, MapError, MapType},
+    util::nr_cpus,
+};
+use fw_common::{
+    abi::{
+        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, Meta, PAGES,
+        PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
+        SentPage, Settings, Source4, Source6, map,
+    },
+    address::V6,
+    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
+    record::{Knocks, Record, Recorder},
+};
+
+use crate::{
+    Error, Result,
+    kernel::{
+        maps::flows,
+        pinned::{self, MapFacts, Pinned},
+        pins::Pins,
+    },
+};
+
+/// Key size, value size and capacity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    key: usize,
+    value: usize,
+    entries: u32,
+}
+
+const fn shape<K, V>(entries: u32) -> Shape {
+    Shape { key: size_of::<K>(), value: size_of::<V>(), entries }
+}
+
+/// The shapes of the maps on this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct Shapes {
+    cpus: u32,
+    flows: u32,
+}
+
+impl Shapes {
+    /// For this many possible CPUs and this many flows a family.
+    #[must_use]
+    pub const fn new(cpus: u32, flows: u32) -> Self {
+        Self { cpus, flows }
+    }
+
+    /// Those of the maps that are pinned here, or would be.
+    pub fn here(pins: &Pins) -> Result<Self> {
+        Self::on_this_machine(flows::capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
+    }
+
+    /// For so many flows a family.
+    pub fn on_this_machine(flows: u32) -> Result<Self> {
+        let cpus = nr_cpus().map_err(|(what, error)| Error::kernel(what, error))?;
+        Ok(Self::new(u32::try_from(cpus).unwrap_or(u32::MAX), flows))
+    }
+
+    /// The capacity of a map.
+    #[must_use]
+    pub fn entries(self, name: &str) -> u32 {
+        self.of(name).entries
+    }
+
+    /// The shape of a map.
+    ///
+    /// # Panics
+    /// For a name that is not in [`abi::map`].
+    fn of(self, name: &str) -> Shape {
+        match name {
+            map::FLOWS4 => shape::<FlowKey4, FlowEntry>(self.flows),
+            map::FLOWS6 => shape::<FlowKey6, FlowEntry>(self.flows),
+            map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
+            map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
+            map::SENT => shape::<u32, SentPage>(PORT_PROTOCOLS * PAGES),
+            map::ACTIVE => shape::<u32, Active>(1),
+            map::SETTINGS => shape::<u32, Settings>(BUFFERS),
+            map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),
+            // The prefix length comes before the key proper.
+            map::SOURCES4 => shape::<(u32, Source4), u8>(MAX_SOURCES),
+            map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
+            map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
+            map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
+            map::RARE_PORT_COUNTERS => shape::<u32, RarePort>(self.cpus * RARE_PORTS),
+            map::ROUTES => shape::<u32, Route>(self.cpus * ROUTES_PER_CPU),
+            map::DROPS => shape::<u32, Record>(self.cpus * RECORDS_PER_CPU),
+            map::RECORDERS => shape::<u32, Recorder>(self.cpus),
+            map::KNOCKS => shape::<V6, Knocks>(KNOCKERS),
+            map::META => shape::<u32, Meta>(1),
+            _ => panic!("{name} is not a map of ABI {}", abi::ABI_VERSION),
+        }
+    }
+
+    /// In what a map differs from the one that the programs were written for.
+    #[must_use]
+    pub fn difference(self, name: &str, map: MapFacts) -> Option<String> {
+        let expected = self.of(name);
+        let kind = kind(name);
+        if map.kind != kind as u32 {
+            Some(format!("it is a map of kind {}, not {}", map.kind, kind as u32))
+        } else if (map.key, map.value) != (expected.key, expected.value) {
+            Some(format!(
+                "its keys and values have {} and {} bytes, not {} and {}",
+                map.key, map.value, expected.key, expected.value
+            ))
+        } else if map.entries != expected.entries {
+            Some(format!("it holds {} entries, not {}", map.entries, expected.entries))
+        } else {
+            None
+        }
+    }
+
+    /// Check that a pinned map, if there is one, has the shape that the programs were written for.
+    pub fn check(self, name: &str, path: &Path, interface: &str) -> Result<()> {
+        let difference = match pinned::look(path)? {
+            Pinned::Nothing => return Ok(()),
+            Pinned::Map(map) => self.difference(name, map),
+            other => Some(format!("it is {}", other.words())),
+        };
+        let Some(difference) = difference else { return Ok(()) };
+        let cure = if map::SHARED.contains(&name) {
+            "detach every interface first: fw-user detach --all".to_owned()
+        } else {
+            format!("detach first: fw-user detach {interface}")
+        };
+        Err(Error::OtherShape { path: path.to_owned(), difference, cure })
+    }
+}
+
+/// The kind that the object declares.
+fn kind(name: &str) -> MapType {
+    match name {
+        map::FLOWS4 | map::FLOWS6 | map::KNOCKS => MapType::LruHash,
+        map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
+        _ => MapType::Array,
+    }
+}
+
+/// Open a pinned map of an interface that is what the programs were written for, and nothing else.
+pub(crate) fn open(pins: &Pins, interface: &str, name: &str) -> Result<MapData> {
+    let path = pins.map(interface, name);
+    let difference = match pinned::look(&path)? {
+        Pinned::Map(map) => Shapes::here(pins)?.difference(name, map),
+        Pinned::Nothing => Some("it is missing".to_owned()),
+        other => Some(format!("it is {}", other.words())),
+    };
+    match difference {
+        Some(difference) => Err(Error::BadPin { path, source: difference.into() }),
+        None => MapData::from_pin(&path).map_err(|source: MapError| Error::BadPin { path, source: source.into() }),
+    }
+}

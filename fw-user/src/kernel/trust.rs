@@ -1,0 +1,259 @@
+//! Whose a folder is: nothing of ours lies where others than root decide what a name stands for.
+//!
+//! A BPF file system has mode 1777 unless whoever mounts it says otherwise, so any user can make a folder with one of our names before
+//! `attach` does, and could remove what is put into it. What root owns in a folder that is root's, and that others cannot write or that
+//! is sticky, nobody else can rename, remove or replace (`__check_sticky` in the kernel's fs/namei.c). So it is enough to look once, and to
+//! look before it is used.
+
+use std::{
+    fmt,
+    fs::{self, DirBuilder, Metadata, Permissions},
+    hash::{BuildHasher, RandomState},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::Uid;
+
+use crate::{Error, Result, kernel::bpffs::is_bpffs, report::output::complain};
+
+/// Of our folders: whoever may not enter cannot open what is in them either.
+const MODE: u32 = 0o700;
+const STICKY: u32 = 0o1000;
+/// What was in the place of a folder of ours is called so from then on.
+const ASIDE: &str = "aside-";
+
+/// Why others than root decide what is in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flaw {
+    /// It is another user's.
+    Owner(u32),
+    /// Other users can rename and remove what is in it: its mode.
+    Mode(u32),
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Owner(uid) => write!(f, "it belongs to user {uid}, not to root"),
+            Self::Mode(mode) => write!(f, "other users can write to it (mode {mode:o})"),
+        }
+    }
+}
+
+/// Root's, or that of whoever this process runs as.
+pub(crate) fn is_roots(facts: &Metadata) -> bool {
+    facts.uid() == 0 || facts.uid() == Uid::effective().as_raw()
+}
+
+/// Whether others than the owner can make something in a folder. Who is in root's group is root.
+fn others_can_write(facts: &Metadata) -> bool {
+    let group = if facts.gid() == 0 { 0 } else { 0o020 };
+    facts.mode() & (group | 0o002) != 0
+}
+
+fn flaw(facts: &Metadata) -> Option<Flaw> {
+    if !is_roots(facts) {
+        Some(Flaw::Owner(facts.uid()))
+    } else if others_can_write(facts) && facts.mode() & STICKY == 0 {
+        Some(Flaw::Mode(facts.mode() & 0o7777))
+    } else {
+        None
+    }
+}
+
+/// What is at a path, symbolic links not followed; nothing where nothing is.
+fn look(path: &Path) -> Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(facts) => Ok(Some(facts)),
+        Err(error) if is_absent(&error) => Ok(None),
+        Err(source) => Err(Error::File { what: "looking at", path: path.to_owned(), source }),
+    }
+}
+
+/// Whether there is nothing, or something else in the place of a folder.
+fn is_absent(error: &io::Error) -> bool {
+    [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
+}
+
+/// The folders on the way to a path, from the root of the file system down, with the path itself.
+fn way(path: &Path) -> Vec<&Path> {
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    way
+}
+
+/// Why others than root decide what is at a path, in words: of the first folder on the way there, the path included.
+pub(crate) fn why_not(path: &Path) -> Result<Option<String>> {
+    for folder in way(path) {
+        let Some(facts) = look(folder)? else { return Ok(None) };
+        if let Some(flaw) = flaw(&facts) {
+            return Ok(Some(format!("{}: {flaw}", folder.display())));
+        }
+    }
+    Ok(None)
+}
+
+/// The mode of a folder in which every user can make files, be it that they cannot touch those of others.
+#[must_use]
+pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
+    fs::symlink_metadata(path).ok().filter(others_can_write).map(|facts| facts.mode() & 0o7777)
+}
+
+/// Make sure that only root decides what is at a folder that pins are to go below. On a BPF file system another user's folder is moved
+/// aside, so that nobody keeps the machine open by making one.
+pub(crate) fn secure_way(path: &Path) -> Result<()> {
+    let mut device = None;
+    for folder in way(path) {
+        let Some(facts) = look(folder)? else { return Ok(()) };
+        let is_mount = device.replace(facts.dev()) != Some(facts.dev());
+        match flaw(&facts) {
+            None => {}
+            Some(Flaw::Owner(_)) if !is_mount && is_bpffs(folder) => claim(folder)?,
+            Some(Flaw::Mode(mode)) if is_bpffs(folder) => {
+                chmod(folder, mode | STICKY)?;
+                complain(&format!(
+                    "note: other users could remove what is in {}: it has mode {:o} now, no longer {mode:o}",
+                    folder.display(),
+                    mode | STICKY
+                ));
+            }
+            Some(flaw) => {
+                let fix = match flaw {
+                    Flaw::Owner(_) => format!("chown root {}", folder.display()),
+                    Flaw::Mode(_) => format!("chmod go-w {}", folder.display()),
+                };
+                return Err(Error::Untrusted { path: folder.to_owned(), why: flaw.to_string(), fix });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Make sure that a folder of ours is there, that it is root's, and that nobody else can enter it. What is in its place is moved aside. The
+/// folder that it is in has passed [`secure_way`].
+pub(crate) fn claim(path: &Path) -> Result<()> {
+    loop {
+        match DirBuilder::new().mode(MODE).create(path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(Error::File { what: "making", path: path.to_owned(), source }),
+        }
+        // Gone already where another command moved it aside, or needs it no more.
+        let Some(facts) = look(path)? else { continue };
+        if is_ours(&facts) {
+            return close(path, &facts);
+        }
+        move_aside(path, facts)?;
+    }
+}
+
+/// Make sure that nothing in a folder of ours is another user's, and that those in it are closed to all but root. Whoever calls this holds the
+/// lock.
+pub(crate) fn tidy(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Result<()> {
+    for Intruder { path, facts } in intruders(folder, &is_our_folder)? {
+        move_aside(&path, facts)?;
+    }
+    for path in list(folder)?.into_iter().filter(|path| is_our_folder(name(path))) {
+        claim(&path)?;
+    }
+    Ok(())
+}
+
+/// What others put into a folder of ours, or in the place of one.
+#[derive(Debug)]
+pub struct Intruder {
+    /// Where it is.
+    pub path: PathBuf,
+    facts: Metadata,
+}
+
+impl Intruder {
+    /// What is in the place of a folder of ours, if it is not one.
+    pub(crate) fn at(path: &Path) -> Result<Option<Self>> {
+        Ok(look(path)?.filter(|facts| !is_ours(facts)).map(|facts| Self { path: path.to_owned(), facts }))
+    }
+}
+
+impl fmt::Display for Intruder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, facts } = self;
+        if is_roots(facts) {
+            write!(f, "{} is no folder", path.display())
+        } else {
+            write!(f, "{} belongs to user {}, not to root", path.display(), facts.uid())
+        }
+    }
+}
+
+/// What others put into a folder of ours.
+pub(crate) fn intruders(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Result<Vec<Intruder>> {
+    let mut found = Vec::new();
+    for path in list(folder)? {
+        let Some(facts) = look(&path)? else { continue };
+        let is_amiss = if is_our_folder(name(&path)) {
+            !is_ours(&facts)
+        } else {
+            !is_roots(&facts) && !name(&path).starts_with(ASIDE)
+        };
+        found.extend(is_amiss.then_some(Intruder { path, facts }));
+    }
+    Ok(found)
+}
+
+fn name(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+/// The paths in a folder; none where it is missing, or is none.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |source| Error::File { what: "reading", path: folder.to_owned(), source };
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
+        Err(error) if is_absent(&error) => Ok(Vec::new()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// What was moved aside in a folder, and is there still.
+pub(crate) fn moved_aside(folder: &Path) -> Result<Vec<PathBuf>> {
+    Ok(list(folder)?.into_iter().filter(|path| name(path).starts_with(ASIDE)).collect())
+}
+
+/// Whether it is a folder that root made: one that others could write to becomes ours by its mode.
+fn is_ours(facts: &Metadata) -> bool {
+    facts.is_dir() && is_roots(facts)
+}
+
+fn close(path: &Path, facts: &Metadata) -> Result<()> {
+    if facts.mode() & 0o7777 == MODE { Ok(()) } else { chmod(path, MODE) }
+}
+
+fn chmod(path: &Path, mode: u32) -> Result<()> {
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|source| Error::File {
+        what: "changing the mode of",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Give another user's file or folder another name. It is not removed: nobody knows what it holds.
+fn move_aside(path: &Path, facts: Metadata) -> Result<()> {
+    // Nobody can foresee the name and take it.
+    let chance = RandomState::new().hash_one(std::process::id());
+    let aside = path.with_file_name(format!("{ASIDE}{}-{chance:016x}", name(path)));
+    match fs::rename(path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::File { what: "moving aside", path: path.to_owned(), source }),
+        Ok(()) => {}
+    }
+    if look(&aside)?.is_some_and(|moved| is_ours(&moved)) {
+        // Another command was quicker, and this is the folder that it has just made. Where there is a third one by now, it is in use.
+        let _unused = fs::rename(&aside, path);
+        return Ok(());
+    }
+    let intruder = Intruder { path: path.to_owned(), facts };
+    complain(&format!("note: {intruder}; it is called {} now", aside.display()));
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
+
+pub(crate) mod words;
+
+#[cfg(feature = "screen")]
+use std::collections::BTreeMap;
+use std::{collections::BTreeSet, fs, sync::OnceLock};
+
+use fw_common::{
+    PortProtocol,
+    grammar::{self, Rule},
+    protocol::number,
+};
+
+use crate::{Error, Result, packet::build::Target};
+
+const SERVICES: &str = "/etc/services";
+const PROTOCOLS: &str = "/etc/protocols";
+
+/// Read an allow list: pieces separated by commas or given one by one. The files are read only where a name is used.
+pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
+    let services = &KNOWN_SERVICES;
+    let mut rules = Vec::new();
+    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+        let known = |name: &str| {
+            let of_name = services.entries().filter(|(names, _)| names.contains(&name));
+            of_name.filter_map(|(_, value)| service_port(value)).collect()
+        };
+        let parsed = grammar::parse(spec, known);
+        services.check()?;
+        rules.extend(parsed?);
+    }
+    if rules.is_empty() { Err(Error::NothingAllowed) } else { Ok(rules) }
+}
+
+/// Read a list of IP protocols, by name or number.
+pub(crate) fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
+    let mut protocols = BTreeSet::new();
+    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+        let found = spec.parse().ok().or_else(|| protocol_number(spec));
+        KNOWN_PROTOCOLS.check()?;
+        let protocol = found.ok_or_else(|| Error::UnknownProtocol(spec.to_owned()))?;
+        if let Some(why) = not_here(protocol) {
+            return Err(Error::ProtocolNotHere { name: spec.to_owned(), why });
+        }
+        protocols.insert(protocol);
+    }
+    Ok(protocols)
+}
+
+/// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
+/// TCP and UDP.
+pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
+    if let Some(protocol) = protocol_number(text) {
+        let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
+        return match name {
+            None => Ok(vec![Target::Protocol(protocol)]),
+            Some(name) => Err(Error::Usage(format!("{name} has ports; write which one: 9125/{name}"))),
+        };
+    }
+    let target = |rule: Rule| match rule.source {
+        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => {
+            Err(Error::Usage(format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first())))
+        }
+        Some(network) => {
+            let address = network.addr();
+            Err(Error::Usage(format!("`{text}`: who sends the packet is said apart: --from {address}")))
+        }
+        None => Ok(Target::Port(rule.protocol, rule.ports.first())),
+    };
+    rules(&[text.to_owned()])?.into_iter().map(target).collect()
+}
+
+/// The number of an IP protocol in `/etc/protocols`.
+fn protocol_number(name: &str) -> Option<u8> {
+    KNOWN_PROTOCOLS
+        .entries()
+        .find(|(names, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .and_then(|(_, value)| value.parse().ok())
+}
+
+/// The name of an IP protocol in `/etc/protocols`, or its number.
+#[must_use]
+pub(crate) fn protocol_name(protocol: u8) -> String {
+    KNOWN_PROTOCOLS
+        .entries()
+        .find(|(_, value)| value.parse() == Ok(protocol))
+        .and_then(|(names, _)| names.first().map(|&name| name.to_owned()))
+        .unwrap_or_else(|| protocol.to_string())
+}
+
+/// What the ports are called in `/etc/services`; nothing where there is no such file.
+#[cfg(feature = "screen")]
+#[must_use]
+pub(crate) fn service_names() -> BTreeMap<(PortProtocol, u16), String> {
+    let names = &KNOWN_SERVICES;
+    let mut services = BTreeMap::new();
+    for (names, value) in names.entries() {
+        if let (Some(port), Some(name)) = (service_port(value), names.first()) {
+            services.entry(port).or_insert_with(|| (*name).to_owned());
+        }
+    }
+    services
+}
+
+/// A port as it stands in `/etc/services`: `22/tcp`.
+fn service_port(value: &str) -> Option<(PortProtocol, u16)> {
+    let (port, protocol) = value.split_once('/')?;
+    let protocol = PortProtocol::ALL.into_iter().find(|of| of.name() == protocol)?;
+    Some((protocol, port.parse().ok()?))
+}
+
+/// Why a protocol cannot be allowed as a whole.
+fn not_here(protocol: u8) -> Option<&'static str> {
+    match protocol {
+        _ if PortProtocol::from_number(protocol).is_some() => Some("it has ports; use --allow PORT/PROTO"),
+        number::ICMP | number::IGMP | number::ICMPV6 => Some("it always passes, nothing needs to be said"),
+        number::HOP_BY_HOP
+        | number::ROUTING
+        | number::FRAGMENT
+        | number::DESTINATION_OPTIONS
+        | number::MOBILITY
+        | number::NO_NEXT_HEADER
+        | number::HIP
+        | number::SHIM6
+        | number::EXPERIMENT_1
+        | number::EXPERIMENT_2 => Some("it is an IPv6 extension header, not a protocol; what follows it is judged"),
+        _ => None,
+    }
+}
+
+static KNOWN_SERVICES: Names = Names::new(SERVICES);
+static KNOWN_PROTOCOLS: Names = Names::new(PROTOCOLS);
+
+/// A file of names: `NAME VALUE ALIAS...` a line, `#` before comments (services(5), protocols(5)).
+struct Names {
+    path: &'static str,
+    text: OnceLock<std::io::Result<String>>,
+}
+
+impl Names {
+    const fn new(path: &'static str) -> Self {
+        Self { path, text: OnceLock::new() }
+    }
+
+    /// The names of each line and its value; the file is read at the first call.
+    fn entries(&self) -> impl Iterator<Item = (Vec<&str>, &str)> {
+        let text = self.text.get_or_init(|| fs::read_to_string(self.path));
+        text.as_deref().unwrap_or_default().lines().filter_map(|line| {
+            let mut words = line.split('#').next()?.split_whitespace();
+            let name = words.next()?;
+            let value = words.next()?;
+            Some((std::iter::once(name).chain(words).collect(), value))
+        })
+    }
+
+    /// Whether the file, if it was needed, could be read.
+    fn check(&self) -> Result<()> {
+        match self.text.get() {
+            Some(Err(error)) => {
+                let source = std::io::Error::new(error.kind(), error.to_string());
+                Err(Error::Names { path: self.path, source })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A policy in words and in JSON.
+
+use fw_common::{PortProtocol, grammar::Rule, policy::Policy};
+use serde::Serialize;
+
+use crate::policy_text;
+
+/// A policy in JSON: every piece can be given to `--allow` and `--allow-proto` again.
+#[derive(Serialize)]
+pub(crate) struct PolicyJson {
+    allow: Vec<String>,
+    allow_proto: Vec<String>,
+    forward: String,
+}
+
+impl PolicyJson {
+    /// As JSON has it.
+    #[must_use]
+    pub(crate) fn new(policy: &Policy) -> Self {
+        Self {
+            allow: policy.rules().iter().map(ToString::to_string).collect(),
+            allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
+            forward: policy.forward.to_string(),
+        }
+    }
+}
+
+/// The open ports as a person would have typed them, in one line.
+#[must_use]
+pub(crate) fn open_ports(policy: &Policy) -> String {
+    let words = rule_words(policy);
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+/// The rules as a person would have typed them: a bare port where TCP and UDP are both open.
+#[must_use]
+pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
+    let rules = policy.rules();
+    let twin = |rule: &Rule, protocol| rules.binary_search(&Rule { protocol, ..*rule }).is_ok();
+    let mut shown: Vec<(Rule, String)> = rules
+        .iter()
+        .filter_map(|rule| match rule.protocol {
+            PortProtocol::Tcp if twin(rule, PortProtocol::Udp) => {
+                Some((*rule, rule.to_string().replacen("/tcp", "", 1)))
+            }
+            PortProtocol::Udp if twin(rule, PortProtocol::Tcp) => None,
+            _ => Some((*rule, rule.to_string())),
+        })
+        .collect();
+    shown.sort_by_key(|(rule, _)| (rule.ports, rule.protocol, rule.source));
+    shown.into_iter().map(|(_, text)| text).collect()
+}
+
+/// Whether names like `raspberrypi.local` are answered for others on the network.
+#[must_use]
+pub(crate) fn answers_mdns(policy: &Policy) -> bool {
+    const MDNS: u16 = 5353;
+    policy.is_open_to_some(PortProtocol::Udp, MDNS)
+}

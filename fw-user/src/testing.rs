@@ -1,0 +1,22 @@
+//! What the tests, the benches and the packages of this project use of the program. Nothing else may: it changes without notice.
+
+#[cfg(feature = "metrics")]
+pub use crate::cmd::metrics::ports;
+#[cfg(feature = "screen")]
+pub use crate::cmd::stats::screen;
+pub use crate::{
+    cmd::cli,
+    config::{Settings, check, edit, parse},
+    error::exit_code,
+    host::{interface, systemd::files},
+    kernel::{
+        attach::{attachment, egress, ingress},
+        bpffs, dry_run,
+        maps::{batch, counters, flows, policy_map, sources},
+        meta, mount, object,
+        object::OBJECT,
+        pins, plain, shape,
+    },
+    packet::headers,
+    report::reasons,
+};
