@@ -1,6 +1,5 @@
 //! Counters, a slice a CPU.
 
-use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use fw_common::{
     Decision, Reason, Verdict,
     abi::{COUNTED_PORTS, PAGE, PortSlot, RarePort, counter_page, rare_slot},
@@ -9,20 +8,19 @@ use fw_common::{
 use crate::{
     clock::ticks,
     maps::{COUNTERS, PORT_COUNTERS, RARE_PORT_COUNTERS},
+    slot::{cpu, slot},
 };
 
 /// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
 /// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
 #[inline(always)]
 pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
-    // SAFETY: the helper takes no argument.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let cpu = cpu();
     let packets = count_reason(cpu, decision.number(), bytes);
     let index = decision.port_index();
     if index < COUNTED_PORTS {
-        let page = PORT_COUNTERS.get_ptr_mut(counter_page(cpu, index as u32))?;
-        // SAFETY: the map's value is a whole page, alive while the program runs, and this CPU's alone.
-        count_port(unsafe { &mut (*page)[index as usize % PAGE] }, decision.verdict())
+        let page = slot(&PORT_COUNTERS, counter_page(cpu, index as u32))?;
+        count_port(&mut page[index as usize % PAGE], decision.verdict())
     } else if index <= u64::from(u32::MAX) {
         Some(count_rare(cpu, index as u32, decision)).filter(|&drops| drops != 0)
     } else {
@@ -35,9 +33,8 @@ pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
 
 #[inline(always)]
 fn count_reason(cpu: u32, reason: u8, bytes: usize) -> u64 {
-    let Some(counters) = COUNTERS.get_ptr_mut(cpu) else { return 0 };
-    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
-    let counter = unsafe { &mut (*counters)[usize::from(reason) % Reason::SLOTS] };
+    let Some(counters) = slot(&COUNTERS, cpu) else { return 0 };
+    let counter = &mut counters[usize::from(reason) % Reason::SLOTS];
     counter.packets += 1;
     counter.bytes += bytes as u64;
     counter.packets
@@ -65,9 +62,7 @@ fn count_port(slot: &mut PortSlot, verdict: Verdict) -> Option<u64> {
 /// cold: that would put it into a section of its own, whose calls aya 0.14 leads elsewhere.
 #[inline(never)]
 fn count_rare(cpu: u32, index: u32, decision: Decision) -> u64 {
-    let Some(rare) = RARE_PORT_COUNTERS.get_ptr_mut(rare_slot(cpu, index)) else { return 0 };
-    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
-    let RarePort { port, slot } = unsafe { &mut *rare };
+    let Some(RarePort { port, slot }) = slot(&RARE_PORT_COUNTERS, rare_slot(cpu, index)) else { return 0 };
     let number = u64::from(index) + 1;
     if *port != number {
         *port = number;

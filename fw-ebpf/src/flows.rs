@@ -4,7 +4,7 @@
 //! Only flows that were found are kept, only of one address, and for about a second: so what is kept can be filled by nobody who could not fill the
 //! tables, and a flow lives at most that much longer.
 
-use aya_ebpf::{helpers::generated::bpf_get_smp_processor_id, maps::LruHashMap};
+use aya_ebpf::maps::LruHashMap;
 use fw_common::{
     abi::{RECENT_FLOWS, RECENT_LIFETIME},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6, judge},
@@ -13,6 +13,7 @@ use fw_common::{
 use crate::{
     clock::{now, ticks},
     maps::{FLOWS4, FLOWS6, RECENT4, RECENT6},
+    slot::{cpu, entry, slot},
 };
 
 /// The functions of a family. What is out of line is rare, and one copy of it is enough.
@@ -21,24 +22,23 @@ macro_rules! family {
         /// Whether a flow to one address is alive; it is brought to the present then.
         #[inline(always)]
         pub(crate) fn $find(key: &$key, timeout: u64) -> bool {
-            let slot = of_this_cpu(key.recent_slot());
-            if let Some(recent) = $found.get(slot)
+            let index = of_this_cpu(key.recent_slot());
+            if let Some(recent) = $found.get(index)
                 && recent.key == *key
                 && ticks().wrapping_sub(recent.found) < RECENT_LIFETIME
             {
                 return true;
             }
-            $look_up(key, timeout, slot) != 0
+            $look_up(key, timeout, index) != 0
         }
 
         #[inline(never)]
-        fn $look_up(key: &$key, timeout: u64, slot: u32) -> u64 {
+        fn $look_up(key: &$key, timeout: u64, index: u32) -> u64 {
             if !look_up(&$flows, key, timeout, true) {
                 return 0;
             }
-            if let Some(recent) = $found.get_ptr_mut(slot) {
-                // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
-                unsafe { *recent = $recent { key: *key, found: ticks() } };
+            if let Some(recent) = slot(&$found, index) {
+                *recent = $recent { key: *key, found: ticks() };
             }
             1
         }
@@ -63,17 +63,12 @@ family!(find6 look_up6 find_group6 insert6, FlowKey6, Recent6, FLOWS6, RECENT6);
 /// This CPU's slot.
 #[inline(always)]
 fn of_this_cpu(slot: u32) -> u32 {
-    // SAFETY: the helper takes no argument.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    cpu * RECENT_FLOWS + slot
+    cpu() * RECENT_FLOWS + slot
 }
 
 #[inline(always)]
 fn look_up<K>(flows: &LruHashMap<K, FlowEntry>, key: &K, timeout: u64, refresh: bool) -> bool {
-    let Some(entry) = flows.get_ptr_mut(key) else { return false };
-    // SAFETY: the kernel keeps the element's memory while the program runs. It may be given to another flow meanwhile: the worst is
-    // that flow's time read or prolonged, which is what a hash without locks promises.
-    let entry = unsafe { &mut *entry };
+    let Some(entry) = entry(flows, key) else { return false };
     let now = now();
     let (alive, write) = judge(*entry, now, timeout, refresh);
     if write {

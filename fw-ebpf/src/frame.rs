@@ -132,7 +132,7 @@ impl Frame for Packet {
 #[inline(always)]
 unsafe fn load<const DISTANCE: usize>(start: *const u8) -> u32 {
     let word: u64;
-    // SAFETY: one load of memory that the caller vouches for, and BPF's loads extend with zeros.
+    // SAFETY: one load of memory that the caller vouches for.
     unsafe {
         asm!(
             "{word} = *(u32 *)({start} + {distance})",
@@ -141,9 +141,9 @@ unsafe fn load<const DISTANCE: usize>(start: *const u8) -> u32 {
             distance = const DISTANCE,
             options(pure, readonly, nostack, preserves_flags)
         );
-        // A load of four bytes clears the others, which saves clearing them once more.
-        assert_unchecked(word <= u32::MAX as u64);
     }
+    // SAFETY: BPF's loads of four bytes extend with zeros. The compiler would clear the other bytes once more.
+    unsafe { assert_unchecked(word <= u32::MAX as u64) };
     word as u32
 }
 

@@ -18,6 +18,7 @@ use crate::{
     flows,
     maps::{ACTIVE, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route,
+    slot::slot,
     verifier::settled,
 };
 
@@ -91,9 +92,9 @@ impl<C: EbpfContext> Lookups for Maps<'_, C> {
 
     #[inline(always)]
     fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind) {
-        let Some(page) = SENT.get_ptr_mut(page_of(protocol, port)) else { return };
-        // SAFETY: the map's value is a whole page, alive while the program runs; each byte is only ever set to 1.
-        let sent = unsafe { &mut (*page)[slot_of(port)] };
+        // Each byte is only ever set to 1.
+        let Some(page) = slot(&SENT, page_of(protocol, port)) else { return };
+        let sent = &mut page[slot_of(port)];
         let flag = match kind {
             FlowKind::Unicast => &mut sent.unicast,
             FlowKind::Multicast => &mut sent.multicast,

@@ -17,6 +17,7 @@ mod lookups;
 mod maps;
 mod record;
 mod route;
+mod slot;
 mod verifier;
 
 /// The kernel wants a licence it knows; the helpers in use ask for one that is compatible with the GPL.

@@ -5,7 +5,6 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS},
         xdp_md,
     },
-    helpers::{bpf_ktime_get_ns, generated::bpf_get_smp_processor_id},
     programs::XdpContext,
 };
 use fw_common::{
@@ -16,9 +15,10 @@ use fw_common::{
 };
 
 use crate::{
-    clock::ticks,
+    clock::{exactly_now, ticks},
     frame::Packet,
     maps::{DROPS, KNOCKS, RECORDERS},
+    slot::{cpu, entry, slot},
 };
 
 /// Record a drop of a kind of which this CPU has seen so many, unless there are too many kinds at once. Returns what becomes of the packet.
@@ -27,9 +27,7 @@ use crate::{
 /// state here whatever path led here, and looks at what follows once. Otherwise it would take a million instructions in Linux 6.1.
 #[inline(always)]
 pub(crate) fn record(ctx: &XdpContext, decision: Decision, drops: u64, monitors: bool) -> u32 {
-    // SAFETY: the helper takes no argument.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(recorder) = RECORDERS.get_ptr_mut(cpu) else { return if monitors { XDP_PASS } else { XDP_DROP } };
+    let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { XDP_PASS } else { XDP_DROP } };
     let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
     let drop = Dropped {
         kind: decision.kind(),
@@ -40,16 +38,13 @@ pub(crate) fn record(ctx: &XdpContext, decision: Decision, drops: u64, monitors:
         passed: u8::from(monitors),
         padding: [0; 3],
     };
-    // SAFETY: the map's value is alive while the program runs, and this CPU's alone. Volatile, or the compiler would hand the values over
-    // in registers after all.
-    unsafe { (&raw mut (*recorder).drop).write_volatile(drop) };
+    // SAFETY: a place that is borrowed for this. Volatile, or the compiler would hand the values over in registers after all.
+    unsafe { (&raw mut recorder.drop).write_volatile(drop) };
     write(ctx.ctx, recorder)
 }
 
 #[inline(never)]
-fn write(ctx: *mut xdp_md, recorder: *mut Recorder) -> u32 {
-    // SAFETY: as above.
-    let recorder = unsafe { &mut *recorder };
+fn write(ctx: *mut xdp_md, recorder: &mut Recorder) -> u32 {
     if recorder.admits(ticks()) {
         keep(&Packet::from_xdp(&XdpContext::new(ctx)), recorder);
     }
@@ -58,18 +53,15 @@ fn write(ctx: *mut xdp_md, recorder: *mut Recorder) -> u32 {
 
 #[inline(always)]
 fn keep(packet: &Packet, recorder: &mut Recorder) {
-    // SAFETY: the helpers take no argument.
-    let (cpu, at) = unsafe { (bpf_get_smp_processor_id(), bpf_ktime_get_ns()) };
+    let at = exactly_now();
     let left_out = recorder.left_out();
     let Dropped { port, protocol, reason, passed, .. } = recorder.drop;
     // Copying comes last: each length that a frame can have is a way of its own through what follows.
     if let Some(source) = source(packet) {
         note(source, Knocks { packets: 1 + left_out, at, port, protocol, reason, padding: 0 });
     }
-    let slot = (recorder.recorded % u64::from(RECORDS_PER_CPU)) as u32;
-    let Some(record) = DROPS.get_ptr_mut(cpu * RECORDS_PER_CPU + slot) else { return };
-    // SAFETY: the map's value is alive while the program runs, and this CPU's alone.
-    let record = unsafe { &mut *record };
+    let index = (recorder.recorded % u64::from(RECORDS_PER_CPU)) as u32;
+    let Some(record) = slot(&DROPS, cpu() * RECORDS_PER_CPU + index) else { return };
     record.number = 0;
     record.at = at;
     record.left_out = left_out;
@@ -83,12 +75,10 @@ fn keep(packet: &Packet, recorder: &mut Recorder) {
 
 #[inline(always)]
 fn note(source: V6, mut knocks: Knocks) {
-    if let Some(known) = KNOCKS.get_ptr_mut(source) {
-        // SAFETY: the kernel keeps the element's memory while the program runs; CPUs that count a sender at once may lose a packet.
-        unsafe {
-            knocks.packets += (*known).packets;
-            *known = knocks;
-        }
+    // CPUs that count a sender at once may lose a packet.
+    if let Some(known) = entry(&KNOCKS, &source) {
+        knocks.packets += known.packets;
+        *known = knocks;
     } else {
         // A full table makes room; out of memory, the sender goes uncounted.
         let _unused = KNOCKS.insert(source, knocks, 0);

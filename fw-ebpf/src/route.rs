@@ -8,7 +8,7 @@ use aya_ebpf::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
         BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT, bpf_fib_lookup as FibLookup,
     },
-    helpers::generated::{bpf_fib_lookup, bpf_get_smp_processor_id},
+    helpers::generated::bpf_fib_lookup,
 };
 use fw_common::{
     abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route},
@@ -16,7 +16,12 @@ use fw_common::{
     wire::Addresses,
 };
 
-use crate::{clock::ticks, maps::ROUTES, verifier::Room};
+use crate::{
+    clock::ticks,
+    maps::ROUTES,
+    slot::{cpu, slot},
+    verifier::Room,
+};
 
 /// Linux's number for IPv4 in a routing request.
 const AF_INET: u8 = 2;
@@ -34,9 +39,9 @@ pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
     if destination.is_multicast() {
         return false;
     }
-    let slot = slot(destination);
-    remembered(slot, mapped(destination))
-        .unwrap_or_else(|| ask_anew4(ctx.as_ptr(), packed(ifindex, slot), source, destination) != 0)
+    let index = index_of(destination);
+    remembered(index, mapped(destination))
+        .unwrap_or_else(|| ask_anew4(ctx.as_ptr(), packed(ifindex, index), source, destination) != 0)
 }
 
 /// The same for IPv6. A link-local sender's packets are never routed on (RFC 4291, 2.5.6), others' are where `all` interfaces forward, whatever
@@ -46,25 +51,23 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses:
     if addresses.destination.is_multicast() || is_link_local(addresses.source) {
         return false;
     }
-    let slot = slot(addresses.destination[3]);
-    remembered(slot, addresses.destination)
-        .unwrap_or_else(|| ask_anew6(ctx.as_ptr(), packed(ifindex, slot), addresses) != 0)
+    let index = index_of(addresses.destination[3]);
+    remembered(index, addresses.destination)
+        .unwrap_or_else(|| ask_anew6(ctx.as_ptr(), packed(ifindex, index), addresses) != 0)
 }
 
 /// The slot of a destination with this last word. Each CPU has slots of its own.
 #[inline(always)]
-fn slot(last: u32) -> u32 {
-    // SAFETY: the helper takes no argument.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
+fn index_of(last: u32) -> u32 {
     let hash = last ^ (last >> 16);
-    cpu * ROUTES_PER_CPU + (hash ^ (hash >> 8)) % ROUTES_PER_CPU
+    cpu() * ROUTES_PER_CPU + (hash ^ (hash >> 8)) % ROUTES_PER_CPU
 }
 
 /// The answer for a destination that was asked about in the last [`ROUTE_LIFETIME`] ticks. An empty slot is as old as the kernel's ticks, which
 /// begin near 2^32.
 #[inline(always)]
-fn remembered(slot: u32, destination: V6) -> Option<bool> {
-    let Some(route) = ROUTES.get(slot) else { return Some(true) };
+fn remembered(index: u32, destination: V6) -> Option<bool> {
+    let Some(route) = ROUTES.get(index) else { return Some(true) };
     (route.destination == destination && ticks().wrapping_sub(route.asked) < ROUTE_LIFETIME)
         .then_some(route.forwarded != 0)
 }
@@ -76,8 +79,8 @@ fn remembered(slot: u32, destination: V6) -> Option<bool> {
 
 /// The interface and the slot in one argument.
 #[inline(always)]
-fn packed(ifindex: u32, slot: u32) -> u64 {
-    u64::from(ifindex) << 32 | u64::from(slot)
+fn packed(ifindex: u32, index: u32) -> u64 {
+    u64::from(ifindex) << 32 | u64::from(index)
 }
 
 #[inline(never)]
@@ -103,10 +106,9 @@ fn ask_anew6(ctx: *mut c_void, packed: u64, addresses: &Addresses<V6>) -> u64 {
 static NOBODY: V6 = [0; 4];
 
 #[inline(always)]
-fn remember(slot: u32, destination: V6, forwarded: u64) {
-    if let Some(route) = ROUTES.get_ptr_mut(slot) {
-        // SAFETY: the map's value is alive while the program runs, and the slot is this CPU's: nothing else runs on it meanwhile.
-        unsafe { *route = Route { destination, asked: ticks(), forwarded } };
+fn remember(index: u32, destination: V6, forwarded: u64) {
+    if let Some(route) = slot(&ROUTES, index) {
+        *route = Route { destination, asked: ticks(), forwarded };
     }
 }
 

@@ -68,7 +68,7 @@ impl<T: Copy> Room<T> {
         let words: *mut u64 = self.0.as_mut_ptr().cast();
         for index in 0..size_of::<T>() / 8 {
             // SAFETY: one of the words of the structure.
-            unsafe { words.add(index).write_volatile(0) };
+            unsafe { words.wrapping_add(index).write_volatile(0) };
         }
         // SAFETY: only structures of integers and of unions of integers are made room for, for which zero is a value.
         unsafe { self.0.assume_init_mut() }

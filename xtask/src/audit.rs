@@ -14,7 +14,7 @@ const CARGO_DENY: Crate = Crate { name: "cargo-deny", version: "0.20.2", takes: 
 const CARGO_MACHETE: Crate = Crate { name: "cargo-machete", version: "0.9.2", takes: "about a minute" };
 
 /// The manifests that have a lock file of their own.
-const WORKSPACES: [&str; 3] = ["Cargo.toml", "fw-ebpf/Cargo.toml", "tests/fuzz/Cargo.toml"];
+const WORKSPACES: [&str; 4] = ["Cargo.toml", "fw-ebpf/Cargo.toml", "fw-ebpf-bench/Cargo.toml", "tests/fuzz/Cargo.toml"];
 
 /// Tests in whose own process the unsafe code runs: system calls for BPF, maps of any kind, and bytes of anybody.
 const UNSAFE: [&str; 3] = ["fuzz_corpus", "recorder", "table_kernel"];

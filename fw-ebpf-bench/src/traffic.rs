@@ -1,14 +1,14 @@
 //! Traffic for the benchmarks: a source of it, by live frames of `BPF_PROG_TEST_RUN` (Linux 5.18), and what lets all or nothing of it in.
-//! Never part of the product.
 #![no_std]
 #![no_main]
 
 use core::{
     ffi::c_void,
-    ptr::{read_volatile, write_volatile},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use aya_ebpf::{
+    Global,
     bindings::{
         TC_ACT_UNSPEC,
         xdp_action::{XDP_DROP, XDP_PASS},
@@ -26,55 +26,55 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 const WORDS: usize = 60 / 4;
 /// Where an IPv4 header without options has the source port behind it.
 const SOURCE_PORT: usize = 14 + 20;
+const _: () = assert!(SOURCE_PORT % 4 == 2, "the port is the second half of a word");
 
 /// What is sent. This and the next two are set when the program is loaded.
 #[unsafe(no_mangle)]
-static FRAME: [u32; WORDS] = [0; WORDS];
+static FRAME: Global<[u32; WORDS]> = Global::new([0; WORDS]);
 /// Where it leaves.
 #[unsafe(no_mangle)]
-static INTERFACE: u32 = 0;
+static INTERFACE: Global<u32> = Global::new(0);
 /// Nanoseconds from one frame to the next, or 0 for as many as can be.
 #[unsafe(no_mangle)]
-static INTERVAL: u64 = 0;
+static INTERVAL: Global<u64> = Global::new(0);
 
 /// Nanoseconds from one handful to the next. Network cards gather for about as long before they interrupt.
 const TICK: u64 = 1 << 15;
 /// When the next frame is due.
-static mut DUE: u64 = 0;
+static DUE: AtomicU64 = AtomicU64::new(0);
 
 /// Sends [`FRAME`] out of [`INTERFACE`], each time from another source port.
 ///
 /// The kernel hands the same few pages round, as those who received them left them: a frame is written anew each time.
 #[xdp]
 pub fn flood(ctx: XdpContext) -> u32 {
-    // SAFETY: variables of this very program, which runs on one CPU at a time. They are read as they are in the object that was loaded,
-    // not as the compiler knows them; the helper takes nothing.
-    unsafe {
-        let interval = read_volatile(&raw const INTERVAL);
-        if interval != 0 {
-            let (now, due) = (bpf_ktime_get_ns() & !(TICK - 1), read_volatile(&raw const DUE));
-            if now < due {
-                return XDP_DROP;
-            }
-            // What was missed is not made up for beyond a tick: that would be a burst.
-            write_volatile(&raw mut DUE, due.max(now.saturating_sub(TICK)) + interval);
+    let interval = INTERVAL.load();
+    if interval != 0 {
+        // SAFETY: the helper takes no argument.
+        let now = unsafe { bpf_ktime_get_ns() } & !(TICK - 1);
+        let due = DUE.load(Relaxed);
+        if now < due {
+            return XDP_DROP;
         }
+        // What was missed is not made up for beyond a tick: that would be a burst.
+        DUE.store(due.max(now.saturating_sub(TICK)) + interval, Relaxed);
     }
     let start = ctx.data();
     if start + 4 * WORDS > ctx.data_end() {
         return XDP_DROP;
     }
-    for index in 0..WORDS {
-        let word = (start + 4 * index) as *mut u32;
-        // SAFETY: the words lie between `data` and `data_end`, BPF needs no alignment, and the variable is this program's.
-        unsafe { word.write_unaligned(read_volatile((&raw const FRAME).cast::<u32>().add(index))) };
+    // SAFETY: the helper takes no argument.
+    let port = unsafe { bpf_get_prandom_u32() };
+    for (index, mut word) in FRAME.load().into_iter().enumerate() {
+        if index == SOURCE_PORT / 4 {
+            // Two bytes before a multiple of four, as headers are.
+            word = word & u32::from_ne_bytes([0xff, 0xff, 0, 0]) | port & u32::from_ne_bytes([0, 0, 0xff, 0xff]);
+        }
+        // SAFETY: the words lie between `data` and `data_end`, and BPF needs no alignment.
+        unsafe { ((start + 4 * index) as *mut u32).write_unaligned(word) };
     }
-    let port = (start + SOURCE_PORT) as *mut [u8; 2];
-    // SAFETY: both bytes lie inside the words above, and helpers may always be called.
-    unsafe {
-        *port = (bpf_get_prandom_u32() as u16).to_ne_bytes();
-        bpf_redirect(read_volatile(&raw const INTERFACE), 0) as u32
-    }
+    // SAFETY: the helper takes numbers alone.
+    unsafe { bpf_redirect(INTERFACE.load(), 0) as u32 }
 }
 
 /// Drops every packet unseen: what the kernel takes for itself.

@@ -1,19 +1,29 @@
-//! What the benchmarks measure with: the filter, cut off after each of its steps, and its dearest steps by themselves. Never part of the
-//! product.
+//! What the benchmarks measure with: the filter, cut off after each of its steps, and its dearest steps by themselves.
+//!
+//! The steps are the product's own source files, compiled here once more.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
+#[path = "../../fw-ebpf/src/clock.rs"]
 mod clock;
+#[path = "../../fw-ebpf/src/flows.rs"]
 mod flows;
 #[expect(dead_code, reason = "only what comes in is judged here")]
+#[path = "../../fw-ebpf/src/frame.rs"]
 mod frame;
 #[expect(dead_code, reason = "only what comes in is judged here")]
+#[path = "../../fw-ebpf/src/lookups.rs"]
 mod lookups;
 #[expect(dead_code, reason = "nothing is recorded here")]
+#[path = "../../fw-ebpf/src/maps.rs"]
 mod maps;
+#[path = "../../fw-ebpf/src/route.rs"]
 mod route;
+#[path = "../../fw-ebpf/src/slot.rs"]
+mod slot;
+#[path = "../../fw-ebpf/src/verifier.rs"]
 mod verifier;
 
 use aya_ebpf::{
@@ -21,7 +31,6 @@ use aya_ebpf::{
         xdp_action::{XDP_DROP, XDP_PASS},
         xdp_md,
     },
-    helpers::generated::bpf_get_smp_processor_id,
     macros::xdp,
     programs::XdpContext,
 };
@@ -105,8 +114,7 @@ pub fn tick(_ctx: XdpContext) -> u32 {
 /// Asks for the CPU's number.
 #[xdp]
 pub fn cpu(_ctx: XdpContext) -> u32 {
-    // SAFETY: the helper takes no argument.
-    drop_if(unsafe { bpf_get_smp_processor_id() } != u32::MAX)
+    drop_if(slot::cpu() != u32::MAX)
 }
 
 /// Looks the IPv4 flow up that is all zeros.
