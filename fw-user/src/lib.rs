@@ -10,16 +10,17 @@ mod error;
 mod host;
 mod kernel;
 mod lockout;
+mod output;
 mod packet;
 mod policy_text;
+mod printable;
 mod report;
 pub mod testing;
 
 use std::{env, process::ExitCode};
 
 use cmd::cli::Cli;
-use error::{Error, Result};
-use report::output::complain;
+use output::complain;
 
 /// Carry out the command line of this process. The exit codes are [`testing::exit_code`].
 pub async fn run() -> ExitCode {

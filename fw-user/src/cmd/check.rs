@@ -7,9 +7,9 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
-    Error, Result,
-    config::{File, Mistake, Mistakes, folder},
-    report::output::{json, print},
+    config::{File, folder},
+    error::{ConfigError, Error, Mistake, Mistakes, Result},
+    output::{json, print},
 };
 
 /// Of `check`.
@@ -32,7 +32,7 @@ struct Outcome<'a> {
 pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<()> {
     let files = if args.files.is_empty() { folder::read(config)? } else { folder::read_files(&args.files)? };
     if files.is_empty() {
-        return Err(Error::NoFiles { folder: config.to_owned() });
+        return Err(Error::Config(ConfigError::NoFiles { folder: config.to_owned() }));
     }
     let (paths, mistakes): (Vec<_>, Vec<_>) =
         files.into_iter().map(|File { path, mistakes, .. }| (path, mistakes)).unzip();
@@ -42,7 +42,7 @@ pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<()> {
         print(&json(&Outcome { files: paths, mistakes: &mistakes })?)?;
     }
     if !mistakes.is_empty() {
-        return Err(Error::Mistakes(Mistakes(mistakes)));
+        return Err(Error::Config(ConfigError::Mistakes(Mistakes(mistakes))));
     }
     match count {
         _ if args.json => Ok(()),

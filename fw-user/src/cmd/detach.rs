@@ -7,7 +7,7 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::{
         interface::{self, Interface},
         privilege, processes,
@@ -16,7 +16,7 @@ use crate::{
         attach::{detach, foreign},
         pins::Pins,
     },
-    report::output::{complain, json, print},
+    output::{complain, json, print},
 };
 
 /// Of `detach`.
@@ -44,8 +44,8 @@ pub(crate) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
         let names = if args.all { with_filter } else { &args.interfaces };
         match names.iter().find(|name| !with_filter.contains(name)) {
             None => Ok(interface::once_each(names).cloned().collect()),
-            Some(_) if with_filter.is_empty() => Err(Error::NothingAttached),
-            Some(name) => Err(Error::NotAttached { name: name.clone() }),
+            Some(_) if with_filter.is_empty() => Err(Error::Kernel(KernelError::NothingAttached)),
+            Some(name) => Err(Error::Kernel(KernelError::NotAttached { name: name.clone() })),
         }
     };
     let taken = take_off(pins, args.all, choose).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn take_off(
 ) -> Result<Taken> {
     let _lock = match pins.lock() {
         // What can be taken off without pins is: nobody is to be locked out by the mode of a folder.
-        Err(error @ Error::Untrusted { .. }) => {
+        Err(error @ Error::Kernel(KernelError::Untrusted { .. })) => {
             complain(&format!("note: {error}"));
             None
         }

@@ -5,7 +5,6 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
-    Result,
     cmd::{
         args::{InterfacesArgs, Safeguards},
         guard::Guard,
@@ -14,16 +13,15 @@ use crate::{
         select::at_work,
         trial::{self, Trial},
     },
+    error::Result,
     host::privilege,
     kernel::{
         maps::policy_map::{self, PolicyMap, Terms},
         pins::Pins,
     },
     lockout::{Change, Outlook},
-    report::{
-        lockout::{self as lockout_report, Cure},
-        output::{json, print},
-    },
+    output::{json, print},
+    report::lockout::{self as lockout_report, Cure},
 };
 
 /// Of `enforce`.

@@ -1,12 +1,10 @@
 //! Look at what a change would cut, before it is made.
 
 use crate::{
-    Error, Result,
+    error::{Error, Result, SafeguardError},
     lockout::{self, Change, Outlook},
-    report::{
-        lockout::{self as report, Cure},
-        output::complain,
-    },
+    output::complain,
+    report::lockout::{self as report, Cure},
 };
 
 /// How a command guards its user.
@@ -25,7 +23,7 @@ impl Guard {
     pub(crate) async fn look(self, changes: &[Change]) -> Result<Outlook> {
         let outlook = lockout::look(changes).await?;
         if outlook.locks_out() && !self.force {
-            return Err(Error::LocksOut(report::refusal(&outlook, self.cure)));
+            return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.cure))));
         }
         let blind = if outlook.knows_sockets { "" } else { report::BLIND };
         let note = if self.as_json { String::new() } else { report::note(&outlook) };

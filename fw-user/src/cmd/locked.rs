@@ -1,7 +1,7 @@
 //! Locks that keep commands from changing the same interface at the same time.
 
 use crate::{
-    Result,
+    error::Result,
     kernel::{
         deadline::{self, Which},
         lock::Lock,

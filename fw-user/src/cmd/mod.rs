@@ -27,11 +27,11 @@ pub(crate) mod status;
 pub(crate) mod trial;
 
 use crate::{
-    Result,
     cmd::{
         cli::{Cli, Command},
         trial::confirm,
     },
+    error::Result,
     kernel::{bpffs, pins::Pins},
 };
 

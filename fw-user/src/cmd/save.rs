@@ -8,13 +8,13 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
-    Result,
     cmd::{
         locked::lock,
         ports,
         select::{after_change, at_work},
     },
     config::{File, Settings, edits::Edits, folder},
+    error::Result,
     host::privilege,
     kernel::{
         attach::ingress::ModeChoice,
@@ -22,7 +22,7 @@ use crate::{
         meta::{Egress, Mode, Record},
         pins::Pins,
     },
-    report::output::{json, print},
+    output::{json, print},
 };
 
 /// Of `save`.

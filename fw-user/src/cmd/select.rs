@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::interface,
     kernel::{attach::state, pins::Pins},
-    report::output::complain,
+    output::complain,
 };
 
 /// The interfaces that a command concerns: those named, which must have a filter, or all that have one.
@@ -15,9 +15,9 @@ pub(crate) fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     let of_other_abi = other_abis(pins)?;
     let other_abi = |name: &String| of_other_abi.iter().find(|(other, _)| other == name);
     let unknown = |name: &String| match other_abi(name) {
-        Some((name, abi)) => Err(Error::OtherAbi { name: name.clone(), abi: *abi }),
-        None if attached.is_empty() => Err(Error::NothingAttached),
-        None if !attached.contains(name) => Err(Error::NotAttached { name: name.clone() }),
+        Some((name, abi)) => Err(Error::Kernel(KernelError::OtherAbi { name: name.clone(), abi: *abi })),
+        None if attached.is_empty() => Err(Error::Kernel(KernelError::NothingAttached)),
+        None if !attached.contains(name) => Err(Error::Kernel(KernelError::NotAttached { name: name.clone() })),
         None => Ok(()),
     };
     if !named.is_empty() {
@@ -25,7 +25,7 @@ pub(crate) fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
         return Ok(interface::once_each(named).cloned().collect());
     }
     of_other_abi.iter().map(|(name, _)| name).try_for_each(unknown)?;
-    if attached.is_empty() { Err(Error::NothingAttached) } else { Ok(attached) }
+    if attached.is_empty() { Err(Error::Kernel(KernelError::NothingAttached)) } else { Ok(attached) }
 }
 
 /// Those of [`attached`] whose filter is at work: a change to any other would close nothing, and say that it did. Those that were not named
@@ -38,7 +38,7 @@ pub(crate) async fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>
             at_work.push(name);
         } else {
             let state = state::of(pins, &name, interface::present(&name).await?.as_ref())?.words();
-            idle.push(Error::NotFiltering { name, state });
+            idle.push(Error::Kernel(KernelError::NotFiltering { name, state }));
         }
     }
     if named.is_empty() && !at_work.is_empty() {

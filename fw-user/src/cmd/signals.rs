@@ -7,7 +7,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use crate::Result;
+use crate::error::Result;
 
 /// The wish that this process ends: Ctrl-C on a terminal, or SIGTERM from whatever started it.
 pub(crate) struct Stop {

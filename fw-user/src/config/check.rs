@@ -10,11 +10,11 @@ use fw_common::{
 use toml::Spanned;
 
 use crate::{
-    Error, Result,
     config::{
-        File, Mistake, Settings,
+        File, Settings,
         parse::{self, Notes, Words},
     },
+    error::{ConfigError, Error, Mistake, Result, UsageError},
     kernel::{attach::ingress::ModeChoice, maps::flows},
     policy_text,
 };
@@ -120,10 +120,12 @@ fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
 /// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.
 pub fn entry_rules(entry: &str) -> Result<Vec<Rule>> {
     if entry.contains(',') {
-        return Err(Error::SeveralEntries(entry.to_owned()));
+        return Err(Error::Config(ConfigError::SeveralEntries(entry.to_owned())));
     }
     match policy_text::rules(&[entry.to_owned()]) {
-        Err(Error::NothingAllowed) => Err(SpecError { spec: entry.to_owned(), fault: Fault::Empty }.into()),
+        Err(Error::Usage(UsageError::NothingAllowed)) => {
+            Err(SpecError { spec: entry.to_owned(), fault: Fault::Empty }.into())
+        }
         read => read,
     }
 }
@@ -131,10 +133,10 @@ pub fn entry_rules(entry: &str) -> Result<Vec<Rule>> {
 /// The number of one entry of a list of protocols.
 pub fn entry_protocol(entry: &str) -> Result<u8> {
     if entry.contains(',') {
-        return Err(Error::SeveralEntries(entry.to_owned()));
+        return Err(Error::Config(ConfigError::SeveralEntries(entry.to_owned())));
     }
     let numbers = policy_text::protocols(&[entry.to_owned()])?;
-    numbers.first().copied().ok_or_else(|| Error::UnknownProtocol(entry.to_owned()))
+    numbers.first().copied().ok_or_else(|| Error::Usage(UsageError::UnknownProtocol(entry.to_owned())))
 }
 
 fn protocols(entries: &[Spanned<String>], notes: &mut Notes<'_>) -> BTreeSet<u8> {

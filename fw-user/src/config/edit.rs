@@ -6,8 +6,8 @@ use fw_common::{grammar::Rule, policy::Policy};
 use toml_edit::{Array, DocumentMut, Item, Value};
 
 use crate::{
-    Error, Result,
     config::{Settings, check, list::List},
+    error::{ConfigError, Result},
     kernel::attach::ingress::ModeChoice,
     policy_text::{self, words},
 };
@@ -26,8 +26,7 @@ pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<St
 
 /// Make a text that says one thing say another. New entries of the allow list are written as they were typed, where they were.
 pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) -> Result<String> {
-    let mut document: DocumentMut =
-        text.parse().map_err(|error: toml_edit::TomlError| Error::kernel("reading the file again", error))?;
+    let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
     let (policy, before) = (&wanted.policy, &says.policy);
     if policy.rules() != before.rules() {
         let mut list = List::new(array(&mut document, "allow"));

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Error, Result,
-    config::{File, Mistakes, Settings, edit, folder},
+    config::{File, Settings, edit, folder},
+    error::{ConfigError, Error, Mistakes, Result},
 };
 
 /// The files of a folder, and what is to become of them.
@@ -42,10 +42,11 @@ impl<'a> Edits<'a> {
             return Ok(None);
         };
         match &file.settings {
-            None => Err(Error::Mistakes(Mistakes(file.mistakes.clone()))),
-            Some(_) if !file.is_for(interface) => {
-                Err(Error::NotSaved { path, why: format!("its `interfaces` do not name {interface}; add it there") })
-            }
+            None => Err(Error::Config(ConfigError::Mistakes(Mistakes(file.mistakes.clone())))),
+            Some(_) if !file.is_for(interface) => Err(Error::Config(ConfigError::NotSaved {
+                path,
+                why: format!("its `interfaces` do not name {interface}; add it there"),
+            })),
             Some(settings) => Ok(Some((file, settings))),
         }
     }
@@ -61,7 +62,7 @@ impl<'a> Edits<'a> {
         let path = found.map_or_else(|| self.path(interface), |(file, _)| file.path.clone());
         if wanted.policy.is_closed() {
             let why = format!("nothing is open at {interface}, and an empty allow list is a mistake in a file");
-            return Err(Error::NotSaved { path, why });
+            return Err(Error::Config(ConfigError::NotSaved { path, why }));
         }
         if let Some(other) = self.planned.iter().find(|other| other.path == path) {
             if other.wanted == *wanted {
@@ -69,7 +70,7 @@ impl<'a> Edits<'a> {
             }
             let why =
                 format!("it is for {} and {interface}, which differ now; give each a file of its own", other.interface);
-            return Err(Error::NotSaved { path, why });
+            return Err(Error::Config(ConfigError::NotSaved { path, why }));
         }
         let text = match found {
             None => Some(edit::create(interface, wanted, typed)?),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Error, Result,
-    config::{File, Mistake, check},
+    config::{File, check},
+    error::{Error, HostError, Mistake, Result},
     host::output_file,
 };
 
@@ -46,14 +46,14 @@ pub(crate) fn texts(place: &Path) -> Result<Vec<Text>> {
             Ok(text) => texts.push((path, text)),
             // Between the listing and the reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Error::File { what: "reading", path, source }),
+            Err(source) => return Err(Error::Host(HostError::File { what: "reading", path, source })),
         }
     }
     Ok(texts)
 }
 
 fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::File { what: "reading", path: folder.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "reading", path: folder.to_owned(), source });
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -75,7 +75,7 @@ fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
 pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
     let read = |path: &PathBuf| match fs::read(path) {
         Ok(text) => Ok((path.clone(), text)),
-        Err(source) => Err(Error::File { what: "reading", path: path.clone(), source }),
+        Err(source) => Err(Error::Host(HostError::File { what: "reading", path: path.clone(), source })),
     };
     paths.iter().map(read).collect::<Result<_>>().map(parse)
 }
@@ -107,7 +107,7 @@ pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     }
     if !output_file::is_in_trusted_folder(path) {
         let source = io::Error::other("it is a symbolic link, in a folder that others can write; remove it");
-        return Err(Error::File { what: "writing", path: path.to_owned(), source });
+        return Err(Error::Host(HostError::File { what: "writing", path: path.to_owned(), source }));
     }
     output_file::replace(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()), text)
 }

@@ -12,22 +12,17 @@ pub(crate) mod folder;
 pub(crate) mod list;
 pub mod parse;
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{path::PathBuf, time::SystemTime};
 
 use fw_common::policy::Policy;
-use serde::Serialize;
 use toml::Spanned;
 
 use crate::{
+    error::Mistake,
     kernel::{
         attach::{attachment::Plan, egress::Hook, ingress::ModeChoice},
         maps::policy_map::Terms,
     },
-    report::printable::printable,
 };
 
 /// Where the files are, unless `--config` says otherwise.
@@ -97,55 +92,4 @@ pub(crate) struct Applies {
     pub is_good: bool,
     /// When files were applied last, without a failure.
     pub last_success: SystemTime,
-}
-
-/// Something wrong in a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Mistake {
-    /// The file.
-    pub file: PathBuf,
-    /// The line, from 1.
-    pub line: usize,
-    /// The character in the line, from 1.
-    pub column: usize,
-    /// What is wrong, why, and what to do.
-    pub what: String,
-}
-
-impl Mistake {
-    /// A mistake at a byte of a file's text.
-    #[must_use]
-    pub fn new(file: &Path, text: &str, at: usize, what: impl Into<String>) -> Self {
-        let (line, column) = place(text, at);
-        Self { file: file.to_owned(), line, column, what: what.into() }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (file, what) = (printable(&self.file.to_string_lossy()), printable(&self.what));
-        write!(f, "{file}:{}:{}: {what}", self.line, self.column)
-    }
-}
-
-/// Line and character of a byte in a text, both from 1.
-#[must_use]
-pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
-    let before = text.get(..at).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or_default();
-    (before.matches('\n').count() + 1, line.chars().count() + 1)
-}
-
-/// Files with mistakes, one a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<Mistake>);
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.len() {
-            1 => write!(f, "one mistake")?,
-            count => write!(f, "{count} mistakes")?,
-        }
-        self.0.iter().try_for_each(|mistake| write!(f, "\n{mistake}"))
-    }
 }

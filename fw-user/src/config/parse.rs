@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::config::{Mistake, place};
+use crate::error::{Mistake, place};
 
 /// The keys, each with an example of its value.
 pub const KEYS: [(&str, &str); 8] = [

@@ -7,7 +7,7 @@ use rtnetlink::packet_route::{
     link::{InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 
-use crate::{Error, Result};
+use crate::error::{Error, HostError, KernelError, Result};
 
 /// An interface, as far as it matters here.
 #[derive(Clone, Debug)]
@@ -47,7 +47,7 @@ impl Interface {
             return Ok(());
         }
         let kind = self.kind.clone().unwrap_or_else(|| format!("{:?}", self.layer).to_lowercase());
-        Err(Error::NotEthernet { name: self.name.clone(), kind })
+        Err(Error::Kernel(KernelError::NotEthernet { name: self.name.clone(), kind }))
     }
 }
 
@@ -114,7 +114,7 @@ impl From<LinkMessage> for Interface {
 
 /// Every interface of this network namespace.
 pub async fn all() -> Result<Vec<Interface>> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the interfaces", error);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("asking for the interfaces", error);
     let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
     let connection = tokio::spawn(connection);
     let links = handle.link().get().execute().map_ok(Interface::from).try_collect().await;
@@ -126,9 +126,11 @@ pub async fn all() -> Result<Vec<Interface>> {
 pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
     let all = all().await?;
     let find = |name: &String| {
-        all.iter().find(|interface| interface.name == *name).cloned().ok_or_else(|| Error::UnknownInterface {
-            name: name.clone(),
-            there: all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
+        all.iter().find(|interface| interface.name == *name).cloned().ok_or_else(|| {
+            Error::Host(HostError::UnknownInterface {
+                name: name.clone(),
+                there: all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
+            })
         })
     };
     once_each(names).map(find).collect()
@@ -146,7 +148,7 @@ pub async fn present(name: &str) -> Result<Option<Interface>> {
 
 /// Every address of this network namespace, with the index of its interface and the length of the prefix that is on its link.
 pub async fn addresses() -> Result<Vec<(u32, IpNet)>> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("asking for the addresses", error);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("asking for the addresses", error);
     let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
     let connection = tokio::spawn(connection);
     let answers: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use rtnetlink::{RouteMessageBuilder, packet_route::route::RouteAttribute};
 
 use crate::{
-    Error, Result,
+    error::{Error, Result},
     host::interface::{self, Interface},
 };
 
@@ -37,7 +37,7 @@ impl Network {
         if pairs.is_empty() {
             return Ok(());
         }
-        let failed = |error| Error::kernel("asking for routes", error);
+        let failed = |error| Error::refused("asking for routes", error);
         let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
         let connection = tokio::spawn(connection);
         for (peer, local) in pairs {

@@ -10,12 +10,12 @@ use std::{
 
 use nix::unistd::Uid;
 
-use crate::{Error, Result};
+use crate::error::{Error, HostError, Result};
 
 /// Put a file with this text in the place of whatever has the name, a symbolic link too, at once: readers find the old text or the new
 /// one, also after a crash. A folder that is missing is made.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
-    let failed = |source| Error::File { what: "writing", path: path.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source });
     if fs::symlink_metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_symlink()) {
         // Renaming would put a file in the place of a device.
         return Err(failed(io::Error::other("it is no regular file")));

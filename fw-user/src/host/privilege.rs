@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::MetadataExt};
 
 use caps::{CapSet, Capability};
 
-use crate::{Error, Result};
+use crate::error::{Error, HostError, Result};
 
 /// The capabilities that every command needs: to use BPF objects, to read packet memory, to attach to interfaces.
 /// `CAP_SYS_ADMIN` stands for the first two, as before Linux 5.8.
@@ -19,7 +19,7 @@ const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 pub(crate) fn check() -> Result<()> {
     // A kernel without user namespaces has no such file, and the initial one only.
     if fs::metadata("/proc/self/ns/user").is_ok_and(|namespace| namespace.ino() != INITIAL_USER_NAMESPACE) {
-        return Err(Error::UserNamespace);
+        return Err(Error::Host(HostError::UserNamespace));
     }
     let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
     let is_admin = has(Capability::CAP_SYS_ADMIN);
@@ -28,5 +28,5 @@ pub(crate) fn check() -> Result<()> {
         .filter(|&(capability, is_part_of_admin)| !(has(capability) || is_part_of_admin && is_admin))
         .map(|(capability, _)| capability.to_string())
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(Error::Privilege { missing: missing.join(", ") }) }
+    if missing.is_empty() { Ok(()) } else { Err(Error::Host(HostError::Privilege { missing: missing.join(", ") })) }
 }

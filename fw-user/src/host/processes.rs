@@ -9,7 +9,7 @@ use std::{
 
 use procfs::process::{FDTarget, Process as Proc, all_processes};
 
-use crate::report::printable::printable;
+use crate::printable::printable;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,14 +7,14 @@ use std::{
 
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use crate::{Error, Result};
+use crate::error::{Error, HostError, Result, UsageError};
 
 /// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
 pub const DEFAULT: &str = "/sys/fs/bpf";
 
 /// The folder that a path names, from the root of the file system and without symbolic links, be it there or not.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
-    let failed = |source| Error::File { what: "finding", path: path.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "finding", path: path.to_owned(), source });
     let absolute = std::path::absolute(path).map_err(failed)?;
     let mut missing = Vec::new();
     let mut there = absolute.as_path();
@@ -26,10 +26,10 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
             Err(_) => return Ok(absolute),
         }
         let (Some(above), Some(name)) = (there.parent(), there.file_name()) else {
-            return Err(Error::Usage(format!(
+            return Err(Error::Usage(UsageError::Usage(format!(
                 "--bpffs {}: it goes up from a folder that is not there",
                 path.display()
-            )));
+            ))));
         };
         missing.push(name);
         there = above;
@@ -65,7 +65,7 @@ mod tests {
         }
         assert_eq!(resolve(&real.join("there/..")).ok(), Some(real.clone()));
         for typed in ["new/..", "new/../there"] {
-            assert!(matches!(resolve(&real.join(typed)), Err(Error::Usage(_))), "{typed}");
+            assert!(matches!(resolve(&real.join(typed)), Err(Error::Usage(UsageError::Usage(_)))), "{typed}");
         }
         let here = std::env::current_dir()?;
         assert_eq!(resolve(Path::new("new")).ok(), Some(here.join("new")));

@@ -7,14 +7,14 @@ use fw_common::abi::Active;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::{
-    Error, Result,
+    error::{Error, Result},
     host::interface,
     kernel::{attach::detach, maps::policy_map::PolicyMap, pins::Pins},
 };
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub(crate) fn now() -> Result<u64> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("reading the clock", error);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the clock", error);
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| failed(error.into()))?;
     u64::try_from(Duration::from(time).as_nanos()).map_err(|error| failed(error.into()))
 }
@@ -22,7 +22,7 @@ pub(crate) fn now() -> Result<u64> {
 /// The deadline of something that is to hold for so many seconds, and not less, from now on.
 pub(crate) fn after(seconds: u32) -> Result<u32> {
     let now = Duration::from_nanos(now()?).as_secs() + 1;
-    u32::try_from(now + u64::from(seconds)).map_err(|error| Error::kernel("reading the clock", error))
+    u32::try_from(now + u64::from(seconds)).map_err(|error| Error::refused("reading the clock", error))
 }
 
 /// How long until the deadline; nothing where it has passed, or where there is none.

@@ -21,7 +21,7 @@ use fw_common::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
         attach::{ingress, state},
@@ -76,14 +76,15 @@ impl Twin {
     /// Load the program once more. Whoever calls this holds the lock, so that no pin goes meanwhile.
     pub fn load(pins: &Pins, interface: &Interface) -> Result<Self> {
         let name = &interface.name;
-        let attached = state::ingress_link(pins, name)?.ok_or_else(|| Error::NotAttached { name: name.clone() })?;
+        let attached = state::ingress_link(pins, name)?
+            .ok_or_else(|| Error::Kernel(KernelError::NotAttached { name: name.clone() }))?;
         let shapes = Shapes::on_this_machine(FLOWS)?;
         let mut ebpf = object::load_around(pins, name, &LIVE, shapes, false)?;
-        let failed = |error| Error::kernel("asking for the program's tag", error);
+        let failed = |error| Error::refused("asking for the program's tag", error);
         if ingress::load(&mut ebpf)?.info().map_err(failed)?.tag() != attached.tag {
-            return Err(Error::OtherBuild { name: name.clone() });
+            return Err(Error::Kernel(KernelError::OtherBuild { name: name.clone() }));
         }
-        let bad = |error: MapError| Error::kernel(format!("opening the maps of a second program for {name}"), error);
+        let bad = |error: MapError| Error::refused(format!("opening the maps of a second program for {name}"), error);
         Ok(Self {
             interface: name.clone(),
             ifindex: interface.index,
@@ -109,7 +110,7 @@ impl Twin {
 
     /// Judge a frame of [`LEAST_FRAME`] to [`LARGEST_FRAME`] bytes.
     pub fn judge(&mut self, frame: &[u8]) -> Result<Judgement> {
-        let failed = |error: MapError| Error::kernel("asking for what a packet could answer", error);
+        let failed = |error: MapError| Error::refused("asking for what a packet could answer", error);
         let questions = Questions::of(frame);
         let now = deadline::now()?;
         let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
@@ -123,7 +124,7 @@ impl Twin {
         let moved = |reason: &&Reason| after[**reason as usize].packets != before[**reason as usize].packets;
         let mut moved = Reason::ALL.iter().filter(moved);
         let (Some(&reason), None) = (moved.next(), moved.next()) else {
-            return Err(Error::kernel("asking the program", "it counted the packet under no reason, or several"));
+            return Err(Error::refused("asking the program", "it counted the packet under no reason, or several"));
         };
         let answered_after = if reason == Reason::Reply { ages4.into_iter().chain(ages6).min() } else { None };
         Ok(Judgement { reason, passes, answered_after })
@@ -131,7 +132,7 @@ impl Twin {
 
     fn run(&mut self, frame: &[u8]) -> Result<u32> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Error::kernel(format!("asking the program of {}", self.interface), error)
+            Error::refused(format!("asking the program of {}", self.interface), error)
         };
         // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
         let len = u32::try_from(frame.len()).map_err(|error| failed(error.into()))?;
@@ -150,7 +151,7 @@ impl Twin {
     fn counted(&self) -> Result<ReasonCounters> {
         let mut sum = [Counter::default(); Reason::SLOTS];
         for cpu in self.reasons.iter() {
-            let Plain(slots) = cpu.map_err(|error| Error::kernel("reading what a second program counted", error))?;
+            let Plain(slots) = cpu.map_err(|error| Error::refused("reading what a second program counted", error))?;
             sum.iter_mut().zip(slots).for_each(|(sum, slot)| sum.packets += slot.packets);
         }
         Ok(sum)

@@ -19,9 +19,10 @@ use nix::{
 use procfs::process::Process;
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, KernelError, Result},
     kernel::trust,
-    report::{output::complain, printable::printable},
+    output::complain,
+    printable::printable,
 };
 
 /// The folder that is locked.
@@ -64,7 +65,7 @@ impl Wait {
 /// looks again whether there is still something to lock.
 pub(crate) fn take(folder: &Path, wait: &mut Wait) -> Result<Option<Lock>> {
     let path = folder.join(NAME);
-    let failed = |source| Error::File { what: "locking", path: path.clone(), source };
+    let failed = |source| Error::Host(HostError::File { what: "locking", path: path.clone(), source });
     trust::claim(&path)?;
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     let file = match OpenOptions::new().read(true).custom_flags(flags.bits()).open(&path) {
@@ -82,7 +83,7 @@ pub(crate) fn take(folder: &Path, wait: &mut Wait) -> Result<Option<Lock>> {
         }
         let waited = wait.from.elapsed();
         if waited > wait.patience {
-            return Err(Error::Locked { path: folder.to_owned(), holder: holder(&file) });
+            return Err(Error::Kernel(KernelError::Locked { path: folder.to_owned(), holder: holder(&file) }));
         }
         if waited > SILENCE && !wait.has_told {
             wait.has_told = true;
@@ -143,7 +144,9 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let held = take(folder.path(), &mut wait())?;
         assert!(held.is_some());
-        let Err(Error::Locked { path, holder }) = take(folder.path(), &mut wait()) else { panic!("it is held twice") };
+        let Err(Error::Kernel(KernelError::Locked { path, holder })) = take(folder.path(), &mut wait()) else {
+            panic!("it is held twice")
+        };
         assert_eq!(path, folder.path());
         assert!(holder.starts_with(&format!("process {}, `", std::process::id())), "{holder}");
         Ok(())

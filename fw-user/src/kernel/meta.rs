@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, KernelError, Result},
     host::interface::Interface,
     kernel::{pins::Pins, plain::Plain, shape},
 };
@@ -97,7 +97,7 @@ impl Record {
 
     /// Write the record into its map.
     pub fn write(&self, meta: &mut Map) -> Result<()> {
-        let failed = |error: aya::maps::MapError| Error::kernel("writing the attachment's record", error);
+        let failed = |error: aya::maps::MapError| Error::refused("writing the attachment's record", error);
         let mut version = [0; 24];
         version.iter_mut().zip(self.version.bytes()).for_each(|(to, from)| *to = from);
         let value = Meta {
@@ -126,13 +126,15 @@ impl Record {
     /// Read the record of an attached interface.
     pub fn read(pins: &Pins, interface: &str) -> Result<Self> {
         let path = pins.map(interface, map::META);
-        let bad = |error: aya::maps::MapError| Error::BadPin { path: path.clone(), source: error.into() };
+        let bad = |error: aya::maps::MapError| {
+            Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() })
+        };
         let data = shape::open(pins, interface, map::META)?;
         let array: Array<_, Plain<Meta>> = Array::try_from(Map::Array(data)).map_err(bad)?;
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
         if meta.abi == 0 {
             let source = "it holds no record: whoever attached was killed".into();
-            return Err(Error::BadPin { path, source });
+            return Err(Error::Kernel(KernelError::BadPin { path, source }));
         }
         Ok(Self {
             interface: interface.to_owned(),
@@ -155,9 +157,7 @@ impl Record {
 /// The inode of this process' network namespace.
 pub fn network_namespace() -> Result<u64> {
     let path = Path::new("/proc/self/ns/net");
-    fs::metadata(path).map(|facts| facts.ino()).map_err(|source| Error::File {
-        what: "asking for",
-        path: path.to_owned(),
-        source,
-    })
+    fs::metadata(path)
+        .map(|facts| facts.ino())
+        .map_err(|source| Error::Host(HostError::File { what: "asking for", path: path.to_owned(), source }))
 }

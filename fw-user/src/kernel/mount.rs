@@ -15,7 +15,7 @@ use nix::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::processes,
     kernel::{
         bpffs::{DEFAULT, is_bpffs},
@@ -39,16 +39,20 @@ pub fn check_mounts_last(path: &Path) -> Result<()> {
     let lasts = namespaces.len() <= 1;
     // A folder yet to be made may be below one.
     let place = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
-    if lasts || is_bpffs(place) { Ok(()) } else { Err(Error::PrivateMounts { path: path.to_owned() }) }
+    if lasts || is_bpffs(place) {
+        Ok(())
+    } else {
+        Err(Error::Kernel(KernelError::PrivateMounts { path: path.to_owned() }))
+    }
 }
 
 /// Refuse a folder on which no BPF file system is to be mounted, since that would hide what is in it.
 pub fn check_place(path: &Path) -> Result<()> {
-    let no_bpffs = |source| Error::NoBpffs { path: path.to_owned(), source };
+    let no_bpffs = |source| Error::Kernel(KernelError::NoBpffs { path: path.to_owned(), source });
     if path == Path::new(DEFAULT) || fs::read_dir(path).map_err(no_bpffs)?.next().is_none() {
         return Ok(());
     }
-    Err(Error::NotForBpffs { path: path.to_owned() })
+    Err(Error::Kernel(KernelError::NotForBpffs { path: path.to_owned() }))
 }
 
 /// What was made for a folder to be on a BPF file system.
@@ -71,7 +75,7 @@ pub fn ensure(path: &Path) -> Result<Made> {
 }
 
 fn try_to_ensure(path: &Path, made: &mut Made) -> Result<()> {
-    let no_bpffs = |source: io::Error| Error::NoBpffs { path: path.to_owned(), source };
+    let no_bpffs = |source: io::Error| Error::Kernel(KernelError::NoBpffs { path: path.to_owned(), source });
     match statfs(path) {
         Ok(stat) if stat.filesystem_type() == BPF_FS_MAGIC => return Ok(()),
         Ok(_) | Err(Errno::ENOENT) => {}
@@ -109,7 +113,7 @@ fn turn_to_mount() -> Result<Option<Lock>> {
         match lock::take(Path::new(RUN), &mut wait) {
             Ok(Some(lock)) => return Ok(Some(lock)),
             Ok(None) => {}
-            Err(error @ Error::Locked { .. }) => return Err(error),
+            Err(error @ Error::Kernel(KernelError::Locked { .. })) => return Err(error),
             Err(_) => return Ok(None),
         }
     }

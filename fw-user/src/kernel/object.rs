@@ -9,7 +9,7 @@ use aya::{Ebpf, EbpfLoader, programs::ProgramError, util::KernelVersion};
 use fw_common::abi::map;
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{pins::Pins, shape::Shapes},
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn load_around(pins: &Pins, interface: &str, pinned: &[&str], shapes:
     for name in every_map() {
         loader.map_max_entries(name, shapes.entries(name));
     }
-    loader.load(OBJECT).map_err(|error| Error::kernel(format!("making the maps for {interface}"), error))
+    loader.load(OBJECT).map_err(|error| Error::refused(format!("making the maps for {interface}"), error))
 }
 
 fn every_map() -> Vec<&'static str> {
@@ -84,12 +84,12 @@ pub fn knows_interface() -> Result<bool> {
 /// The running kernel's version.
 pub fn kernel_version() -> Result<KernelVersion> {
     let oldest = KernelVersion::new(5, 10, 0);
-    let kernel = KernelVersion::current().map_err(|error| Error::kernel("asking for the kernel's version", error))?;
+    let kernel = KernelVersion::current().map_err(|error| Error::refused("asking for the kernel's version", error))?;
     if kernel < oldest {
         let release = std::fs::read_to_string(Path::new("/proc/sys/kernel/osrelease")).unwrap_or_default();
         let what = "XDP programs that stay attached when a command returns need BPF links (5.9), and 5.10 is the oldest kernel \
                     that is supported";
-        return Err(Error::KernelTooOld { release: release.trim().to_owned(), what });
+        return Err(Error::Kernel(KernelError::KernelTooOld { release: release.trim().to_owned(), what }));
     }
     Ok(kernel)
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{bpffs::is_bpffs, sys, trust},
 };
 
@@ -101,7 +101,7 @@ pub(crate) fn look(path: &Path) -> Result<Pinned> {
 
 /// Look at a path, whoever made what is there.
 pub(crate) fn look_at_any(path: &Path) -> Result<Pinned> {
-    let bad = |source: io::Error| Error::BadPin { path: path.to_owned(), source: source.into() };
+    let bad = |source: io::Error| Error::Kernel(KernelError::BadPin { path: path.to_owned(), source: source.into() });
     let facts = match fs::symlink_metadata(path) {
         Ok(facts) => facts,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),

@@ -17,7 +17,7 @@ use std::{
 use fw_common::abi::ABI_VERSION;
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, Result},
     kernel::{
         bpffs,
         lock::{self, Lock, PINS as FOLDER, Wait},
@@ -220,7 +220,7 @@ fn abi_of(folder: &str) -> Option<u32> {
 /// The names of the folders in a folder that are root's; none where it is missing, or where others decide what is in it. Symbolic links are
 /// none.
 fn folders(path: &Path) -> Result<Vec<String>> {
-    let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "reading", path: path.to_owned(), source });
     if trust::why_not(path)?.is_some() || !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
         return Ok(Vec::new());
     }

@@ -18,7 +18,7 @@ use fw_common::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{
         maps::flows,
         pinned::{self, MapFacts, Pinned},
@@ -59,7 +59,7 @@ impl Shapes {
 
     /// For so many flows a family.
     pub fn on_this_machine(flows: u32) -> Result<Self> {
-        let cpus = nr_cpus().map_err(|(what, error)| Error::kernel(what, error))?;
+        let cpus = nr_cpus().map_err(|(what, error)| Error::refused(what, error))?;
         Ok(Self::new(u32::try_from(cpus).unwrap_or(u32::MAX), flows))
     }
 
@@ -130,7 +130,7 @@ impl Shapes {
         } else {
             format!("detach first: fw-user detach {interface}")
         };
-        Err(Error::OtherShape { path: path.to_owned(), difference, cure })
+        Err(Error::Kernel(KernelError::OtherShape { path: path.to_owned(), difference, cure }))
     }
 }
 
@@ -152,7 +152,8 @@ pub(crate) fn open(pins: &Pins, interface: &str, name: &str) -> Result<MapData> 
         other => Some(format!("it is {}", other.words())),
     };
     match difference {
-        Some(difference) => Err(Error::BadPin { path, source: difference.into() }),
-        None => MapData::from_pin(&path).map_err(|source: MapError| Error::BadPin { path, source: source.into() }),
+        Some(difference) => Err(Error::Kernel(KernelError::BadPin { path, source: difference.into() })),
+        None => MapData::from_pin(&path)
+            .map_err(|source: MapError| Error::Kernel(KernelError::BadPin { path, source: source.into() })),
     }
 }

@@ -16,7 +16,11 @@ use std::{
 
 use nix::unistd::Uid;
 
-use crate::{Error, Result, kernel::bpffs::is_bpffs, report::output::complain};
+use crate::{
+    error::{Error, HostError, KernelError, Result},
+    kernel::bpffs::is_bpffs,
+    output::complain,
+};
 
 /// Of our folders: whoever may not enter cannot open what is in them either.
 const MODE: u32 = 0o700;
@@ -68,7 +72,7 @@ fn look(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(facts) => Ok(Some(facts)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(source) => Err(Error::File { what: "looking at", path: path.to_owned(), source }),
+        Err(source) => Err(Error::Host(HostError::File { what: "looking at", path: path.to_owned(), source })),
     }
 }
 
@@ -124,7 +128,11 @@ pub(crate) fn secure_way(path: &Path) -> Result<()> {
                     Flaw::Owner(_) => format!("chown root {}", folder.display()),
                     Flaw::Mode(_) => format!("chmod go-w {}", folder.display()),
                 };
-                return Err(Error::Untrusted { path: folder.to_owned(), why: flaw.to_string(), fix });
+                return Err(Error::Kernel(KernelError::Untrusted {
+                    path: folder.to_owned(),
+                    why: flaw.to_string(),
+                    fix,
+                }));
             }
         }
     }
@@ -138,7 +146,7 @@ pub(crate) fn claim(path: &Path) -> Result<()> {
         match DirBuilder::new().mode(MODE).create(path) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(source) => return Err(Error::File { what: "making", path: path.to_owned(), source }),
+            Err(source) => return Err(Error::Host(HostError::File { what: "making", path: path.to_owned(), source })),
         }
         // Gone already where another command moved it aside, or needs it no more.
         let Some(facts) = look(path)? else { continue };
@@ -208,7 +216,7 @@ fn name(path: &Path) -> &str {
 
 /// The paths in a folder; none where it is missing, or is none.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |source| Error::File { what: "reading", path: folder.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "reading", path: folder.to_owned(), source });
     match fs::read_dir(folder) {
         Ok(entries) => entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect(),
         Err(error) if is_absent(&error) => Ok(Vec::new()),
@@ -231,11 +239,8 @@ fn close(path: &Path, facts: &Metadata) -> Result<()> {
 }
 
 fn chmod(path: &Path, mode: u32) -> Result<()> {
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|source| Error::File {
-        what: "changing the mode of",
-        path: path.to_owned(),
-        source,
-    })
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|source| Error::Host(HostError::File { what: "changing the mode of", path: path.to_owned(), source }))
 }
 
 /// Give another user's file or folder another name. It is not removed: nobody knows what it holds.
@@ -245,7 +250,9 @@ fn move_aside(path: &Path, facts: Metadata) -> Result<()> {
     let aside = path.with_file_name(format!("{ASIDE}{}-{chance:016x}", name(path)));
     match fs::rename(path, &aside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(Error::File { what: "moving aside", path: path.to_owned(), source }),
+        Err(source) => {
+            return Err(Error::Host(HostError::File { what: "moving aside", path: path.to_owned(), source }));
+        }
         Ok(()) => {}
     }
     if look(&aside)?.is_some_and(|moved| is_ours(&moved)) {

@@ -3,7 +3,7 @@
 use nix::mount::MntFlags;
 
 use crate::{
-    Result,
+    error::Result,
     kernel::{
         lock::Lock,
         mount::{self, Made},

@@ -20,7 +20,7 @@ pub(crate) use crate::lockout::{
 };
 
 use crate::{
-    Result,
+    error::Result,
     host::{
         connections::{self, Activity, Sockets},
         network::Network,

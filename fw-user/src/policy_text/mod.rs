@@ -3,6 +3,7 @@
 pub(crate) mod words;
 
 #[cfg(feature = "screen")]
+use crate::error::UsageError;
 use std::collections::BTreeMap;
 use std::{collections::BTreeSet, fs, sync::OnceLock};
 
@@ -12,7 +13,10 @@ use fw_common::{
     protocol::number,
 };
 
-use crate::{Error, Result, packet::build::Target};
+use crate::{
+    error::{Error, Result},
+    packet::build::Target,
+};
 
 const SERVICES: &str = "/etc/services";
 const PROTOCOLS: &str = "/etc/protocols";
@@ -30,7 +34,7 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
         services.check()?;
         rules.extend(parsed?);
     }
-    if rules.is_empty() { Err(Error::NothingAllowed) } else { Ok(rules) }
+    if rules.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(rules) }
 }
 
 /// Read a list of IP protocols, by name or number.
@@ -39,9 +43,9 @@ pub(crate) fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
     for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
         let found = spec.parse().ok().or_else(|| protocol_number(spec));
         KNOWN_PROTOCOLS.check()?;
-        let protocol = found.ok_or_else(|| Error::UnknownProtocol(spec.to_owned()))?;
+        let protocol = found.ok_or_else(|| Error::Usage(UsageError::UnknownProtocol(spec.to_owned())))?;
         if let Some(why) = not_here(protocol) {
-            return Err(Error::ProtocolNotHere { name: spec.to_owned(), why });
+            return Err(Error::Usage(UsageError::ProtocolNotHere { name: spec.to_owned(), why }));
         }
         protocols.insert(protocol);
     }
@@ -55,16 +59,20 @@ pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
         let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
         return match name {
             None => Ok(vec![Target::Protocol(protocol)]),
-            Some(name) => Err(Error::Usage(format!("{name} has ports; write which one: 9125/{name}"))),
+            Some(name) => {
+                Err(Error::Usage(UsageError::Usage(format!("{name} has ports; write which one: 9125/{name}"))))
+            }
         };
     }
     let target = |rule: Rule| match rule.source {
-        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => {
-            Err(Error::Usage(format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first())))
-        }
+        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::Usage(UsageError::Usage(
+            format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first()),
+        ))),
         Some(network) => {
             let address = network.addr();
-            Err(Error::Usage(format!("`{text}`: who sends the packet is said apart: --from {address}")))
+            Err(Error::Usage(UsageError::Usage(format!(
+                "`{text}`: who sends the packet is said apart: --from {address}"
+            ))))
         }
         None => Ok(Target::Port(rule.protocol, rule.ports.first())),
     };
@@ -159,7 +167,7 @@ impl Names {
         match self.text.get() {
             Some(Err(error)) => {
                 let source = std::io::Error::new(error.kind(), error.to_string());
-                Err(Error::Names { path: self.path, source })
+                Err(Error::Usage(UsageError::Names { path: self.path, source }))
             }
             _ => Ok(()),
         }

@@ -11,7 +11,6 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
     cmd::{
         apply::{
             args::ApplyArgs,
@@ -24,10 +23,11 @@ use crate::{
         trial::{self, Trial},
     },
     config::{
-        File, Mistakes, Settings,
+        File, Settings,
         difference::{Difference, Running},
         folder,
     },
+    error::{ConfigError, Error, KernelError, Mistakes, Result},
     host::{
         interface::{self, Interface},
         privilege,
@@ -43,10 +43,8 @@ use crate::{
         pins::Pins,
     },
     lockout::Outlook,
-    report::{
-        lockout::{self, Cure},
-        output::{json, print},
-    },
+    output::{json, print},
+    report::lockout::{self, Cure},
 };
 
 /// What a file says of an interface.
@@ -104,7 +102,11 @@ async fn tell(
     if args.dry_run && !args.json {
         print("dry run: nothing was changed\n")?;
     }
-    if missing.is_empty() { Ok(()) } else { Err(Error::InterfacesMissing { names: missing.join(", ") }) }
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Config(ConfigError::InterfacesMissing { names: missing.join(", ") }))
+    }
 }
 
 /// What became of wishes.
@@ -181,7 +183,7 @@ async fn sort(wishes: Vec<Wish>) -> Result<(Vec<(Interface, Wish)>, Vec<String>)
 /// an interface that comes up late is not to stay open for them.
 pub(crate) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Vec<Wish>> {
     if files.is_empty() {
-        return Err(Error::NoFiles { folder: folder.to_owned() });
+        return Err(Error::Config(ConfigError::NoFiles { folder: folder.to_owned() }));
     }
     let concerns = |file: &File| named.is_empty() || named.iter().any(|name| file.is_for(name));
     let (files, others): (Vec<File>, Vec<File>) = files.into_iter().partition(concerns);
@@ -189,9 +191,9 @@ pub(crate) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Resul
         // One of those that cannot be read may be the one.
         let mistakes: Vec<_> = others.into_iter().flat_map(|file| file.mistakes).collect();
         return Err(if mistakes.is_empty() {
-            Error::NoFile { name: name.clone(), folder: folder.to_owned() }
+            Error::Config(ConfigError::NoFile { name: name.clone(), folder: folder.to_owned() })
         } else {
-            Error::Mistakes(Mistakes(mistakes))
+            Error::Config(ConfigError::Mistakes(Mistakes(mistakes)))
         });
     }
     let mut wishes = Vec::new();
@@ -206,7 +208,7 @@ pub(crate) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Resul
             settings: settings.clone(),
         }));
     }
-    if mistakes.is_empty() { Ok(wishes) } else { Err(Error::Mistakes(Mistakes(mistakes))) }
+    if mistakes.is_empty() { Ok(wishes) } else { Err(Error::Config(ConfigError::Mistakes(Mistakes(mistakes)))) }
 }
 
 /// What there is to do for an interface to be as its file says. Refuses what only detaching could change.
@@ -237,5 +239,5 @@ fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(
 
 fn not_in_place(name: &str, what: &'static str, current: &dyn Display, wanted: &dyn Display, cure: &str) -> Error {
     let (current, wanted) = (current.to_string(), wanted.to_string());
-    Error::NotInPlace { name: name.to_owned(), what, current, wanted, cure: cure.to_owned() }
+    Error::Kernel(KernelError::NotInPlace { name: name.to_owned(), what, current, wanted, cure: cure.to_owned() })
 }

@@ -10,13 +10,13 @@ use fw_common::policy::Policy;
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
     cmd::{
         attach::args::AttachArgs,
         guard::Guard,
         locked::turn,
         trial::{self, Trial},
     },
+    error::{Error, Result},
     host::{
         bridge_ports,
         interface::{self, Interface},
@@ -33,11 +33,9 @@ use crate::{
         pins::Pins,
     },
     lockout::{Change, Outlook},
+    output::{json, print},
     policy_text::{self, words::PolicyJson},
-    report::{
-        lockout::{self as lockout_report, Cure},
-        output::{json, print},
-    },
+    report::lockout::{self as lockout_report, Cure},
 };
 
 pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
@@ -199,7 +197,7 @@ async fn follow(attached: Vec<(String, Attached)>) -> Result<()> {
     static LINES: Lines = Lines;
 
     let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel("reading the filter's diagnostics", error);
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the filter's diagnostics", error);
     // The objects keep the buffers that are read.
     let mut objects = Vec::new();
     let mut loggers = Vec::new();

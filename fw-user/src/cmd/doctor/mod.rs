@@ -6,14 +6,14 @@ pub(crate) mod report;
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
     cmd::{
         args::InterfacesArgs,
         doctor::checks::{Finding, Verdict, interfaces, machine, offloads},
     },
+    error::{Error, HostError, Result},
     host::interface::{self, Interface},
     kernel::pins::Pins,
-    report::output::{json, print},
+    output::{json, print},
 };
 
 #[derive(Serialize)]
@@ -62,6 +62,6 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     }
     match findings.iter().filter(|finding| finding.verdict == Verdict::Bad).count() {
         0 => Ok(()),
-        count => Err(Error::NotWell { count }),
+        count => Err(Error::Host(HostError::NotWell { count })),
     }
 }

@@ -4,7 +4,11 @@ use fw_common::grammar::Rule;
 use ipnet::IpNet;
 
 use crate::{
-    Error, Result, cmd::drops::args::DropsArgs, kernel::maps::drops::Drop, packet::headers::Headers, policy_text,
+    cmd::drops::args::DropsArgs,
+    error::{Error, Result, UsageError},
+    kernel::maps::drops::Drop,
+    packet::headers::Headers,
+    policy_text,
 };
 
 /// One of each kind that is named must fit.
@@ -18,9 +22,9 @@ impl Filter {
     pub(crate) fn new(args: &DropsArgs) -> Result<Self> {
         let ports = if args.port.is_empty() { Vec::new() } else { policy_text::rules(&args.port)? };
         if let Some(network) = ports.iter().find_map(|rule| rule.source) {
-            return Err(Error::Usage(format!(
+            return Err(Error::Usage(UsageError::Usage(format!(
                 "--port takes ports alone; who sent the packet is said apart: --source {network}"
-            )));
+            ))));
         }
         Ok(Self { ports, sources: args.source.clone(), reasons: args.reason.clone() })
     }

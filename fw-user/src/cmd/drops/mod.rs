@@ -8,13 +8,13 @@ pub(crate) mod report;
 use std::time::{Duration, Instant};
 
 use crate::{
-    Result,
     cmd::{
         drops::{args::DropsArgs, filter::Filter, out::Out, report::Entry},
         receiver::Meets,
         select::attached,
         signals::{Stop, every},
     },
+    error::Result,
     host::privilege,
     kernel::{
         maps::drops::{Drop, DropReader},

@@ -9,14 +9,14 @@ use std::{
 use fw_common::record::CAPTURED;
 
 use crate::{
-    Error, Result,
     cmd::drops::{
         args::DropsArgs,
         report::{self, Columns, Entry, MissingJson},
     },
+    error::{Error, HostError, Result, UsageError},
     host::output_file,
+    output::{has_reader, json, print},
     packet::{headers::Seen, pcapng},
-    report::output::{has_reader, json, print},
 };
 
 /// What is put out.
@@ -134,7 +134,7 @@ impl Out {
                 Ok(())
             }
             (Err(source), Form::Packets(packets)) => {
-                Err(Error::File { what: "writing", path: packets.file.clone(), source })
+                Err(Error::Host(HostError::File { what: "writing", path: packets.file.clone(), source }))
             }
             (written, _) => Ok(written?),
         }
@@ -143,12 +143,12 @@ impl Out {
 
 impl Packets {
     fn create<'a>(file: &Path, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
-        let failed = |source| Error::File { what: "writing", path: file.to_owned(), source };
+        let failed = |source| Error::Host(HostError::File { what: "writing", path: file.to_owned(), source });
         let out: Box<dyn Write> = if file != Path::new("-") {
             Box::new(output_file::create(file).map_err(failed)?)
         } else if io::stdout().is_terminal() {
             let what = "standard output is a terminal, which shows no packets; name a file, or: fw-user drops --pcap - | wireshark -k -i -";
-            return Err(Error::Usage(what.to_owned()));
+            return Err(Error::Usage(UsageError::Usage(what.to_owned())));
         } else {
             Box::new(io::stdout())
         };

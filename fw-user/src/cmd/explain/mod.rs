@@ -14,7 +14,6 @@ use fw_common::protocol::number;
 use ipnet::IpNet;
 
 use crate::{
-    Error, Result,
     cmd::{
         explain::{
             args::ExplainArgs,
@@ -23,6 +22,7 @@ use crate::{
         receiver::Meets,
         select::attached,
     },
+    error::{Error, HostError, KernelError, Result, UsageError},
     host::{
         interface::{self, Interface},
         privilege,
@@ -35,13 +35,13 @@ use crate::{
         meta::{Egress, Record},
         pins::Pins,
     },
+    output::{has_reader, json, print},
     packet::{
         build::{self, Target},
         capture::{Capture, CaptureError},
         headers::{Headers, Seen},
     },
     policy_text,
-    report::output::{has_reader, json, print},
 };
 
 pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
@@ -53,7 +53,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let lock = pins.lock()?;
     let names = attached(pins, args.iface.as_slice())?;
     let [name] = names.as_slice() else {
-        return Err(Error::WhichInterface { there: names.join(" and "), example: names[0].clone() });
+        return Err(Error::Usage(UsageError::WhichInterface { there: names.join(" and "), example: names[0].clone() }));
     };
     let interface = interface::named(std::slice::from_ref(name)).await?.remove(0);
     let twin = ask_for(pins, &interface)?;
@@ -78,11 +78,11 @@ fn ask_for(pins: &Pins, interface: &Interface) -> Result<Twin> {
     let name = &interface.name;
     match state::of(pins, name, Some(interface))? {
         State::Ours => Twin::load(pins, interface),
-        state => Err(Error::NotAtWork {
+        state => Err(Error::Kernel(KernelError::NotAtWork {
             name: name.clone(),
             state: state.words(),
             cure: state.cure(name).unwrap_or_else(|| format!("`fw-user attach {name} --allow PORTS` attaches")),
-        }),
+        })),
     }
 }
 
@@ -141,7 +141,7 @@ impl Asking<'_> {
     }
 
     async fn of_file(&mut self, file: Box<dyn Read>, name: &str) -> Result<()> {
-        let failed = |source: CaptureError| Error::Capture { file: name.to_owned(), source };
+        let failed = |source: CaptureError| Error::Host(HostError::Capture { file: name.to_owned(), source });
         let mut capture = Capture::open(file).map_err(failed)?;
         if !self.as_json {
             self.filter.notes.iter().try_for_each(|note| print(&format!("note: {note}\n")))?;
@@ -194,7 +194,8 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), "standard input".to_owned()));
     }
-    let file = File::open(path).map_err(|source| Error::File { what: "opening", path: path.to_owned(), source })?;
+    let file = File::open(path)
+        .map_err(|source| Error::Host(HostError::File { what: "opening", path: path.to_owned(), source }))?;
     Ok((Box::new(file), path.display().to_string()))
 }
 
@@ -206,22 +207,20 @@ fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
     let mut text = text.to_owned();
     if text == "-" {
         text.clear();
-        io::stdin().take(MOST_DIGITS).read_to_string(&mut text).map_err(|source| Error::File {
-            what: "reading",
-            path: "standard input".into(),
-            source,
+        io::stdin().take(MOST_DIGITS).read_to_string(&mut text).map_err(|source| {
+            Error::Host(HostError::File { what: "reading", path: "standard input".into(), source })
         })?;
     }
     let digits: String = text.chars().filter(|character| !character.is_whitespace() && *character != ':').collect();
-    let frame = hex::decode(&digits).map_err(|error| Error::Usage(format!("--hex: {error}")))?;
+    let frame = hex::decode(&digits).map_err(|error| Error::Usage(UsageError::Usage(format!("--hex: {error}"))))?;
     if (LEAST_FRAME..=LARGEST_FRAME).contains(&frame.len()) {
         return Ok(frame);
     }
-    Err(Error::Usage(format!(
+    Err(Error::Usage(UsageError::Usage(format!(
         "--hex: this has {} bytes; a frame has at least {LEAST_FRAME}, its Ethernet header, and the kernel can be asked about at most \
          {LARGEST_FRAME}",
         frame.len()
-    )))
+    ))))
 }
 
 /// Who sends a packet to whom.
@@ -246,7 +245,10 @@ async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Resu
     }
     let is_v4 = match (args.from, args.to, target) {
         (Some(from), Some(to), _) if from.is_ipv4() != to.is_ipv4() => {
-            return Err(Error::Usage(format!("--from {} and --to {to} are not of one family", from.ip())));
+            return Err(Error::Usage(UsageError::Usage(format!(
+                "--from {} and --to {to} are not of one family",
+                from.ip()
+            ))));
         }
         (Some(from), ..) => from.is_ipv4(),
         (_, Some(to), _) => to.is_ipv4(),
@@ -261,10 +263,10 @@ async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Resu
     });
     let Some(to) = args.to.or(own.first().map(IpNet::addr)) else {
         let family = if is_v4 { "IPv4" } else { "IPv6" };
-        return Err(Error::Usage(format!(
+        return Err(Error::Usage(UsageError::Usage(format!(
             "{} has no {family} address; say which one the packet is for: --to ADDRESS",
             interface.name
-        )));
+        ))));
     };
     if let Some(from) = args.from {
         return Ok(Ends { from, to, note: None });

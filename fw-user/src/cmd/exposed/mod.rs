@@ -7,11 +7,11 @@ pub(crate) mod report;
 use std::{fs, ops::RangeInclusive};
 
 use crate::{
-    Result,
     cmd::exposed::{
         args::ExposedArgs,
         exposure::{Facts, Filter, Filters, Ruling},
     },
+    error::Result,
     host::{
         interface::{self, Interface},
         network::Network,
@@ -27,7 +27,7 @@ use crate::{
         meta::Record,
         pins::Pins,
     },
-    report::output::{json, print},
+    output::{json, print},
 };
 
 pub(crate) async fn run(pins: &Pins, args: &ExposedArgs) -> Result<()> {

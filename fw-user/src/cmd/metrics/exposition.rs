@@ -1,7 +1,7 @@
 //! The names, and the two text formats: `OpenMetrics` 1.0, and Prometheus' own 0.0.4, which the textfile collector of `node_exporter` reads.
 
 use std::{
-    fmt,
+    fmt, io,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +14,6 @@ use prometheus_client::{
 };
 
 use crate::{
-    Error, Result,
     cmd::{
         metrics::{
             ports::{self, Port},
@@ -23,6 +22,7 @@ use crate::{
         status::report::egress_name,
     },
     config::Applies,
+    error::{Error, Result},
     kernel::meta::Record,
 };
 
@@ -51,7 +51,7 @@ pub(crate) fn encode(reading: Reading, format: Format) -> Result<String> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(reading));
     let mut text = String::new();
-    text::encode(&mut text, &registry).map_err(|error| Error::kernel("writing the metrics", error))?;
+    text::encode(&mut text, &registry).map_err(|error| Error::Output(io::Error::other(error)))?;
     Ok(match format {
         Format::OpenMetrics => text,
         Format::Prometheus => as_prometheus(&text),

@@ -13,15 +13,15 @@ use std::{fs, path::Path};
 use tokio::sync::watch;
 
 use crate::{
-    Error, Result,
     cmd::{
         metrics::{args::MetricsArgs, exposition::Format, reading::Source, server::Server},
         signals::{Stop, every},
     },
     config::Applies,
+    error::{Error, HostError, Result},
     host::{output_file, privilege},
     kernel::pins::Pins,
-    report::output::{complain, print},
+    output::{complain, print},
 };
 
 pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Result<()> {
@@ -81,7 +81,7 @@ pub(crate) fn announce(server: &Server) -> Result<()> {
 /// In place of the old file at once, so that whoever reads it finds one of the two, whole. Another user may own the folder.
 async fn write(source: &Source, path: &Path) -> Result<()> {
     let text = exposition::encode(source.read().await?, Format::Prometheus)?;
-    let failed = |source| Error::File { what: "writing", path: path.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source });
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A folder that nobody reads helps nobody.
     fs::metadata(folder).map_err(failed)?;

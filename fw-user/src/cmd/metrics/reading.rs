@@ -10,8 +10,8 @@ use fw_common::policy::Policy;
 use tokio::sync::watch;
 
 use crate::{
-    Result,
     config::{Applies, folder},
+    error::Result,
     host::interface::{self, Interface},
     kernel::{
         attach::{

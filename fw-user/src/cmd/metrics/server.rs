@@ -15,12 +15,12 @@ use mediatype::{MediaTypeList, ReadParams, names};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{
-    Error, Result,
     cmd::metrics::{
         connections::{Asked, Connections},
         exposition::{self, Format},
         reading::Source,
     },
+    error::{Error, HostError, Result},
 };
 
 /// How long a request may take to arrive. A scraper sends it in one piece.
@@ -51,7 +51,7 @@ pub(crate) struct Server {
 impl Server {
     /// Listen.
     pub(crate) async fn bind(address: SocketAddr) -> Result<Self> {
-        let failed = |source| Error::Listen { address, source };
+        let failed = |source| Error::Host(HostError::Listen { address, source });
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })

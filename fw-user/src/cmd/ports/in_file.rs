@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use fw_common::{grammar::Rule, policy::Policy};
 
 use crate::{
-    Error, Result,
     cmd::{
         ports::{Change, args::ChangeArgs},
         save,
     },
     config::{File, edits::Edits, folder},
+    error::{ConfigError, Error, Result},
     kernel::{maps::policy_map::PolicyMap, pins::Pins},
 };
 
@@ -75,7 +75,10 @@ pub(crate) fn check_siblings(pins: &Pins, files: &[File], names: &[String]) -> R
     let all = save::with_siblings(pins, files, names.to_vec())?;
     let Some(sibling) = all.get(names.len()) else { return Ok(()) };
     let path = files.iter().find(|file| file.is_for(sibling)).map(|file| file.path.clone()).unwrap_or_default();
-    Err(Error::NotSaved { path, why: format!("it is for {sibling} as well; name that with --interface too") })
+    Err(Error::Config(ConfigError::NotSaved {
+        path,
+        why: format!("it is for {sibling} as well; name that with --interface too"),
+    }))
 }
 
 /// What the allow list of a file gets, as it was typed.

@@ -10,7 +10,6 @@ use fw_common::{grammar::Rule, policy::Policy};
 use serde::Serialize;
 
 use crate::{
-    Error, Result,
     cmd::{
         cli::hints::Meant,
         guard::Guard,
@@ -20,20 +19,19 @@ use crate::{
         trial::{self, Trial},
     },
     config::edits::Edits,
+    error::{Error, Result, UsageError},
     host::{interface, privilege},
     kernel::{
         maps::policy_map::{self, PolicyMap, Terms},
         pins::Pins,
     },
     lockout::{self, Outlook},
+    output::{json, print},
     policy_text::{
         self,
         words::{self, PolicyJson},
     },
-    report::{
-        lockout::{self as lockout_report, Cure},
-        output::{json, print},
-    },
+    report::lockout::{self as lockout_report, Cure},
 };
 
 /// Which way.
@@ -157,11 +155,11 @@ async fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
         return error;
     };
     match policy_text::rules(&meant.specs) {
-        Ok(_) => Error::Usage(format!(
+        Ok(_) => Error::Usage(UsageError::Usage(format!(
             "`{}` is not a list of ports; type: {}",
             args.specs.join(" "),
             meant.command(change.verb())
-        )),
+        ))),
         Err(error) => error,
     }
 }
@@ -182,13 +180,13 @@ fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change
     let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
     if let Some(rule) = rules.iter().find(is_open) {
         let port = Rule { source: None, ..*rule }.to_string();
-        return Err(Error::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port });
+        return Err(Error::Usage(UsageError::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port }));
     }
     let narrower = narrower(before, rules);
     if narrower.is_empty() {
-        return Err(Error::NotOpen { rule: specs.join(" "), name: name.to_owned() });
+        return Err(Error::Usage(UsageError::NotOpen { rule: specs.join(" "), name: name.to_owned() }));
     }
-    Err(Error::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower })
+    Err(Error::Usage(UsageError::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower }))
 }
 
 /// The rules that open some of the same ports to networks, as a person would type them.

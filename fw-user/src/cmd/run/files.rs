@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Result,
     config::folder::{self, Text},
+    error::Result,
 };
 
 /// What a look found: the texts, or in words why they cannot be read.

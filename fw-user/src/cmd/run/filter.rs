@@ -3,7 +3,7 @@
 use fw_common::abi::Active;
 
 use crate::{
-    Result,
+    error::Result,
     host::interface::Interface,
     kernel::{
         attach::state::{self, State},

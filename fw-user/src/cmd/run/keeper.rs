@@ -9,7 +9,6 @@ use std::{
 use tokio::sync::watch;
 
 use crate::{
-    Error, Result,
     cmd::{
         apply::{
             self, Applied, Wish,
@@ -23,15 +22,14 @@ use crate::{
         },
     },
     config::{Applies, folder},
+    error::{Error, Result},
     host::interface,
     kernel::{
         attach::state::{self, State},
         pins::Pins,
     },
-    report::{
-        output::{complain, narrate},
-        printable::printable,
-    },
+    output::{complain, narrate},
+    printable::printable,
 };
 
 /// Keeps interfaces as their files say.

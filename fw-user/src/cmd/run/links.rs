@@ -3,7 +3,7 @@
 use futures_util::{FutureExt, Stream, StreamExt};
 use rtnetlink::MulticastGroup;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// What the kernel tells of interfaces.
 pub(crate) struct Links(Box<dyn Stream<Item = ()> + Unpin + Send>);
@@ -12,7 +12,7 @@ impl Links {
     /// Listen from now on.
     pub(crate) fn listen() -> Result<Self> {
         let (connection, _, messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])
-            .map_err(|error| Error::kernel("listening for interfaces", error))?;
+            .map_err(|error| Error::refused("listening for interfaces", error))?;
         tokio::spawn(connection);
         Ok(Self(Box::new(messages.map(drop))))
     }

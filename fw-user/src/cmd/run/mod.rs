@@ -14,7 +14,6 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Result,
     cmd::{
         apply,
         guard::Guard,
@@ -28,6 +27,7 @@ use crate::{
         signals::{Stop, every},
     },
     config::folder,
+    error::Result,
     host::privilege,
     kernel::{object, pins::Pins},
     report::lockout::Cure,

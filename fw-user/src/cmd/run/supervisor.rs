@@ -2,7 +2,7 @@
 
 use sd_notify::NotifyState;
 
-use crate::report::output::complain;
+use crate::output::complain;
 
 /// Tell it. The filter does not depend on whether it hears.
 pub(crate) fn tell(states: &[NotifyState<'_>]) {

@@ -11,21 +11,21 @@ use std::{
 use nix::unistd::Uid;
 
 use crate::{
-    Error, Result,
     cmd::{
         apply,
         service::args::{ServiceAction, ServiceArgs},
     },
     config::{DEFAULT_FOLDER, folder},
+    error::{ConfigError, Error, HostError, Result, UsageError},
     host::systemd::{Service, files},
     kernel::pins::Pins,
-    report::output::print,
+    output::print,
 };
 
 pub(crate) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> {
     // All services share one unit, which looks there.
     if folder != Path::new(DEFAULT_FOLDER) {
-        return Err(Error::OtherFolder { folder: folder.to_owned() });
+        return Err(Error::Usage(UsageError::OtherFolder { folder: folder.to_owned() }));
     }
     match &args.action {
         ServiceAction::Install { interface } => install(pins, folder, interface),
@@ -38,12 +38,16 @@ pub(crate) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> 
 fn file(folder: &Path, interface: &String) -> Result<PathBuf> {
     let wishes = apply::wishes(folder, folder::read(folder)?, slice::from_ref(interface))?;
     let file = wishes.into_iter().map(|wish| wish.file).next();
-    file.ok_or_else(|| Error::NoFile { name: interface.clone(), folder: folder.to_owned() })
+    file.ok_or_else(|| Error::Config(ConfigError::NoFile { name: interface.clone(), folder: folder.to_owned() }))
 }
 
 /// What changes files below `/etc` and talks to systemd is root's.
 fn check_is_root() -> Result<()> {
-    if Uid::effective().is_root() { Ok(()) } else { Err(Error::Privilege { missing: "root".to_owned() }) }
+    if Uid::effective().is_root() {
+        Ok(())
+    } else {
+        Err(Error::Host(HostError::Privilege { missing: "root".to_owned() }))
+    }
 }
 
 fn install(pins: &Pins, folder: &Path, interface: &String) -> Result<()> {

@@ -7,7 +7,6 @@ use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    Result,
     cmd::{
         signals::every,
         stats::{
@@ -21,6 +20,7 @@ use crate::{
             watch::Watch,
         },
     },
+    error::Result,
     kernel::pins::Pins,
     policy_text,
 };

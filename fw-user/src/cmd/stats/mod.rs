@@ -19,19 +19,19 @@ use std::{
 };
 
 use crate::{
-    Result,
     cmd::{
         select::attached,
         signals::{Stop, every},
         stats::{args::StatsArgs, report::InterfaceStats},
     },
+    error::Result,
     host::privilege,
     kernel::{
         maps::{counters::Counters, flows, policy_map::PolicyMap},
         meta::Record,
         pins::Pins,
     },
-    report::output::{has_reader, json, print},
+    output::{has_reader, json, print},
 };
 
 /// How often a terminal gets new numbers, unless `--interval` says otherwise.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use tokio::{runtime, sync::mpsc};
 
 use crate::{
-    Result,
     cmd::stats::screen::reading::Port,
+    error::Result,
     host::targets::{self, Targets},
 };
 

@@ -11,7 +11,6 @@ use std::{
 use fw_common::abi::{Active, map};
 
 use crate::{
-    Error, Result,
     cmd::{
         select::attached,
         stats::{
@@ -19,6 +18,7 @@ use crate::{
             screen::reading::{FilterReading, InterfaceReading, Port, Reading},
         },
     },
+    error::{Error, KernelError, Result},
     host::interface,
     kernel::{
         attach::state,
@@ -87,11 +87,11 @@ impl<'a> Watch<'a> {
     async fn look(&self, name: &str, known: Option<Watched>) -> Result<Watched> {
         let Some(generation) = inode(&self.pins.map(name, map::COUNTERS)) else {
             attached(self.pins, &[name.to_owned()])?;
-            return Err(Error::NotAttached { name: name.to_owned() });
+            return Err(Error::Kernel(KernelError::NotAttached { name: name.to_owned() }));
         };
         if state::ingress_link(self.pins, name)?.is_none_or(|link| link.ifindex == 0) {
             let state = state::of(self.pins, name, interface::present(name).await?.as_ref())?;
-            return Err(Error::NotFiltering { name: name.to_owned(), state: state.words() });
+            return Err(Error::Kernel(KernelError::NotFiltering { name: name.to_owned(), state: state.words() }));
         }
         let mut watched = match known {
             Some(known) if known.generation == generation => known,

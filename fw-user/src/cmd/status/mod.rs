@@ -6,11 +6,11 @@ pub(crate) mod report;
 use fw_common::abi::map;
 
 use crate::{
-    Result,
     cmd::status::{
         args::StatusArgs,
         report::{Details, InterfaceStatus, Status},
     },
+    error::Result,
     host::{
         interface::{self, Interface},
         privilege,
@@ -26,7 +26,7 @@ use crate::{
         pinned,
         pins::Pins,
     },
-    report::output::{complain, json, print},
+    output::{complain, json, print},
 };
 
 pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {

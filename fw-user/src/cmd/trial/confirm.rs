@@ -8,19 +8,19 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
-    Error, Result,
     cmd::{
         args::InterfacesArgs,
         locked::lock,
         select::{at_work, attached},
     },
+    error::{Error, Result, SafeguardError},
     host::privilege,
     kernel::{
         deadline::{self, Which},
         maps::policy_map::{self, PolicyMap},
         pins::Pins,
     },
-    report::output::{json, print},
+    output::{json, print},
 };
 
 /// Of `rollback`.
@@ -55,7 +55,7 @@ pub(crate) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
         }
     }
     if waiting.is_empty() {
-        return Err(Error::NothingToConfirm);
+        return Err(Error::Safeguard(SafeguardError::NothingToConfirm));
     }
     policy_map::change_all(waiting.iter_mut().map(|(_, map)| (map, ())), |map, ()| map.confirm())?;
     let confirmed: Vec<String> = waiting.into_iter().map(|(name, _)| name).collect();
@@ -76,7 +76,7 @@ pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     let _lock = lock(pins).await?;
     let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All).await?;
     if rolled_back.is_empty() {
-        return Err(Error::NothingToConfirm);
+        return Err(Error::Safeguard(SafeguardError::NothingToConfirm));
     }
     let told = if *as_json {
         json(&RolledBack { rolled_back: &rolled_back }).and_then(|json| print(&json))

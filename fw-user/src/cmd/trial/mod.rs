@@ -13,10 +13,10 @@ use fw_common::abi::Active;
 use tokio::sync::oneshot;
 
 use crate::{
-    Error, Result,
     cmd::{args::Safeguards, locked::lock},
+    error::{Error, Result, SafeguardError},
     kernel::{deadline, maps::policy_map::PolicyMap, pins::Pins},
-    report::output::{overwrite, print},
+    output::{overwrite, print},
 };
 
 /// Until when a change that is made now can be confirmed.
@@ -29,11 +29,11 @@ pub(crate) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
 pub(crate) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)>) -> Result<()> {
     let (names, deadlines): (Vec<&str>, Vec<u32>) = trials.unzip();
     let Some(deadline) = deadlines.into_iter().max() else { return Ok(()) };
-    let program = env::current_exe().map_err(Error::NoWatcher)?;
+    let program = env::current_exe().map_err(SafeguardError::NoWatcher)?;
     let mut watcher = Command::new(program);
     watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]).args(names);
     watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    watcher.spawn().map(drop).map_err(Error::NoWatcher)
+    watcher.spawn().map(drop).map_err(|error| SafeguardError::NoWatcher(error).into())
 }
 
 /// How often it is looked whether somebody confirmed.
@@ -48,7 +48,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
         return match trial.state()? {
             State::Waits(left) => print(&notice(&list, left)),
             State::Confirmed => Ok(()),
-            State::Ended => Err(Error::NotConfirmed { names: list }),
+            State::Ended => Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list })),
         };
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
@@ -70,7 +70,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
                 State::Ended => {
                     overwrite("")?;
                     let _lock = lock(pins).await?;
-                    return Err(Error::NotConfirmed { names: list });
+                    return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list }));
                 }
             },
             // Back to the shell. The clock runs on.

@@ -18,7 +18,10 @@ use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrStorage};
 
 pub(crate) use crate::host::connections::sockets::{Activity, COMMON, OpenSocket, Sockets};
 
-use crate::{Error, Result, host::netlink};
+use crate::{
+    error::{Error, Result},
+    host::netlink,
+};
 
 /// Something that was opened from here, as its answers have it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +106,7 @@ fn own_addresses() -> Result<HashSet<IpAddr>> {
         (Some(v4), _) => Some(IpAddr::V4(v4.ip())),
         (None, v6) => v6.map(|v6| IpAddr::V6(v6.ip())),
     };
-    let interfaces = getifaddrs().map_err(|error| Error::kernel("asking for this machine's addresses", error))?;
+    let interfaces = getifaddrs().map_err(|error| Error::refused("asking for this machine's addresses", error))?;
     Ok(interfaces.flat_map(|of| [of.address, of.broadcast]).flatten().filter_map(ip).collect())
 }
 

@@ -15,7 +15,10 @@ use procfs::{
     net::{self, TcpNetEntry, TcpState, UdpNetEntry, UdpState},
 };
 
-use crate::{Error, Result, host::netlink};
+use crate::{
+    error::{Error, Result},
+    host::netlink,
+};
 
 /// The transports of nearly everything.
 pub(crate) const COMMON: [PortProtocol; 2] = [PortProtocol::Tcp, PortProtocol::Udp];
@@ -78,12 +81,12 @@ impl Sockets {
                     Err(error) if is_absent(&error) => match of_proc(protocol, family == AF_INET6) {
                         Some(Ok(open)) => sockets.open.extend(open),
                         Some(Err(error)) if !matches!(error, ProcError::NotFound(_)) => {
-                            return Err(Error::kernel("reading the open sockets", error));
+                            return Err(Error::refused("reading the open sockets", error));
                         }
                         // IPv6 may be missing on its own, with all its sockets.
                         _ => sockets.unlisted.extend((family == AF_INET).then_some(protocol)),
                     },
-                    Err(error) => return Err(Error::kernel("asking for the open sockets", error)),
+                    Err(error) => return Err(Error::refused("asking for the open sockets", error)),
                 }
             }
         }

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, Result, host::output_file};
+use crate::{
+    error::{Error, HostError, Result},
+    host::output_file,
+};
 
 /// Where an administrator's units are.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -67,7 +70,7 @@ impl File {
         if fs::read_to_string(&self.path).is_ok_and(|there| there == self.text) {
             return Ok(false);
         }
-        let failed = |source| Error::File { what: "writing", path: self.path.clone(), source };
+        let failed = |source| Error::Host(HostError::File { what: "writing", path: self.path.clone(), source });
         if let Ok(target) = fs::read_link(&self.path) {
             // What is masked, or kept elsewhere, is so because somebody wants it.
             let why =
@@ -96,7 +99,7 @@ impl File {
 pub(crate) fn remove(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::File { what: "removing", path: path.to_owned(), source })
+            Err(Error::Host(HostError::File { what: "removing", path: path.to_owned(), source }))
         }
         _ => Ok(()),
     }
@@ -104,8 +107,8 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// The path of the running program, for the unit.
 pub fn program() -> Result<String> {
-    let path = std::env::current_exe().map_err(|error| Error::kernel("finding this very program", error))?;
-    usable(&path).map(ToOwned::to_owned).ok_or(Error::ProgramElsewhere { path })
+    let path = std::env::current_exe().map_err(|error| Error::refused("finding this very program", error))?;
+    usable(&path).map(ToOwned::to_owned).ok_or(Error::Host(HostError::ProgramElsewhere { path }))
 }
 
 fn usable(path: &Path) -> Option<&str> {

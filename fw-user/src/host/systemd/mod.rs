@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, Result},
     host::systemd::files::{SETTLE, TEMPLATE, UNITS, remove},
 };
 
@@ -39,7 +39,7 @@ impl Service {
     /// The service of an interface, installed or not.
     pub(crate) fn of(interface: &str) -> Result<Self> {
         if !Path::new(BOOTED).exists() {
-            return Err(Error::NoSystemd);
+            return Err(Error::Host(HostError::NoSystemd));
         }
         let unit = run("systemd-escape", ["--template", TEMPLATE, "--", interface])?.trim_end().to_owned();
         Ok(Self { interface: interface.to_owned(), unit })
@@ -78,7 +78,7 @@ impl Service {
     pub(crate) fn remove(&self) -> Result<()> {
         let rules = files::rules(&self.interface, &self.unit);
         if !self.state()?.is_enabled && !rules.path.exists() {
-            return Err(Error::NoService { name: self.interface.clone() });
+            return Err(Error::Host(HostError::NoService { name: self.interface.clone() }));
         }
         run("systemctl", ["disable", "--quiet", &self.unit])?;
         let clean_up = || {
@@ -105,7 +105,9 @@ impl Service {
 
 /// Whether any interface's service is enabled: the links that `systemctl enable` makes, by whomever it was typed.
 fn any_enabled() -> Result<bool> {
-    let failed = |path: &Path, source: io::Error| Error::File { what: "reading", path: path.to_owned(), source };
+    let failed = |path: &Path, source: io::Error| {
+        Error::Host(HostError::File { what: "reading", path: path.to_owned(), source })
+    };
     let names = |folder: &Path| -> Result<Vec<_>> {
         let entries = fs::read_dir(folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         Ok(entries.map_err(|error| failed(folder, error))?.into_iter().map(|entry| entry.path()).collect())
@@ -126,7 +128,9 @@ fn any_enabled() -> Result<bool> {
 }
 
 fn run<const N: usize>(program: &str, args: [&str; N]) -> Result<String> {
-    let failed = |complaint: String| Error::Program { command: format!("{program} {}", args.join(" ")), complaint };
+    let failed = |complaint: String| {
+        Error::Host(HostError::Program { command: format!("{program} {}", args.join(" ")), complaint })
+    };
     let output =
         Command::new(program).args(args).stdin(Stdio::null()).output().map_err(|error| failed(error.to_string()))?;
     if output.status.success() {

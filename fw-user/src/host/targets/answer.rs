@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     host::targets::{Container, Endpoint, Target},
-    report::printable::printable,
+    printable::printable,
 };
 
 /// How many digits of an ID are shown, as `docker ps` does.

@@ -17,7 +17,7 @@ use std::{
 use fw_common::PortProtocol;
 
 use crate::{
-    Result,
+    error::Result,
     host::{
         connections::{Activity, OpenSocket, Sockets},
         processes::{self, Process},

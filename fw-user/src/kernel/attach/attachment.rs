@@ -6,7 +6,7 @@ use fw_common::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result, SafeguardError},
     host::interface::{self, Interface},
     kernel::{
         attach::{
@@ -76,20 +76,25 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     }
     match state::of(pins, &name, Some(interface))? {
         State::Free | State::Stale(Stale::Gone | Stale::Recreated | Stale::TakenOff | Stale::NoLink) => Ok(()),
-        State::Stale(Stale::Elsewhere) => Err(Error::OtherNamespace { name }),
+        State::Stale(Stale::Elsewhere) => Err(Error::Kernel(KernelError::OtherNamespace { name })),
         State::Foreign(_) if let Some(former) = state::former_name(pins, interface)? => {
-            Err(Error::Renamed { name, former })
+            Err(Error::Kernel(KernelError::Renamed { name, former }))
         }
         State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
-            Err(Error::NotOnTrial { name, what: "taking another program off" })
+            Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "taking another program off" }))
         }
         State::Foreign(_) if plan.replace && foreign::is_unpinned_filter(pins, interface) => {
             check_mode(&name, state::mode(interface), plan.mode)
         }
         State::Foreign(_) if plan.replace => Ok(()),
-        State::Foreign(id) => Err(Error::Taken { name, program: foreign::examine(interface, id).to_string() }),
+        State::Foreign(id) => {
+            Err(Error::Kernel(KernelError::Taken { name, program: foreign::examine(interface, id).to_string() }))
+        }
         State::Damaged | State::OtherAbi(_) if plan.terms.deadline.is_some() => {
-            Err(Error::NotOnTrial { name, what: "giving the filter of another version, or a damaged one, new maps" })
+            Err(Error::Safeguard(SafeguardError::NotOnTrial {
+                name,
+                what: "giving the filter of another version, or a damaged one, new maps",
+            }))
         }
         State::Damaged | State::OtherAbi(_) => {
             rebuild::check(pins, &name, plan.flows)?;
@@ -115,12 +120,12 @@ fn check_mode(name: &str, current: Mode, wanted: ModeChoice) -> Result<()> {
     if wanted == current {
         return Ok(());
     }
-    Err(Error::OtherMode { name: name.to_owned(), current: current.name() })
+    Err(Error::Kernel(KernelError::OtherMode { name: name.to_owned(), current: current.name() }))
 }
 
 /// On trial only the policy changes: one store takes it back.
 fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
-    let refuse = |what| Err(Error::NotOnTrial { name: current.interface.clone(), what });
+    let refuse = |what| Err(Error::Safeguard(SafeguardError::NotOnTrial { name: current.interface.clone(), what }));
     if current.version != Record::VERSION {
         refuse("the step to another version of fw-user")
     } else if current.egress == Egress::None && plan.replies {
@@ -145,7 +150,7 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
         State::OtherAbi(abi) => {
             let others = pins.others()?;
             let Some(from) = others.iter().find(|pins| pins.abi() == abi) else {
-                return Err(Error::NotAttached { name: name.clone() });
+                return Err(Error::Kernel(KernelError::NotAttached { name: name.clone() }));
             };
             return rebuild::rebuild(pins, interface, plan, from).await;
         }

@@ -12,7 +12,7 @@ use rtnetlink::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, Result},
     host::{interface::Interface, netlink},
 };
 
@@ -38,7 +38,7 @@ pub(crate) fn in_the_way(interface: &Interface, priority: u16) -> Result<Option<
 
 fn egress_filters_of(interface: &Interface, priority: u16) -> Result<Vec<TcMessage>> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::kernel(format!("looking for the egress filters of {}", interface.name), error)
+        Error::refused(format!("looking for the egress filters of {}", interface.name), error)
     };
     let mut question = TcMessage::with_index(i32::try_from(interface.index).map_err(|error| failed(error.into()))?);
     question.header.parent = Place { major: Place::CLSACT.major, minor: Place::MIN_EGRESS };
@@ -98,8 +98,9 @@ async fn ask<T>(
     interface: &Interface,
     work: impl AsyncFnOnce(Handle, i32) -> Result<T, rtnetlink::Error>,
 ) -> Result<T> {
-    let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| Error::kernel(format!("{what} of {}", interface.name), error);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::refused(format!("{what} of {}", interface.name), error)
+    };
     let index = i32::try_from(interface.index).map_err(|error| failed(error.into()))?;
     let (connection, kernel, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
     let connection = tokio::spawn(connection);

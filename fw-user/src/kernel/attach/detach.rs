@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::interface::{self, Interface},
     kernel::{
         attach::{
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
     let unpinned = interface.filter(|interface| foreign::is_unpinned_filter(pins, interface));
     if unpinned.is_none() && !pins.interfaces_of_all()?.iter().any(|attached| attached == name) {
-        return Err(Error::NotAttached { name: name.to_owned() });
+        return Err(Error::Kernel(KernelError::NotAttached { name: name.to_owned() }));
     }
     let left = clear(pins, name, interface).await?;
     if let Some(interface) = unpinned {

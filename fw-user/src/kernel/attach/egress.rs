@@ -11,7 +11,7 @@ use aya::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
         attach::{clsact, state},
@@ -41,7 +41,7 @@ pub enum Hook {
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     let program = ebpf.program_mut(object::EGRESS).map(<&mut SchedClassifier>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| Error::kernel("loading the egress program", error))?;
+    object::load_program(|| program.load()).map_err(|error| Error::refused("loading the egress program", error))?;
     Ok(program)
 }
 
@@ -56,8 +56,9 @@ pub async fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
 /// Attach a loaded program where none of ours is.
 pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
     let name = &interface.name;
-    let failed =
-        |error: Box<dyn std::error::Error + Send + Sync>| Error::NoEgress { name: name.clone(), source: error };
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::Kernel(KernelError::NoEgress { name: name.clone(), source: error })
+    };
     let own_qdisc = match egress {
         Egress::None => return Ok(()),
         Egress::Clsact { own_qdisc } => own_qdisc,
@@ -73,7 +74,7 @@ pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Inte
         }
     };
     if let Some(kind) = clsact::in_the_way(interface, PRIORITY)? {
-        return Err(Error::EgressTaken { name: name.clone(), kind });
+        return Err(Error::Kernel(KernelError::EgressTaken { name: name.clone(), kind }));
     }
     if own_qdisc {
         tc::qdisc_add_clsact(name).map_err(|error| failed(error.into()))?;
@@ -109,13 +110,14 @@ pub async fn replace(
     egress: Egress,
 ) -> Result<Egress> {
     let name = &interface.name;
-    let failed = |error: ProgramError| Error::kernel(format!("replacing the egress program of {name}"), error);
+    let failed = |error: ProgramError| Error::refused(format!("replacing the egress program of {name}"), error);
     match egress {
         Egress::None => {}
         Egress::Tcx => {
             let path = pins.egress_link(name);
-            let bad =
-                |error: aya::programs::links::LinkError| Error::BadPin { path: path.clone(), source: error.into() };
+            let bad = |error: aya::programs::links::LinkError| {
+                Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() })
+            };
             let pinned = PinnedLink::from_pin(&path).map_err(bad)?;
             let link = SchedClassifierLink::try_from(FdLink::from(pinned)).map_err(bad)?;
             program.attach_to_link(link).map_err(failed)?;
@@ -140,7 +142,7 @@ pub(crate) fn has_clsact_filter(interface: &Interface) -> Result<bool> {
 
 fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
     SchedClassifierLink::attached(interface, TcAttachType::Egress, PRIORITY, HANDLE, None)
-        .map_err(|error| Error::kernel(format!("finding the egress filter of {interface}"), error))
+        .map_err(|error| Error::refused(format!("finding the egress filter of {interface}"), error))
 }
 
 /// What of ours notes what leaves an interface, whichever version attached it.
@@ -165,7 +167,7 @@ pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Res
     };
     let name = &interface.name;
     if has_clsact_filter(interface)? {
-        let failed = |error: ProgramError| Error::kernel(format!("removing the egress filter of {name}"), error);
+        let failed = |error: ProgramError| Error::refused(format!("removing the egress filter of {name}"), error);
         aya::programs::Link::detach(clsact_link(name)?).map_err(failed)?;
     }
     if own_qdisc {

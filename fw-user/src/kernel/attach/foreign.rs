@@ -14,7 +14,7 @@ use aya::{
 use fw_common::abi::map;
 
 use crate::{
-    Error, Result,
+    error::{Error, Result},
     host::interface::Interface,
     kernel::{
         attach::{egress, state, xdp_netlink},
@@ -23,7 +23,7 @@ use crate::{
         pins::Pins,
         sys,
     },
-    report::printable::printable,
+    printable::printable,
 };
 
 /// How a program is attached.
@@ -89,9 +89,9 @@ impl Holder {
     pub(crate) fn take_off(self, interface: &Interface) -> Result<()> {
         let what = format!("taking {self} off {}", interface.name);
         match self.attachment {
-            Attachment::Link(link) => sys::detach_link(link).map_err(|error| Error::kernel(what, error)),
-            Attachment::Netlink => xdp_netlink::clear(interface).map_err(|error| Error::kernel(what, error)),
-            Attachment::Unknown(error) => Err(Error::kernel(what, error)),
+            Attachment::Link(link) => sys::detach_link(link).map_err(|error| Error::refused(what, error)),
+            Attachment::Netlink => xdp_netlink::clear(interface).map_err(|error| Error::refused(what, error)),
+            Attachment::Unknown(error) => Err(Error::refused(what, error)),
         }
     }
 }
@@ -112,7 +112,7 @@ pub(crate) fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
 /// Pin the links of a filter of ours that no pin here holds: what is missing beside them can be made anew.
 pub(crate) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
     let name = &interface.name;
-    let failed = |error| Error::kernel(format!("pinning the filter of {name}"), error);
+    let failed = |error| Error::refused(format!("pinning the filter of {name}"), error);
     let Some(id) = interface.xdp_program else { return Ok(()) };
     pins.prepare(name)?;
     for link in egress_links(interface, id).map_err(failed)? {
@@ -126,7 +126,7 @@ pub(crate) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
 
 /// Take a filter of ours off that no pin here holds, the egress program included.
 pub(crate) async fn take_off_filter(interface: &Interface) -> Result<()> {
-    let failed = |error| Error::kernel(format!("taking the egress program off {}", interface.name), error);
+    let failed = |error| Error::refused(format!("taking the egress program off {}", interface.name), error);
     let Some(id) = interface.xdp_program else { return Ok(()) };
     for link in egress_links(interface, id).map_err(failed)? {
         sys::detach_link(link).map_err(failed)?;

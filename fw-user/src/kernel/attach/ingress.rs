@@ -11,7 +11,7 @@ use aya::{
 use nix::{errno::Errno, net::if_::if_indextoname};
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
         attach::{native::NotNative, xdp_netlink},
@@ -37,7 +37,7 @@ pub enum ModeChoice {
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     let program = ebpf.program_mut(object::INGRESS).map(<&mut Xdp>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| Error::kernel("loading the ingress program", error))?;
+    object::load_program(|| program.load()).map_err(|error| Error::refused("loading the ingress program", error))?;
     Ok(program)
 }
 
@@ -60,7 +60,7 @@ pub fn attach(
                 let refused = refused.ok_or_else(|| failed(program, interface, XdpMode::Driver, error))?;
                 let why = NotNative::new(interface, refused.into(), words(program, interface, XdpMode::Driver));
                 if choice == ModeChoice::Native {
-                    return Err(Error::NoNativeMode { name: name.clone(), why });
+                    return Err(Error::Kernel(KernelError::NoNativeMode { name: name.clone(), why: why.to_string() }));
                 }
                 not_native = Some(why);
                 None
@@ -74,7 +74,8 @@ pub fn attach(
             Err(error) => return Err(failed(program, interface, XdpMode::Skb, error)),
         },
     };
-    link.pin(pins.ingress_link(name)).map_err(|error| Error::kernel(format!("pinning the filter of {name}"), error))?;
+    link.pin(pins.ingress_link(name))
+        .map_err(|error| Error::refused(format!("pinning the filter of {name}"), error))?;
     Ok((mode, not_native))
 }
 
@@ -101,11 +102,13 @@ fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramErr
             if words(program, interface, mode).is_some_and(|words| words.contains(ABOVE)) =>
         {
             let above = interface.master.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
-            Error::TakenAbove { name, above }
+            Error::Kernel(KernelError::TakenAbove { name, above })
         }
         // Attached by somebody since it was looked at.
-        Some(Errno::EBUSY | Errno::EEXIST) => Error::Taken { name, program: "attached this moment".to_owned() },
-        _ => Error::kernel(format!("attaching to {name}"), error),
+        Some(Errno::EBUSY | Errno::EEXIST) => {
+            Error::Kernel(KernelError::Taken { name, program: "attached this moment".to_owned() })
+        }
+        _ => Error::refused(format!("attaching to {name}"), error),
     }
 }
 
@@ -124,15 +127,17 @@ fn errno(error: &ProgramError) -> Option<Errno> {
 
 /// Put a loaded program in the place of the one that a pinned link holds, with no packet between them.
 pub fn replace(program: &mut Xdp, pins: &Pins, interface: &str) -> Result<()> {
-    let link = XdpLink::try_from(FdLink::from(open(pins, interface)?))
-        .map_err(|error| Error::BadPin { path: pins.ingress_link(interface), source: error.into() })?;
+    let link = XdpLink::try_from(FdLink::from(open(pins, interface)?)).map_err(|error| {
+        Error::Kernel(KernelError::BadPin { path: pins.ingress_link(interface), source: error.into() })
+    })?;
     program
         .attach_to_link(link)
         .map(|_| ())
-        .map_err(|error| Error::kernel(format!("replacing the filter of {interface}"), error))
+        .map_err(|error| Error::refused(format!("replacing the filter of {interface}"), error))
 }
 
 fn open(pins: &Pins, interface: &str) -> Result<PinnedLink> {
     let path = pins.ingress_link(interface);
-    PinnedLink::from_pin(&path).map_err(|error: LinkError| Error::BadPin { path, source: error.into() })
+    PinnedLink::from_pin(&path)
+        .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))
 }

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 use fw_common::abi::{DEFAULT_FLOWS, map};
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, KernelError, Result},
     host::interface::Interface,
     kernel::{
         attach::{
@@ -36,7 +36,7 @@ pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
         if fs::symlink_metadata(&path).is_err() {
             let difference = "it is missing, and other interfaces use it".to_owned();
             let cure = "detach every interface first: fw-user detach --all".to_owned();
-            return Err(Error::OtherShape { path, difference, cure });
+            return Err(Error::Kernel(KernelError::OtherShape { path, difference, cure }));
         }
     }
     Ok(())
@@ -109,5 +109,6 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     if from == to || fs::symlink_metadata(from).is_err() {
         return Ok(());
     }
-    fs::rename(from, to).map_err(|source| Error::File { what: "moving the pin", path: from.to_owned(), source })
+    fs::rename(from, to)
+        .map_err(|source| Error::Host(HostError::File { what: "moving the pin", path: from.to_owned(), source }))
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, HostError, Result},
     kernel::{
         pins::{EGRESS_LINK, INGRESS_LINK, Pins},
         sys, trust,
@@ -82,7 +82,7 @@ fn remove_folder(path: &Path) -> Result<Vec<PathBuf>> {
 
 /// What is in a folder, and whether it is a pin of root's under a name that some ABI gives. Nothing for what is no folder.
 fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
-    let failed = |source| Error::File { what: "reading", path: path.to_owned(), source };
+    let failed = |source| Error::Host(HostError::File { what: "reading", path: path.to_owned(), source });
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
         return Ok(Vec::new());
     }
@@ -127,7 +127,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
 fn absent_is_fine(result: io::Result<()>, path: &Path) -> Result<()> {
     match result {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(Error::File { what: "removing", path: path.to_owned(), source })
+            Err(Error::Host(HostError::File { what: "removing", path: path.to_owned(), source }))
         }
         _ => Ok(()),
     }

@@ -12,19 +12,19 @@ use fw_common::{
 use nix::time::{ClockId, clock_gettime};
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     host::connections::{self, Connection},
     kernel::{pins::Pins, plain::Plain},
 };
 
 /// Note everything that is open outward, as if it had just been used.
 pub(crate) fn seed(pins: &Pins) -> Result<()> {
-    let failed = |error: nix::Error| Error::kernel("reading the clock", error);
+    let failed = |error: nix::Error| Error::refused("reading the clock", error);
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(failed)?;
     let last_seen = u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX);
     Tables::open(pins)?
         .fill(FlowEntry { last_seen })
-        .map_err(|error| Error::kernel("noting what is open already", error))
+        .map_err(|error| Error::refused("noting what is open already", error))
 }
 
 struct Tables {
@@ -35,7 +35,11 @@ struct Tables {
 
 impl Tables {
     fn open(pins: &Pins) -> Result<Self> {
-        let bad = |name| move |error: MapError| Error::BadPin { path: pins.shared_map(name), source: error.into() };
+        let bad = |name| {
+            move |error: MapError| {
+                Error::Kernel(KernelError::BadPin { path: pins.shared_map(name), source: error.into() })
+            }
+        };
         let data = |name| MapData::from_pin(pins.shared_map(name)).map_err(bad(name));
         Ok(Self {
             flows4: Map::LruHashMap(data(map::FLOWS4)?).try_into().map_err(bad(map::FLOWS4))?,

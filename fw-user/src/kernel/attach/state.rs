@@ -6,7 +6,7 @@ use fw_common::abi::map;
 use rtnetlink::packet_route::link::XdpAttached;
 
 use crate::{
-    Result,
+    error::Result,
     host::interface::Interface,
     kernel::{
         attach::{egress, remove},

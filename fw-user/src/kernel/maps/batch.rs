@@ -10,7 +10,7 @@ use std::{
 use aya::maps::MapType;
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{
         pinned::{self, Pinned},
         sys,
@@ -27,7 +27,8 @@ pub struct BatchMap<K, V> {
 impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
     /// Open a pin.
     pub fn open(path: &Path) -> Result<Self> {
-        let bad = |source: io::Error| Error::BadPin { path: path.to_owned(), source: source.into() };
+        let bad =
+            |source: io::Error| Error::Kernel(KernelError::BadPin { path: path.to_owned(), source: source.into() });
         let map = sys::open_pin(path).map_err(bad)?;
         let is_right = match pinned::facts(&map).map_err(bad)? {
             Pinned::Map(facts) => {
@@ -48,7 +49,7 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
     pub(crate) fn read(&self, after: Option<u32>, keys: &mut [K], values: &mut [V]) -> Result<(usize, Option<u32>)> {
         // SAFETY: it was looked at when it was opened: it is an array or a hash, with keys and values of these sizes.
         unsafe { sys::lookup_batch(&self.map, after, keys, values) }
-            .map_err(|source| Error::BadPin { path: self.path.clone(), source: source.into() })
+            .map_err(|source| Error::Kernel(KernelError::BadPin { path: self.path.clone(), source: source.into() }))
     }
 }
 

@@ -11,7 +11,7 @@ use fw_common::{
 };
 
 use crate::{
-    Result,
+    error::Result,
     kernel::{maps::batch::BatchMap, pins::Pins},
 };
 

@@ -13,7 +13,7 @@ use fw_common::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{deadline, pins::Pins, plain::Plain, shape},
 };
 
@@ -46,7 +46,7 @@ pub(crate) struct DropReader {
 impl DropReader {
     /// A reader that starts with the oldest drop that is kept.
     pub(crate) fn open(pins: &Pins, interface: &str) -> Result<Self> {
-        let cpus = nr_cpus().map_err(|(what, error)| Error::kernel(what, error))?;
+        let cpus = nr_cpus().map_err(|(what, error)| Error::refused(what, error))?;
         Ok(Self {
             records: open(pins, interface, map::DROPS)?,
             recorders: open(pins, interface, map::RECORDERS)?,
@@ -109,7 +109,7 @@ fn open<T: bytemuck::Pod>(pins: &Pins, interface: &str, name: &str) -> Result<Ar
 }
 
 fn bad<'a>(pins: &'a Pins, interface: &'a str, name: &'a str) -> impl Fn(MapError) -> Error + 'a {
-    move |source| Error::BadPin { path: pins.map(interface, name), source: source.into() }
+    move |source| Error::Kernel(KernelError::BadPin { path: pins.map(interface, name), source: source.into() })
 }
 
 /// Nothing for a reason that this version does not know.

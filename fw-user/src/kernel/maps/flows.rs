@@ -13,7 +13,7 @@ use fw_common::{
 };
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result},
     kernel::{maps::batch::BatchMap, pinned, pins::Pins, plain::Plain},
 };
 
@@ -37,7 +37,11 @@ pub(crate) type FlowMap<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
 impl Tables {
     /// The pinned ones.
     pub(crate) fn open(pins: &Pins) -> Result<Self> {
-        let bad = |name| move |error: MapError| Error::BadPin { path: pins.shared_map(name), source: error.into() };
+        let bad = |name| {
+            move |error: MapError| {
+                Error::Kernel(KernelError::BadPin { path: pins.shared_map(name), source: error.into() })
+            }
+        };
         let open = |name| MapData::from_pin(pins.shared_map(name)).map(Map::LruHashMap).map_err(bad(name));
         Ok(Self {
             v4: open(map::FLOWS4)?.try_into().map_err(bad(map::FLOWS4))?,
@@ -68,7 +72,8 @@ fn inherit_table<K: Pod>(from: &Pins, name: &str, to: &mut FlowMap<K>) -> Result
         let count;
         (count, next) = old.read(next, &mut keys, &mut entries)?;
         for (&key, &entry) in keys.iter().zip(&entries[..count]) {
-            to.insert(Plain(key), Plain(entry), 0).map_err(|error| Error::kernel("taking over what is open", error))?;
+            to.insert(Plain(key), Plain(entry), 0)
+                .map_err(|error| Error::refused("taking over what is open", error))?;
         }
         if next.is_none() {
             return Ok(());
@@ -78,7 +83,7 @@ fn inherit_table<K: Pod>(from: &Pins, name: &str, to: &mut FlowMap<K>) -> Result
 
 fn inherit_sent(from: &Pins, to: &Pins) -> Result<()> {
     let path = to.shared_map(map::SENT);
-    let bad = |error: MapError| Error::BadPin { path: path.clone(), source: error.into() };
+    let bad = |error: MapError| Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() });
     let Ok(old) = BatchMap::<u32, SentPage>::open(&from.shared_map(map::SENT)) else { return Ok(()) };
     let mut pages = vec![SentPage::zeroed(); (PORT_PROTOCOLS * PAGES) as usize];
     old.read_from(0, &mut pages)?;

@@ -13,7 +13,7 @@ use fw_common::{
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
-    Error, Result,
+    error::{Error, KernelError, Result, SafeguardError},
     kernel::{deadline, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
 };
 
@@ -51,7 +51,11 @@ pub struct PolicyMap {
 impl PolicyMap {
     /// Open the pinned maps of an interface.
     pub fn open(pins: &Pins, interface: &str) -> Result<Self> {
-        let bad = |name| move |error: MapError| Error::BadPin { path: pins.map(interface, name), source: error.into() };
+        let bad = |name| {
+            move |error: MapError| {
+                Error::Kernel(KernelError::BadPin { path: pins.map(interface, name), source: error.into() })
+            }
+        };
         let array = |name| shape::open(pins, interface, name).map(Map::Array);
         let trie = |name| shape::open(pins, interface, name).map(Map::LpmTrie);
         Ok(Self {
@@ -84,7 +88,7 @@ impl PolicyMap {
     }
 
     fn unreadable(&self, error: impl Into<Fault>) -> Error {
-        Error::kernel(format!("reading the policy of {}", self.interface), error)
+        Error::refused(format!("reading the policy of {}", self.interface), error)
     }
 
     fn read_compiled(&self, buffer: u32) -> Result<Compiled, Fault> {
@@ -157,13 +161,16 @@ impl PolicyMap {
         if active.deadline() == 0 {
             return Ok(active);
         }
-        Err(Error::Unconfirmed { name: self.interface.clone(), seconds: deadline::left(active)?.as_secs() })
+        Err(Error::Safeguard(SafeguardError::Unconfirmed {
+            name: self.interface.clone(),
+            seconds: deadline::left(active)?.as_secs(),
+        }))
     }
 
     fn store(&mut self, active: Active) -> Result<()> {
         self.active
             .set(0, Plain(active), 0)
-            .map_err(|error| Error::kernel(format!("putting the policy of {} in force", self.interface), error))?;
+            .map_err(|error| Error::refused(format!("putting the policy of {} in force", self.interface), error))?;
         await_packets_in_flight();
         Ok(())
     }
@@ -171,7 +178,7 @@ impl PolicyMap {
     fn fill(&mut self, policy: &Policy, next: Active) -> Result<()> {
         let compiled = policy.compile()?;
         self.fill_buffer(&compiled, next.buffer())
-            .map_err(|error| Error::kernel(format!("writing the policy of {}", self.interface), error))?;
+            .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))?;
         self.store(next)
     }
 

@@ -14,7 +14,7 @@ use fw_common::{
 };
 
 use crate::{
-    Result,
+    error::Result,
     kernel::{deadline, maps::batch::BatchMap, pins::Pins},
 };
 

@@ -6,8 +6,8 @@ use aya::util::KernelVersion;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::{
-    Error, Result,
     cmd::doctor::checks::Finding,
+    error::{Error, HostError, KernelError, Result},
     host::{connections, privilege},
     kernel::{attach::remove, mount, object, pins::Pins, trust},
 };
@@ -61,7 +61,7 @@ fn btf() -> Finding {
 fn capabilities() -> Finding {
     match privilege::check() {
         Ok(()) => Finding::ok("privileges", "complete"),
-        Err(error @ Error::UserNamespace) => {
+        Err(error @ Error::Host(HostError::UserNamespace)) => {
             Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor, on the host")
         }
         Err(error) => Finding::bad("privileges", error.to_string()).fix("sudo fw-user doctor"),
@@ -74,7 +74,9 @@ fn bpffs(pins: &Pins) -> Finding {
     let is_read_only = statvfs(pins.bpffs()).is_ok_and(|stat| stat.flags().contains(FsFlags::ST_RDONLY));
     if !pins.is_on_bpffs() {
         return match mount::check_place(pins.bpffs()) {
-            Err(error @ Error::NotForBpffs { .. }) => Finding::bad(ABOUT, error.to_string()).fix(format!("ls {path}")),
+            Err(error @ Error::Kernel(KernelError::NotForBpffs { .. })) => {
+                Finding::bad(ABOUT, error.to_string()).fix(format!("ls {path}"))
+            }
             _ => Finding::note(ABOUT, format!("none at {path}; `attach` mounts one"))
                 .fix(format!("mount -t bpf -o mode=700 bpf {path}")),
         };

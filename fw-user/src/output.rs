@@ -4,13 +4,13 @@
 use std::io::{self, Write};
 
 use crate::{
-    Error, Result,
-    report::printable::{printable_json, printable_text},
+    error::{Error, Result},
+    printable::{printable_json, printable_text},
 };
 
 /// One JSON value on a line of its own.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String> {
-    let mut text = serde_json::to_string(value).map_err(|error| Error::kernel("writing JSON", error))?;
+    let mut text = serde_json::to_string(value).map_err(|error| Error::Output(error.into()))?;
     text = printable_json(&text);
     text.push('\n');
     Ok(text)

@@ -1,0 +1,118 @@
+//! A configuration file is wrong, missing or cannot be written.
+
+use std::{fmt, path::Path, path::PathBuf};
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::exit_code;
+
+use crate::printable::printable;
+
+/// A configuration file is wrong, missing or cannot be written.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Several entries in one string of a list in a file.
+    #[error("`{0}` holds several entries; write each in quotes of its own: \"22\", \"80\"")]
+    SeveralEntries(String),
+    /// The text that is to be edited is no TOML document.
+    #[error("invalid TOML: {0}")]
+    InvalidToml(#[from] toml_edit::TomlError),
+    /// Files with mistakes.
+    #[error("{0}")]
+    Mistakes(Mistakes),
+    /// No file says anything of an interface.
+    #[error(
+        "no file in {folder} is for {name}; `fw-user save {name}` writes the policy in force to one, docs/file.md describes the format"
+    )]
+    NoFile {
+        /// The interface.
+        name: String,
+        /// Where files are looked for.
+        folder: PathBuf,
+    },
+    /// There is no file at all.
+    #[error("there is no file in {folder}; `fw-user save` writes the policy in force to files")]
+    NoFiles {
+        /// Where files are looked for.
+        folder: PathBuf,
+    },
+    /// A file is not written.
+    #[error("{path} is not written; nothing was changed: {why}")]
+    NotSaved {
+        /// The file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// Interfaces that have a file are not there.
+    #[error("missing: {names}; the files of all others are applied; run `fw-user apply` again when it is there")]
+    InterfacesMissing {
+        /// The interfaces.
+        names: String,
+    },
+}
+
+impl ConfigError {
+    /// The exit code of a command that fails so.
+    #[must_use]
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoFile { .. } | Self::NoFiles { .. } | Self::NotSaved { .. } | Self::InterfacesMissing { .. } => {
+                exit_code::FAILED
+            }
+            _ => exit_code::USAGE,
+        }
+    }
+}
+
+/// Something wrong in a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Mistake {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The character in the line, from 1.
+    pub column: usize,
+    /// What is wrong, why, and what to do.
+    pub what: String,
+}
+
+impl Mistake {
+    /// A mistake at a byte of a file's text.
+    #[must_use]
+    pub fn new(file: &Path, text: &str, at: usize, what: impl Into<String>) -> Self {
+        let (line, column) = place(text, at);
+        Self { file: file.to_owned(), line, column, what: what.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (file, what) = (printable(&self.file.to_string_lossy()), printable(&self.what));
+        write!(f, "{file}:{}:{}: {what}", self.line, self.column)
+    }
+}
+
+/// Line and character of a byte in a text, both from 1.
+#[must_use]
+pub(crate) fn place(text: &str, at: usize) -> (usize, usize) {
+    let before = text.get(..at).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
+}
+
+/// Files with mistakes, one a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => write!(f, "one mistake")?,
+            count => write!(f, "{count} mistakes")?,
+        }
+        self.0.iter().try_for_each(|mistake| write!(f, "\n{mistake}"))
+    }
+}

@@ -1,0 +1,114 @@
+//! The machine lacks something or refuses it.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use thiserror::Error;
+
+use super::exit_code;
+
+use crate::packet::capture::CaptureError;
+
+/// The machine lacks something or refuses it.
+#[derive(Debug, Error)]
+pub enum HostError {
+    /// No such interface.
+    #[error("there is no interface `{name}` here; there is {there}")]
+    UnknownInterface {
+        /// As it was typed.
+        name: String,
+        /// The interfaces that there are.
+        there: String,
+    },
+    /// Capabilities are missing.
+    #[error("this needs {missing}; run it with sudo")]
+    Privilege {
+        /// The capabilities, by name.
+        missing: String,
+    },
+    /// Capabilities do not count here.
+    #[error(
+        "this process is in a user namespace: attach on the host; CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN count only in the initial user \
+         namespace, and an unprivileged container is in another"
+    )]
+    UserNamespace,
+    /// The boot service of an interface is not installed.
+    #[error("no service is installed for {name}; `fw-user service install {name}` installs it")]
+    NoService {
+        /// The interface.
+        name: String,
+    },
+    /// The machine runs without systemd.
+    #[error(
+        "this system was not started by systemd; have yours run `fw-user apply --force eth0` before the network starts"
+    )]
+    NoSystemd,
+    /// The program is where a service could not start it.
+    #[error(
+        "this program is {path}, where a service must not start it from; install it first (sudo install -m 755 {path} \
+         /usr/local/sbin/) and type /usr/local/sbin/fw-user service install"
+    )]
+    ProgramElsewhere {
+        /// Where it is.
+        path: PathBuf,
+    },
+    /// A program of the system's failed.
+    #[error("`{command}` failed: {complaint}")]
+    Program {
+        /// What was run.
+        command: String,
+        /// What it said.
+        complaint: String,
+    },
+    /// An address to listen on is not to be had.
+    #[error("cannot listen on {address} ({source}); {}", listen_fix(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The doctor found something bad.
+    #[error("{count} {}", if *count == 1 { "problem; see the fix below it" } else { "problems; see the fix below each" })]
+    NotWell {
+        /// How many.
+        count: usize,
+    },
+    /// A file of packets cannot be read.
+    #[error("{file}: {source}")]
+    Capture {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        source: CaptureError,
+    },
+    /// A file system operation failed.
+    #[error("{what} {path}: {source}")]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl HostError {
+    /// The exit code of a command that fails so.
+    #[must_use]
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Privilege { .. } | Self::UserNamespace => exit_code::PRIVILEGE,
+            _ => exit_code::FAILED,
+        }
+    }
+}
+
+/// What to do about an address that is not to be had.
+fn listen_fix(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "another program has that port (`ss -tlnp` names it): choose one with --listen",
+        io::ErrorKind::AddrNotAvailable => "no interface has that address: choose one with --listen",
+        _ => "choose another address with --listen",
+    }
+}

@@ -1,0 +1,263 @@
+//! The filter or the kernel refuses.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+
+use super::exit_code;
+
+/// The filter or the kernel refuses.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// Not an Ethernet interface.
+    #[error(
+        "{name} is not an Ethernet interface ({kind}): its packets have no MAC header, and the filter would misread them; \
+         attach to the Ethernet or Wi-Fi interface that carries them"
+    )]
+    NotEthernet {
+        /// The interface.
+        name: String,
+        /// What it is instead.
+        kind: String,
+    },
+    /// Another XDP program is attached.
+    #[error(
+        "{name} is taken by another XDP program, {program}; remove it with the tool that loaded it, then attach again, or \
+         replace it: attach --replace"
+    )]
+    Taken {
+        /// The interface.
+        name: String,
+        /// The program's name and ID, as far as the kernel tells.
+        program: String,
+    },
+    /// An XDP program is attached to an interface that stands above this one.
+    #[error(
+        "{name} cannot be filtered while {} has an XDP program: the kernel takes one or the other; take that one off first{}",
+        above.as_deref().unwrap_or("an interface above it"),
+        above.as_ref().map(|above| format!(": fw-user detach {above}")).unwrap_or_default()
+    )]
+    TakenAbove {
+        /// The interface.
+        name: String,
+        /// The bridge or bond that it is a port of, where it is that.
+        above: Option<String>,
+    },
+    /// The pins are those of an interface of the same name elsewhere.
+    #[error(
+        "the pins of {name} belong to a filter on another interface, in another network namespace or under another name; \
+         pin this one elsewhere: --bpffs /sys/fs/bpf/here (or remove that filter: fw-user detach {name})"
+    )]
+    OtherNamespace {
+        /// The interface.
+        name: String,
+    },
+    /// The interface has the filter that it got under another name.
+    #[error(
+        "{name} has its filter already, attached under its former name {former}; detach that first: fw-user detach {former}"
+    )]
+    Renamed {
+        /// The interface.
+        name: String,
+        /// What it was called then.
+        former: String,
+    },
+    /// No BPF file system.
+    #[error(
+        "{path} is not on a BPF file system and none could be mounted ({source}); try: mount -t bpf -o mode=700 bpf {path}"
+    )]
+    NoBpffs {
+        /// Where the pins go.
+        path: PathBuf,
+        /// Why it could not be mounted.
+        source: io::Error,
+    },
+    /// Mounting a BPF file system there would hide what is in the folder.
+    #[error(
+        "{path} is not on a BPF file system, and none is mounted there, since the folder is not empty; leave out --bpffs, or name an empty \
+         folder or one below /sys/fs/bpf"
+    )]
+    NotForBpffs {
+        /// Where the pins were to go.
+        path: PathBuf,
+    },
+    /// Others than root could take pins away there.
+    #[error("{path} is no place for pins, which other users could take away there: {why}; change that first: {fix}")]
+    Untrusted {
+        /// The folder, of those on the way to the pins.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// What to type.
+        fix: String,
+    },
+    /// A BPF file system that is mounted now would not last.
+    #[error(
+        "{path} is not on a BPF file system, and one mounted here would go with this mount namespace, and the filter with it; in place of \
+         `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf -o mode=700 bpf {path}"
+    )]
+    PrivateMounts {
+        /// Where the pins go.
+        path: PathBuf,
+    },
+    /// Nothing of ours is attached.
+    #[error("fw is not attached to {name}; `fw-user status` shows where it is")]
+    NotAttached {
+        /// The interface.
+        name: String,
+    },
+    /// The pins are there, and the filter is not at work.
+    #[error("{name}: {state}; `fw-user status` says what to do")]
+    NotFiltering {
+        /// The interface.
+        name: String,
+        /// What is there instead.
+        state: String,
+    },
+    /// Nothing of ours is attached anywhere.
+    #[error("fw is not attached to any interface; start with: fw-user attach eth0 --allow 22")]
+    NothingAttached,
+    /// Another command is at work.
+    #[error("another command is at work on {path}: {holder}; try again when it is done")]
+    Locked {
+        /// The folder that is locked.
+        path: PathBuf,
+        /// Who holds the lock.
+        holder: String,
+    },
+    /// Another mode was asked for than the attached one.
+    #[error("{name} is attached in {current} mode, which cannot change in place; detach first: fw-user detach {name}")]
+    OtherMode {
+        /// The interface.
+        name: String,
+        /// The mode it is in.
+        current: &'static str,
+    },
+    /// Something else was asked for than what holds until it is detached.
+    #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {cure}")]
+    NotInPlace {
+        /// The interface.
+        name: String,
+        /// What differs.
+        what: &'static str,
+        /// What holds.
+        current: String,
+        /// What was asked for.
+        wanted: String,
+        /// What to type.
+        cure: String,
+    },
+    /// The driver does not take the filter.
+    #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode generic")]
+    NoNativeMode {
+        /// The interface.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// No way to see what leaves.
+    #[error(
+        "{name}: neither TCX nor clsact can be attached ({source}), so the filter could not recognize replies and all outbound traffic \
+         would fail; load the kernel modules sch_ingress and cls_bpf, or accept that loss with --no-replies"
+    )]
+    NoEgress {
+        /// The interface.
+        name: String,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another clsact filter stands where ours must.
+    #[error(
+        "{name}: a {kind} filter has priority 1 on egress, which fw-user needs, because an earlier filter could hide packets from it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
+    )]
+    EgressTaken {
+        /// The interface.
+        name: String,
+        /// What kind of filter it is, by tc's name.
+        kind: String,
+    },
+    /// The kernel is too old.
+    #[error("this kernel ({release}) is too old: {what}")]
+    KernelTooOld {
+        /// The running kernel's release.
+        release: String,
+        /// What it lacks, and since when kernels have it.
+        what: &'static str,
+    },
+    /// A pinned map is not what this version expects.
+    #[error(
+        "the pinned map {path} is not what this version of fw-user expects ({difference}); it was left by another version or another \
+         --flows; {cure}"
+    )]
+    OtherShape {
+        /// The pin.
+        path: PathBuf,
+        /// What differs.
+        difference: String,
+        /// What to type.
+        cure: String,
+    },
+    /// Something in our folder of the BPF file system is not a pin of ours.
+    #[error("{path} cannot be used ({source}); `fw-user detach` removes the filter and cleans up, then attach again")]
+    BadPin {
+        /// The pin.
+        path: PathBuf,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something lies in our folder that no version of ours put there.
+    #[error("not created by fw-user, left untouched: {paths}; inspect it, then remove it by hand: rm -r {paths}")]
+    NotOurs {
+        /// The paths.
+        paths: String,
+    },
+    /// Another version's filter is on the interface.
+    #[error(
+        "{name} is attached by another version of fw-user (ABI {abi}); `fw-user attach {name} --allow PORTS` replaces it \
+         without a gap, `fw-user detach {name}` removes it"
+    )]
+    OtherAbi {
+        /// The interface.
+        name: String,
+        /// The other version's ABI.
+        abi: u32,
+    },
+    /// The program on the interface is not the one that this build has.
+    #[error(
+        "the filter of {name} is of another build of fw-user, whose verdicts this version cannot reproduce; `fw-user attach {name} --allow \
+         PORTS` replaces it without a gap"
+    )]
+    OtherBuild {
+        /// The interface.
+        name: String,
+    },
+    /// There is no whole filter at work on the interface.
+    #[error("{name}: {state}; {cure}")]
+    NotAtWork {
+        /// The interface.
+        name: String,
+        /// What is there, in words.
+        state: String,
+        /// What to do about it.
+        cure: String,
+    },
+    /// The kernel refused something.
+    #[error("{what}: {source}")]
+    Refused {
+        /// What was tried, on what.
+        what: String,
+        /// The kernel's words.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl KernelError {
+    /// The exit code of a command that fails so.
+    #[must_use]
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Taken { .. } | Self::TakenAbove { .. } | Self::Renamed { .. } => exit_code::TAKEN,
+            _ => exit_code::FAILED,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong, by layer. Each error names the thing and the fix, and knows its exit code.
+
+mod config;
+pub mod exit_code;
+mod host;
+mod kernel;
+mod safeguard;
+mod usage;
+
+use std::{io, path::PathBuf};
+
+use fw_common::{compiled::TooManySources, grammar::SpecError};
+use thiserror::Error;
+
+pub(crate) use config::place;
+pub(crate) use config::{ConfigError, Mistake, Mistakes};
+pub(crate) use host::HostError;
+pub(crate) use kernel::KernelError;
+pub(crate) use safeguard::SafeguardError;
+pub(crate) use usage::UsageError;
+
+/// Short for a result with this crate's error.
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// What was typed cannot be done.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    /// A configuration file is wrong, missing or cannot be written.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A safeguard holds a change back, or takes it back.
+    #[error(transparent)]
+    Safeguard(#[from] SafeguardError),
+    /// The machine lacks something or refuses it.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The filter or the kernel refuses.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The rest of a command failed after it had changed something.
+    #[error("{source}\n{what}; `fw-user status` shows what is in force")]
+    Changed {
+        /// What was changed.
+        what: String,
+        /// Why the rest failed.
+        source: Box<Error>,
+    },
+    /// Output could not be written.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl Error {
+    /// A refusal by the kernel of `what`. Libraries wrap its words in their own; all of them are kept.
+    pub(crate) fn refused(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source = source.into();
+        let mut words = source.to_string();
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !words.contains(&more) {
+                words = format!("{words}: {more}");
+            }
+            cause = error.source();
+        }
+        Self::Kernel(KernelError::Refused { what: what.into(), source: words.into() })
+    }
+
+    /// Things that are not of our making.
+    #[must_use]
+    pub(crate) fn not_ours(paths: &[PathBuf]) -> Self {
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        Self::Kernel(KernelError::NotOurs { paths: paths.join(" ") })
+    }
+
+    /// The same failure after something was changed. What went back by itself was not.
+    #[must_use]
+    pub(crate) fn after(self, what: impl Into<String>) -> Self {
+        match self {
+            Self::Changed { .. } | Self::Safeguard(SafeguardError::NotConfirmed { .. }) => self,
+            source => Self::Changed { what: what.into(), source: Box::new(source) },
+        }
+    }
+
+    /// The process' exit code.
+    #[must_use]
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(error) => error.exit_code(),
+            Self::Config(error) => error.exit_code(),
+
+            Self::Host(error) => error.exit_code(),
+            Self::Kernel(error) => error.exit_code(),
+            Self::Changed { .. } => exit_code::CHANGED,
+            Self::Safeguard(_) | Self::Output(_) => exit_code::FAILED,
+        }
+    }
+}
+
+impl From<SpecError> for Error {
+    fn from(error: SpecError) -> Self {
+        Self::Usage(error.into())
+    }
+}
+
+impl From<TooManySources> for Error {
+    fn from(error: TooManySources) -> Self {
+        Self::Usage(error.into())
+    }
+}

@@ -1,0 +1,99 @@
+//! What was typed cannot be done.
+
+use std::{io, path::PathBuf};
+
+use fw_common::{compiled::TooManySources, grammar::SpecError};
+use thiserror::Error;
+
+use super::exit_code;
+
+/// What was typed cannot be done.
+#[derive(Debug, Error)]
+pub enum UsageError {
+    /// A piece of an allow list is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The allow list has no entry.
+    #[error("the allow list is empty, which would close every port; name the ports to keep open: --allow 22")]
+    NothingAllowed,
+    /// A word that is no IP protocol.
+    #[error("no IP protocol is called `{0}` in /etc/protocols; write its number, 0 to 255")]
+    UnknownProtocol(String),
+    /// An IP protocol that `--allow-proto` is not for.
+    #[error("--allow-proto {name}: {why}")]
+    ProtocolNotHere {
+        /// As it was typed.
+        name: String,
+        /// Why not, and what instead.
+        why: &'static str,
+    },
+    /// More source networks than fit.
+    #[error("{0}; use larger networks")]
+    TooManySources(#[from] TooManySources),
+    /// `/etc/services` or `/etc/protocols` cannot be read.
+    #[error("cannot read {path} ({source}); install the package netbase, or write numbers")]
+    Names {
+        /// The file.
+        path: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+    /// `deny` of what is not open.
+    #[error("{rule} is not open on {name}; `fw-user status` shows the open ports")]
+    NotOpen {
+        /// The rule.
+        rule: String,
+        /// The interface.
+        name: String,
+    },
+    /// A port was denied to everyone that is open to networks alone.
+    #[error("{rule} is open on {name} only as {}; type: fw-user deny {}", narrower.join(", "), narrower.join(" "))]
+    OpenToSome {
+        /// What was denied, as typed.
+        rule: String,
+        /// The interface.
+        name: String,
+        /// The rules that are open.
+        narrower: Vec<String>,
+    },
+    /// A network was denied at a port that everyone may use.
+    #[error("{rule}: that port is open to every address on {name}; close it first: fw-user deny {port}")]
+    OpenToAll {
+        /// The rule.
+        rule: String,
+        /// The interface.
+        name: String,
+        /// The rule without the network.
+        port: String,
+    },
+    /// The boot service was asked for with files that it does not read.
+    #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
+    OtherFolder {
+        /// As it was typed.
+        folder: PathBuf,
+    },
+    /// Several interfaces have a filter, and one is meant.
+    #[error("fw is attached to {there}; choose one: --iface {example}")]
+    WhichInterface {
+        /// All of them.
+        there: String,
+        /// One of them.
+        example: String,
+    },
+    /// What was typed makes no sense, for a reason that only the command knows.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl UsageError {
+    /// The exit code of a command that fails so.
+    #[must_use]
+    pub(crate) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::OtherFolder { .. } | Self::NotOpen { .. } | Self::OpenToSome { .. } | Self::OpenToAll { .. } => {
+                exit_code::FAILED
+            }
+            _ => exit_code::USAGE,
+        }
+    }
+}
