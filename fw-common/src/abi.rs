@@ -378,11 +378,11 @@ impl PortDrops {
         self.0 & ((1 << Self::WINDOW) - 1)
     }
 
-    /// Count one at a time in ticks of the kernel, and say whether it is the first of its window.
+    /// Count packets at a time in ticks of the kernel, and say whether they are the first of their window.
     #[inline(always)]
-    pub const fn count(&mut self, ticks: u64) -> bool {
+    pub const fn count(&mut self, ticks: u64, packets: u64) -> bool {
         let difference = self.0 ^ ticks << (Self::WINDOW - RECORD_WINDOW);
-        self.0 += 1;
+        self.0 += packets;
         difference >> Self::WINDOW != 0
     }
 
@@ -441,6 +441,8 @@ impl Meta {
     pub const MODE_NATIVE: u8 = 1;
     /// XDP in the network stack's first step, for drivers that have none.
     pub const MODE_GENERIC: u8 = 2;
+    /// TC ingress, by a TCX link (kernel 6.6).
+    pub const MODE_TC: u8 = 3;
     /// No egress program: replies are not tracked.
     pub const EGRESS_NONE: u8 = 0;
     /// A TCX link (kernel 6.6).

@@ -43,6 +43,13 @@ impl Decision {
         Self(port | reason as u64)
     }
 
+    /// The same, of which the verifier knows nothing any more by [`Frame::forget`].
+    #[inline(always)]
+    #[must_use]
+    pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
+        Self(frame.forget(self.0))
+    }
+
     /// The [number of the reason](Reason::from_number), from which the verdict follows.
     #[inline(always)]
     #[must_use]
@@ -158,6 +165,14 @@ pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Op
     }
 }
 
+/// Judge a packet that came in by an interface without Ethernet headers: it starts with its network header, of the protocol that the kernel
+/// says, an `EtherType` in host byte order.
+#[inline(always)]
+pub fn decide_packet<F: Frame + ?Sized, L: Lookups>(packet: &F, ether_type: u16, lookups: &L) -> Decision {
+    let network = LocatedNetwork::bare(packet, ether_type);
+    decide_located(packet, Located::locate(packet, network), lookups)
+}
+
 #[inline(always)]
 fn judge_plain<F, L, A>(frame: &F, packet: Result<Packet<A>, Reason>, lookups: &L) -> Option<Decision>
 where
@@ -183,8 +198,7 @@ pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located
     } else {
         located.packet::<V4>().and_then(|packet| judge(frame, &packet, lookups))
     };
-    let Decision(word) = judged.unwrap_or_else(|reason| Decision::new(reason, None));
-    Decision(frame.forget(word))
+    judged.unwrap_or_else(|reason| Decision::new(reason, None)).forgotten(frame)
 }
 
 /// `Err` is a verdict like `Ok`: one that leaves early.

@@ -33,8 +33,8 @@ mod subsets;
 pub mod track;
 pub mod wire;
 
-pub use decide::{AddressLookups, Decision, Lookups, decide, decide_located, decide_plain};
+pub use decide::{AddressLookups, Decision, Lookups, decide, decide_located, decide_packet, decide_plain};
 pub use frame::Frame;
 pub use protocol::PortProtocol;
 pub use reason::{Reason, Verdict};
-pub use track::{track, track_located, track_plain};
+pub use track::{track, track_located, track_packet, track_plain};

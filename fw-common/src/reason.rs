@@ -67,6 +67,8 @@ reasons! {
     Protocol = 4, "protocol";
     /// A later fragment: without its first piece, which is judged, it is never reassembled.
     Fragment = 5, "fragment";
+    /// This host's own `IPsec` decrypted it: its outer packet was judged, and its peer is known by a key.
+    Decrypted = 6, "decrypted";
     /// The destination port is not in the allow list, and nothing that left asked for this packet.
     ClosedPort = 16, "closed-port";
     /// An IP protocol without ports that `--allow-proto` does not name.

@@ -10,7 +10,7 @@ use crate::{
     abi::{RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_WINDOW},
     address::{Address, V4, V6, mapped},
     frame::Frame,
-    wire::ethernet,
+    wire::ethernet::{self, Link},
 };
 
 /// How many bytes of a frame are kept: two VLAN tags, IPv6 and TCP with their usual options fit.
@@ -46,8 +46,10 @@ pub struct Dropped {
     pub reason: u8,
     /// 1 where the interface only monitors: the packet passes.
     pub passed: u8,
+    /// 1 where the interface has no Ethernet headers.
+    pub is_bare: u8,
     /// Always 0.
-    pub padding: [u8; 3],
+    pub padding: [u8; 2],
 }
 
 /// Drops in a window of time.
@@ -104,14 +106,16 @@ pub struct Record {
     pub at: u64,
     /// Drops of the same kind that were left out before this one.
     pub left_out: u64,
-    /// Length of the frame in bytes, from the first byte of the Ethernet header.
+    /// Length of the frame in bytes, from the first byte of the Ethernet header, where there is one.
     pub length: u32,
     /// [`Reason`].
     pub reason: u8,
     /// 1 where the interface only monitors: the packet passed.
     pub passed: u8,
     /// How many of [`bytes`](Self::bytes) are the frame's.
-    pub captured: u16,
+    pub captured: u8,
+    /// 1 where the interface has no Ethernet headers: the bytes start with the packet's IP header.
+    pub is_bare: u8,
     /// The first bytes of the frame.
     pub bytes: [u8; CAPTURED],
 }
@@ -137,9 +141,19 @@ pub struct Knocks {
 /// Who a frame says it is from, whatever else is wrong with it: an IPv6 address, or an IPv4-mapped one (RFC 4291, 2.5.5.2).
 #[inline(always)]
 pub fn source<F: Frame + ?Sized>(frame: &F) -> Option<V6> {
+    source_behind(frame, &ethernet::parse(frame).ok()?)
+}
+
+/// The same of a packet [without an Ethernet header](Link::bare).
+#[inline(always)]
+pub fn source_of_packet<F: Frame + ?Sized>(packet: &F, ether_type: u16) -> Option<V6> {
+    source_behind(packet, &Link::bare(ether_type))
+}
+
+#[inline(always)]
+fn source_behind<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<V6> {
     const IPV4_SOURCE: usize = 12;
     const IPV6_SOURCE: usize = 8;
-    let link = ethernet::parse(frame).ok()?;
     match link.ether_type {
         ethernet::ETHER_TYPE_IPV4 => V4::read(frame, link.network + IPV4_SOURCE).map(|found| mapped(found.source)),
         ethernet::ETHER_TYPE_IPV6 => V6::read(frame, link.network + IPV6_SOURCE).map(|found| found.source),

@@ -41,6 +41,16 @@ pub fn track_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Opt
     }
 }
 
+/// Note a packet that is about to leave by an interface without Ethernet headers, as [`decide_packet`](crate::decide_packet()) judges one.
+///
+/// # Errors
+/// As [`track`].
+#[inline(always)]
+pub fn track_packet<F: Frame + ?Sized, L: Lookups>(packet: &F, ether_type: u16, lookups: &L) -> Result<(), Reason> {
+    let network = LocatedNetwork::bare(packet, ether_type);
+    track_located(packet, Located::find(packet, network), lookups)
+}
+
 #[inline(always)]
 fn note_plain<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Option<()>
 where

@@ -11,7 +11,7 @@ const WINDOW: u64 = 1 << RECORD_WINDOW;
 
 /// What the kernel side does with a drop at a port.
 fn drop_one(drops: &mut PortDrops, ticks: u64) -> bool {
-    let is_first = drops.count(ticks);
+    let is_first = drops.count(ticks, 1);
     if is_first {
         drops.mark(ticks);
     }

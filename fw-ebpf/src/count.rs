@@ -11,16 +11,25 @@ use crate::{
     slot::{cpu, slot},
 };
 
+/// What a packet counts as.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Packets of the wire: more than one where GRO joined them.
+    pub(crate) packets: u64,
+    /// Their bytes, the headers of each included.
+    pub(crate) bytes: usize,
+}
+
 /// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
 /// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
 #[inline(always)]
-pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
+pub(crate) fn count(decision: Decision, size: Size) -> Option<u64> {
     let cpu = cpu();
-    let packets = count_reason(cpu, decision.number(), bytes);
+    let packets = count_reason(cpu, decision.number(), size);
     let index = decision.port_index();
     if index < COUNTED_PORTS {
         let page = slot(&PORT_COUNTERS, counter_page(cpu, index as u32))?;
-        count_port(&mut page[index as usize % PAGE], decision.verdict())
+        count_port(&mut page[index as usize % PAGE], decision.verdict(), size.packets)
     } else if index <= u64::from(u32::MAX) {
         Some(count_rare(cpu, index as u32, decision)).filter(|&drops| drops != 0)
     } else {
@@ -32,24 +41,24 @@ pub(crate) fn count(decision: Decision, bytes: usize) -> Option<u64> {
 }
 
 #[inline(always)]
-fn count_reason(cpu: u32, reason: u8, bytes: usize) -> u64 {
+fn count_reason(cpu: u32, reason: u8, size: Size) -> u64 {
     let Some(counters) = slot(&COUNTERS, cpu) else { return 0 };
     let counter = &mut counters[usize::from(reason) % Reason::SLOTS];
-    counter.packets += 1;
-    counter.bytes += bytes as u64;
+    counter.packets += size.packets;
+    counter.bytes += size.bytes as u64;
     counter.packets
 }
 
 #[inline(always)]
-fn count_port(slot: &mut PortSlot, verdict: Verdict) -> Option<u64> {
+fn count_port(slot: &mut PortSlot, verdict: Verdict, packets: u64) -> Option<u64> {
     match verdict {
         Verdict::Pass => {
-            slot.passed += 1;
+            slot.passed += packets;
             None
         }
         Verdict::Drop => {
             let ticks = ticks();
-            slot.drops.count(ticks).then(|| {
+            slot.drops.count(ticks, packets).then(|| {
                 slot.drops.mark(ticks);
                 slot.drops.packets()
             })
@@ -68,5 +77,5 @@ fn count_rare(cpu: u32, index: u32, decision: Decision) -> u64 {
         *port = number;
         *slot = PortSlot { passed: 0, drops: slot.drops.restarted() };
     }
-    count_port(slot, decision.verdict()).unwrap_or(0)
+    count_port(slot, decision.verdict(), 1).unwrap_or(0)
 }

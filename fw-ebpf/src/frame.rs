@@ -2,19 +2,19 @@
 
 use core::{arch::asm, ffi::c_void, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
-use aya_ebpf::{
-    bindings::xdp_md,
-    programs::{TcContext, XdpContext},
-};
+use aya_ebpf::programs::{TcContext, XdpContext};
 use fw_common::{
     Frame,
-    wire::located::{Located, LocatedNetwork},
+    wire::located::LocatedNetwork,
 };
 
-use crate::verifier::{forget, whole};
+use crate::{
+    hook::{Hook, anew},
+    verifier::forget,
+};
 
-/// No header lies further back: two tags, an IPv6 header and eight extension headers of 2,048 bytes end at 16,446. The verifier, which
-/// allows 65,535 bytes, wants to hear it.
+/// No header lies further back: two tags, an IPv6 header, a chain of the longest that is walked and one extension header of 2,048 bytes end well
+/// below. The verifier, which allows 65,535 bytes, wants to hear it.
 const MAX_OFFSET: usize = 0x7fff;
 
 /// Packet memory between two addresses that the kernel vouches for.
@@ -31,28 +31,23 @@ impl Packet {
         Self { data, data_end, len: data_end - data }
     }
 
-    /// Only the linear part of a socket buffer can be read; its length is that of the whole packet.
+    /// Only the linear part of a socket buffer can be read; its length is that of the whole packet. The first `skipped` bytes are none of it.
     #[inline(always)]
-    pub(crate) fn from_tc(ctx: &TcContext) -> Self {
-        Self { data: ctx.data(), data_end: ctx.data_end(), len: ctx.len() as usize }
+    pub(crate) fn from_tc(ctx: &TcContext, skipped: usize) -> Self {
+        Self { data: ctx.data() + skipped, data_end: ctx.data_end(), len: ctx.len() as usize - skipped }
     }
 }
 
-/// Locate the packet of a frame that came in.
+/// Read the link layer of a frame.
 #[inline(always)]
-pub(crate) fn locate(ctx: *mut xdp_md) -> Located {
-    // Asked for anew after the tags: how much of the frame was seen to be there differs by them.
-    let frame = || Packet::from_xdp(&XdpContext::new(whole(ctx)));
-    let network = LocatedNetwork::locate(&frame());
-    Located::locate(&frame(), network)
+pub(crate) fn network<H: Hook>(ctx: *mut c_void) -> LocatedNetwork {
+    LocatedNetwork::locate(&H::packet(&anew::<H>(ctx)))
 }
 
-/// Find the packet of a frame that leaves.
+/// The link layer of a packet that comes without one.
 #[inline(always)]
-pub(crate) fn find(skb: *mut c_void) -> Located {
-    let frame = || Packet::from_tc(&TcContext::new(whole(skb).cast()));
-    let network = LocatedNetwork::locate(&frame());
-    Located::find(&frame(), network)
+pub(crate) fn bare<H: Hook>(ctx: &H::Context) -> LocatedNetwork {
+    LocatedNetwork::bare(&H::packet(ctx), H::ether_type(ctx))
 }
 
 /// A block for the distance of each word among the first `$bytes` bytes. Spelled out, because the distance is part of the instruction.

@@ -1,58 +1,44 @@
-//! The XDP program: every packet that comes in.
+//! The XDP program: every packet that comes in, before Linux has a socket buffer for it.
 
-use aya_ebpf::{
-    bindings::{
-        xdp_action::{XDP_DROP, XDP_PASS},
-        xdp_md,
-    },
-    macros::xdp,
-    programs::XdpContext,
+use core::ffi::c_void;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+use fw_common::{
+    Decision, Frame as _,
+    abi::Active,
+    decide_located, decide_plain,
+    wire::located::{Located, LocatedNetwork},
 };
-use aya_log_ebpf::{
-    debug,
-    macro_support::{Level, level_enabled},
-};
-use fw_common::{Decision, Verdict, abi::Active, decide_located, decide_plain};
 
 use crate::{
-    count::count,
-    frame::{Packet, locate},
+    count::Size,
+    frame::{Packet, network},
+    hook::{self, Hook, anew},
     lookups::{Maps, active},
-    record::record,
-    verifier::whole,
+    verdict::conclude,
 };
 
 #[xdp]
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let active = active();
-    let decision =
-        decide_plain(&Packet::from_xdp(&ctx), &Maps::of_xdp(&ctx, active)).unwrap_or_else(|| judge(ctx.ctx, active));
-    let to_record = count(decision, ctx.data_end() - ctx.data());
-    // A constant to the verifier, which drops the call.
-    if level_enabled(Level::Debug) {
-        say(ctx.ctx, decision);
-    }
-    if let Some(drops) = to_record {
-        return record(&ctx, decision, drops, active.monitors());
-    }
-    match decision.verdict() {
-        Verdict::Drop if !active.monitors() => XDP_DROP,
-        _ => XDP_PASS,
-    }
+    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::of::<hook::Xdp>(&ctx, active))
+        .unwrap_or_else(|| judge(ctx.ctx.cast(), active));
+    let size = Size { packets: 1, bytes: Packet::from_xdp(&ctx).len() };
+    conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }
 
 /// Out of line, so that the many ways through the headers of what is not plain meet where it ends.
 #[inline(never)]
-fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
-    let located = locate(ctx);
-    let ctx = XdpContext::new(whole(ctx));
-    decide_located(&Packet::from_xdp(&ctx), located, &Maps::of_xdp(&ctx, active))
+fn judge(ctx: *mut c_void, active: Active) -> Decision {
+    judge_behind::<hook::Xdp>(ctx, network::<hook::Xdp>(ctx), active)
 }
 
-#[inline(never)]
-fn say(ctx: *mut xdp_md, decision: Decision) -> u64 {
-    let ctx = XdpContext::new(whole(ctx));
-    debug!(&ctx, "{} {}", decision.reason().name(), ctx.data_end() - ctx.data());
-    0
+/// Judge a packet behind any link layer.
+#[inline(always)]
+pub(crate) fn judge_behind<H: Hook>(ctx: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
+    // Asked for anew after the tags: how much of the frame was seen to be there differs by them.
+    let located = Located::locate(&H::packet(&anew::<H>(ctx)), network);
+    let ctx = anew::<H>(ctx);
+    decide_located(&H::packet(&ctx), located, &Maps::of::<H>(&ctx, active))
 }

@@ -1,10 +1,6 @@
 //! fw-common's look-ups as maps and helpers.
 
-use aya_ebpf::{
-    EbpfContext,
-    maps::lpm_trie::Key,
-    programs::{TcContext, XdpContext},
-};
+use aya_ebpf::{EbpfContext, maps::lpm_trie::Key};
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{Active, CLASS_CLOSED, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page, page_of, slot_of},
@@ -16,6 +12,7 @@ use fw_common::{
 use crate::{
     clock::now,
     flows,
+    hook::Hook,
     maps::{ACTIVE, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route,
     slot::slot,
@@ -41,19 +38,10 @@ pub(crate) fn active() -> Active {
     Active(settled::<{ Active::STATE }>(word))
 }
 
-impl<'a> Maps<'a, XdpContext> {
+impl<'a, C: EbpfContext> Maps<'a, C> {
     #[inline(always)]
-    pub(crate) fn of_xdp(ctx: &'a XdpContext, active: Active) -> Self {
-        Self { ctx, ifindex: ctx.ingress_ifindex() as u32, active }
-    }
-}
-
-impl<'a> Maps<'a, TcContext> {
-    #[inline(always)]
-    pub(crate) fn of_tc(ctx: &'a TcContext, active: Active) -> Self {
-        // SAFETY: the context is this program's own, and the field is a plain integer.
-        let ifindex = unsafe { (*ctx.skb.skb).ifindex };
-        Self { ctx, ifindex, active }
+    pub(crate) fn of<H: Hook<Context = C>>(ctx: &'a C, active: Active) -> Self {
+        Self { ctx, ifindex: H::ifindex(ctx), active }
     }
 }
 

@@ -1,22 +1,17 @@
 //! The recorder: the last drops, and who sent them.
 
-use aya_ebpf::{
-    bindings::{
-        xdp_action::{XDP_DROP, XDP_PASS},
-        xdp_md,
-    },
-    programs::XdpContext,
-};
+use core::ffi::c_void;
+
 use fw_common::{
     Decision, Frame,
     abi::RECORDS_PER_CPU,
     address::V6,
-    record::{CAPTURED, Dropped, Knocks, Recorder, source},
+    record::{Dropped, Knocks, Recorder, source, source_of_packet},
 };
 
 use crate::{
     clock::{exactly_now, ticks},
-    frame::Packet,
+    hook::Hook,
     maps::{DROPS, KNOCKS, RECORDERS},
     slot::{cpu, entry, slot},
 };
@@ -26,8 +21,8 @@ use crate::{
 /// It is the last thing that is done with a packet, and all that is known of it goes by way of the map: so the verifier finds the same
 /// state here whatever path led here, and looks at what follows once. Otherwise it would take a million instructions in Linux 6.1.
 #[inline(always)]
-pub(crate) fn record(ctx: &XdpContext, decision: Decision, drops: u64, monitors: bool) -> u32 {
-    let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { XDP_PASS } else { XDP_DROP } };
+pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, monitors: bool, is_bare: bool) -> u32 {
+    let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { H::PASS } else { H::DROP } };
     let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
     let drop = Dropped {
         kind: decision.kind(),
@@ -36,28 +31,31 @@ pub(crate) fn record(ctx: &XdpContext, decision: Decision, drops: u64, monitors:
         protocol,
         reason: decision.number(),
         passed: u8::from(monitors),
-        padding: [0; 3],
+        is_bare: u8::from(is_bare),
+        padding: [0; 2],
     };
     // SAFETY: a place that is borrowed for this. Volatile, or the compiler would hand the values over in registers after all.
     unsafe { (&raw mut recorder.drop).write_volatile(drop) };
-    write(ctx.ctx, recorder)
+    write::<H>(ctx, recorder)
 }
 
 #[inline(never)]
-fn write(ctx: *mut xdp_md, recorder: &mut Recorder) -> u32 {
+fn write<H: Hook>(ctx: *mut c_void, recorder: &mut Recorder) -> u32 {
     if recorder.admits(ticks()) {
-        keep(&Packet::from_xdp(&XdpContext::new(ctx)), recorder);
+        keep::<H>(&H::context(ctx), recorder);
     }
-    if recorder.drop.passed == 0 { XDP_DROP } else { XDP_PASS }
+    if recorder.drop.passed == 0 { H::DROP } else { H::PASS }
 }
 
 #[inline(always)]
-fn keep(packet: &Packet, recorder: &mut Recorder) {
+fn keep<H: Hook>(ctx: &H::Context, recorder: &mut Recorder) {
     let at = exactly_now();
     let left_out = recorder.left_out();
-    let Dropped { port, protocol, reason, passed, .. } = recorder.drop;
+    let Dropped { port, protocol, reason, passed, is_bare, .. } = recorder.drop;
+    let packet = H::packet(ctx);
+    let sender = if is_bare == 0 { source(&packet) } else { source_of_packet(&packet, H::ether_type(ctx)) };
     // Copying comes last: each length that a frame can have is a way of its own through what follows.
-    if let Some(source) = source(packet) {
+    if let Some(source) = sender {
         note(source, Knocks { packets: 1 + left_out, at, port, protocol, reason, padding: 0 });
     }
     let index = (recorder.recorded % u64::from(RECORDS_PER_CPU)) as u32;
@@ -68,7 +66,8 @@ fn keep(packet: &Packet, recorder: &mut Recorder) {
     record.length = packet.len() as u32;
     record.reason = reason;
     record.passed = passed;
-    record.captured = capture(packet, &mut record.bytes) as u16;
+    record.captured = H::capture(ctx, &mut record.bytes) as u8;
+    record.is_bare = is_bare;
     recorder.recorded += 1;
     record.number = recorder.recorded;
 }
@@ -83,36 +82,4 @@ fn note(source: V6, mut knocks: Knocks) {
         // A full table makes room; out of memory, the sender goes uncounted.
         let _unused = KNOCKS.insert(source, knocks, 0);
     }
-}
-
-/// Copy the first bytes of a frame, and say how many. Written out, since offsets that the compiler knows are what the verifier likes best.
-macro_rules! capture {
-    ($packet:expr, $bytes:expr, $($at:literal)*) => {'captured: {
-        $(if let Some(word) = $packet.read::<4>($at) {
-            $bytes[$at..$at + 4].copy_from_slice(&word);
-        } else {
-            break 'captured capture_tail($packet, $bytes, $at);
-        })*
-        CAPTURED
-    }};
-}
-
-#[inline(always)]
-fn capture(packet: &Packet, bytes: &mut [u8; CAPTURED]) -> usize {
-    // Every frame has its Ethernet header.
-    capture!(packet, bytes, 0 4 8 12 16 20 24 28 32 36 40 44 48 52 56 60 64 68 72 76 80 84 88 92)
-}
-
-/// Up to three bytes of a short frame.
-#[inline(always)]
-fn capture_tail(packet: &Packet, bytes: &mut [u8; CAPTURED], mut at: usize) -> usize {
-    if let Some(pair) = packet.pair(at) {
-        bytes[at..at + 2].copy_from_slice(&pair);
-        at += 2;
-    }
-    if let Some([_, last]) = packet.pair(at.wrapping_sub(1)) {
-        bytes[at] = last;
-        at += 1;
-    }
-    at
 }

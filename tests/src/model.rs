@@ -8,18 +8,19 @@ use std::{
 };
 
 use fw_common::{
-    AddressLookups, Decision, Lookups, PortProtocol,
+    AddressLookups, Decision, Lookups, PortProtocol, Reason,
     abi::Sent,
     address::{Address, V4, V6},
     compiled::{Compiled, TooManySources},
-    decide,
+    decide, decide_packet,
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::Policy,
-    track,
-    wire::Addresses,
+    track, track_packet,
+    wire::{Addresses, ethernet},
 };
 
 use crate::{
+    kernel::ether_type,
     row::{Direction, Row},
     world::{self, Routing},
 };
@@ -113,6 +114,27 @@ impl Model {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn play(row: &Row) -> Result<Outcome, TooManySources> {
+        Self::play_by(row, |frame, model| track(frame, model), |frame, model| decide(frame, model))
+    }
+
+    /// Play a row of untagged packets without their Ethernet headers.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn play_bare(row: &Row) -> Result<Outcome, TooManySources> {
+        let packet = |frame: &[u8]| frame[ethernet::HEADER..].to_vec();
+        Self::play_by(
+            row,
+            |frame, model| track_packet(&packet(frame)[..], ether_type(frame), model),
+            |frame, model| decide_packet(&packet(frame)[..], ether_type(frame), model),
+        )
+    }
+
+    fn play_by(
+        row: &Row,
+        send: impl Fn(&[u8], &Self) -> Result<(), Reason>,
+        receive: impl Fn(&[u8], &Self) -> Decision,
+    ) -> Result<Outcome, TooManySources> {
         let model = Self::new(&row.policy, row.routing != Routing::Off)?;
         let mut ago = row.age();
         for earlier in &row.earlier {
@@ -120,14 +142,16 @@ impl Model {
             ago = earlier.ago;
             match earlier.direction {
                 // What cannot be read leaves no trace; whether it does is seen by what comes in.
-                Direction::Egress => drop(track(&earlier.frame[..], &model)),
+                Direction::Egress => {
+                    let _unread = send(&earlier.frame, &model);
+                }
                 Direction::Ingress => {
-                    decide(&earlier.frame[..], &model);
+                    receive(&earlier.frame, &model);
                 }
             }
         }
         model.pass(ago);
-        let decision = decide(&row.frame[..], &model);
+        let decision = receive(&row.frame, &model);
         Ok(Outcome { decision, flows: model.flows() })
     }
 

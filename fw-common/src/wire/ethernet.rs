@@ -28,6 +28,15 @@ pub struct Link {
     pub multicast: bool,
 }
 
+impl Link {
+    /// A link that puts no header before the network's (tun, `WireGuard`, PPP): the kernel says which network protocol follows.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bare(ether_type: u16) -> Self {
+        Self { ether_type, network: 0, multicast: false }
+    }
+}
+
 /// Read the Ethernet header and up to [`MAX_TAGS`] tags, whatever their VLAN IDs: Linux hands frames tagged with VLAN ID
 /// 0 to the parent interface, however many such tags there are.
 ///

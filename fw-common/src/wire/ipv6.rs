@@ -12,8 +12,11 @@ pub const SOURCE: usize = 8;
 /// How many extension headers are walked; a longer chain drops.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// All bits of an offset to any header: eight extension headers of 2,048 bytes end well below.
-const OFFSET_MASK: usize = 0x7fff;
+/// Bytes that they have at most together; a longer chain drops. So much of a packet is fetched where the kernel keeps it in pages.
+pub const MAX_CHAIN: usize = 512;
+
+/// All bits of an offset to any header: two VLAN tags, the fixed header and a chain of [`MAX_CHAIN`] end below.
+const OFFSET_MASK: usize = 0x3ff;
 /// Routing header type 0, deprecated by RFC 5095.
 const ROUTING_TYPE_SOURCE_ROUTE: u8 = 0;
 /// The fragment offset in the fragment header's third and fourth byte: the upper 13 bits, in units of eight bytes.
@@ -204,11 +207,15 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             // In units of eight bytes, not counting the first (RFC 8200, 4.3).
             _ => (units + 1) * 8,
         };
-        at = frame.masked(at + step, OFFSET_MASK);
         protocol = next;
-        if at > end {
+        let behind = at + step;
+        if behind > end {
             return Err(if matches!(piece, Piece::Whole) { Reason::Truncated } else { Reason::TinyFragment });
         }
+        if behind > start + MAX_CHAIN {
+            return Err(Reason::HeaderChain);
+        }
+        at = frame.masked(behind, OFFSET_MASK);
     }
     Err(Reason::HeaderChain)
 }

@@ -57,7 +57,19 @@ impl LocatedNetwork {
     #[inline(always)]
     #[must_use]
     pub fn locate<F: Frame + ?Sized>(frame: &F) -> Self {
-        let word = match ethernet::parse(frame) {
+        Self::of(frame, &ethernet::parse(frame))
+    }
+
+    /// Of a packet [without one](Link::bare).
+    #[inline(always)]
+    #[must_use]
+    pub fn bare<F: Frame + ?Sized>(packet: &F, ether_type: u16) -> Self {
+        Self::of(packet, &Ok(Link::bare(ether_type)))
+    }
+
+    #[inline(always)]
+    fn of<F: Frame + ?Sized>(frame: &F, link: &Result<Link, Reason>) -> Self {
+        let word = match *link {
             Ok(Link { ether_type, network, multicast }) => {
                 Self::ETHER_TYPE.put(usize::from(ether_type))
                     | Self::NETWORK.put(network)
@@ -97,33 +109,31 @@ impl Located {
     #[inline(always)]
     #[must_use]
     pub fn locate<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
-        Self::by(frame, network, |link| ipv4::parse(frame, link), |link| ipv6::parse(frame, link))
+        Self::read::<_, false>(frame, network)
     }
 
     /// Find the transport of what leaves.
     #[inline(always)]
     #[must_use]
     pub fn find<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
-        Self::by(frame, network, |link| ipv4::find(frame, link), |link| ipv6::find(frame, link))
+        Self::read::<_, true>(frame, network)
     }
 
+    /// No function is passed in: the compiler would make one of BPF of it where there are several callers, with a stack of its own.
     #[inline(always)]
-    fn by<F, V4, V6>(
-        frame: &F,
-        network: LocatedNetwork,
-        read4: impl FnOnce(&Link) -> Result<Packet<V4>, Reason>,
-        read6: impl FnOnce(&Link) -> Result<Packet<V6>, Reason>,
-    ) -> Self
-    where
-        F: Frame + ?Sized,
-    {
+    fn read<F: Frame + ?Sized, const LEAVES: bool>(frame: &F, network: LocatedNetwork) -> Self {
         let link = network.link();
         let word = if REFUSED.of(network.0) != 0 {
             REFUSED.put(REFUSED.of(network.0))
         } else {
             match link.ether_type {
-                ethernet::ETHER_TYPE_IPV4 => Self::pack(read4(&link)),
-                ethernet::ETHER_TYPE_IPV6 => Self::pack(read6(&link)) | Self::IPV6.put(1),
+                ethernet::ETHER_TYPE_IPV4 => {
+                    Self::pack(if LEAVES { ipv4::find(frame, &link) } else { ipv4::parse(frame, &link) })
+                }
+                ethernet::ETHER_TYPE_IPV6 => {
+                    Self::pack(if LEAVES { ipv6::find(frame, &link) } else { ipv6::parse(frame, &link) })
+                        | Self::IPV6.put(1)
+                }
                 _ => refused(Reason::NotIp),
             }
         };

@@ -27,7 +27,7 @@ use crate::{
         attach::{ingress, state},
         deadline,
         maps::flows::{FlowMap, Tables},
-        object,
+        object::{self, Globals},
         pins::Pins,
         plain::Plain,
         shape::Shapes,
@@ -79,7 +79,7 @@ impl Twin {
         let attached = state::ingress_link(pins, name)?
             .ok_or_else(|| Error::Kernel(KernelError::NotAttached { name: name.clone() }))?;
         let shapes = Shapes::on_this_machine(FLOWS)?;
-        let mut ebpf = object::load_around(pins, name, &LIVE, shapes, false)?;
+        let mut ebpf = object::load_around(pins, name, &LIVE, shapes, Globals { debug: false, skipped: 0 })?;
         let failed = |error| Error::refused("asking for the program's tag", error);
         if ingress::load(&mut ebpf)?.info().map_err(failed)?.tag() != attached.tag {
             return Err(Error::Kernel(KernelError::OtherBuild { name: name.clone() }));

@@ -19,6 +19,9 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::Fragment => {
             "is a later piece of a datagram: without its first piece, which is judged, it never becomes whole"
         }
+        Reason::Decrypted => {
+            "was decrypted by this machine's own IPsec, whose outer packet was judged (TC mode; the other modes cannot tell)"
+        }
         Reason::ClosedPort => "goes to a port that is not allowed, and is not a reply to outbound traffic",
         Reason::ClosedProtocol => "is of a protocol without ports: a tunnel, or something rarer",
         Reason::Forwarded => {
@@ -37,7 +40,7 @@ pub const fn words(reason: Reason) -> &'static str {
             "says by which way it wants to go (IPv4 options 131 and 137, IPv6 routing type 0 or any with segments left)"
         }
         Reason::HeaderChain => {
-            "has more than eight IPv6 extension headers, in a wrong order, or ones that nobody knows"
+            "has more than eight IPv6 extension headers or 512 bytes of them, in a wrong order, or ones that nobody knows"
         }
         Reason::VlanDepth => "carries more than two VLAN tags",
     }

@@ -22,7 +22,7 @@ fn chains() -> [(&'static str, Chain); 14] {
         ("hop-by-hop options", || eth().ipv6().hop_by_hop().erased()),
         ("hop-by-hop options with router alert", || eth().ipv6().router_alert().erased()),
         ("destination options", || eth().ipv6().destination_options().erased()),
-        ("the longest destination options", || eth().ipv6().long_destination_options(256).erased()),
+        ("the longest destination options", || eth().ipv6().long_destination_options(64).erased()),
         ("routing type 2", || eth().ipv6().routing(2).erased()),
         ("routing type 4, segment routing", || eth().ipv6().routing(4).erased()),
         ("a routing type that nobody knows", || eth().ipv6().routing(200).erased()),
@@ -139,6 +139,11 @@ fn depth() -> Vec<Row> {
             .receives(deep(9, options).tcp(40_000, 22).syn(), HeaderChain),
         row("ICMPv6 behind nine extension headers is too deep")
             .receives(deep(9, hop_by_hop).icmpv6(128, 0), HeaderChain),
+        row("an allowed port behind 520 bytes of destination options is too deep")
+            .allow("22")
+            .receives(eth().ipv6().long_destination_options(65).tcp(40_000, 22).syn(), HeaderChain),
+        row("ICMPv6 behind 520 bytes of two headers is too deep")
+            .receives(eth().ipv6().hop_by_hop().long_destination_options(64).icmpv6(128, 0), HeaderChain),
         row("an allowed port behind twenty extension headers is too deep")
             .allow("22")
             .receives(deep(20, options).tcp(40_000, 22).syn(), HeaderChain),

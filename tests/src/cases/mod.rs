@@ -20,12 +20,17 @@ mod sources;
 mod timeouts;
 mod transport;
 
-use fw_common::PortProtocol;
+use fw_common::{PortProtocol, Reason};
 
 use crate::{
     row::{Row, Scene, row},
     world::Family,
 };
+
+/// Every reason that a frame can have by itself. That it was decrypted, Linux alone knows.
+pub fn reasons() -> impl Iterator<Item = Reason> {
+    Reason::ALL.iter().copied().filter(|reason| *reason != Reason::Decrypted)
+}
 
 /// Every row.
 #[must_use]

@@ -7,15 +7,15 @@ mod flows;
 mod many;
 mod maps;
 mod namespace;
+mod place;
 mod recorder;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use aya::{
-    Ebpf, TestRun as _, TestRunOptions,
+    Ebpf,
     maps::{Array, MapData},
-    programs::{Program, ProgramError, SchedClassifier, Xdp},
     util::nr_cpus,
 };
 use bytemuck::Zeroable as _;
@@ -27,7 +27,8 @@ use fw_common::{
 };
 use fw_user::testing::{
     batch::BatchMap,
-    egress, ingress, mount, object,
+    ingress, mount,
+    object::{self, Globals},
     pins::Pins,
     plain::Plain,
     policy_map::{PolicyMap, Terms},
@@ -47,21 +48,28 @@ use crate::{
     world::{self, Routing},
 };
 
-pub use self::{counters::Ports, many::Received, namespace::Namespace, recorder::Recorded};
+pub use self::{
+    counters::Ports,
+    many::Received,
+    namespace::Namespace,
+    place::{Place, ether_type},
+    recorder::Recorded,
+};
 
 /// Flows a family: more than any row makes, and few enough to be looked through quickly.
 const FLOWS: u32 = 1024;
 
 /// How many instructions the verifier may look at, by program. It gives up at a million, and takes the longest part of an attach.
-pub const MOST_VERIFIED: [(&str, u32); 2] = [(object::INGRESS, 45_000), (object::EGRESS, 35_000)];
+pub const MOST_VERIFIED: [(&str, u32); 5] = [
+    (object::INGRESS, 45_000),
+    (object::EGRESS, 35_000),
+    (object::INGRESS_TC, 50_000),
+    (object::INGRESS_L3, 40_000),
+    (object::EGRESS_L3, 30_000),
+];
 
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
 pub const LEAST_FRAME: usize = 14;
-
-/// What the TC program answers: whatever comes next decides.
-const TC_ACT_UNSPEC: u32 = u32::MAX;
-const XDP_DROP: u32 = 1;
-const XDP_PASS: u32 = 2;
 
 /// How a row's policy is in force. What is counted, and by what reason, must be the same in all cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,8 +84,9 @@ pub enum Force {
     AfterTrial,
 }
 
-/// Both programs, loaded, and their maps.
+/// The programs of a place, loaded, and their maps.
 pub struct Kernel {
+    place: Place,
     force: Force,
     ebpf: Ebpf,
     namespace: Namespace,
@@ -94,30 +103,39 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Load the programs as `attach` does. Whoever plays rows must stay on this thread.
+    /// Load the programs as `attach` does for XDP. Whoever plays rows must stay on this thread.
     ///
     /// # Errors
     /// Whatever the kernel refuses.
     pub fn load(namespace: Namespace, force: Force) -> Result<Self> {
+        Self::load_at(namespace, force, Place::Xdp)
+    }
+
+    /// The same for another place.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn load_at(namespace: Namespace, force: Force, place: Place) -> Result<Self> {
         let pins = Pins::new(&namespace.bpffs());
         let name = world::INTERFACE;
         mount::ensure(pins.bpffs())?;
         pins.prepare(name)?;
         let shapes = Shapes::new(u32::try_from(nr_cpus().map_err(|(_, error)| error)?)?, FLOWS);
-        let mut ebpf = object::load(&pins, name, shapes, false)?;
-        egress::load(&mut ebpf)?;
-        ingress::load(&mut ebpf)?;
+        let globals = Globals { debug: false, skipped: place.skipped() };
+        let mut ebpf = object::load_around(&pins, name, &object::every_map(), shapes, globals)?;
+        place.load(&mut ebpf)?;
         let mut policy = PolicyMap::open(&pins, name)?;
         let written = Policy::default();
         policy.write_first(&written, Terms::default())?;
         let counters = Counters::take(&mut ebpf, &pins, namespace.cpu())?;
         let counted = counters.read()?;
-        let recordings = Recordings::take(&mut ebpf, namespace.cpu())?;
+        let recordings = Recordings::take(&mut ebpf, namespace.cpu(), place)?;
         let flows = FlowMaps::take(&mut ebpf, &pins)?;
         let knows_interface = object::knows_interface()?;
         let routes = take(&mut ebpf, map::ROUTES)?.try_into()?;
         let remembered = BatchMap::open(&pins.map(name, map::ROUTES))?;
         Ok(Self {
+            place,
             force,
             ebpf,
             namespace,
@@ -139,9 +157,9 @@ impl Kernel {
     /// Whatever the kernel refuses.
     pub fn verified_instructions(&mut self, name: &str) -> Result<Option<u32>> {
         let info = if name == object::INGRESS {
-            program::<Xdp>(&mut self.ebpf, name)?.info()
+            ingress::load(&mut self.ebpf)?.info()
         } else {
-            program::<SchedClassifier>(&mut self.ebpf, name)?.info()
+            object::load_classifier(&mut self.ebpf, name, name)?.info()
         };
         Ok(info?.verified_instruction_count())
     }
@@ -180,7 +198,7 @@ impl Kernel {
         let verdict = self.receive(&row.frame)?;
         let before = std::mem::replace(&mut self.counted, self.counters.read()?);
         self.counters.forget_windows(&before, &self.counted)?;
-        let decision = self.counted.one_packet_since(&before, row.frame.len())?;
+        let decision = self.counted.one_packet_since(&before, self.place.seen(&row.frame).len())?;
         let expected = if self.force == Force::Monitor { Verdict::Pass } else { decision.verdict() };
         ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason());
         self.recordings.check(&row.frame, decision, self.force == Force::Monitor)?;
@@ -237,18 +255,7 @@ impl Kernel {
     }
 
     fn send(&mut self, frame: &[u8]) -> Result<()> {
-        let program = program::<SchedClassifier>(&mut self.ebpf, object::EGRESS)?;
-        // struct __sk_buff as far as ifindex, the eleventh word.
-        let mut context = [0_u32; 11];
-        context[10] = self.namespace.ifindex();
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: Some(bytemuck::bytes_of(&context)),
-            ..TestRunOptions::default()
-        };
-        let answer = program.test_run(options).context("running the egress program")?.return_value;
-        ensure!(answer == TC_ACT_UNSPEC, "the egress program answers {answer}");
-        Ok(())
+        self.place.send(&mut self.ebpf, self.namespace.ifindex(), frame)
     }
 
     /// Have a frame come in so many times, as fast as the kernel can.
@@ -272,20 +279,8 @@ impl Kernel {
     }
 
     fn run(&mut self, frame: &[u8], times: u32) -> Result<Verdict> {
-        let program = program::<Xdp>(&mut self.ebpf, object::INGRESS)?;
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context: [u32; 6] = [0, u32::try_from(frame.len())?, 0, self.namespace.ifindex(), 0, 0];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: self.knows_interface.then_some(bytemuck::bytes_of(&context)),
-            repeat: times,
-            ..TestRunOptions::default()
-        };
-        match program.test_run(options).context("running the ingress program")?.return_value {
-            XDP_PASS => Ok(Verdict::Pass),
-            XDP_DROP => Ok(Verdict::Drop),
-            other => bail!("the ingress program answers {other}"),
-        }
+        let ifindex = self.knows_interface.then_some(self.namespace.ifindex());
+        self.place.receive(&mut self.ebpf, ifindex, frame, times)
     }
 }
 
@@ -303,11 +298,4 @@ fn opposite(policy: &Policy) -> Policy {
         Forward::Pass => Forward::Drop,
     };
     opposite
-}
-
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
-where
-    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-{
-    Ok(ebpf.program_mut(name).with_context(|| format!("no program {name}"))?.try_into()?)
 }

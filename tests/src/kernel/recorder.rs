@@ -10,11 +10,11 @@ use fw_common::{
     Decision, Verdict,
     abi::{RECORDS_PER_CPU, map},
     address::V6,
-    record::{CAPTURED, Knocks, Record, Recorder, source},
+    record::{CAPTURED, Knocks, Record, Recorder},
 };
 use fw_user::testing::plain::Plain;
 
-use super::maps::take;
+use super::{Place, maps::take};
 
 /// What is in the maps.
 #[derive(Debug)]
@@ -28,15 +28,17 @@ pub struct Recorded {
 /// The maps, and the CPU on which the programs run.
 pub(super) struct Recordings {
     cpu: u32,
+    place: Place,
     records: Array<MapData, Plain<Record>>,
     recorders: Array<MapData, Plain<Recorder>>,
     knocks: HashMap<MapData, Plain<V6>, Plain<Knocks>>,
 }
 
 impl Recordings {
-    pub(super) fn take(ebpf: &mut Ebpf, cpu: u32) -> Result<Self> {
+    pub(super) fn take(ebpf: &mut Ebpf, cpu: u32, place: Place) -> Result<Self> {
         Ok(Self {
             cpu,
+            place,
             records: take(ebpf, map::DROPS)?.try_into()?,
             recorders: take(ebpf, map::RECORDERS)?.try_into()?,
             knocks: take(ebpf, map::KNOCKS)?.try_into()?,
@@ -69,6 +71,8 @@ impl Recordings {
             ensure!(records.is_empty() && knocks.is_empty(), "it passes, and is recorded: {records:?}, {knocks:?}");
             return Ok(());
         }
+        let sender = self.place.source(frame);
+        let frame = self.place.seen(frame);
         let mut bytes = [0; CAPTURED];
         let captured = frame.len().min(CAPTURED);
         bytes[..captured].copy_from_slice(&frame[..captured]);
@@ -80,7 +84,8 @@ impl Recordings {
             length: u32::try_from(frame.len())?,
             reason: decision.number(),
             passed: u8::from(passed),
-            captured: u16::try_from(captured)?,
+            captured: u8::try_from(captured)?,
+            is_bare: u8::from(self.place == Place::Bare),
             bytes,
         };
         // What a longer frame left there means nothing.
@@ -92,7 +97,7 @@ impl Recordings {
         ensure!(recorder.kinds.iter().filter(|known| known.number != 0).all(|known| known.number == kind), "its kind");
         let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
         let knock = Knocks { packets: 1, at: record.at, port, protocol, reason: decision.number(), padding: 0 };
-        let expected: Vec<_> = source(frame).map(|source| (source, knock)).into_iter().collect();
+        let expected: Vec<_> = sender.map(|source| (source, knock)).into_iter().collect();
         ensure!(knocks == expected, "its sender is noted as {knocks:?}, not {expected:?}");
         Ok(())
     }

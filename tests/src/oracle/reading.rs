@@ -12,6 +12,8 @@ use etherparse::{
 /// How many VLAN tags, and how many IPv6 extension headers, are looked behind at the most.
 const MAX_TAGS: usize = 2;
 const MAX_EXTENSION_HEADERS: usize = 8;
+/// Bytes of IPv6 extension headers that are looked behind at the most.
+const MOST_EXTENSION_BYTES: usize = 512;
 /// What must be there of a TCP header, ports and flags (RFC 1858), in bytes.
 const TCP_LEAST: usize = 16;
 
@@ -146,6 +148,9 @@ fn read_ipv6(bytes: &[u8]) -> Option<Packet<'_>> {
     for _ in 0..MAX_EXTENSION_HEADERS {
         if !matches!(chain.piece, Piece::Later { .. }) && is_extension(chain.next) {
             chain.step()?;
+            if !matches!(chain.piece, Piece::Later { .. }) && payload_len - chain.rest.len() > MOST_EXTENSION_BYTES {
+                return None;
+            }
         }
     }
     let is_deeper = is_extension(chain.next) || chain.next == ip_number::IPV6_NO_NEXT_HEADER;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use fw_common::policy::Forward;
 use fw_tests::{
     cases,
-    kernel::{Force, Kernel, LEAST_FRAME, Namespace},
+    kernel::{Force, Kernel, LEAST_FRAME, Namespace, Place},
     model::Model,
     report::Failures,
     row::Row,
@@ -39,9 +39,57 @@ fn every_row_is_judged_by_the_policy_before_the_trial_after_the_deadline() {
     play(Force::AfterTrial);
 }
 
+/// Rows that only XDP can play: `BPF_PROG_TEST_RUN` makes no socket buffer without the whole of the IP header that its `EtherType` announces
+/// (`bpf_prog_test_run_skb`, net/bpf/test_run.c).
+const TOO_SHORT_FOR_A_SOCKET_BUFFER: [&str; 4] = [
+    "an IP EtherType without a header is truncated (IPv4)",
+    "an IP EtherType without a header is truncated (IPv6)",
+    "an IP header without its last byte is truncated (IPv4)",
+    "an IP header without its last byte is truncated (IPv6)",
+];
+
+#[test]
+fn every_row_is_judged_the_same_at_tc() {
+    in_a_thread(|| {
+        let (rows, refused): (Vec<Row>, Vec<Row>) = rows().into_iter().partition(|row| is_whole(&row.frame));
+        assert_eq!(names(&refused), TOO_SHORT_FOR_A_SOCKET_BUFFER);
+        play_rows(rows, Force::ForGood, Place::Tc)
+    });
+}
+
+#[test]
+fn every_row_of_untagged_packets_is_judged_the_same_without_ethernet_headers() {
+    in_a_thread(|| {
+        let is_bare = |frame: &[u8]| is_whole(frame) && matches!(frame[12..14], [0x08, 0x00] | [0x86, 0xdd]);
+        let mut rows = rows();
+        // Where no MAC address says that a datagram goes to everyone, only its IP address can.
+        rows.retain(|row| row.name != "a subnet's broadcast is known by its MAC address, and answered by everyone");
+        rows.retain(|row| {
+            row.earlier.iter().map(|earlier| &earlier.frame).chain([&row.frame]).all(|frame| is_bare(frame))
+        });
+        play_rows(rows, Force::ForGood, Place::Bare)
+    });
+}
+
+fn is_whole(frame: &[u8]) -> bool {
+    match frame[12..] {
+        [0x08, 0x00, ref packet @ ..] => packet.len() >= 20,
+        [0x86, 0xdd, ref packet @ ..] => packet.len() >= 40,
+        _ => true,
+    }
+}
+
+fn names(rows: &[Row]) -> Vec<&str> {
+    rows.iter().map(|row| row.name.as_str()).collect()
+}
+
 fn play(force: Force) {
-    // A thread of its own, because it moves into namespaces of its own.
-    thread::spawn(move || play_all(force)).join().expect("the thread ends").expect("the kernel plays along");
+    in_a_thread(move || play_rows(rows(), force, Place::Xdp));
+}
+
+/// A thread of its own, because it moves into namespaces of its own.
+fn in_a_thread(play: impl FnOnce() -> Result<()> + Send + 'static) {
+    thread::spawn(play).join().expect("the thread ends").expect("the kernel plays along");
 }
 
 /// Whether it matters if the packet would be routed on.
@@ -52,17 +100,18 @@ fn hangs_on_its_route(row: &Row) -> bool {
     decision(row) != decision(&forwarding)
 }
 
-fn play_all(force: Force) -> Result<()> {
+/// Those that the kernel can play.
+fn rows() -> Vec<Row> {
     let (rows, too_short): (Vec<Row>, Vec<Row>) =
         cases::all().into_iter().partition(|row| row.frame.len() >= LEAST_FRAME);
-    let too_short: Vec<_> = too_short.into_iter().map(|row| row.name).collect();
-    assert_eq!(too_short, TOO_SHORT_FOR_THE_KERNEL);
+    assert_eq!(names(&too_short), TOO_SHORT_FOR_THE_KERNEL);
+    rows
+}
 
+fn play_rows(mut rows: Vec<Row>, force: Force, place: Place) -> Result<()> {
     // Policies take longest to write; rows do not depend on their order.
-    let mut rows = rows;
     rows.sort_by_cached_key(|row| format!("{:?}", row.policy));
-
-    let mut kernel = Kernel::load(Namespace::enter()?, force)?;
+    let mut kernel = Kernel::load_at(Namespace::enter()?, force, place)?;
     if !kernel.knows_interface() {
         let all = rows.len();
         rows.retain(|row| !hangs_on_its_route(row));
@@ -78,7 +127,7 @@ fn play_all(force: Force) -> Result<()> {
             }
         };
         failures.compare(row, "the kernel", &outcome);
-        let host = Model::play(row)?;
+        let host = if place == Place::Bare { Model::play_bare(row)? } else { Model::play(row)? };
         if let Some(difference) = host.difference(&outcome, took) {
             failures.add(row, &format!("the kernel and the host differ: {difference}"));
         }

@@ -96,8 +96,7 @@ impl Tally {
 
     /// A generator that misses a branch of the decision compares nothing there.
     fn check(&self) {
-        let rare: Vec<_> = fw_common::Reason::ALL
-            .iter()
+        let rare: Vec<_> = fw_tests::cases::reasons()
             .map(|reason| (reason.name(), self.reasons.get(reason.name()).copied().unwrap_or(0)))
             .filter(|&(_, count)| count < 100)
             .collect();

@@ -1,0 +1,123 @@
+//! Where a program hangs: how it reads a packet there, and what it answers.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    EbpfContext, Global,
+    bindings::{
+        TC_ACT_SHOT, TC_ACT_UNSPEC,
+        xdp_action::{XDP_DROP, XDP_PASS},
+    },
+    helpers::generated::bpf_skb_load_bytes,
+    programs::{TcContext, XdpContext},
+};
+use fw_common::{Frame as _, record::CAPTURED};
+use crate::{capture::capture, frame::Packet, verifier::whole};
+
+/// Bytes before what is read of a socket buffer: always 0 where a program is attached. `BPF_PROG_TEST_RUN` puts an Ethernet header before every
+/// packet: there the programs for interfaces without such headers are loaded with 14. A constant to the verifier.
+#[unsafe(no_mangle)]
+static SKIPPED: Global<u8> = Global::new(0);
+
+/// A place in the kernel where programs are run on packets. A context goes by its address alone: its type would lead into BTF.
+pub(crate) trait Hook {
+    type Context: EbpfContext;
+    /// The answer for a packet that goes on.
+    const PASS: u32;
+    /// The answer for one that does not.
+    const DROP: u32;
+    fn context(ctx: *mut c_void) -> Self::Context;
+
+    fn packet(ctx: &Self::Context) -> Packet;
+
+    /// The interface that the packet came in by, or leaves by.
+    fn ifindex(ctx: &Self::Context) -> u32;
+
+    /// The network protocol, as Linux sees it: an `EtherType` in host byte order. 0 where that is not known.
+    fn ether_type(ctx: &Self::Context) -> u16;
+
+    /// Copy the first bytes of the packet, and say how many.
+    fn capture(ctx: &Self::Context, bytes: &mut [u8; CAPTURED]) -> usize;
+}
+
+/// Ask the context anew where the packet is.
+#[inline(always)]
+pub(crate) fn anew<H: Hook>(ctx: *mut c_void) -> H::Context {
+    H::context(whole(ctx))
+}
+
+/// XDP, native or generic.
+pub(crate) enum Xdp {}
+
+impl Hook for Xdp {
+    type Context = XdpContext;
+    const PASS: u32 = XDP_PASS;
+    const DROP: u32 = XDP_DROP;
+
+    #[inline(always)]
+    fn context(ctx: *mut c_void) -> XdpContext {
+        XdpContext::new(ctx.cast())
+    }
+
+    #[inline(always)]
+    fn packet(ctx: &XdpContext) -> Packet {
+        Packet::from_xdp(ctx)
+    }
+
+    #[inline(always)]
+    fn ifindex(ctx: &XdpContext) -> u32 {
+        ctx.ingress_ifindex() as u32
+    }
+
+    #[inline(always)]
+    fn ether_type(_ctx: &XdpContext) -> u16 {
+        0
+    }
+
+    #[inline(always)]
+    fn capture(ctx: &XdpContext, bytes: &mut [u8; CAPTURED]) -> usize {
+        capture(&Self::packet(ctx), bytes)
+    }
+}
+
+/// TC, in either direction. Linux has taken the outer VLAN tag off what comes in.
+pub(crate) enum Tc {}
+
+impl Hook for Tc {
+    type Context = TcContext;
+    // TCX calls it TCX_NEXT: whatever comes next decides.
+    const PASS: u32 = TC_ACT_UNSPEC as u32;
+    const DROP: u32 = TC_ACT_SHOT as u32;
+
+    #[inline(always)]
+    fn context(ctx: *mut c_void) -> TcContext {
+        TcContext::new(ctx.cast())
+    }
+
+    #[inline(always)]
+    fn packet(ctx: &TcContext) -> Packet {
+        Packet::from_tc(ctx, usize::from(SKIPPED.load()))
+    }
+
+    #[inline(always)]
+    fn ifindex(ctx: &TcContext) -> u32 {
+        // SAFETY: the context is this program's own, and the field is a plain integer.
+        unsafe { (*ctx.skb.skb).ifindex }
+    }
+
+    #[inline(always)]
+    fn ether_type(ctx: &TcContext) -> u16 {
+        // SAFETY: the context is this program's own, and the field is a plain integer.
+        u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
+    }
+
+    /// By a helper, which reads what lies in pages as well, and is one way for the verifier whatever the length.
+    #[inline(always)]
+    fn capture(ctx: &TcContext, bytes: &mut [u8; CAPTURED]) -> usize {
+        let len = Self::packet(ctx).len().clamp(1, CAPTURED);
+        let (skb, skipped) = (ctx.skb.skb.cast(), u32::from(SKIPPED.load()));
+        // SAFETY: the helper writes no more than `len` bytes, as many as there are at most.
+        let copied = unsafe { bpf_skb_load_bytes(skb, skipped, bytes.as_mut_ptr().cast(), len as u32) };
+        if copied == 0 { len } else { 0 }
+    }
+}
