@@ -10,7 +10,7 @@ pub use crate::{
     error::exit_code,
     host::{interface, systemd::files},
     kernel::{
-        attach::{attachment, egress, ingress},
+        attach::{attachment, egress, ingress, plan},
         bpffs, dry_run,
         maps::{batch, counters, flows, policy_map, sources},
         meta, mount, object,

@@ -9,7 +9,6 @@ use crate::{
         args::{InterfacesArgs, Safeguards},
         guard::Guard,
         locked::lock,
-        ports,
         select::at_work,
         trial::{self, Trial},
     },
@@ -19,9 +18,12 @@ use crate::{
         maps::policy_map::{self, PolicyMap, Terms},
         pins::Pins,
     },
-    lockout::{Change, Outlook},
+    lockout::{Outlook, change::Change},
     output::{json, print},
-    report::lockout::{self as lockout_report, Cure},
+    report::{
+        change,
+        lockout::{self as lockout_report, Cure},
+    },
 };
 
 /// Of `enforce`.
@@ -91,7 +93,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
         for (name, _) in planned {
             let changed = changing.contains(&name);
             if !args.json {
-                print(&ports::report::terms(&name, terms, changed))?;
+                print(&change::terms(&name, terms, changed))?;
             }
             let cut = lockout_report::json(&outlook, &name);
             outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });

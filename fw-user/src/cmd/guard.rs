@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result, SafeguardError},
-    lockout::{self, Change, Outlook},
+    lockout::{self, Outlook, change::Change},
     output::complain,
     report::lockout::{self as report, Cure},
 };

@@ -25,10 +25,10 @@ pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod trial;
-
 use crate::{
     cmd::{
         cli::{Cli, Command},
+        ports::args::Change,
         trial::confirm,
     },
     error::Result,
@@ -41,8 +41,8 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &args).await,
         Command::Detach(args) => detach::run(&pins, &args).await,
-        Command::Allow(args) => ports::run(&pins, &cli.config, &args, ports::Change::Allow).await,
-        Command::Deny(args) => ports::run(&pins, &cli.config, &args, ports::Change::Deny).await,
+        Command::Allow(args) => ports::run(&pins, &cli.config, &args, Change::Allow).await,
+        Command::Deny(args) => ports::run(&pins, &cli.config, &args, Change::Deny).await,
         Command::Apply(args) => apply::run(&pins, &cli.config, &args).await,
         Command::Check(args) => check::run(&cli.config, &args),
         Command::Save(args) => save::run(&pins, &cli.config, &args).await,

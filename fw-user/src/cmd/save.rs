@@ -10,7 +10,6 @@ use clap::Args;
 use crate::{
     cmd::{
         locked::lock,
-        ports,
         select::{after_change, at_work},
     },
     config::{File, Settings, edits::Edits, folder},
@@ -18,11 +17,13 @@ use crate::{
     host::privilege,
     kernel::{
         attach::ingress::ModeChoice,
-        maps::{flows, policy_map::PolicyMap},
+        maps::policy_map::PolicyMap,
         meta::{Egress, Mode, Record},
         pins::Pins,
+        shape,
     },
     output::{json, print},
+    report::change,
 };
 
 /// Of `save`.
@@ -68,7 +69,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<(
     } else {
         outcomes.iter().try_for_each(|Outcome { name, file, changed }| {
             print(&if *changed {
-                ports::report::saved(name, file)
+                change::saved(name, file)
             } else {
                 format!("{name}  {} says so already\n", file.display())
             })
@@ -98,7 +99,7 @@ pub(crate) fn settings(
 ) -> Result<Settings> {
     let record = Record::read(pins, name)?;
     let flows =
-        flows::capacity(pins).filter(|&flows| flows != DEFAULT_FLOWS || says.is_some_and(|says| says.flows.is_some()));
+        shape::capacity(pins).filter(|&flows| flows != DEFAULT_FLOWS || says.is_some_and(|says| says.flows.is_some()));
     Ok(Settings {
         policy,
         mode: match (says.map_or(ModeChoice::Auto, |says| says.mode), record.mode) {

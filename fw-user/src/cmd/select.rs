@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use crate::{
     error::{Error, KernelError, Result},
     host::interface,
-    kernel::{attach::state, pins::Pins},
+    kernel::{
+        attach::{links, state},
+        pins::Pins,
+    },
     output::complain,
 };
 
@@ -34,7 +37,7 @@ pub(crate) async fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>
     let mut at_work = Vec::new();
     let mut idle = Vec::new();
     for name in attached(pins, named)? {
-        if state::ingress_link(pins, &name)?.is_some_and(|link| link.ifindex != 0) {
+        if links::ingress_link(pins, &name)?.is_some_and(|link| link.ifindex != 0) {
             at_work.push(name);
         } else {
             let state = state::of(pins, &name, interface::present(&name).await?.as_ref())?.words();
@@ -55,7 +58,7 @@ pub(crate) fn other_abis(pins: &Pins) -> Result<Vec<(String, u32)>> {
     let mut found = Vec::new();
     for other in pins.others()? {
         for name in other.interfaces()? {
-            if state::ingress_link(&other, &name)?.is_some_and(|link| link.ifindex != 0) {
+            if links::ingress_link(&other, &name)?.is_some_and(|link| link.ifindex != 0) {
                 found.push((name, other.abi()));
             }
         }

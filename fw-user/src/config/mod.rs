@@ -20,7 +20,7 @@ use toml::Spanned;
 use crate::{
     error::Mistake,
     kernel::{
-        attach::{attachment::Plan, egress::Hook, ingress::ModeChoice},
+        attach::{egress::Hook, ingress::ModeChoice, plan::Plan},
         maps::policy_map::Terms,
     },
 };

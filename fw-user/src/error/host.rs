@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::exit_code;
 
-use crate::packet::capture::CaptureError;
+use crate::error::capture::CaptureError;
 
 /// The machine lacks something or refuses it.
 #[derive(Debug, Error)]

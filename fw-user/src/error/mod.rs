@@ -1,5 +1,6 @@
 //! What can go wrong, by layer. Each error names the thing and the fix, and knows its exit code.
 
+pub(crate) mod capture;
 mod config;
 pub mod exit_code;
 mod host;

@@ -1,35 +1,11 @@
 //! Changes that wait to be confirmed. The programs heed the deadline themselves, so that verdicts go back in time whatever happens to
 //! our processes; what is left to the user side is to tidy up: take a filter off that was attached on trial.
 
-use std::time::Duration;
-
-use fw_common::abi::Active;
-use nix::time::{ClockId, clock_gettime};
-
 use crate::{
-    error::{Error, Result},
+    error::Result,
     host::interface,
-    kernel::{attach::detach, maps::policy_map::PolicyMap, pins::Pins},
+    kernel::{attach::detach, clock::now, maps::policy_map::PolicyMap, pins::Pins},
 };
-
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-pub(crate) fn now() -> Result<u64> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the clock", error);
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| failed(error.into()))?;
-    u64::try_from(Duration::from(time).as_nanos()).map_err(|error| failed(error.into()))
-}
-
-/// The deadline of something that is to hold for so many seconds, and not less, from now on.
-pub(crate) fn after(seconds: u32) -> Result<u32> {
-    let now = Duration::from_nanos(now()?).as_secs() + 1;
-    u32::try_from(now + u64::from(seconds)).map_err(|error| Error::refused("reading the clock", error))
-}
-
-/// How long until the deadline; nothing where it has passed, or where there is none.
-pub(crate) fn left(active: Active) -> Result<Duration> {
-    let deadline = Duration::from_secs(u64::from(active.deadline()));
-    Ok(deadline.saturating_sub(Duration::from_nanos(now()?)))
-}
 
 /// Which unconfirmed changes to take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

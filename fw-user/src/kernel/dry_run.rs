@@ -24,8 +24,8 @@ use crate::{
     error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
-        attach::{ingress, state},
-        deadline,
+        attach::{ingress, links},
+        clock,
         maps::flows::{FlowMap, Tables},
         object::{self, Globals},
         pins::Pins,
@@ -76,7 +76,7 @@ impl Twin {
     /// Load the program once more. Whoever calls this holds the lock, so that no pin goes meanwhile.
     pub fn load(pins: &Pins, interface: &Interface) -> Result<Self> {
         let name = &interface.name;
-        let attached = state::ingress_link(pins, name)?
+        let attached = links::ingress_link(pins, name)?
             .ok_or_else(|| Error::Kernel(KernelError::NotAttached { name: name.clone() }))?;
         let shapes = Shapes::on_this_machine(FLOWS)?;
         let mut ebpf = object::load_around(pins, name, &LIVE, shapes, Globals { debug: false, skipped: 0 })?;
@@ -112,7 +112,7 @@ impl Twin {
     pub fn judge(&mut self, frame: &[u8]) -> Result<Judgement> {
         let failed = |error: MapError| Error::refused("asking for what a packet could answer", error);
         let questions = Questions::of(frame);
-        let now = deadline::now()?;
+        let now = clock::now()?;
         let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
         let ages4 = copy(&asked4, &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
         let ages6 = copy(&asked6, &self.live.v6, &mut self.own.v6, now).map_err(failed)?;

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub mod bpffs;
+pub(crate) mod clock;
 pub(crate) mod deadline;
 pub mod dry_run;
 pub(crate) mod lock;

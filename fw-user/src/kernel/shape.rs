@@ -20,11 +20,16 @@ use fw_common::{
 use crate::{
     error::{Error, KernelError, Result},
     kernel::{
-        maps::flows,
         pinned::{self, MapFacts, Pinned},
         pins::Pins,
     },
 };
+
+/// How many flows a table can hold; nothing where none is pinned.
+#[must_use]
+pub fn capacity(pins: &Pins) -> Option<u32> {
+    pinned::look(&pins.shared_map(map::FLOWS4)).ok()?.map().map(|facts| facts.entries)
+}
 
 /// Key size, value size and capacity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +59,7 @@ impl Shapes {
 
     /// Those of the maps that are pinned here, or would be.
     pub fn here(pins: &Pins) -> Result<Self> {
-        Self::on_this_machine(flows::capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
+        Self::on_this_machine(capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
     }
 
     /// For so many flows a family.

@@ -7,13 +7,22 @@ use std::{
 
 use fw_common::PortProtocol;
 
-use crate::{
-    host::{
-        connections::{Activity, OpenSocket, Sockets, TrackedConnection},
-        network::Network,
-    },
-    lockout::ownership::Ownership,
+use crate::host::{
+    connections::{Activity, OpenSocket, Sockets, TrackedConnection},
+    network::Network,
 };
+
+/// Whether a connection is the session that the command is typed in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ownership {
+    /// It is somebody else's.
+    #[default]
+    Other,
+    /// It may be: several could be, and nothing tells which.
+    Possible,
+    /// It is.
+    Certain,
+}
 
 /// A TCP connection that came in, or UDP that came in and was redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

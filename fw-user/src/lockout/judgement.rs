@@ -19,9 +19,8 @@ use crate::{
         processes::Process,
     },
     lockout::{
-        Change,
-        inbound::Inbound,
-        ownership::Ownership,
+        change::Change,
+        inbound::{Inbound, Ownership},
         servers::{is_sshd, listens_for_others},
         sessions::OwnSession,
     },

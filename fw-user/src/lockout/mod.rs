@@ -1,6 +1,7 @@
 //! What a policy would cut of what has come in already. It is looked at before the first change, so that nobody closes the port of the
 //! session that they type in, or that of `sshd`, without wanting to.
 
+pub(crate) mod change;
 pub(crate) mod inbound;
 pub(crate) mod judgement;
 pub(crate) mod ownership;
@@ -11,13 +12,10 @@ mod tests;
 
 use std::collections::{BTreeSet, HashSet};
 
-use fw_common::{PortProtocol, policy::Policy};
+use fw_common::PortProtocol;
 
+pub(crate) use crate::lockout::judgement::{Cut, InterfaceOutlook};
 pub(crate) use crate::lockout::servers::is_sshd;
-pub(crate) use crate::lockout::{
-    judgement::{Cut, InterfaceOutlook},
-    ownership::Ownership,
-};
 
 use crate::{
     error::Result,
@@ -26,22 +24,11 @@ use crate::{
         network::Network,
         processes, systemd,
     },
-    lockout::{judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession},
+    lockout::{
+        change::Change, judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession,
+    },
     policy_text,
 };
-
-/// A policy that is about to be put in force.
-#[derive(Clone, Debug)]
-pub(crate) struct Change {
-    /// The interface, by name.
-    pub interface: String,
-    /// What may come in so far; everything without.
-    pub before: Option<Policy>,
-    /// What may come in then.
-    pub after: Policy,
-    /// Whether anything else is dropped then, and not only counted.
-    pub drops: bool,
-}
 
 /// What changes would cut.
 #[derive(Clone, Debug, Default)]
@@ -120,18 +107,4 @@ pub(crate) async fn look(changes: &[Change]) -> Result<Outlook> {
 fn ssh_ports() -> BTreeSet<u16> {
     let named = policy_text::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
     named.iter().map(|rule| rule.ports.first()).chain([22]).collect()
-}
-
-impl Change {
-    /// Whether an address can no longer reach a port.
-    fn closes(&self, protocol: PortProtocol, port: u16, peer: std::net::IpAddr) -> bool {
-        !self.after.is_open_to(protocol, port, peer)
-            && self.before.as_ref().is_none_or(|before| before.is_open_to(protocol, port, peer))
-    }
-
-    /// Whether nobody can reach a port any more.
-    fn closes_to_all(&self, protocol: PortProtocol, port: u16) -> bool {
-        !self.after.is_open_to_some(protocol, port)
-            && self.before.as_ref().is_none_or(|before| before.is_open_to_some(protocol, port))
-    }
 }

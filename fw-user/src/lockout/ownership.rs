@@ -9,20 +9,12 @@ use crate::{
         connections::{Activity, Sockets},
         processes::Process,
     },
-    lockout::{inbound::Inbound, servers, sessions::OwnSession},
+    lockout::{
+        inbound::{Inbound, Ownership},
+        servers,
+        sessions::OwnSession,
+    },
 };
-
-/// Whether a connection is the session that the command is typed in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Ownership {
-    /// It is somebody else's.
-    #[default]
-    Other,
-    /// It may be: several could be, and nothing tells which.
-    Possible,
-    /// It is.
-    Certain,
-}
 
 /// The other ends of connections that lead from this machine to itself.
 pub(crate) struct LocalPeers(HashMap<(std::net::SocketAddr, std::net::SocketAddr), u64>);

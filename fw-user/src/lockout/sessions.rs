@@ -14,7 +14,7 @@ use crate::{
         network::Network,
         processes,
     },
-    lockout::{inbound::Inbound, ownership::Ownership},
+    lockout::inbound::{Inbound, Ownership},
 };
 
 /// What `SSH_CONNECTION` of `sshd(8)` says: client address and port, server address and port.

@@ -7,16 +7,16 @@ use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
 
 use crate::{
     host::{
-        connections::{Activity, Connection, OpenSocket, Sockets, TrackedConnection},
+        connections::{Activity, OpenSocket, Sockets, TrackedConnection, connection::Connection},
         interface::Interface,
         network::Network,
         processes::Process,
     },
     lockout::{
-        Change,
-        inbound::{Inbound, inbound},
+        change::Change,
+        inbound::{Inbound, Ownership, inbound},
         judgement::{Cut, Facts, InterfaceOutlook},
-        ownership::{self, LocalPeers, Ownership},
+        ownership::{self, LocalPeers},
         sessions::{NotAConnection, OwnSession, SshConnection},
     },
     policy_text,

@@ -1,42 +1,17 @@
 //! Files of captured packets: pcap and pcapng, told apart by how they begin.
 
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read};
 
 use pcap_file::{
     DataLink,
-    pcap::{PcapReadError, PcapReader},
-    pcapng::{Block, PcapNgReadError, PcapNgReader},
+    pcap::PcapReader,
+    pcapng::{Block, PcapNgReader},
 };
-use thiserror::Error;
+
+use crate::error::capture::CaptureError;
 
 /// How every pcapng file begins (draft-ietf-opsawg-pcapng, 4.1), whatever its byte order.
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-
-/// Why a file of packets cannot be read.
-#[derive(Debug, Error)]
-pub enum CaptureError {
-    /// It cannot be read at all.
-    #[error("{0}")]
-    Read(#[from] io::Error),
-    /// It is no pcap file.
-    #[error("this is neither pcap nor pcapng ({0}); write it with tcpdump -w or Wireshark")]
-    Header(PcapReadError),
-    /// It is no pcapng file.
-    #[error("this begins like pcapng, and is none ({0}); write it with tcpdump -w or Wireshark")]
-    NgHeader(PcapNgReadError),
-    /// A pcap file breaks off or contradicts itself.
-    #[error("it cannot be read further: {0}")]
-    Packet(PcapReadError),
-    /// A pcapng file breaks off or contradicts itself.
-    #[error("it cannot be read further: {0}")]
-    Block(PcapNgReadError),
-    /// The packets have no Ethernet header.
-    #[error(
-        "its packets are not Ethernet frames but {0:?}, as of a capture on all interfaces at once; capture on the one that is \
-         filtered: tcpdump -i eth0 -w FILE"
-    )]
-    NotEthernet(DataLink),
-}
 
 /// A captured frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 pub(crate) mod words;
 
 #[cfg(feature = "screen")]
-use crate::error::UsageError;
 use std::collections::BTreeMap;
 use std::{collections::BTreeSet, fs, sync::OnceLock};
 
@@ -13,10 +12,7 @@ use fw_common::{
     protocol::number,
 };
 
-use crate::{
-    error::{Error, Result},
-    packet::build::Target,
-};
+use crate::error::{Error, Result, UsageError};
 
 const SERVICES: &str = "/etc/services";
 const PROTOCOLS: &str = "/etc/protocols";
@@ -52,35 +48,8 @@ pub(crate) fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
     Ok(protocols)
 }
 
-/// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
-/// TCP and UDP.
-pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
-    if let Some(protocol) = protocol_number(text) {
-        let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
-        return match name {
-            None => Ok(vec![Target::Protocol(protocol)]),
-            Some(name) => {
-                Err(Error::Usage(UsageError::Usage(format!("{name} has ports; write which one: 9125/{name}"))))
-            }
-        };
-    }
-    let target = |rule: Rule| match rule.source {
-        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::Usage(UsageError::Usage(
-            format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first()),
-        ))),
-        Some(network) => {
-            let address = network.addr();
-            Err(Error::Usage(UsageError::Usage(format!(
-                "`{text}`: who sends the packet is said apart: --from {address}"
-            ))))
-        }
-        None => Ok(Target::Port(rule.protocol, rule.ports.first())),
-    };
-    rules(&[text.to_owned()])?.into_iter().map(target).collect()
-}
-
 /// The number of an IP protocol in `/etc/protocols`.
-fn protocol_number(name: &str) -> Option<u8> {
+pub(crate) fn protocol_number(name: &str) -> Option<u8> {
     KNOWN_PROTOCOLS
         .entries()
         .find(|(names, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name)))

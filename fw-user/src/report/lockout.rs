@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     host::processes::Process,
-    lockout::{Cut, InterfaceOutlook, Outlook, Ownership},
+    lockout::{Cut, InterfaceOutlook, Outlook, inbound::Ownership},
     policy_text::words::open_ports,
     report::table::{indented, table},
 };

@@ -1,5 +1,6 @@
 //! What people and programs get to read. Nothing here asks the kernel.
 
+pub(crate) mod change;
 pub(crate) mod lockout;
 pub mod reasons;
 pub(crate) mod table;

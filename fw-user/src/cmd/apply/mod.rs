@@ -37,10 +37,11 @@ use crate::{
             attachment,
             state::{self, State},
         },
-        maps::{flows, policy_map::PolicyMap},
+        maps::policy_map::PolicyMap,
         meta::{Egress, Record},
         object,
         pins::Pins,
+        shape,
     },
     lockout::Outlook,
     output::{json, print},
@@ -214,7 +215,7 @@ pub(crate) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Resul
 /// What there is to do for an interface to be as its file says. Refuses what only detaching could change.
 fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(Action, Difference)> {
     let name = &interface.name;
-    if let (Some(current), Some(wanted)) = (flows::capacity(pins), wanted.flows)
+    if let (Some(current), Some(wanted)) = (shape::capacity(pins), wanted.flows)
         && current != wanted
     {
         return Err(not_in_place(name, "the capacity for flows", &current, &wanted, "fw-user detach --all"));

@@ -24,15 +24,16 @@ use crate::{
     },
     kernel::{
         attach::{
-            attachment::{self, Attached, Plan},
+            attachment,
             egress::Hook,
+            plan::{Attached, Plan},
             state::{self, State},
         },
         maps::policy_map::{PolicyMap, Terms},
         object,
         pins::Pins,
     },
-    lockout::{Change, Outlook},
+    lockout::{Outlook, change::Change},
     output::{json, print},
     policy_text::{self, words::PolicyJson},
     report::lockout::{self as lockout_report, Cure},

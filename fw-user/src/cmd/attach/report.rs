@@ -4,7 +4,7 @@ use fw_common::policy::Forward;
 
 use crate::{
     kernel::{
-        attach::attachment::{Attached, Plan},
+        attach::plan::{Attached, Plan},
         meta::{Egress, Mode},
     },
     policy_text::{

@@ -2,6 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod report;
+pub(crate) mod target;
 
 use std::{
     fs::File,
@@ -22,14 +23,14 @@ use crate::{
         receiver::Meets,
         select::attached,
     },
-    error::{Error, HostError, KernelError, Result, UsageError},
+    error::{Error, HostError, KernelError, Result, UsageError, capture::CaptureError},
     host::{
         interface::{self, Interface},
         privilege,
     },
     kernel::{
         attach::state::{self, State},
-        deadline,
+        clock,
         dry_run::{LARGEST_FRAME, LEAST_FRAME, Twin},
         maps::policy_map::PolicyMap,
         meta::{Egress, Record},
@@ -38,14 +39,13 @@ use crate::{
     output::{has_reader, json, print},
     packet::{
         build::{self, Target},
-        capture::{Capture, CaptureError},
+        capture::Capture,
         headers::{Headers, Seen},
     },
-    policy_text,
 };
 
 pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
-    let targets = args.target.as_deref().map(policy_text::targets).transpose()?.unwrap_or_default();
+    let targets = args.target.as_deref().map(target::targets).transpose()?.unwrap_or_default();
     let frame = args.hex.as_deref().map(frame_of_digits).transpose()?;
     let file = args.pcap.as_deref().map(open).transpose()?;
     privilege::check()?;
@@ -93,7 +93,7 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
     let record = Record::read(pins, name)?;
     let mut notes = Vec::new();
     if in_force.deadline() != 0 {
-        let seconds = deadline::left(in_force)?.as_secs();
+        let seconds = clock::left(in_force)?.as_secs();
         notes.push(format!("the last change reverts in {seconds} s unless you run `fw-user confirm`"));
     }
     if !twin.knows_interface() {

@@ -18,7 +18,7 @@ use crate::{
             foreign,
             state::{self, State},
         },
-        deadline,
+        clock,
         maps::{
             counters::Counters,
             flows::{self, Flows},
@@ -26,6 +26,7 @@ use crate::{
         },
         meta::Record,
         pins::Pins,
+        shape,
     },
 };
 
@@ -106,7 +107,7 @@ impl Source {
         Ok(Reading {
             interfaces,
             flows: flows::count(&self.pins).ok(),
-            flow_capacity: flows::capacity(&self.pins),
+            flow_capacity: shape::capacity(&self.pins),
             mistakes,
             applies: self.applies.as_ref().map(|applies| {
                 let applies = *applies.borrow();
@@ -140,7 +141,7 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceR
 fn read_filter(pins: &Pins, name: &str) -> Result<Filter> {
     let map = PolicyMap::open(pins, name)?;
     let active = map.in_force()?;
-    let waits = (active.deadline() != 0).then(|| deadline::left(active)).transpose()?;
+    let waits = (active.deadline() != 0).then(|| clock::left(active)).transpose()?;
     Ok(Filter {
         record: Record::read(pins, name)?,
         policy: map.read()?,

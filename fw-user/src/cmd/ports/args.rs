@@ -4,6 +4,22 @@ use clap::Args;
 
 use crate::cmd::args::Safeguards;
 
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Allow,
+    Deny,
+}
+
+impl Change {
+    pub(crate) const fn verb(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// Of `allow` and `deny`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {

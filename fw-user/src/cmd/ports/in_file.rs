@@ -6,7 +6,7 @@ use fw_common::{grammar::Rule, policy::Policy};
 
 use crate::{
     cmd::{
-        ports::{Change, args::ChangeArgs},
+        ports::args::{Change, ChangeArgs},
         save,
     },
     config::{File, edits::Edits, folder},

@@ -2,7 +2,7 @@
 
 pub(crate) mod args;
 pub(crate) mod in_file;
-pub(crate) mod report;
+pub(crate) mod wording;
 
 use std::path::Path;
 
@@ -11,10 +11,13 @@ use serde::Serialize;
 
 use crate::{
     cmd::{
-        cli::hints::Meant,
         guard::Guard,
         locked::lock,
-        ports::{args::ChangeArgs, in_file::InFile},
+        ports::{
+            args::{Change, ChangeArgs},
+            in_file::InFile,
+            wording::Meant,
+        },
         select::{after_change, at_work},
         trial::{self, Trial},
     },
@@ -31,24 +34,11 @@ use crate::{
         self,
         words::{self, PolicyJson},
     },
-    report::lockout::{self as lockout_report, Cure},
+    report::{
+        change,
+        lockout::{self as lockout_report, Cure},
+    },
 };
-
-/// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Allow,
-    Deny,
-}
-
-impl Change {
-    const fn verb(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-        }
-    }
-}
 
 #[derive(Serialize)]
 struct Outcomes {
@@ -98,7 +88,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             for (name, map, before, after) in &planned {
                 let drops = !map.active()?.monitors();
                 let (before, after) = (Some(before.clone()), after.clone());
-                changes.push(lockout::Change { interface: name.clone(), before, after, drops });
+                changes.push(lockout::change::Change { interface: name.clone(), before, after, drops });
             }
             let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
             guard.look(&changes).await?
@@ -122,7 +112,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
         for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
             let changed = after != before;
             if !args.json {
-                print(&report::text(&name, &after, changed))?;
+                print(&change::text(&name, &after, changed))?;
             }
             let in_file = match in_file {
                 InFile::Yes(_) => Some(true),
@@ -137,9 +127,9 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
         }
         for (Outcome { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
             print(&match in_file {
-                InFile::Yes(path) if args.save => report::saved(name, path),
-                InFile::No(path) => report::not_in_file(name, path, deadline.is_some()),
-                InFile::Unreadable(why) => report::unreadable(name, why),
+                InFile::Yes(path) if args.save => change::saved(name, path),
+                InFile::No(path) => change::not_in_file(name, path, deadline.is_some()),
+                InFile::Unreadable(why) => change::unreadable(name, why),
                 InFile::Yes(_) | InFile::NoFile => String::new(),
             })?;
         }

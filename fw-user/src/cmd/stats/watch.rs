@@ -21,8 +21,8 @@ use crate::{
     error::{Error, KernelError, Result},
     host::interface,
     kernel::{
-        attach::state,
-        deadline,
+        attach::{links, state},
+        clock,
         maps::{
             counters::Reader,
             flows::Census,
@@ -89,7 +89,7 @@ impl<'a> Watch<'a> {
             attached(self.pins, &[name.to_owned()])?;
             return Err(Error::Kernel(KernelError::NotAttached { name: name.to_owned() }));
         };
-        if state::ingress_link(self.pins, name)?.is_none_or(|link| link.ifindex == 0) {
+        if links::ingress_link(self.pins, name)?.is_none_or(|link| link.ifindex == 0) {
             let state = state::of(self.pins, name, interface::present(name).await?.as_ref())?;
             return Err(Error::Kernel(KernelError::NotFiltering { name: name.to_owned(), state: state.words() }));
         }
@@ -155,7 +155,7 @@ impl Watched {
             generation: self.generation,
             mode: self.mode,
             monitors: self.in_force.monitors(),
-            trial_ends_in: is_on_trial.then(|| deadline::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
+            trial_ends_in: is_on_trial.then(|| clock::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
             open: &self.open,
             counters: self.counters.counters(),
             knockers: &self.knockers,

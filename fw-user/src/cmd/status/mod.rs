@@ -20,11 +20,12 @@ use crate::{
             foreign, remove,
             state::{self, State},
         },
-        deadline,
-        maps::{flows, policy_map::PolicyMap},
+        clock,
+        maps::policy_map::PolicyMap,
         meta::Record,
         pinned,
         pins::Pins,
+        shape,
     },
     output::{complain, json, print},
 };
@@ -42,7 +43,7 @@ pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     }
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
-        flow_capacity: flows::capacity(pins),
+        flow_capacity: shape::capacity(pins),
         interfaces,
     };
     for intruder in pins.intruders()? {
@@ -79,7 +80,7 @@ fn details(pins: &Pins, name: &str) -> Result<Details> {
         record: Record::read(pins, name)?,
         policy: map.read()?,
         monitors: in_force.monitors(),
-        confirm_within: (in_force.deadline() != 0).then(|| deadline::left(in_force)).transpose()?,
+        confirm_within: (in_force.deadline() != 0).then(|| clock::left(in_force)).transpose()?,
     })
 }
 

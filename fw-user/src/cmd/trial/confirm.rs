@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result, SafeguardError},
     host::privilege,
     kernel::{
+        clock,
         deadline::{self, Which},
         maps::policy_map::{self, PolicyMap},
         pins::Pins,
@@ -99,7 +100,7 @@ async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
     // It is started before the change is made, by a command that holds the lock until it is.
     let is_made = pins.lock().is_ok();
     loop {
-        let left = deadline::left(Active(0).until(second, None))?;
+        let left = clock::left(Active(0).until(second, None))?;
         if left.is_zero() {
             break;
         }

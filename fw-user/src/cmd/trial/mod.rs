@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use crate::{
     cmd::{args::Safeguards, locked::lock},
     error::{Error, Result, SafeguardError},
-    kernel::{deadline, maps::policy_map::PolicyMap, pins::Pins},
+    kernel::{clock, maps::policy_map::PolicyMap, pins::Pins},
     output::{overwrite, print},
 };
 
 /// Until when a change that is made now can be confirmed.
 pub(crate) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
-    safeguards.confirm.map(deadline::after).transpose()
+    safeguards.confirm.map(clock::after).transpose()
 }
 
 /// Before anything is changed: start the process that waits for the deadline. It ends by itself where there is nothing to take back
@@ -131,11 +131,11 @@ impl Trial {
         let mut longest = None;
         for (map, confirmed) in &self.maps {
             let active = map.active()?;
-            if active.has_ended(deadline::now()?) || (active.deadline() == 0 && active != *confirmed) {
+            if active.has_ended(clock::now()?) || (active.deadline() == 0 && active != *confirmed) {
                 return Ok(State::Ended);
             }
             if active.deadline() != 0 {
-                longest = longest.max(Some(deadline::left(active)?));
+                longest = longest.max(Some(clock::left(active)?));
             }
         }
         Ok(longest.map_or(State::Confirmed, State::Waits))

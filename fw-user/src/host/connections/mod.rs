@@ -1,5 +1,6 @@
 //! What this host and its containers have open, asked of the kernel's sockets and of connection tracking.
 
+pub(crate) mod connection;
 pub(crate) mod sockets;
 pub(crate) mod wireguard;
 
@@ -20,19 +21,8 @@ pub(crate) use crate::host::connections::sockets::{Activity, COMMON, OpenSocket,
 
 use crate::{
     error::{Error, Result},
-    host::netlink,
+    host::{connections::connection::Connection, netlink},
 };
-
-/// Something that was opened from here, as its answers have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Connection {
-    /// The transport.
-    pub protocol: PortProtocol,
-    /// Who answers.
-    pub remote: SocketAddr,
-    /// Where the answers come to, as the wire has it: after masquerading.
-    pub local: SocketAddr,
-}
 
 /// What connection tracking knows of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

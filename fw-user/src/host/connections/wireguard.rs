@@ -20,7 +20,7 @@ use rtnetlink::packet_route::{
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage},
 };
 
-use crate::host::{connections::Connection, netlink};
+use crate::host::{connections::connection::Connection, netlink};
 
 /// An interface of `WireGuard`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

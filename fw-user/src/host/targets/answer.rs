@@ -9,7 +9,7 @@ use fw_common::PortProtocol;
 use serde::Deserialize;
 
 use crate::{
-    host::targets::{Container, Endpoint, Target},
+    host::targets::endpoint::{Container, Endpoint, Target},
     printable::printable,
 };
 

@@ -11,7 +11,7 @@ use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, time::timeout};
 
-use crate::host::targets::{Endpoint, answer};
+use crate::host::targets::{answer, endpoint::Endpoint};
 
 /// How long Docker has for its whole answer. A daemon that hangs must not hold up who wants to see what is open.
 const PATIENCE: Duration = Duration::from_secs(2);

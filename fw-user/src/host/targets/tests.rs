@@ -7,7 +7,11 @@ use fw_common::PortProtocol;
 use crate::host::{
     connections::{Activity, OpenSocket},
     processes::Process,
-    targets::{Docker, Endpoint, Target, Targets, joined, takes_what_comes},
+    targets::{
+        Docker, Targets,
+        endpoint::{Endpoint, Target},
+        joined, takes_what_comes,
+    },
 };
 
 /// Who receives a packet from the network to a port, whichever address it is for.
@@ -118,7 +122,7 @@ mod of_docker {
         net::UnixListener,
     };
 
-    use crate::host::targets::{Container, answer, tests::*};
+    use crate::host::targets::{answer, endpoint::Container, tests::*};
 
     /// As Docker 20.10 and 28 answer, with what matters here.
     const ANSWER: &str = r#"[

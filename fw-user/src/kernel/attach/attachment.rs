@@ -1,70 +1,21 @@
 //! An interface's filter as a whole: attached, replaced, and what was before.
 
-use fw_common::{
-    abi::{Active, DEFAULT_FLOWS, map},
-    policy::Policy,
-};
-
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
     host::interface::{self, Interface},
     kernel::{
         attach::{
-            detach,
-            egress::{self, Hook},
-            foreign,
+            detach, egress, foreign,
             ingress::{self, ModeChoice},
-            native::NotNative,
+            plan::{self, Attached, Plan},
             rebuild, seed,
             state::{self, Stale, State},
         },
-        maps::{
-            flows,
-            policy_map::{PolicyMap, Terms},
-        },
+        maps::policy_map::PolicyMap,
         meta::{Egress, Mode, Record},
-        object,
         pins::Pins,
-        shape::Shapes,
     },
 };
-
-/// What `attach` was asked for.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    /// What may come in.
-    pub policy: Policy,
-    /// Whether anything is dropped, and until when all this holds.
-    pub terms: Terms,
-    /// Which XDP mode.
-    pub mode: ModeChoice,
-    /// Capacity of each flow table; what is there already, or [`DEFAULT_FLOWS`], without.
-    pub flows: Option<u32>,
-    /// Whether replies are tracked.
-    pub replies: bool,
-    /// Which hook tracks them.
-    pub hook: Hook,
-    /// Whether the programs write diagnostics.
-    pub debug: bool,
-    /// Whether another XDP program that is on the interface is taken off.
-    pub replace: bool,
-}
-
-/// What `attach` came to.
-#[derive(Debug)]
-pub struct Attached {
-    /// The attachment's record.
-    pub record: Record,
-    /// What was in force of a filter of ours that was there before.
-    pub before: Option<Active>,
-    /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
-    pub rebuilt: bool,
-    /// Why it is not in native mode, where that was tried.
-    pub not_native: Option<NotNative>,
-    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
-    /// changed.
-    pub ebpf: Option<aya::Ebpf>,
-}
 
 /// Refuse what cannot be attached to, before anything is changed.
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
@@ -179,29 +130,15 @@ async fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
     if in_our_way.is_empty() { Ok(()) } else { Err(Error::not_ours(&in_our_way)) }
 }
 
-/// The object around an interface's maps, which are made where they are missing.
-pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
-    pins.prepare(name)?;
-    let flows = plan.flows.or_else(|| flows::capacity(pins)).unwrap_or(DEFAULT_FLOWS);
-    object::load(pins, name, Shapes::on_this_machine(flows)?, plan.debug)
-}
-
-pub(crate) fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
-    match ebpf.map_mut(map::META) {
-        Some(meta) => record.write(meta),
-        None => unreachable!("the embedded object has the map"),
-    }
-}
-
 async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
-    let mut ebpf = load(pins, name, plan)?;
+    let mut ebpf = plan::load(pins, name, plan)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
     let mut record = Record::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
         record.egress = egress::choose(interface, plan.hook).await?;
-        write_record(&mut ebpf, &record)?;
+        plan::write_record(&mut ebpf, &record)?;
         egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
         seed::seed(pins)?;
     }
@@ -215,7 +152,7 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
     }
     let attached = ingress::attach(program, pins, interface, plan.mode).and_then(|(mode, not_native)| {
         record.mode = mode;
-        write_record(&mut ebpf, &record)?;
+        plan::write_record(&mut ebpf, &record)?;
         Ok(not_native)
     });
     let not_native = attached.map_err(|error| match before {
@@ -234,14 +171,14 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
         map.write(&plan.policy, plan.terms)?;
         return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });
     }
-    let mut ebpf = load(pins, name, plan)?;
+    let mut ebpf = plan::load(pins, name, plan)?;
     // Programs of the same version judge the same, so that only these two are more than the policy.
     let mut is_more = record.version != Record::VERSION;
     let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
     match (record.egress, plan.replies) {
         (Egress::None, true) => {
             record.egress = egress::choose(interface, plan.hook).await?;
-            write_record(&mut ebpf, &record)?;
+            plan::write_record(&mut ebpf, &record)?;
             egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
             seed::seed(pins)?;
             is_more = true;
@@ -256,7 +193,7 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     // the last step: whatever failed before it, the old one is in force.
     let replaced = ingress::load(&mut ebpf)
         .and_then(|program| ingress::replace(program, pins, name))
-        .and_then(|()| write_record(&mut ebpf, &record))
+        .and_then(|()| plan::write_record(&mut ebpf, &record))
         .and_then(|()| map.write(&plan.policy, plan.terms));
     replaced.map_err(|error| if is_more { error.after(format!("renewed the programs of {name}")) } else { error })?;
     Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: Some(ebpf) })

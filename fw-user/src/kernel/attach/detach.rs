@@ -7,7 +7,7 @@ use crate::{
     host::interface::{self, Interface},
     kernel::{
         attach::{
-            egress, foreign, remove,
+            egress, foreign, links, remove,
             state::{self, Stale, State},
         },
         meta::Record,
@@ -51,7 +51,7 @@ pub(crate) async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>
     let here = interface::all().await?;
     let mut holder = None;
     for of_abi in &all {
-        let link = state::ingress_link(of_abi, name)?;
+        let link = links::ingress_link(of_abi, name)?;
         holder = holder.or(link.and_then(|link| here.iter().find(|one| one.xdp_program == Some(link.program))));
     }
     // Another interface that took over the name has nothing of ours.
@@ -82,7 +82,7 @@ pub(crate) async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>
 pub(crate) fn clear_other_abis(pins: &Pins, name: &str) -> Result<()> {
     for other in pins.others()? {
         // One that is at work is so elsewhere, on another interface of the name.
-        if state::ingress_link(&other, name)?.is_none_or(|link| link.ifindex == 0) {
+        if links::ingress_link(&other, name)?.is_none_or(|link| link.ifindex == 0) {
             let _left = remove::interface(&other, name)?;
         }
     }

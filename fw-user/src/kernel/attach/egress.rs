@@ -14,7 +14,7 @@ use crate::{
     error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
-        attach::{clsact, state},
+        attach::{clsact, links},
         meta::Egress,
         object,
         pins::Pins,
@@ -147,7 +147,7 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
 
 /// What of ours notes what leaves an interface, whichever version attached it.
 pub(crate) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
-    if state::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
+    if links::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
         Ok(Egress::Tcx)
     } else if has_clsact_filter(interface)? {
         // Who made the qdisc is unknown; an empty one that is left over does nothing, whoever made it.

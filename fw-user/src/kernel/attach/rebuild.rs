@@ -11,13 +11,14 @@ use crate::{
     host::interface::Interface,
     kernel::{
         attach::{
-            attachment::{self, Attached, Plan},
-            egress, ingress, remove, seed, state,
+            egress, ingress, links,
+            plan::{self, Attached, Plan},
+            remove, seed, state,
         },
         maps::{flows, policy_map::PolicyMap},
         meta::{Egress, Record},
         pins::Pins,
-        shape::Shapes,
+        shape::{self, Shapes},
     },
 };
 
@@ -48,7 +49,7 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     let known = Record::read(from, name).ok();
     // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
     remove::maps(pins, name)?;
-    let flows = plan.flows.or_else(|| flows::capacity(pins)).or_else(|| flows::capacity(from));
+    let flows = plan.flows.or_else(|| shape::capacity(pins)).or_else(|| shape::capacity(from));
     let shapes = Shapes::on_this_machine(flows.unwrap_or(DEFAULT_FLOWS))?;
     for map in map::SHARED {
         let path = pins.shared_map(map);
@@ -57,10 +58,10 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             remove::remove_file(&path)?;
         }
     }
-    let mut ebpf = attachment::load(pins, name, &Plan { flows, ..plan.clone() })?;
+    let mut ebpf = plan::load(pins, name, &Plan { flows, ..plan.clone() })?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // An interrupted attempt may have moved the link already.
-    let old_egress = if state::egress_link(from, name)?.is_some() { from } else { pins };
+    let old_egress = if links::egress_link(from, name)?.is_some() { from } else { pins };
     let egress = match (egress::found(old_egress, interface)?, known.as_ref().map(|record| record.egress)) {
         // One that somebody has taken away comes back where it was.
         (Egress::None | Egress::Clsact { .. }, Some(known @ Egress::Clsact { .. })) => known,
@@ -72,7 +73,7 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     if is_new {
         record.egress = egress::choose(interface, plan.hook).await?;
     }
-    attachment::write_record(&mut ebpf, &record)?;
+    plan::write_record(&mut ebpf, &record)?;
     // Whatever the verifier refuses, it refuses now.
     ingress::load(&mut ebpf)?;
     egress::load(&mut ebpf)?;
@@ -89,7 +90,7 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             egress::attach(program, pins, interface, record.egress).await?;
         } else {
             record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
-            attachment::write_record(&mut ebpf, &record).map_err(after)?;
+            plan::write_record(&mut ebpf, &record).map_err(after)?;
         }
         flows::inherit(from, pins).and_then(|()| seed::seed(pins)).map_err(after)?;
     }

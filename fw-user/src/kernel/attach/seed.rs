@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     error::{Error, KernelError, Result},
-    host::connections::{self, Connection},
+    host::connections::{self, connection::Connection},
     kernel::{pins::Pins, plain::Plain},
 };
 

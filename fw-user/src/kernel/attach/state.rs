@@ -9,9 +9,9 @@ use crate::{
     error::Result,
     host::interface::Interface,
     kernel::{
-        attach::{egress, remove},
+        attach::{egress, links::ingress_link, remove},
         meta::{Egress, Mode, Record},
-        pinned::{self, LinkFacts, Pinned},
+        pinned::{self, Pinned},
         pins::Pins,
         shape::Shapes,
     },
@@ -141,16 +141,6 @@ pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<S
         }
     }
     Ok(None)
-}
-
-/// The XDP link that is pinned for an interface, if it is one.
-pub(crate) fn ingress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
-    Ok(pinned::look(&pins.ingress_link(name))?.link("xdp"))
-}
-
-/// The TCX link that is pinned for an interface, if it is one.
-pub(crate) fn egress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
-    Ok(pinned::look(&pins.egress_link(name))?.link("tcx"))
 }
 
 /// Where the program on an interface runs.

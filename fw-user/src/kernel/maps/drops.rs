@@ -14,7 +14,7 @@ use fw_common::{
 
 use crate::{
     error::{Error, KernelError, Result},
-    kernel::{deadline, pins::Pins, plain::Plain, shape},
+    kernel::{clock, pins::Pins, plain::Plain, shape},
 };
 
 /// A packet that was dropped.
@@ -83,7 +83,7 @@ impl DropReader {
             self.read[cpu as usize] = recorded;
         }
         found.sort_by_key(|record| record.at);
-        let (clock, now) = (deadline::now()?, SystemTime::now());
+        let (clock, now) = (clock::now()?, SystemTime::now());
         Ok(found.iter().filter_map(|record| as_drop(record, clock, now)).collect())
     }
 

@@ -14,7 +14,7 @@ use fw_common::{
 
 use crate::{
     error::{Error, KernelError, Result},
-    kernel::{maps::batch::BatchMap, pinned, pins::Pins, plain::Plain},
+    kernel::{maps::batch::BatchMap, pins::Pins, plain::Plain},
 };
 
 /// How many flows a table can be made for.
@@ -120,12 +120,6 @@ impl Flows {
 /// How many flows are in the tables.
 pub fn count(pins: &Pins) -> Result<Flows> {
     Census::take(pins).map(|census| census.flows())
-}
-
-/// How many flows a table can hold; nothing where none is pinned.
-#[must_use]
-pub fn capacity(pins: &Pins) -> Option<u32> {
-    pinned::look(&pins.shared_map(map::FLOWS4)).ok()?.map().map(|facts| facts.entries)
 }
 
 /// A count of the flows that is taken again and again, piece by piece: no map tells how many entries it has, and to walk through all of

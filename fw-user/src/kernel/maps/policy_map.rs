@@ -14,7 +14,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
-    kernel::{deadline, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
+    kernel::{clock, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
 };
 
 /// Whatever keeps a map from being read or written.
@@ -79,7 +79,7 @@ impl PolicyMap {
     /// yet, what the kernel falls back to.
     pub fn in_force(&self) -> Result<Active> {
         let active = self.active()?;
-        Ok(if active.has_ended(deadline::now()?) { active.fallback() } else { active })
+        Ok(if active.has_ended(clock::now()?) { active.fallback() } else { active })
     }
 
     /// As it stands in the map.
@@ -163,7 +163,7 @@ impl PolicyMap {
         }
         Err(Error::Safeguard(SafeguardError::Unconfirmed {
             name: self.interface.clone(),
-            seconds: deadline::left(active)?.as_secs(),
+            seconds: clock::left(active)?.as_secs(),
         }))
     }
 

@@ -15,7 +15,7 @@ use fw_common::{
 
 use crate::{
     error::Result,
-    kernel::{deadline, maps::batch::BatchMap, pins::Pins},
+    kernel::{clock, maps::batch::BatchMap, pins::Pins},
 };
 
 /// A sender whose packets were dropped.
@@ -53,7 +53,7 @@ impl Reader {
 
     /// The senders whose packets the interface dropped, the busiest first.
     pub fn read(&mut self) -> Result<Vec<Knocker>> {
-        let (clock, now) = (deadline::now()?, SystemTime::now());
+        let (clock, now) = (clock::now()?, SystemTime::now());
         let mut found = Vec::new();
         let mut next = None;
         loop {

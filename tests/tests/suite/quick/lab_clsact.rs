@@ -7,12 +7,7 @@ use fw_tests::{
     tests,
 };
 use fw_user::testing::{
-    attachment::{self, Plan},
-    egress::Hook,
-    ingress::ModeChoice,
-    interface,
-    pins::Pins,
-    policy_map::Terms,
+    attachment, egress::Hook, ingress::ModeChoice, interface, pins::Pins, plan::Plan, policy_map::Terms,
 };
 
 tests! {

@@ -22,7 +22,7 @@ pub(crate) use crate::cmd::exposed::exposure::paths::{Filter, Filters, Ruling, W
 
 use crate::host::{
     network::Network,
-    targets::{Endpoint, Target},
+    targets::endpoint::{Endpoint, Target},
 };
 
 /// What becomes of a packet to a port, from the most closed to the most open.

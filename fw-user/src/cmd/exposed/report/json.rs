@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cmd::exposed::exposure::{Exposure, Filter, Port, Reach, State, Unused, Way},
-    host::targets::{Docker, Target, Targets},
+    host::targets::{Docker, Targets, endpoint::Target},
     policy_text::words::PolicyJson,
 };
 

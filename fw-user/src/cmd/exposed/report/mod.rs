@@ -18,7 +18,7 @@ use crate::{
         exposure::{Exposure, Filter, Port, State, Way},
         report::words::{place, reach, who},
     },
-    host::targets::{Docker, Target, Targets},
+    host::targets::{Docker, Targets, endpoint::Target},
     lockout,
     policy_text::words::open_ports,
     report::table::{indented, table},

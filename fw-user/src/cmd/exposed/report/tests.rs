@@ -9,7 +9,7 @@ use crate::{
     },
     host::{
         processes::Process,
-        targets::{Container, Target},
+        targets::endpoint::{Container, Target},
     },
 };
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     cmd::exposed::exposure::{Port, Reach, State},
-    host::targets::Target,
+    host::targets::endpoint::Target,
 };
 
 /// What is served at every address.

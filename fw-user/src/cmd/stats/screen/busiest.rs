@@ -3,9 +3,41 @@
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
 use crate::{
-    cmd::stats::screen::{model::Sort, rate, reading::Port},
+    cmd::stats::screen::{rate, reading::Port},
     kernel::maps::counters::PortCounters,
 };
+
+/// By what the ports are sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sort {
+    /// Packets a second, the most first.
+    #[default]
+    Rate,
+    /// Packets in all, the most first.
+    Total,
+    /// The port's number.
+    Port,
+}
+
+impl Sort {
+    /// In a word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Total => "total",
+            Self::Port => "port",
+        }
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        match self {
+            Self::Rate => Self::Total,
+            Self::Total => Self::Port,
+            Self::Port => Self::Rate,
+        }
+    }
+}
 
 /// A port that dropped something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

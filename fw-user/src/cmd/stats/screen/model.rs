@@ -11,7 +11,7 @@ use fw_common::{Reason, Verdict, abi::Counter};
 
 use crate::{
     cmd::stats::screen::{
-        busiest::{self, PortRow},
+        busiest::{self, PortRow, Sort},
         history::History,
         rate,
         reading::{FilterReading, InterfaceReading, Port, Reading},
@@ -27,38 +27,6 @@ use crate::{
 
 /// More ports than any terminal has lines.
 const MOST_PORTS: usize = 200;
-
-/// By what the ports are sorted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
-    /// Packets a second, the most first.
-    #[default]
-    Rate,
-    /// Packets in all, the most first.
-    Total,
-    /// The port's number.
-    Port,
-}
-
-impl Sort {
-    /// In a word.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Total => "total",
-            Self::Port => "port",
-        }
-    }
-
-    const fn next(self) -> Self {
-        match self {
-            Self::Rate => Self::Total,
-            Self::Total => Self::Port,
-            Self::Port => Self::Rate,
-        }
-    }
-}
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

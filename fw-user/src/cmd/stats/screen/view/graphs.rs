@@ -12,7 +12,7 @@ use crate::{
     cmd::stats::screen::{
         look::Look,
         model::{FilterModel, InterfaceModel, Model, Traffic},
-        view::{block, number::short},
+        view::{block::block, number::short},
     },
     report::table,
 };

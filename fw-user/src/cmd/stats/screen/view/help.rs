@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Clear, Paragraph},
 };
 
-use crate::cmd::stats::screen::{look::Look, model::Model, view::block};
+use crate::cmd::stats::screen::{look::Look, model::Model, view::block::block};
 
 /// A key, what it does in a word, and in a sentence.
 const KEYS: [(&str, &str, &str); 5] = [

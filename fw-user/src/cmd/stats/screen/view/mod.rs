@@ -1,5 +1,6 @@
 //! From the model to what stands on the terminal. What does not fit is left out, the least needed first.
 
+pub(crate) mod block;
 pub mod graphs;
 pub mod head;
 pub mod help;
@@ -9,7 +10,6 @@ pub mod tables;
 use ratatui::{
     Frame,
     layout::{Constraint, Layout, Rect},
-    widgets::Block,
 };
 
 use crate::cmd::stats::screen::{
@@ -68,9 +68,4 @@ fn draw_tables(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &Filter
     let [reasons, sources] = Layout::vertical([Constraint::Length(reasons), Constraint::Fill(1)]).areas(beside);
     tables::reasons(frame, reasons, filter, look);
     tables::sources(frame, sources, filter, look);
-}
-
-/// A frame around something.
-fn block<'a>(title: String, look: Look) -> Block<'a> {
-    Block::bordered().border_set(look.border()).title(title).title_style(Look::STRONG)
 }

@@ -12,7 +12,7 @@ use crate::cmd::stats::screen::{
     look::Look,
     model::{FilterModel, Model},
     reading::Port,
-    view::{block, number::short},
+    view::{block::block, number::short},
 };
 
 /// From so many columns on it is said which of the ports are open meanwhile.

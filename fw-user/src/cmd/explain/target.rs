@@ -1,0 +1,36 @@
+//! The packet that a person asks about.
+
+use fw_common::{PortProtocol, grammar::Rule};
+
+use crate::{
+    error::{Error, Result, UsageError},
+    packet::build::Target,
+    policy_text::{protocol_number, rules},
+};
+
+/// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
+/// TCP and UDP.
+pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
+    if let Some(protocol) = protocol_number(text) {
+        let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
+        return match name {
+            None => Ok(vec![Target::Protocol(protocol)]),
+            Some(name) => {
+                Err(Error::Usage(UsageError::Usage(format!("{name} has ports; write which one: 9125/{name}"))))
+            }
+        };
+    }
+    let target = |rule: Rule| match rule.source {
+        _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::Usage(UsageError::Usage(
+            format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first()),
+        ))),
+        Some(network) => {
+            let address = network.addr();
+            Err(Error::Usage(UsageError::Usage(format!(
+                "`{text}`: who sends the packet is said apart: --from {address}"
+            ))))
+        }
+        None => Ok(Target::Port(rule.protocol, rule.ports.first())),
+    };
+    rules(&[text.to_owned()])?.into_iter().map(target).collect()
+}

@@ -1,0 +1,26 @@
+//! The clock that deadlines are compared with.
+
+use fw_common::abi::Active;
+use nix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// Nanoseconds of `CLOCK_MONOTONIC`.
+pub(crate) fn now() -> Result<u64> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the clock", error);
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| failed(error.into()))?;
+    u64::try_from(Duration::from(time).as_nanos()).map_err(|error| failed(error.into()))
+}
+
+/// The deadline of something that is to hold for so many seconds, and not less, from now on.
+pub(crate) fn after(seconds: u32) -> Result<u32> {
+    let now = Duration::from_nanos(now()?).as_secs() + 1;
+    u32::try_from(now + u64::from(seconds)).map_err(|error| Error::refused("reading the clock", error))
+}
+
+/// How long until the deadline; nothing where it has passed, or where there is none.
+pub(crate) fn left(active: Active) -> Result<Duration> {
+    let deadline = Duration::from_secs(u64::from(active.deadline()));
+    Ok(deadline.saturating_sub(Duration::from_nanos(now()?)))
+}
