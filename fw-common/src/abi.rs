@@ -3,17 +3,26 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{protocol::PortProtocol, reason::Reason};
+use crate::{
+    protocol::PortProtocol,
+    reason::Reason,
+    timeouts::{SECOND, Timeouts},
+};
 
 /// The version that the pins' directory carries.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
 pub mod map {
-    /// IPv4 flows, shared by all interfaces.
+    /// IPv4 flows of [connections](crate::timeouts::FlowClass::Connection), shared by all interfaces.
     pub const FLOWS4: &str = "FLOWS4";
-    /// IPv6 flows, shared by all interfaces.
+    /// The same for IPv6.
     pub const FLOWS6: &str = "FLOWS6";
+    /// IPv4 flows of all other [classes](crate::timeouts::FlowClass), shared by all interfaces. However many there are, they push no connection
+    /// out.
+    pub const DATAGRAMS4: &str = "DATAGRAMS4";
+    /// The same for IPv6.
+    pub const DATAGRAMS6: &str = "DATAGRAMS6";
     /// IPv4 flows that a CPU found lately, shared by all interfaces, a slice a CPU.
     pub const RECENT4: &str = "RECENT4";
     /// The same for IPv6.
@@ -48,7 +57,7 @@ pub mod map {
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
-    pub const SHARED: [&str; 5] = [FLOWS4, FLOWS6, RECENT4, RECENT6, SENT];
+    pub const SHARED: [&str; 7] = [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT];
     /// The maps that each interface has for itself.
     pub const PER_INTERFACE: [&str; 13] = [
         ACTIVE,
@@ -83,7 +92,7 @@ pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
 pub const RARE_PORTS: u32 = 1024;
 /// Source networks that both buffers together can hold, a family.
 pub const MAX_SOURCES: u32 = 16_384;
-/// Flows a family, unless `--flows` says otherwise.
+/// Flows a family, unless `--flows` says otherwise; half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all others.
 pub const DEFAULT_FLOWS: u32 = 65_536;
 /// Slots for the flows of a family that a CPU found lately; a power of two.
 pub const RECENT_FLOWS: u32 = 1024;
@@ -251,7 +260,7 @@ impl Active {
     #[inline(always)]
     #[must_use]
     pub const fn has_ended(self, now: u64) -> bool {
-        self.deadline() != 0 && now >= self.deadline() as u64 * crate::flow::SECOND
+        self.deadline() != 0 && now >= self.deadline() as u64 * SECOND
     }
 }
 
@@ -263,6 +272,8 @@ pub struct Settings {
     pub protocols: [u64; 4],
     /// 1 where packets to allowed ports may be routed on to other machines, else 0.
     pub forward: u64,
+    /// How long flows live.
+    pub timeouts: Timeouts,
 }
 
 impl Settings {

@@ -15,6 +15,7 @@ use crate::{
     policy::{Forward, Policy},
     protocol::PortProtocol,
     subsets::Subsets,
+    timeouts::Timeouts,
 };
 
 /// More networks than the kernel's maps hold.
@@ -88,6 +89,7 @@ impl Policy {
             compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
         }
         compiled.settings.forward = u64::from(self.forward == Forward::Pass);
+        compiled.settings.timeouts = self.timeouts;
         Ok(compiled)
     }
 }
@@ -112,7 +114,7 @@ impl Default for Compiled {
         Self {
             classes: vec![CLASS_CLOSED; PORTS * PortProtocol::ALL.len()],
             networks: Vec::new(),
-            settings: Settings { protocols: [0; 4], forward: 0 },
+            settings: Settings { protocols: [0; 4], forward: 0, timeouts: Timeouts::DEFAULT },
         }
     }
 }
@@ -172,6 +174,7 @@ impl Compiled {
         let mut policy = Policy::new(rules);
         policy.protocols = (0..=u8::MAX).filter(|&protocol| self.settings.allows(protocol)).collect();
         policy.forward = if self.settings.forward == 0 { Forward::Drop } else { Forward::Pass };
+        policy.timeouts = self.settings.timeouts;
         policy
     }
 }

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::{
     abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
     address::{V4, V6},
-    flow::{FlowKind, Tracked, timeout},
+    flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
     reason::{Reason, Verdict},
@@ -136,12 +136,12 @@ pub trait AddressLookups<A: Tracked> {
     /// Whether the policy forbids routing on, and the routing table would route the packet on to another machine or container.
     fn is_forwarded(&self, addresses: &Addresses<A>) -> bool;
 
-    /// Whether the flow is in the table and was used within `timeout` nanoseconds, as [`flow::judge`](crate::flow::judge) says. With
-    /// `refresh`, an entry that is worth it is brought to the present.
-    fn find_flow(&self, key: &A::Key, timeout: u64, refresh: bool) -> bool;
+    /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
+    /// the entry.
+    fn find_flow(&self, key: &A::Key, class: FlowClass, direction: Direction) -> bool;
 
-    /// Put a flow into the table, used now.
-    fn insert_flow(&self, key: &A::Key);
+    /// Put a flow into the table of its class, used now.
+    fn insert_flow(&self, key: &A::Key, class: FlowClass);
 }
 
 /// Judge a frame that came in.
@@ -338,14 +338,15 @@ where
 {
     if sent.unicast != 0 {
         let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Unicast);
-        if AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, FlowKind::Unicast), true) {
+        let class = FlowClass::new(protocol, FlowKind::Unicast);
+        if AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Ingress) {
             return true;
         }
     }
-    if sent.multicast == 0 {
+    // Nothing of TCP is sent to many.
+    if matches!(protocol, PortProtocol::Tcp) || sent.multicast == 0 {
         return false;
     }
     let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Multicast);
-    // Answers to a request that was sent to many do not prolong it.
-    AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, FlowKind::Multicast), false)
+    AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Group, Direction::Ingress)
 }

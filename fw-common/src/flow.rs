@@ -7,24 +7,12 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    abi::RECENT_FLOWS,
+    abi::{RECENT_FLOWS, RECENT_LIFETIME},
     address::{Address, V4, V6},
-    protocol::PortProtocol,
     wire::{Addresses, transport::Ports},
 };
 
-/// Nanoseconds in a second.
-pub const SECOND: u64 = 1_000_000_000;
-
-/// How a flow was opened, which decides who may answer it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum FlowKind {
-    /// To one address: only the exact reverse tuple answers it.
-    Unicast = 0,
-    /// To a multicast or broadcast address: anyone may answer from the port that was asked. The key's remote address is 0.
-    Multicast = 1,
-}
+pub use crate::timeouts::{FlowClass, FlowKind, SECOND, Timeouts};
 
 /// An IPv4 flow, 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
@@ -54,7 +42,25 @@ pub struct FlowKey6 {
     pub class: u32,
 }
 
-/// An address whose family has a flow table.
+/// What a flow is kept under.
+pub trait FlowKey: Pod + Ord {
+    /// The class of the flow.
+    fn class(&self) -> FlowClass;
+}
+
+impl FlowKey for FlowKey4 {
+    fn class(&self) -> FlowClass {
+        FlowClass::of_key(self.class)
+    }
+}
+
+impl FlowKey for FlowKey6 {
+    fn class(&self) -> FlowClass {
+        FlowClass::of_key(self.class)
+    }
+}
+
+/// An address whose family has flow tables.
 pub trait Tracked: Address {
     /// The table's key.
     type Key;
@@ -92,11 +98,11 @@ impl Tracked for V6 {
     }
 }
 
-/// When a flow was last used, 8 bytes: nanoseconds of `CLOCK_MONOTONIC`.
+/// When a flow was last used, and whether it was answered, 8 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowEntry {
-    /// Nanoseconds since boot, suspend not counted.
+    /// Nanoseconds of `CLOCK_MONOTONIC`, which does not count suspend. The lowest bit is 1 once an answer came.
     pub last_seen: u64,
 }
 
@@ -125,14 +131,41 @@ const fn spread(word: u32) -> u32 {
     word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - RECENT_FLOWS.ilog2())
 }
 
+/// When a CPU found a flow, and whether it was answered by then.
+///
+/// | bits | what |
+/// |---|---|
+/// | 0 | 1 where it was |
+/// | 1-63 | ticks of the kernel; 0 for an empty slot |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(transparent)]
+pub struct Found(u64);
+
+impl Found {
+    /// At a time in ticks of the kernel.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(ticks: u64, is_answered: bool) -> Self {
+        Self(ticks << 1 | is_answered as u64)
+    }
+
+    /// Whether a packet that goes this way needs no look at the table: it is not [`RECENT_LIFETIME`] ago, and the first answer is noted there.
+    #[inline(always)]
+    #[must_use]
+    pub const fn serves(self, ticks: u64, direction: Direction) -> bool {
+        let knows = matches!(direction, Direction::Egress) || self.0 & 1 != 0;
+        knows && ticks.wrapping_sub(self.0 >> 1) < RECENT_LIFETIME
+    }
+}
+
 /// An IPv4 flow that a CPU found alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recent4 {
     /// Which.
     pub key: FlowKey4,
-    /// When it was looked up, in ticks of the kernel; 0 for an empty slot.
-    pub found: u64,
+    /// When it was looked up.
+    pub found: Found,
 }
 
 /// An IPv6 flow that a CPU found alive.
@@ -141,37 +174,46 @@ pub struct Recent4 {
 pub struct Recent6 {
     /// Which.
     pub key: FlowKey6,
-    /// When it was looked up, in ticks of the kernel; 0 for an empty slot.
-    pub found: u64,
+    /// When it was looked up.
+    pub found: Found,
 }
 
-/// TCP, SCTP and DCCP flows live this long without a packet (RFC 5382, REQ-5: not less than 2 hours 4 minutes).
-pub const TIMEOUT_CONNECTION: u64 = (2 * 60 + 4) * 60 * SECOND;
-/// UDP and UDP-Lite flows (RFC 4787, REQ-5: not less than two minutes; Linux keeps streams for three).
-pub const TIMEOUT_DATAGRAM: u64 = 180 * SECOND;
-/// Answers to a multicast or broadcast request come soon or never: SSDP asks for at most 5 s (`UPnP` 1.1, 1.3.2).
-pub const TIMEOUT_MULTICAST: u64 = 10 * SECOND;
+/// Which way a packet goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// It comes in, as an answer.
+    Ingress = 0,
+    /// It leaves.
+    Egress = 1,
+}
+
 /// A flow's time is written again only when it is this old, so that a stream does not dirty its cache line per packet.
 pub const REFRESH_AFTER: u64 = SECOND;
 
-/// How long a flow lives without a packet, in nanoseconds.
-#[inline(always)]
-#[must_use]
-pub const fn timeout(protocol: PortProtocol, kind: FlowKind) -> u64 {
-    match (kind, protocol) {
-        (FlowKind::Multicast, _) => TIMEOUT_MULTICAST,
-        (_, PortProtocol::Udp | PortProtocol::UdpLite) => TIMEOUT_DATAGRAM,
-        (_, PortProtocol::Tcp | PortProtocol::Sctp | PortProtocol::Dccp) => TIMEOUT_CONNECTION,
-    }
-}
-
 impl FlowEntry {
+    const ANSWERED: u64 = 1;
+
+    /// Used at a time in nanoseconds of `CLOCK_MONOTONIC`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(now: u64, is_answered: bool) -> Self {
+        Self { last_seen: now & !Self::ANSWERED | is_answered as u64 }
+    }
+
+    /// Whether an answer ever came.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_answered(self) -> bool {
+        self.last_seen & Self::ANSWERED != 0
+    }
+
     /// How long ago the flow was used, in nanoseconds: below 0 for a clock that reads earlier than the entry (the coarse clock of
     /// another CPU). A time before the boot, which wraps around, is as good as any other.
     #[inline(always)]
     #[must_use]
     pub const fn age(self, now: u64) -> i64 {
-        now.wrapping_sub(self.last_seen).cast_signed()
+        now.wrapping_sub(self.last_seen & !Self::ANSWERED).cast_signed()
     }
 
     /// Whether the flow is still within `timeout`.
@@ -189,10 +231,22 @@ impl FlowEntry {
     }
 }
 
-/// The rule of every flow table: whether the entry lives, and whether its time is to be written again.
+/// The rule of every flow table: whether the entry lives, and what it becomes by a packet that goes this way; nothing where it stays as it is.
+/// Answers to a request that was sent to many do not prolong it.
 #[inline(always)]
 #[must_use]
-pub const fn judge(entry: FlowEntry, now: u64, timeout: u64, refresh: bool) -> (bool, bool) {
-    let alive = entry.is_alive(now, timeout);
-    (alive, alive && refresh && entry.is_stale(now))
+pub const fn judge(
+    entry: FlowEntry,
+    now: u64,
+    class: FlowClass,
+    timeouts: &Timeouts,
+    direction: Direction,
+) -> (bool, Option<FlowEntry>) {
+    let alive = entry.is_alive(now, timeouts.of(class, entry.is_answered()));
+    let answers = matches!(direction, Direction::Ingress);
+    let counts = !(answers && matches!(class, FlowClass::Group));
+    let is_news = entry.is_stale(now) || answers && !entry.is_answered();
+    let becomes =
+        if alive && counts && is_news { Some(FlowEntry::new(now, answers || entry.is_answered())) } else { None };
+    (alive, becomes)
 }

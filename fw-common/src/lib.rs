@@ -30,6 +30,7 @@ pub mod record;
 pub mod senders;
 #[cfg(feature = "std")]
 mod subsets;
+pub mod timeouts;
 pub mod track;
 pub mod wire;
 

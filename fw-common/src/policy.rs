@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::{grammar::Rule, protocol::PortProtocol, ranges::PortRanges};
+use crate::{grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts};
 
 /// What becomes of packets to an allowed port that would be routed on to another machine or container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub struct Policy {
     pub protocols: BTreeSet<u8>,
     /// What becomes of packets that would be routed on.
     pub forward: Forward,
+    /// How long flows live without a packet.
+    pub timeouts: Timeouts,
 }
 
 impl Policy {
@@ -145,7 +147,7 @@ impl Policy {
             None => (key, ranges.clone()),
         });
         let ranges = left.filter(|(_, ranges)| !ranges.is_empty()).collect();
-        Self { ranges, protocols: self.protocols.clone(), forward: self.forward }
+        Self { ranges, protocols: self.protocols.clone(), forward: self.forward, timeouts: self.timeouts }
     }
 
     /// Whether a port is open to everyone.

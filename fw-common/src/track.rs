@@ -3,7 +3,7 @@
 use crate::{
     address::{V4, V6},
     decide::{AddressLookups, Lookups, lets_in},
-    flow::{FlowKind, Tracked, timeout},
+    flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
     reason::Reason,
@@ -119,9 +119,10 @@ where
     let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
     let answer = ports.reversed();
     let key = A::reply_key(&swapped, packet.protocol, &answer, kind);
-    let is_known = AddressLookups::<A>::find_flow(lookups, &key, timeout(protocol, kind), true);
+    let class = FlowClass::new(protocol, kind);
+    let is_known = AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Egress);
     if !is_known && (!is_tcp || ports.opens_connection()) {
-        AddressLookups::<A>::insert_flow(lookups, &key);
+        AddressLookups::<A>::insert_flow(lookups, &key, class);
         lookups.mark_sent(protocol, ports.source(), kind);
     }
     Ok(())

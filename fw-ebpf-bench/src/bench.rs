@@ -39,7 +39,7 @@ use fw_common::{
     abi::{Active, CLASS_CLOSED, CLASS_OPEN, Sent},
     address::{V4, V6},
     decide_located, decide_plain,
-    flow::{FlowKey4, FlowKey6, FlowKind},
+    flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
     wire::Addresses,
 };
 
@@ -200,12 +200,12 @@ macro_rules! known {
             }
 
             #[inline(always)]
-            fn find_flow(&self, _: &$key, _: u64, _: bool) -> bool {
+            fn find_flow(&self, _: &$key, _: FlowClass, _: Direction) -> bool {
                 true
             }
 
             #[inline(always)]
-            fn insert_flow(&self, _: &$key) {}
+            fn insert_flow(&self, _: &$key, _: FlowClass) {}
         }
     };
 }

@@ -6,73 +6,130 @@
 
 use aya_ebpf::maps::LruHashMap;
 use fw_common::{
-    abi::{RECENT_FLOWS, RECENT_LIFETIME},
-    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6, judge},
+    abi::{Active, RECENT_FLOWS},
+    flow::{Direction, FlowClass, FlowEntry, Found, judge},
 };
 
 use crate::{
     clock::{now, ticks},
-    maps::{FLOWS4, FLOWS6, RECENT4, RECENT6},
-    slot::{cpu, entry, slot},
+    maps::SETTINGS,
+    slot::{cpu, entry},
 };
 
-/// The functions of a family. What is out of line is rare, and one copy of it is enough.
+/// The functions of a family. What is out of line is rare, and one copy of it is enough. Each class and direction has a function of its own: the
+/// verifier goes through what it knows of them once, and the kernel calls a table that it knows by name.
 macro_rules! family {
-    ($find:ident $look_up:ident $find_group:ident $insert:ident, $key:ty, $recent:ident, $flows:ident, $found:ident) => {
-        /// Whether a flow to one address is alive; it is brought to the present then.
-        #[inline(always)]
-        pub(crate) fn $find(key: &$key, timeout: u64) -> bool {
-            let index = of_this_cpu(key.recent_slot());
-            if let Some(recent) = $found.get(index)
-                && recent.key == *key
-                && ticks().wrapping_sub(recent.found) < RECENT_LIFETIME
-            {
-                return true;
-            }
-            $look_up(key, timeout, index) != 0
-        }
+    ($family:ident, $key:ident, $recent:ident, $flows:ident, $datagrams:ident, $found:ident) => {
+        pub(crate) mod $family {
+            use fw_common::{
+                abi::Active,
+                flow::{
+                    Direction::{self, Egress, Ingress},
+                    FlowClass::{self, Connection, Datagram, Group},
+                    FlowEntry, $key, $recent,
+                },
+            };
 
-        #[inline(never)]
-        fn $look_up(key: &$key, timeout: u64, index: u32) -> u64 {
-            if !look_up(&$flows, key, timeout, true) {
-                return 0;
-            }
-            if let Some(recent) = slot(&$found, index) {
-                *recent = $recent { key: *key, found: ticks() };
-            }
-            1
-        }
+            use super::{look_up, recent_index};
+            use crate::{
+                clock::{now, ticks},
+                maps::{$datagrams, $flows, $found},
+                slot::slot,
+            };
 
-        /// Whether a flow to a group is alive. Answers do not prolong it.
-        #[inline(never)]
-        pub(crate) fn $find_group(key: &$key, timeout: u64) -> u64 {
-            u64::from(look_up(&$flows, key, timeout, false))
-        }
+            /// Whether a flow is alive. It becomes what [`judge`](fw_common::flow::judge) says.
+            #[inline(always)]
+            pub(crate) fn find(key: &$key, class: FlowClass, direction: Direction, active: Active) -> bool {
+                if matches!(class, Group) {
+                    return match direction {
+                        Ingress => group_answered(key, active) != 0,
+                        Egress => group_asked(key, active) != 0,
+                    };
+                }
+                let index = recent_index(key.recent_slot());
+                if let Some(recent) = $found.get(index)
+                    && recent.key == *key
+                    && recent.found.serves(ticks(), direction)
+                {
+                    return true;
+                }
+                let found = match (class, direction) {
+                    (Connection, Ingress) => connection_answered(key, active, index),
+                    (Connection, Egress) => connection_asked(key, active, index),
+                    (_, Ingress) => datagram_answered(key, active, index),
+                    (_, Egress) => datagram_asked(key, active, index),
+                };
+                found != 0
+            }
 
-        /// Put a flow into the table; 0 where that failed.
-        #[inline(never)]
-        pub(crate) fn $insert(key: &$key) -> u64 {
-            // Nothing can be done about a full table: an LRU map makes room or, out of memory, forgets this flow.
-            u64::from($flows.insert(key, FlowEntry { last_seen: now() }, 0).is_ok())
+            /// A look-up by class and direction.
+            macro_rules! by {
+                ($name:ident, $map:ident, $class:ident, $direction:ident) => {
+                    #[inline(never)]
+                    fn $name(key: &$key, active: Active, index: u32) -> u64 {
+                        let Some(found) = look_up(&$map, key, $class, $direction, active) else { return 0 };
+                        if let Some(recent) = slot(&$found, index) {
+                            *recent = $recent { key: *key, found };
+                        }
+                        1
+                    }
+                };
+            }
+            by!(connection_answered, $flows, Connection, Ingress);
+            by!(connection_asked, $flows, Connection, Egress);
+            by!(datagram_answered, $datagrams, Datagram, Ingress);
+            by!(datagram_asked, $datagrams, Datagram, Egress);
+
+            #[inline(never)]
+            fn group_answered(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$datagrams, key, Group, Ingress, active).is_some())
+            }
+
+            #[inline(never)]
+            fn group_asked(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$datagrams, key, Group, Egress, active).is_some())
+            }
+
+            /// Put a flow into the table; 0 where that failed.
+            #[inline(never)]
+            pub(crate) fn insert(key: &$key, class: FlowClass) -> u64 {
+                let entry = FlowEntry::new(now(), false);
+                // Nothing can be done about a full table: an LRU map makes room or, out of memory, forgets this flow.
+                let inserted = if matches!(class, Connection) {
+                    $flows.insert(key, entry, 0)
+                } else {
+                    $datagrams.insert(key, entry, 0)
+                };
+                u64::from(inserted.is_ok())
+            }
         }
     };
 }
-family!(find4 look_up4 find_group4 insert4, FlowKey4, Recent4, FLOWS4, RECENT4);
-family!(find6 look_up6 find_group6 insert6, FlowKey6, Recent6, FLOWS6, RECENT6);
+family!(v4, FlowKey4, Recent4, FLOWS4, DATAGRAMS4, RECENT4);
+family!(v6, FlowKey6, Recent6, FLOWS6, DATAGRAMS6, RECENT6);
 
-/// This CPU's slot.
+/// This CPU's.
 #[inline(always)]
-fn of_this_cpu(slot: u32) -> u32 {
+fn recent_index(slot: u32) -> u32 {
     cpu() * RECENT_FLOWS + slot
 }
 
 #[inline(always)]
-fn look_up<K>(flows: &LruHashMap<K, FlowEntry>, key: &K, timeout: u64, refresh: bool) -> bool {
-    let Some(entry) = entry(flows, key) else { return false };
-    let now = now();
-    let (alive, write) = judge(*entry, now, timeout, refresh);
-    if write {
-        entry.last_seen = now;
+fn look_up<K>(
+    flows: &LruHashMap<K, FlowEntry>,
+    key: &K,
+    class: FlowClass,
+    direction: Direction,
+    active: Active,
+) -> Option<Found> {
+    let entry = entry(flows, key)?;
+    let timeouts = &SETTINGS.get(active.buffer())?.timeouts;
+    let (alive, becomes) = judge(*entry, now(), class, timeouts, direction);
+    if !alive {
+        return None;
     }
-    alive
+    if let Some(becomes) = becomes {
+        *entry = becomes;
+    }
+    Some(Found::new(ticks(), entry.is_answered()))
 }

@@ -3,10 +3,7 @@
 use core::{arch::asm, ffi::c_void, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
 use aya_ebpf::programs::{TcContext, XdpContext};
-use fw_common::{
-    Frame,
-    wire::located::LocatedNetwork,
-};
+use fw_common::{Frame, wire::located::LocatedNetwork};
 
 use crate::{
     hook::{Hook, anew},

@@ -2,6 +2,7 @@
 
 use core::ffi::c_void;
 
+use crate::{capture::capture, frame::Packet, verifier::whole};
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{
@@ -12,7 +13,6 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use fw_common::{Frame as _, record::CAPTURED};
-use crate::{capture::capture, frame::Packet, verifier::whole};
 
 /// Bytes before what is read of a socket buffer: always 0 where a program is attached. `BPF_PROG_TEST_RUN` puts an Ethernet header before every
 /// packet: there the programs for interfaces without such headers are loaded with 14. A constant to the verifier.

@@ -5,7 +5,7 @@ use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{Active, CLASS_CLOSED, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page, page_of, slot_of},
     address::{Address, V4, V6},
-    flow::{FlowKey4, FlowKey6, FlowKind},
+    flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
     wire::Addresses,
 };
 
@@ -106,13 +106,13 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
-        if refresh { flows::find4(key, timeout) } else { flows::find_group4(key, timeout) != 0 }
+    fn find_flow(&self, key: &FlowKey4, class: FlowClass, direction: Direction) -> bool {
+        flows::v4::find(key, class, direction, self.active)
     }
 
     #[inline(always)]
-    fn insert_flow(&self, key: &FlowKey4) {
-        flows::insert4(key);
+    fn insert_flow(&self, key: &FlowKey4, class: FlowClass) {
+        flows::v4::insert(key, class);
     }
 }
 
@@ -128,13 +128,13 @@ impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
     }
 
     #[inline(always)]
-    fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {
-        if refresh { flows::find6(key, timeout) } else { flows::find_group6(key, timeout) != 0 }
+    fn find_flow(&self, key: &FlowKey6, class: FlowClass, direction: Direction) -> bool {
+        flows::v6::find(key, class, direction, self.active)
     }
 
     #[inline(always)]
-    fn insert_flow(&self, key: &FlowKey6) {
-        flows::insert6(key);
+    fn insert_flow(&self, key: &FlowKey6, class: FlowClass) {
+        flows::v6::insert(key, class);
     }
 }
 

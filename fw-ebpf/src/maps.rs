@@ -19,6 +19,10 @@ use fw_common::{
 pub(crate) static FLOWS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
 pub(crate) static FLOWS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+#[map]
+pub(crate) static DATAGRAMS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
+#[map]
+pub(crate) static DATAGRAMS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
 // A slice a CPU; the loader multiplies.
 #[map]
 pub(crate) static RECENT4: Array<Recent4> = Array::with_max_entries(RECENT_FLOWS, 0);

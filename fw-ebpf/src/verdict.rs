@@ -16,7 +16,13 @@ use crate::{
 
 /// Count the packet, record it where that is due, and answer.
 #[inline(always)]
-pub(crate) fn conclude<H: Hook>(ctx: *mut c_void, decision: Decision, size: Size, active: Active, is_bare: bool) -> u32 {
+pub(crate) fn conclude<H: Hook>(
+    ctx: *mut c_void,
+    decision: Decision,
+    size: Size,
+    active: Active,
+    is_bare: bool,
+) -> u32 {
     let to_record = count(decision, size);
     // A constant to the verifier, which drops the call.
     if level_enabled(Level::Debug) {

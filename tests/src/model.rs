@@ -13,7 +13,7 @@ use fw_common::{
     address::{Address, V4, V6},
     compiled::{Compiled, TooManySources},
     decide, decide_packet,
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
+    flow::{self, FlowClass, FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::Policy,
     track, track_packet,
     wire::{Addresses, ethernet},
@@ -157,7 +157,7 @@ impl Model {
 
     /// The flow tables.
     fn flows(&self) -> Flows {
-        let age = |entry: &FlowEntry| Duration::from_nanos(self.now.get() - entry.last_seen);
+        let age = |entry: &FlowEntry| Duration::from_nanos(entry.age(self.now.get()).cast_unsigned());
         Flows {
             v4: self.flows4.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
             v6: self.flows6.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
@@ -174,13 +174,18 @@ impl Model {
         self.policy.networks.iter().any(|&(of, network)| of == class && network.contains(&source))
     }
 
-    fn find<K: Ord>(&self, flows: &RefCell<BTreeMap<K, FlowEntry>>, key: &K, timeout: u64, refresh: bool) -> bool {
+    fn find<K: Ord>(
+        &self,
+        flows: &RefCell<BTreeMap<K, FlowEntry>>,
+        key: &K,
+        class: FlowClass,
+        direction: flow::Direction,
+    ) -> bool {
         let mut flows = flows.borrow_mut();
         let Some(entry) = flows.get_mut(key) else { return false };
-        let now = self.now.get();
-        let (alive, write) = judge(*entry, now, timeout, refresh);
-        if write {
-            entry.last_seen = now;
+        let (alive, becomes) = judge(*entry, self.now.get(), class, &self.policy.settings.timeouts, direction);
+        if let Some(becomes) = becomes {
+            *entry = becomes;
         }
         alive
     }
@@ -218,12 +223,12 @@ impl AddressLookups<V4> for Model {
         self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
-    fn find_flow(&self, key: &FlowKey4, timeout: u64, refresh: bool) -> bool {
-        self.find(&self.flows4, key, timeout, refresh)
+    fn find_flow(&self, key: &FlowKey4, class: FlowClass, direction: flow::Direction) -> bool {
+        self.find(&self.flows4, key, class, direction)
     }
 
-    fn insert_flow(&self, key: &FlowKey4) {
-        self.flows4.borrow_mut().insert(*key, FlowEntry { last_seen: self.now.get() });
+    fn insert_flow(&self, key: &FlowKey4, _: FlowClass) {
+        self.flows4.borrow_mut().insert(*key, FlowEntry::new(self.now.get(), false));
     }
 }
 
@@ -236,11 +241,11 @@ impl AddressLookups<V6> for Model {
         self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
-    fn find_flow(&self, key: &FlowKey6, timeout: u64, refresh: bool) -> bool {
-        self.find(&self.flows6, key, timeout, refresh)
+    fn find_flow(&self, key: &FlowKey6, class: FlowClass, direction: flow::Direction) -> bool {
+        self.find(&self.flows6, key, class, direction)
     }
 
-    fn insert_flow(&self, key: &FlowKey6) {
-        self.flows6.borrow_mut().insert(*key, FlowEntry { last_seen: self.now.get() });
+    fn insert_flow(&self, key: &FlowKey6, _: FlowClass) {
+        self.flows6.borrow_mut().insert(*key, FlowEntry::new(self.now.get(), false));
     }
 }

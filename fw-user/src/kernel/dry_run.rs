@@ -16,7 +16,7 @@ use fw_common::{
     abi::{CLASS_CLOSED, Counter, RECENT_FLOWS, ReasonCounters, Sent, map},
     address::{V4, V6},
     decide,
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
+    flow::{Direction, FlowClass, FlowKey, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
     wire::Addresses,
 };
 
@@ -26,7 +26,7 @@ use crate::{
     kernel::{
         attach::{ingress, links},
         clock,
-        maps::flows::{FlowMap, Tables},
+        maps::flows::{Family, Tables},
         object::{self, Globals},
         pins::Pins,
         plain::Plain,
@@ -43,7 +43,7 @@ pub const LARGEST_FRAME: usize = 3520;
 const LIVE: [&str; 6] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::SENT];
 
 /// Capacity of its own flow tables, as small as LRU tables work well.
-const FLOWS: u32 = 1024;
+const FLOWS: u32 = 2048;
 
 /// What the program answers for a packet that goes on.
 const XDP_PASS: u32 = 2;
@@ -90,10 +90,7 @@ impl Twin {
             ifindex: interface.index,
             reasons: take(&mut ebpf, map::COUNTERS).try_into().map_err(bad)?,
             live: Tables::open(pins)?,
-            own: Tables {
-                v4: take(&mut ebpf, map::FLOWS4).try_into().map_err(bad)?,
-                v6: take(&mut ebpf, map::FLOWS6).try_into().map_err(bad)?,
-            },
+            own: Tables::of(|name| Ok(take(&mut ebpf, name)), |_, error| bad(error))?,
             recent4: take(&mut ebpf, map::RECENT4).try_into().map_err(bad)?,
             recent6: take(&mut ebpf, map::RECENT6).try_into().map_err(bad)?,
             ebpf,
@@ -163,22 +160,14 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Map {
 }
 
 /// Make a table hold what another one knows of some flows, and nothing else of them; the ages of those that are there.
-fn copy<K: bytemuck::Pod>(
-    keys: &[K],
-    from: &FlowMap<K>,
-    to: &mut FlowMap<K>,
-    now: u64,
-) -> Result<Vec<Duration>, MapError> {
+fn copy<K: FlowKey>(keys: &[K], from: &Family<K>, to: &mut Family<K>, now: u64) -> Result<Vec<Duration>, MapError> {
     let mut ages = Vec::new();
-    for &key in keys {
-        match from.get(&Plain(key), 0) {
-            Ok(Plain(entry)) => {
-                to.insert(Plain(key), Plain::<FlowEntry>(entry), 0)?;
-                ages.push(Duration::from_nanos(entry.age(now).max(0).cast_unsigned()));
-            }
-            Err(MapError::KeyNotFound) if to.get(&Plain(key), 0).is_ok() => to.remove(&Plain(key))?,
-            Err(MapError::KeyNotFound) => {}
-            Err(error) => return Err(error),
+    for key in keys {
+        if let Some(entry) = from.get(key)? {
+            to.insert(key, entry)?;
+            ages.push(Duration::from_nanos(entry.age(now).max(0).cast_unsigned()));
+        } else if to.get(key)?.is_some() {
+            to.remove(key)?;
         }
     }
     Ok(ages)
@@ -237,12 +226,12 @@ impl AddressLookups<V4> for Questions {
         false
     }
 
-    fn find_flow(&self, key: &FlowKey4, _: u64, _: bool) -> bool {
+    fn find_flow(&self, key: &FlowKey4, _: FlowClass, _: Direction) -> bool {
         self.v4.borrow_mut().push(*key);
         false
     }
 
-    fn insert_flow(&self, _: &FlowKey4) {}
+    fn insert_flow(&self, _: &FlowKey4, _: FlowClass) {}
 }
 
 impl AddressLookups<V6> for Questions {
@@ -254,10 +243,10 @@ impl AddressLookups<V6> for Questions {
         false
     }
 
-    fn find_flow(&self, key: &FlowKey6, _: u64, _: bool) -> bool {
+    fn find_flow(&self, key: &FlowKey6, _: FlowClass, _: Direction) -> bool {
         self.v6.borrow_mut().push(*key);
         false
     }
 
-    fn insert_flow(&self, _: &FlowKey6) {}
+    fn insert_flow(&self, _: &FlowKey6, _: FlowClass) {}
 }

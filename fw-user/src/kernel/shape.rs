@@ -25,10 +25,18 @@ use crate::{
     },
 };
 
-/// How many flows a table can hold; nothing where none is pinned.
+/// How many flows the tables of a family hold together; nothing where none is pinned.
 #[must_use]
 pub fn capacity(pins: &Pins) -> Option<u32> {
-    pinned::look(&pins.shared_map(map::FLOWS4)).ok()?.map().map(|facts| facts.entries)
+    let entries = |name| pinned::look(&pins.shared_map(name)).ok()?.map().map(|facts| facts.entries);
+    match (entries(map::FLOWS4), entries(map::DATAGRAMS4)) {
+        (Some(connections), Some(datagrams)) => Some(connections.saturating_add(datagrams)),
+        // Versions before 5 had one table.
+        (Some(flows), None) if pins.abi() < 5 => Some(flows),
+        (None, None) => None,
+        // The other one is damaged; they are as large as each other.
+        (Some(half), None) | (None, Some(half)) => Some(half.saturating_mul(2)),
+    }
 }
 
 /// Key size, value size and capacity.
@@ -80,8 +88,10 @@ impl Shapes {
     /// For a name that is not in [`abi::map`].
     fn of(self, name: &str) -> Shape {
         match name {
-            map::FLOWS4 => shape::<FlowKey4, FlowEntry>(self.flows),
-            map::FLOWS6 => shape::<FlowKey6, FlowEntry>(self.flows),
+            map::FLOWS4 => shape::<FlowKey4, FlowEntry>(self.flows.div_ceil(2)),
+            map::FLOWS6 => shape::<FlowKey6, FlowEntry>(self.flows.div_ceil(2)),
+            map::DATAGRAMS4 => shape::<FlowKey4, FlowEntry>(self.flows / 2),
+            map::DATAGRAMS6 => shape::<FlowKey6, FlowEntry>(self.flows / 2),
             map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
             map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
             map::SENT => shape::<u32, SentPage>(PORT_PROTOCOLS * PAGES),
@@ -142,7 +152,7 @@ impl Shapes {
 /// The kind that the object declares.
 fn kind(name: &str) -> MapType {
     match name {
-        map::FLOWS4 | map::FLOWS6 | map::KNOCKS => MapType::LruHash,
+        map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::KNOCKS => MapType::LruHash,
         map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
         _ => MapType::Array,
     }

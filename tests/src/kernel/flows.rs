@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -11,7 +11,7 @@ use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
     abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
-    flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
+    flow::{FlowClass, FlowEntry, FlowKey, FlowKey4, FlowKey6, Recent4, Recent6},
 };
 use fw_user::testing::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
@@ -45,8 +45,8 @@ impl<V: bytemuck::Pod> Found<V> {
 
 /// The maps.
 pub(super) struct FlowMaps {
-    v4: Table<FlowKey4>,
-    v6: Table<FlowKey6>,
+    v4: [Table<FlowKey4>; 2],
+    v6: [Table<FlowKey6>; 2],
     found4: Found<Recent4>,
     found6: Found<Recent6>,
     sent: Array<MapData, Plain<SentPage>>,
@@ -60,8 +60,8 @@ impl FlowMaps {
     pub(super) fn take(ebpf: &mut Ebpf, pins: &Pins) -> Result<Self> {
         Ok(Self {
             pages: BatchMap::open(&pins.shared_map(map::SENT))?,
-            v4: take(ebpf, map::FLOWS4)?.try_into()?,
-            v6: take(ebpf, map::FLOWS6)?.try_into()?,
+            v4: [take(ebpf, map::FLOWS4)?.try_into()?, take(ebpf, map::DATAGRAMS4)?.try_into()?],
+            v6: [take(ebpf, map::FLOWS6)?.try_into()?, take(ebpf, map::DATAGRAMS6)?.try_into()?],
             found4: Found::take(ebpf, pins, map::RECENT4)?,
             found6: Found::take(ebpf, pins, map::RECENT6)?,
             sent: take(ebpf, map::SENT)?.try_into()?,
@@ -71,8 +71,8 @@ impl FlowMaps {
 
     /// Forget all flows, and what [`read_sent`](Self::read_sent) saw.
     pub(super) fn clear(&mut self) -> Result<()> {
-        clear(&mut self.v4)?;
-        clear(&mut self.v6)?;
+        self.v4.iter_mut().try_for_each(clear)?;
+        self.v6.iter_mut().try_for_each(clear)?;
         self.forget_found()?;
         for (protocol, port) in self.noted.drain(..) {
             self.sent.set(page_of(protocol, port), Plain(SentPage::zeroed()), 0)?;
@@ -85,8 +85,8 @@ impl FlowMaps {
         if time.is_zero() {
             return Ok(());
         }
-        age(&mut self.v4, time)?;
-        age(&mut self.v6, time)?;
+        self.v4.iter_mut().try_for_each(|table| age(table, time))?;
+        self.v6.iter_mut().try_for_each(|table| age(table, time))?;
         self.forget_found()
     }
 
@@ -147,10 +147,15 @@ fn age<K: bytemuck::Pod>(table: &mut Table<K>, by: Duration) -> Result<()> {
     Ok(())
 }
 
-fn ages<K: bytemuck::Pod + Ord>(table: &Table<K>) -> Result<BTreeMap<K, Duration>> {
+/// The ages of the flows of a family, each of which is in the table of its class.
+fn ages<K: FlowKey>([connections, datagrams]: &[Table<K>; 2]) -> Result<BTreeMap<K, Duration>> {
     let now = u64::try_from(Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?).as_nanos())?;
-    entries(table)?
-        .into_iter()
-        .map(|(Plain(key), entry)| Ok((key, Duration::from_nanos(u64::try_from(entry.age(now))?))))
-        .collect()
+    let mut ages = BTreeMap::new();
+    for (table, has_connections) in [(connections, true), (datagrams, false)] {
+        for (Plain(key), entry) in entries(table)? {
+            ensure!((key.class() == FlowClass::Connection) == has_connections, "a flow is in the other table");
+            ages.insert(key, Duration::from_nanos(u64::try_from(entry.age(now))?));
+        }
+    }
+    Ok(ages)
 }

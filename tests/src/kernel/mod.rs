@@ -44,6 +44,7 @@ use self::{
 };
 use crate::{
     model::{Flows, Outcome},
+    packet::eth,
     row::{Direction, Row},
     world::{self, Routing},
 };
@@ -57,7 +58,7 @@ pub use self::{
 };
 
 /// Flows a family: more than any row makes, and few enough to be looked through quickly.
-const FLOWS: u32 = 1024;
+const FLOWS: u32 = 2048;
 
 /// How many instructions the verifier may look at, by program. It gives up at a million, and takes the longest part of an attach.
 pub const MOST_VERIFIED: [(&str, u32); 5] = [
@@ -272,6 +273,36 @@ impl Kernel {
     /// Whatever the kernel refuses.
     pub fn recorded(&self) -> Result<Recorded> {
         self.recordings.read()
+    }
+
+    /// Play what happened before a row, and then this many datagrams, each answered and each of a flow of its own, and say whether the row's packet
+    /// is an answer still.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses.
+    pub fn is_answer_after_datagrams(&mut self, row: &Row, datagrams: u32) -> Result<bool> {
+        self.prepare(&row.policy, row.routing)?;
+        for earlier in &row.earlier {
+            self.send(&earlier.frame)?;
+        }
+        let is_ipv6 = row.frame[12..14] == [0x86, 0xdd];
+        for number in 0..datagrams {
+            let [_, a, b, c] = number.to_be_bytes();
+            let port = 20_000 + u16::from(c);
+            let resolvers = [format!("198.51.{a}.{b}"), format!("2001:db8:{a}::{b}")];
+            let ip = |from: [&str; 2], to: [&str; 2]| {
+                if is_ipv6 {
+                    eth().ipv6().from(from[1]).to(to[1]).erased()
+                } else {
+                    eth().ipv4().from(from[0]).to(to[0]).erased()
+                }
+            };
+            let us = [world::HOST.v4, world::HOST.v6];
+            let them = [resolvers[0].as_str(), resolvers[1].as_str()];
+            self.send(&ip(us, them).udp(port, 53).build())?;
+            self.receive(&ip(them, us).udp(53, port).build())?;
+        }
+        Ok(self.receive(&row.frame)? == Verdict::Pass)
     }
 
     fn receive(&mut self, frame: &[u8]) -> Result<Verdict> {

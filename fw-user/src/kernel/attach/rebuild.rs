@@ -15,6 +15,7 @@ use crate::{
             plan::{self, Attached, Plan},
             remove, seed, state,
         },
+        clock,
         maps::{flows, policy_map::PolicyMap},
         meta::{Egress, Record},
         pins::Pins,
@@ -80,7 +81,8 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
         // Once before the egress program turns to the new tables, and once for what was opened in that moment.
-        flows::inherit(from, pins)?;
+        let inherit = || flows::inherit(from, pins, clock::now()?, &plan.policy.timeouts);
+        inherit()?;
         seed::seed(pins)?;
         let program = egress::load(&mut ebpf)?;
         if is_new {
@@ -92,7 +94,7 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
             plan::write_record(&mut ebpf, &record).map_err(after)?;
         }
-        flows::inherit(from, pins).and_then(|()| seed::seed(pins)).map_err(after)?;
+        inherit().and_then(|()| seed::seed(pins)).map_err(after)?;
     }
     let replaced = ingress::load(&mut ebpf).and_then(|program| ingress::replace(program, from, name));
     replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;

@@ -2,50 +2,37 @@
 
 use std::net::SocketAddr;
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use aya::maps::{Array, Map, MapData, MapError};
 use fw_common::{
     abi::{SentPage, map, page_of, slot_of},
     address::{Address, V4, V6},
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Tracked},
+    flow::{FlowEntry, FlowKind, Tracked},
     wire::{Addresses, transport::Ports},
 };
-use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     error::{Error, KernelError, Result},
     host::connections::{self, connection::Connection},
-    kernel::{pins::Pins, plain::Plain},
+    kernel::{clock, maps::flows, pins::Pins, plain::Plain},
 };
 
-/// Note everything that is open outward, as if it had just been used.
+/// Note everything that is open outward, as if it had just been answered.
 pub(crate) fn seed(pins: &Pins) -> Result<()> {
-    let failed = |error: nix::Error| Error::refused("reading the clock", error);
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(failed)?;
-    let last_seen = u64::try_from(std::time::Duration::from(now).as_nanos()).unwrap_or(u64::MAX);
-    Tables::open(pins)?
-        .fill(FlowEntry { last_seen })
-        .map_err(|error| Error::refused("noting what is open already", error))
+    let entry = FlowEntry::new(clock::now()?, true);
+    Tables::open(pins)?.fill(entry).map_err(|error| Error::refused("noting what is open already", error))
 }
 
 struct Tables {
-    flows4: HashMap<MapData, Plain<FlowKey4>, Plain<FlowEntry>>,
-    flows6: HashMap<MapData, Plain<FlowKey6>, Plain<FlowEntry>>,
+    flows: flows::Tables,
     sent: Array<MapData, Plain<SentPage>>,
 }
 
 impl Tables {
     fn open(pins: &Pins) -> Result<Self> {
-        let bad = |name| {
-            move |error: MapError| {
-                Error::Kernel(KernelError::BadPin { path: pins.shared_map(name), source: error.into() })
-            }
-        };
-        let data = |name| MapData::from_pin(pins.shared_map(name)).map_err(bad(name));
-        Ok(Self {
-            flows4: Map::LruHashMap(data(map::FLOWS4)?).try_into().map_err(bad(map::FLOWS4))?,
-            flows6: Map::LruHashMap(data(map::FLOWS6)?).try_into().map_err(bad(map::FLOWS6))?,
-            sent: Map::Array(data(map::SENT)?).try_into().map_err(bad(map::SENT))?,
-        })
+        let path = pins.shared_map(map::SENT);
+        let bad = |error: MapError| Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() });
+        let sent = Map::Array(MapData::from_pin(&path).map_err(bad)?).try_into().map_err(bad)?;
+        Ok(Self { flows: flows::Tables::open(pins)?, sent })
     }
 
     fn fill(&mut self, entry: FlowEntry) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -58,7 +45,7 @@ impl Tables {
                         destination: V4::from_bytes(local.ip().octets()),
                     };
                     let key = V4::reply_key(&addresses, protocol.number(), &ports, FlowKind::Unicast);
-                    self.flows4.insert(Plain(key), Plain(entry), 0)?;
+                    self.flows.v4.insert(&key, entry)?;
                 }
                 (SocketAddr::V6(remote), SocketAddr::V6(local)) => {
                     let addresses = Addresses {
@@ -66,7 +53,7 @@ impl Tables {
                         destination: V6::from_bytes(local.ip().octets()),
                     };
                     let key = V6::reply_key(&addresses, protocol.number(), &ports, FlowKind::Unicast);
-                    self.flows6.insert(Plain(key), Plain(entry), 0)?;
+                    self.flows.v6.insert(&key, entry)?;
                 }
                 _ => continue,
             }

@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use bytemuck::{Pod, Zeroable};
 use fw_common::{
     abi::{PAGES, PORT_PROTOCOLS, SentPage, map},
-    flow::{FlowEntry, FlowKey4, FlowKey6},
+    flow::{FlowClass, FlowEntry, FlowKey, FlowKey4, FlowKey6, Timeouts},
 };
 
 use crate::{
@@ -28,52 +28,105 @@ const PAUSE: u32 = 200;
 
 /// The tables of both families, for single look-ups.
 pub(crate) struct Tables {
-    pub(crate) v4: FlowMap<FlowKey4>,
-    pub(crate) v6: FlowMap<FlowKey6>,
+    pub(crate) v4: Family<FlowKey4>,
+    pub(crate) v6: Family<FlowKey6>,
 }
 
-pub(crate) type FlowMap<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
+/// A table for each [class](FlowClass) of a family's flows.
+pub(crate) struct Family<K: FlowKey> {
+    connections: FlowMap<K>,
+    datagrams: FlowMap<K>,
+}
+
+type FlowMap<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
 
 impl Tables {
     /// The pinned ones.
     pub(crate) fn open(pins: &Pins) -> Result<Self> {
-        let bad = |name| {
-            move |error: MapError| {
-                Error::Kernel(KernelError::BadPin { path: pins.shared_map(name), source: error.into() })
-            }
+        let bad = |name, error: MapError| {
+            Error::Kernel(KernelError::BadPin { path: pins.shared_map(name), source: error.into() })
         };
-        let open = |name| MapData::from_pin(pins.shared_map(name)).map(Map::LruHashMap).map_err(bad(name));
+        Self::of(
+            |name| MapData::from_pin(pins.shared_map(name)).map(Map::LruHashMap).map_err(|error| bad(name, error)),
+            bad,
+        )
+    }
+
+    /// Those that a name leads to.
+    pub(crate) fn of(
+        mut map: impl FnMut(&'static str) -> Result<Map>,
+        bad: impl Fn(&'static str, MapError) -> Error,
+    ) -> Result<Self> {
         Ok(Self {
-            v4: open(map::FLOWS4)?.try_into().map_err(bad(map::FLOWS4))?,
-            v6: open(map::FLOWS6)?.try_into().map_err(bad(map::FLOWS6))?,
+            v4: Family {
+                connections: map(map::FLOWS4)?.try_into().map_err(|error| bad(map::FLOWS4, error))?,
+                datagrams: map(map::DATAGRAMS4)?.try_into().map_err(|error| bad(map::DATAGRAMS4, error))?,
+            },
+            v6: Family {
+                connections: map(map::FLOWS6)?.try_into().map_err(|error| bad(map::FLOWS6, error))?,
+                datagrams: map(map::DATAGRAMS6)?.try_into().map_err(|error| bad(map::DATAGRAMS6, error))?,
+            },
         })
     }
 }
 
-/// The versions whose tables are like those of this one: flows, and what ever left from local ports.
-const ALIKE: [u32; 1] = [3];
+impl<K: FlowKey> Family<K> {
+    fn table(&self, key: &K) -> &FlowMap<K> {
+        if key.class() == FlowClass::Connection { &self.connections } else { &self.datagrams }
+    }
 
-/// Put what the tables of another version know into those of this one. Where they are of other shapes, what is open is found out anew.
-pub(crate) fn inherit(from: &Pins, to: &Pins) -> Result<()> {
+    fn table_mut(&mut self, key: &K) -> &mut FlowMap<K> {
+        if key.class() == FlowClass::Connection { &mut self.connections } else { &mut self.datagrams }
+    }
+
+    /// What is known of a flow.
+    pub(crate) fn get(&self, key: &K) -> Result<Option<FlowEntry>, MapError> {
+        match self.table(key).get(&Plain(*key), 0) {
+            Ok(Plain(entry)) => Ok(Some(entry)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Put a flow into its table.
+    pub(crate) fn insert(&mut self, key: &K, entry: FlowEntry) -> Result<(), MapError> {
+        self.table_mut(key).insert(Plain(*key), Plain(entry), 0)
+    }
+
+    /// Forget a flow that is known.
+    pub(crate) fn remove(&mut self, key: &K) -> Result<(), MapError> {
+        self.table_mut(key).remove(&Plain(*key))
+    }
+}
+
+/// The versions from which flows are taken over: with one table a family, and with what ever left from local ports.
+const ALIKE: [u32; 2] = [3, 4];
+
+/// Put what the tables of another version know into those of this one, as far as it is alive `now`, in nanoseconds of `CLOCK_MONOTONIC`. Where
+/// they are of other shapes, what is open is found out anew.
+pub(crate) fn inherit(from: &Pins, to: &Pins, now: u64, timeouts: &Timeouts) -> Result<()> {
     if !ALIKE.contains(&from.abi()) {
         return Ok(());
     }
     let mut tables = Tables::open(to)?;
-    inherit_table(from, map::FLOWS4, &mut tables.v4)?;
-    inherit_table(from, map::FLOWS6, &mut tables.v6)?;
+    inherit_table(from, map::FLOWS4, &mut tables.v4, now, timeouts)?;
+    inherit_table(from, map::FLOWS6, &mut tables.v6, now, timeouts)?;
     inherit_sent(from, to)
 }
 
-fn inherit_table<K: Pod>(from: &Pins, name: &str, to: &mut FlowMap<K>) -> Result<()> {
+/// Those that are too old stay behind, so that they push none out. Whether they were answered nobody has noted.
+fn inherit_table<K: FlowKey>(from: &Pins, name: &str, to: &mut Family<K>, now: u64, timeouts: &Timeouts) -> Result<()> {
     let Ok(old) = BatchMap::<K, FlowEntry>::open(&from.shared_map(name)) else { return Ok(()) };
     let (mut keys, mut entries) = (vec![K::zeroed(); STEP], vec![FlowEntry::zeroed(); STEP]);
     let mut next = None;
     loop {
         let count;
         (count, next) = old.read(next, &mut keys, &mut entries)?;
-        for (&key, &entry) in keys.iter().zip(&entries[..count]) {
-            to.insert(Plain(key), Plain(entry), 0)
-                .map_err(|error| Error::refused("taking over what is open", error))?;
+        for (key, entry) in keys.iter().zip(&entries[..count]) {
+            if entry.is_alive(now, timeouts.of(key.class(), true)) {
+                let entry = FlowEntry::new(entry.last_seen, true);
+                to.insert(key, entry).map_err(|error| Error::refused("taking over what is open", error))?;
+            }
         }
         if next.is_none() {
             return Ok(());
@@ -125,8 +178,10 @@ pub fn count(pins: &Pins) -> Result<Flows> {
 /// A count of the flows that is taken again and again, piece by piece: no map tells how many entries it has, and to walk through all of
 /// a large one takes a while.
 pub struct Census {
-    flows4: Table<FlowKey4>,
-    flows6: Table<FlowKey6>,
+    connections4: Table<FlowKey4>,
+    datagrams4: Table<FlowKey4>,
+    connections6: Table<FlowKey6>,
+    datagrams6: Table<FlowKey6>,
     not_before: Instant,
 }
 
@@ -134,12 +189,16 @@ impl Census {
     /// Count for the first time, all at once.
     pub fn take(pins: &Pins) -> Result<Self> {
         let mut census = Self {
-            flows4: Table::open(pins, map::FLOWS4)?,
-            flows6: Table::open(pins, map::FLOWS6)?,
+            connections4: Table::open(pins, map::FLOWS4)?,
+            datagrams4: Table::open(pins, map::DATAGRAMS4)?,
+            connections6: Table::open(pins, map::FLOWS6)?,
+            datagrams6: Table::open(pins, map::DATAGRAMS6)?,
             not_before: Instant::now(),
         };
-        while !census.flows4.step()? {}
-        while !census.flows6.step()? {}
+        census.connections4.go_through()?;
+        census.datagrams4.go_through()?;
+        census.connections6.go_through()?;
+        census.datagrams6.go_through()?;
         Ok(census)
     }
 
@@ -147,8 +206,10 @@ impl Census {
     pub fn go_on(&mut self) -> Result<()> {
         let begun = Instant::now();
         if begun >= self.not_before {
-            self.flows4.step()?;
-            self.flows6.step()?;
+            self.connections4.step()?;
+            self.datagrams4.step()?;
+            self.connections6.step()?;
+            self.datagrams6.step()?;
             let took: Duration = begun.elapsed();
             self.not_before = begun + took * PAUSE;
         }
@@ -158,11 +219,14 @@ impl Census {
     /// How many there were when each table was counted through last.
     #[must_use]
     pub fn flows(&self) -> Flows {
-        Flows { ipv4: self.flows4.flows, ipv6: self.flows6.flows }
+        Flows {
+            ipv4: self.connections4.flows + self.datagrams4.flows,
+            ipv6: self.connections6.flows + self.datagrams6.flows,
+        }
     }
 }
 
-/// One family's.
+/// One table.
 struct Table<K> {
     map: BatchMap<K, FlowEntry>,
     keys: Vec<K>,
@@ -182,6 +246,12 @@ impl<K: Pod> Table<K> {
             counted: 0,
             flows: 0,
         })
+    }
+
+    /// Count all of them.
+    fn go_through(&mut self) -> Result<()> {
+        while !self.step()? {}
+        Ok(())
     }
 
     /// Count the next ones, and say whether that were the last.

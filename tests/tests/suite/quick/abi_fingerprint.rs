@@ -7,7 +7,7 @@ use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
     abi::{self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, map},
-    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
+    flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
 use fw_user::testing::OBJECT;
@@ -36,7 +36,7 @@ macro_rules! constants {
 fn current() -> String {
     let mut text = String::new();
     layout!(text, Active { 0 });
-    layout!(text, Settings { protocols, forward });
+    layout!(text, Settings { protocols, forward, timeouts });
     layout!(text, Source4 { buffer, padding, class, address });
     layout!(text, Source6 { buffer, padding, class, address });
     layout!(text, Sent { unicast, multicast });
@@ -49,6 +49,7 @@ fn current() -> String {
     layout!(text, FlowKey4 { remote, local, ports, class });
     layout!(text, FlowKey6 { remote, local, ports, class });
     layout!(text, FlowEntry { last_seen });
+    layout!(text, Timeouts { tcp, udp, udp_stream, padding });
     layout!(text, Recent4 { key, found });
     layout!(text, Recent6 { key, found });
     layout!(text, Recorder { drop, recorded, reasons, kinds });

@@ -132,7 +132,7 @@ type Flows = HashMap<MapData, Plain<FlowKey4>, Plain<FlowEntry>>;
 
 fn flows(lab: &Lab) -> Result<Flows> {
     let pins = Pins::new(lab.fw.bpffs());
-    Ok(Map::LruHashMap(MapData::from_pin(pins.shared_map(map::FLOWS4))?).try_into()?)
+    Ok(Map::LruHashMap(MapData::from_pin(pins.shared_map(map::DATAGRAMS4))?).try_into()?)
 }
 
 fn an_answer_is_explained_without_prolonging_what_it_answers() -> Result<()> {

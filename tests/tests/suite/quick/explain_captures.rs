@@ -206,7 +206,7 @@ fn packets_of_a_stream_are_judged_as_they_come() -> Result<()> {
     wait::until("the answer to be awaited", || Ok((next()? == "pass reply").then_some(())))?;
     let pins = Pins::new(lab.fw.bpffs());
     let mut flows: HashMap<MapData, Plain<FlowKey4>, Plain<FlowEntry>> =
-        Map::LruHashMap(MapData::from_pin(pins.shared_map(map::FLOWS4))?).try_into()?;
+        Map::LruHashMap(MapData::from_pin(pins.shared_map(map::DATAGRAMS4))?).try_into()?;
     for key in flows.keys().collect::<Result<Vec<_>, _>>()? {
         flows.remove(&key)?;
     }

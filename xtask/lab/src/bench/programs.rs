@@ -143,7 +143,7 @@ impl Filter {
 /// Put flows into the tables of both families that are none of anybody's, and those of all zeros.
 pub(super) fn fill(pins: &Pins, flows: u32) -> Result<()> {
     let open = |name| MapData::from_pin(pins.shared_map(name));
-    let entry = Plain(FlowEntry { last_seen: 1 });
+    let entry = Plain(FlowEntry::new(0, true));
     let mut flows4: HashMap<_, Plain<FlowKey4>, Plain<FlowEntry>> = Map::LruHashMap(open(map::FLOWS4)?).try_into()?;
     let mut flows6: HashMap<_, Plain<FlowKey6>, Plain<FlowEntry>> = Map::LruHashMap(open(map::FLOWS6)?).try_into()?;
     for remote in 0..flows {

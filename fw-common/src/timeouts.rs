@@ -1,0 +1,95 @@
+//! Classes of flows, and how long those of each live.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::protocol::PortProtocol;
+
+/// Nanoseconds in a second.
+pub const SECOND: u64 = 1_000_000_000;
+
+/// How a flow was opened, which decides who may answer it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FlowKind {
+    /// To one address: only the exact reverse tuple answers it.
+    Unicast = 0,
+    /// To a multicast or broadcast address: anyone may answer from the port that was asked. The key's remote address is 0.
+    Multicast = 1,
+}
+
+/// What kind of conversation a flow is: which table it is in, and how long it lives without a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FlowClass {
+    /// TCP, SCTP and DCCP, to one address.
+    Connection = 0,
+    /// UDP and UDP-Lite, to one address.
+    Datagram = 1,
+    /// Any of them to a multicast or broadcast address.
+    Group = 2,
+}
+
+impl FlowClass {
+    /// The class of a flow that is opened so.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(protocol: PortProtocol, kind: FlowKind) -> Self {
+        match (kind, protocol) {
+            (FlowKind::Multicast, _) => Self::Group,
+            (_, PortProtocol::Udp | PortProtocol::UdpLite) => Self::Datagram,
+            (_, PortProtocol::Tcp | PortProtocol::Sctp | PortProtocol::Dccp) => Self::Connection,
+        }
+    }
+
+    /// The class of a flow by what its key says; what no key says is a connection.
+    #[must_use]
+    pub const fn of_key(class: u32) -> Self {
+        let [protocol, kind, ..] = class.to_ne_bytes();
+        let kind = if kind == FlowKind::Multicast as u8 { FlowKind::Multicast } else { FlowKind::Unicast };
+        match PortProtocol::from_number(protocol) {
+            Some(protocol) => Self::new(protocol, kind),
+            None => Self::Connection,
+        }
+    }
+}
+
+/// How long flows live without a packet, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Timeouts {
+    /// [Connections](FlowClass::Connection).
+    pub tcp: u32,
+    /// [Datagrams](FlowClass::Datagram) that nobody has answered.
+    pub udp: u32,
+    /// Datagrams once they were answered.
+    pub udp_stream: u32,
+    /// Always 0.
+    pub padding: u32,
+}
+
+impl Timeouts {
+    /// TCP: 2 hours 4 minutes (RFC 5382, REQ-5: not less). UDP: three minutes (RFC 4787, REQ-5: not less than two; Linux keeps streams for
+    /// three).
+    pub const DEFAULT: Self = Self { tcp: (2 * 60 + 4) * 60, udp: 180, udp_stream: 180, padding: 0 };
+    /// Answers to a multicast or broadcast request come soon or never: SSDP asks for at most 5 s (`UPnP` 1.1, 1.3.2).
+    pub const GROUP: u32 = 10;
+
+    /// How long a flow lives, in nanoseconds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(&self, class: FlowClass, is_answered: bool) -> u64 {
+        let seconds = match class {
+            FlowClass::Connection => self.tcp,
+            FlowClass::Datagram if is_answered => self.udp_stream,
+            FlowClass::Datagram => self.udp,
+            FlowClass::Group => Self::GROUP,
+        };
+        seconds as u64 * SECOND
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
