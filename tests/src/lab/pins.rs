@@ -30,10 +30,20 @@ impl Lab {
 /// # Errors
 /// The kernel knows no such kind.
 pub fn pin_other_map(path: &Path, kind: &str) -> Result<()> {
+    pin_map(path, kind, [4, 12, 3])
+}
+
+/// Pin a map with keys and values of so many bytes and for so many entries, whatever is there.
+///
+/// # Errors
+/// The kernel refuses it.
+pub fn pin_map(path: &Path, kind: &str, shape: [u32; 3]) -> Result<()> {
     if path.exists() {
         fs::remove_file(path)?;
     }
     let path = path.to_str().context("a path in UTF-8")?;
-    let args = ["map", "create", path, "type", kind, "key", "4", "value", "12", "entries", "3", "name", "other"];
+    let [key, value, entries] = shape.map(|number| number.to_string());
+    let args =
+        ["map", "create", path, "type", kind, "key", &key, "value", &value, "entries", &entries, "name", "other"];
     command::run(Command::new("bpftool").args(args)).map(drop)
 }

@@ -1,17 +1,22 @@
 //! Pins of another version of fw-user: taken over, said, taken off, and the filter goes on meanwhile.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
-use fw_common::abi::ABI_VERSION;
+use aya::maps::{HashMap, Map, MapData};
+use fw_common::{
+    abi::{ABI_VERSION, DEFAULT_FLOWS},
+    flow::{FlowEntry, FlowKey4},
+};
 use fw_tests::{
     lab::{
         LAN4, Lab, Mode, PI4, Transport,
-        pins::pin_other_map,
+        pins::{pin_map, pin_other_map},
         traffic::{OPEN, Traffic},
     },
     tests,
 };
+use fw_user::testing::plain::Plain;
 
 const FAILED: i32 = 1;
 tests! { in generic mode:
@@ -19,7 +24,7 @@ tests! { in generic mode:
 }
 
 tests! {
-    flows_outlive_an_upgrade_from_version_3;
+    flows_outlive_an_upgrade_from_versions_3_and_4;
     an_interrupted_upgrade_goes_on_from_wherever_it_stopped;
     commands_say_that_another_version_is_attached_and_detach_takes_it_off;
 }
@@ -63,25 +68,57 @@ fn another_version_is_taken_over_without_a_gap(mode: Mode) -> Result<()> {
 }
 
 /// Nobody but the table knows whom a socket without a peer talks to.
-fn flows_outlive_an_upgrade_from_version_3() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    lab.attach(Mode::Native, OPEN)?;
-    let (near, far) = (lab.pi.udp_socket(0, LAN4)?, lab.lan.udp_socket(0, PI4)?);
-    near.send_to(b"question", (LAN4, far.local_addr()?.port()))?;
-    let mut words = [0; 16];
-    let (_, from) = far.recv_from(&mut words)?;
-    fs::rename(lab.version_folder(ABI_VERSION), lab.version_folder(3))?;
-    for map in ["if-eth0/META", "if-eth0/PORTS"] {
-        pin_other_map(&lab.version_folder(3).join(map), "hash")?;
+fn flows_outlive_an_upgrade_from_versions_3_and_4() -> Result<()> {
+    for (old, missing) in
+        [(3, &["DATAGRAMS4", "DATAGRAMS6", "RECENT4", "RECENT6"][..]), (4, &["DATAGRAMS4", "DATAGRAMS6"])]
+    {
+        let work = || -> Result<()> {
+            let lab = Lab::without_containers()?;
+            // Linux's own connection tracking, from which flows are seeded, is not to know.
+            lab.pi.run("iptables -t raw -A OUTPUT -p udp -j CT --notrack")?;
+            lab.pi.open_input()?;
+            lab.attach(Mode::Native, OPEN)?;
+            let (near, far) = (lab.pi.udp_socket(0, LAN4)?, lab.lan.udp_socket(0, PI4)?);
+            near.send_to(b"question", (LAN4, far.local_addr()?.port()))?;
+            let mut words = [0; 16];
+            let (_, from) = far.recv_from(&mut words)?;
+            let folder = lab.version_folder(old);
+            fs::rename(lab.version_folder(ABI_VERSION), &folder)?;
+            for map in ["if-eth0/META", "if-eth0/PORTS"] {
+                pin_other_map(&folder.join(map), "hash")?;
+            }
+            keep_in_one_table(&folder.join("shared"))?;
+            for map in missing {
+                fs::remove_file(folder.join("shared").join(map))?;
+            }
+            let said = lab.attach(Mode::Native, &format!("22,{OPEN}"))?;
+            ensure!(said.contains("renewed without a gap"), "{said}");
+            far.send_to(b"answer", from)?;
+            let (length, _) = near.recv_from(&mut words).context("the answer to what left before the upgrade")?;
+            ensure!(&words[..length] == b"answer");
+            let status = lab.fw(&["status", "--json"])?;
+            ensure!(status.contains(&format!("\"flow_capacity\":{DEFAULT_FLOWS}")), "{status}");
+            Ok(())
+        };
+        work().with_context(|| format!("version {old}"))?;
     }
-    for map in ["RECENT4", "RECENT6"] {
-        fs::remove_file(lab.version_folder(3).join("shared").join(map))?;
+    Ok(())
+}
+
+/// The IPv4 flows as the versions before 5 keep them.
+fn keep_in_one_table(shared: &Path) -> Result<()> {
+    type Flows = HashMap<MapData, Plain<FlowKey4>, Plain<FlowEntry>>;
+    let datagrams: Flows = Map::LruHashMap(MapData::from_pin(shared.join("DATAGRAMS4"))?).try_into()?;
+    let path = shared.join("FLOWS4");
+    pin_map(&path, "lru_hash", [16, 8, DEFAULT_FLOWS])?;
+    let mut flows: Flows = Map::LruHashMap(MapData::from_pin(&path)?).try_into()?;
+    let mut count = 0;
+    for entry in datagrams.iter() {
+        let (key, entry) = entry?;
+        flows.insert(key, entry, 0)?;
+        count += 1;
     }
-    let said = lab.attach(Mode::Native, &format!("22,{OPEN}"))?;
-    ensure!(said.contains("renewed without a gap"), "{said}");
-    far.send_to(b"answer", from)?;
-    let (length, _) = near.recv_from(&mut words).context("the answer to what left before the upgrade")?;
-    ensure!(&words[..length] == b"answer");
+    ensure!(count > 0, "the question is not in the table of datagrams");
     Ok(())
 }
 
