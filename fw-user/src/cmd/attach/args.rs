@@ -27,7 +27,7 @@ pub struct AttachArgs {
     /// Run the filter in the driver (native) or in the network stack (generic); auto prefers native.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
-    /// Remember up to N flows for each of IPv4 and IPv6 [default: 65536].
+    /// Remember up to N flows for each of IPv4 and IPv6, half of them for UDP [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(flows::CAPACITY))]
     pub flows: Option<u32>,
     /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.
