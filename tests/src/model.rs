@@ -114,7 +114,7 @@ impl Model {
     /// # Errors
     /// As for [`new`](Self::new).
     pub fn play(row: &Row) -> Result<Outcome, TooManySources> {
-        Self::play_by(row, |frame, model| track(frame, model), |frame, model| decide(frame, model))
+        Self::play_by(row, track, decide)
     }
 
     /// Play a row of untagged packets without their Ethernet headers.

@@ -38,7 +38,7 @@ struct Outcome<'a> {
     detached: &'a [String],
 }
 
-pub(crate) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
+pub(crate) fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     privilege::check()?;
     let choose = |with_filter: &[String]| {
         let names = if args.all { with_filter } else { &args.interfaces };
@@ -48,7 +48,7 @@ pub(crate) async fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
             Some(name) => Err(Error::Kernel(KernelError::NotAttached { name: name.clone() })),
         }
     };
-    let taken = take_off(pins, args.all, choose).await?;
+    let taken = take_off(pins, args.all, choose)?;
     if taken.is_empty() && !args.json {
         return print("fw was not attached to any interface\n");
     }
@@ -69,11 +69,7 @@ pub(crate) struct Taken {
 }
 
 /// Take off what `choose` chooses of the interfaces that have a filter; with `all` what belongs to no interface as well.
-pub(crate) async fn take_off(
-    pins: &Pins,
-    all: bool,
-    choose: impl FnOnce(&[String]) -> Result<Vec<String>>,
-) -> Result<Taken> {
+pub(crate) fn take_off(pins: &Pins, all: bool, choose: impl FnOnce(&[String]) -> Result<Vec<String>>) -> Result<Taken> {
     let _lock = match pins.lock() {
         // What can be taken off without pins is: nobody is to be locked out by the mode of a folder.
         Err(error @ Error::Kernel(KernelError::Untrusted { .. })) => {
@@ -82,7 +78,7 @@ pub(crate) async fn take_off(
         }
         lock => lock?,
     };
-    let here = interface::all().await?;
+    let here = interface::all()?;
     let mut with_filter = pins.interfaces_of_all()?;
     let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface));
     with_filter.extend(unpinned.map(|interface| interface.name.clone()));
@@ -93,11 +89,11 @@ pub(crate) async fn take_off(
     for name in choose(&with_filter)? {
         let interface = here.iter().find(|interface| interface.name == name);
         let before = traces(pins, &name, interface)?;
-        match detach::detach(pins, &name, interface).await {
+        match detach::detach(pins, &name, interface) {
             Ok(()) => taken.detached.push(name),
             Err(error) => {
                 // That the filter is off is worth saying all the same.
-                let is_off = traces(pins, &name, interface::present(&name).await?.as_ref())? != before;
+                let is_off = traces(pins, &name, interface::present(&name)?.as_ref())? != before;
                 taken.detached.extend(is_off.then_some(name));
                 taken.failure = taken.failure.or(Some(error));
             }

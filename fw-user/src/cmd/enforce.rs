@@ -61,11 +61,11 @@ pub(crate) async fn enforce(pins: &Pins, args: &EnforceArgs) -> Result<()> {
 /// Enforce with safeguards; monitor without, since that cuts nobody.
 async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) -> Result<()> {
     privilege::check()?;
-    let lock = lock(pins).await?;
+    let lock = lock(pins)?;
     let deadline = enforce.map(trial::deadline).transpose()?.flatten();
     let terms = Terms { monitors: enforce.is_none(), deadline };
     let mut planned = Vec::new();
-    for name in at_work(pins, &args.interfaces).await? {
+    for name in at_work(pins, &args.interfaces)? {
         let map = PolicyMap::open(pins, &name)?;
         map.check_settled()?;
         planned.push((name, map));
@@ -78,9 +78,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
         }
     }
     let outlook = match enforce {
-        Some(Safeguards { force, .. }) => {
-            Guard { force, as_json: args.json, cure: Cure::AllowFirst }.look(&changes).await?
-        }
+        Some(Safeguards { force, .. }) => Guard { force, as_json: args.json, cure: Cure::AllowFirst }.look(&changes)?,
         None => Outlook::default(),
     };
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;

@@ -20,8 +20,8 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Refuse changes that would cut the own session or `sshd`, and tell of what else they would cut.
-    pub(crate) async fn look(self, changes: &[Change]) -> Result<Outlook> {
-        let outlook = lockout::look(changes).await?;
+    pub(crate) fn look(self, changes: &[Change]) -> Result<Outlook> {
+        let outlook = lockout::look(changes)?;
         if outlook.locks_out() && !self.force {
             return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.cure))));
         }

@@ -12,15 +12,15 @@ use crate::{
 
 /// Keep other commands from changing anything meanwhile. A change that nobody confirmed in time is taken back first, should the process
 /// that was to do it be dead. Whatever a command decides by is read after this.
-pub(crate) async fn lock(pins: &Pins) -> Result<Option<Lock>> {
+pub(crate) fn lock(pins: &Pins) -> Result<Option<Lock>> {
     let lock = pins.lock()?;
-    deadline::roll_back(pins, &pins.interfaces()?, Which::Due).await?;
+    deadline::roll_back(pins, &pins.interfaces()?, Which::Due)?;
     Ok(lock)
 }
 
 /// The same for a command that may attach: a BPF file system is mounted where there is none.
-pub(crate) async fn turn(pins: &Pins) -> Result<Turn> {
+pub(crate) fn turn(pins: &Pins) -> Result<Turn> {
     let turn = Turn::take(pins)?;
-    deadline::roll_back(pins, &pins.interfaces()?, Which::Due).await?;
+    deadline::roll_back(pins, &pins.interfaces()?, Which::Due)?;
     Ok(turn)
 }

@@ -49,13 +49,13 @@ struct Outcome {
     changed: bool,
 }
 
-pub(crate) async fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
+pub(crate) fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
     privilege::check()?;
-    let _lock = lock(pins).await?;
+    let _lock = lock(pins)?;
     let files = folder::read(config)?;
     let mut edits = Edits::new(config, &files);
     let mut outcomes = Vec::new();
-    for name in with_siblings(pins, &files, at_work(pins, &args.interfaces).await?)? {
+    for name in with_siblings(pins, &files, at_work(pins, &args.interfaces)?)? {
         let map = PolicyMap::open(pins, &name)?;
         map.check_settled()?;
         let says = edits.file(&name)?.map(|(_, says)| says);

@@ -33,14 +33,14 @@ pub(crate) fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
 
 /// Those of [`attached`] whose filter is at work: a change to any other would close nothing, and say that it did. Those that were not named
 /// are left out with a word.
-pub(crate) async fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
+pub(crate) fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     let mut at_work = Vec::new();
     let mut idle = Vec::new();
     for name in attached(pins, named)? {
         if links::ingress_link(pins, &name)?.is_some_and(|link| link.ifindex != 0) {
             at_work.push(name);
         } else {
-            let state = state::of(pins, &name, interface::present(&name).await?.as_ref())?.words();
+            let state = state::of(pins, &name, interface::present(&name)?.as_ref())?.words();
             idle.push(Error::Kernel(KernelError::NotFiltering { name, state }));
         }
     }

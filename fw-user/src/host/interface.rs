@@ -1,13 +1,15 @@
 //! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
 
-use futures_util::TryStreamExt;
 use ipnet::IpNet;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::packet_route::{
-    address::AddressAttribute,
+    RouteNetlinkMessage,
+    address::{AddressAttribute, AddressMessage},
     link::{InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
 };
 
 use crate::error::{Error, HostError, KernelError, Result};
+use crate::host::netlink;
 
 /// An interface, as far as it matters here.
 #[derive(Clone, Debug)]
@@ -113,18 +115,19 @@ impl From<LinkMessage> for Interface {
 }
 
 /// Every interface of this network namespace.
-pub async fn all() -> Result<Vec<Interface>> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("asking for the interfaces", error);
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let links = handle.link().get().execute().map_ok(Interface::from).try_collect().await;
-    connection.abort();
-    links.map_err(|error| failed(error.into()))
+pub fn all() -> Result<Vec<Interface>> {
+    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetLink(LinkMessage::default()))
+        .map_err(|error| Error::refused("asking for the interfaces", error))?;
+    let link = |answer| match answer {
+        RouteNetlinkMessage::NewLink(link) => Some(Interface::from(link)),
+        _ => None,
+    };
+    Ok(answers.into_iter().filter_map(link).collect())
 }
 
 /// The interfaces with these names, in that order.
-pub async fn named(names: &[String]) -> Result<Vec<Interface>> {
-    let all = all().await?;
+pub fn named(names: &[String]) -> Result<Vec<Interface>> {
+    let all = all()?;
     let find = |name: &String| {
         all.iter().find(|interface| interface.name == *name).cloned().ok_or_else(|| {
             Error::Host(HostError::UnknownInterface {
@@ -142,19 +145,17 @@ pub(crate) fn once_each(names: &[String]) -> impl Iterator<Item = &String> {
 }
 
 /// The interface of this name, if there is one (any more).
-pub async fn present(name: &str) -> Result<Option<Interface>> {
-    Ok(all().await?.into_iter().find(|interface| interface.name == name))
+pub fn present(name: &str) -> Result<Option<Interface>> {
+    Ok(all()?.into_iter().find(|interface| interface.name == name))
 }
 
 /// Every address of this network namespace, with the index of its interface and the length of the prefix that is on its link.
-pub async fn addresses() -> Result<Vec<(u32, IpNet)>> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("asking for the addresses", error);
-    let (connection, handle, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let answers: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
-    connection.abort();
+pub fn addresses() -> Result<Vec<(u32, IpNet)>> {
+    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetAddress(AddressMessage::default()))
+        .map_err(|error| Error::refused("asking for the addresses", error))?;
     let mut addresses = Vec::new();
-    for message in answers.map_err(|error| failed(error.into()))? {
+    for answer in answers {
+        let RouteNetlinkMessage::NewAddress(message) = answer else { continue };
         let (mut address, mut local) = (None, None);
         for attribute in message.attributes {
             match attribute {

@@ -29,6 +29,20 @@ where
     }
 }
 
+/// Ask for one thing.
+pub(crate) fn get<T>(family: isize, question: T) -> io::Result<T>
+where
+    T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
+{
+    let socket = open(family)?;
+    socket.send(&bytes(0, question), 0)?;
+    let mut answer = Vec::with_capacity(ANSWER);
+    socket.recv(&mut answer, 0)?;
+    let mut found = Vec::new();
+    read(&answer, &mut found)?;
+    found.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// The bytes that ask for everything of a kind.
 pub(crate) fn request<T: NetlinkSerializable + Into<NetlinkPayload<T>>>(question: T) -> Vec<u8> {
     bytes(NLM_F_DUMP, question)

@@ -5,12 +5,16 @@ use std::{
     net::IpAddr,
 };
 
-use futures_util::TryStreamExt;
 use ipnet::IpNet;
-use rtnetlink::{RouteMessageBuilder, packet_route::route::RouteAttribute};
+use netlink_sys::protocols::NETLINK_ROUTE;
+use rtnetlink::{
+    RouteMessageBuilder,
+    packet_route::{RouteNetlinkMessage, route::RouteAttribute},
+};
 
+use crate::host::netlink;
 use crate::{
-    error::{Error, Result},
+    error::Result,
     host::interface::{self, Interface},
 };
 
@@ -25,38 +29,29 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    pub(crate) async fn ask() -> Result<Self> {
-        let interfaces = interface::all().await?;
-        let addresses = interface::addresses().await?;
+    pub(crate) fn ask() -> Result<Self> {
+        let interfaces = interface::all()?;
+        let addresses = interface::addresses()?;
         Ok(Self { interfaces, addresses, routes: HashMap::new() })
     }
 
     /// Ask for the routes from local addresses, the second ones, to peers. Peers without a route have none.
-    pub(crate) async fn find_routes(&mut self, pairs: impl Iterator<Item = (IpAddr, IpAddr)>) -> Result<()> {
+    pub(crate) fn find_routes(&mut self, pairs: impl Iterator<Item = (IpAddr, IpAddr)>) {
         let pairs: BTreeSet<_> = pairs.collect();
-        if pairs.is_empty() {
-            return Ok(());
-        }
-        let failed = |error| Error::refused("asking for routes", error);
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(failed)?;
-        let connection = tokio::spawn(connection);
         for (peer, local) in pairs {
             let whole = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
             let question = RouteMessageBuilder::<IpAddr>::new()
                 .destination_prefix(peer, whole(peer))
                 .and_then(|builder| builder.source_prefix(local, whole(local)));
             let Ok(question) = question else { continue };
-            let answer: Result<Option<_>, _> = handle.route().get(question.build()).execute().try_next().await;
-            let out = answer.ok().flatten().and_then(|route| {
-                route.attributes.iter().find_map(|attribute| match attribute {
-                    RouteAttribute::Oif(index) => Some(*index),
-                    _ => None,
-                })
+            let question = RouteNetlinkMessage::GetRoute(question.build());
+            let Ok(RouteNetlinkMessage::NewRoute(route)) = netlink::get(NETLINK_ROUTE, question) else { continue };
+            let out = route.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
             });
             self.routes.extend(out.map(|index| ((peer, local), index)));
         }
-        connection.abort();
-        Ok(())
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u32> {

@@ -17,7 +17,7 @@ pub(crate) enum Which {
 }
 
 /// Take unconfirmed changes back: the interface is as it was before them. Returns the interfaces that had one.
-pub(crate) async fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<Vec<String>> {
+pub(crate) fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<Vec<String>> {
     let now = now()?;
     let mut done = Vec::new();
     for name in names {
@@ -28,7 +28,7 @@ pub(crate) async fn roll_back(pins: &Pins, names: &[String], which: Which) -> Re
             continue;
         }
         let taken_back = if active.ends_detached() {
-            detach::detach(pins, name, interface::present(name).await?.as_ref()).await
+            detach::detach(pins, name, interface::present(name)?.as_ref())
         } else {
             map.fall_back()
         };

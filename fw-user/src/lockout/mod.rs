@@ -55,9 +55,9 @@ impl Outlook {
 }
 
 /// Look at what changes would cut. Nothing is changed.
-pub(crate) async fn look(changes: &[Change]) -> Result<Outlook> {
+pub(crate) fn look(changes: &[Change]) -> Result<Outlook> {
     let sockets = Sockets::ask(&connections::COMMON)?;
-    let mut network = Network::ask().await?;
+    let mut network = Network::ask()?;
     let mut own = OwnSession::find();
     // One to an address of another machine or network namespace, from where this command was started, is not cut here.
     own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
@@ -82,7 +82,7 @@ pub(crate) async fn look(changes: &[Change]) -> Result<Outlook> {
         changes.iter().any(|change| change.closes(open.protocol, open.target.port(), open.peer.ip()))
     };
     inbound.retain(|open| closes(open) && local_peers.of(open).is_none());
-    network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip()))).await?;
+    network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip())));
 
     let mut ssh_ports = ssh_ports();
     if closed.iter().any(|inode| holders.get(inode).is_some_and(listens_for_others)) {

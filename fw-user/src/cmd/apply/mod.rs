@@ -72,11 +72,10 @@ pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     privilege::check()?;
     object::kernel_version()?;
     if !args.interfaces.is_empty() {
-        interface::named(&args.interfaces).await?;
+        interface::named(&args.interfaces)?;
     }
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
-    let Applied { outcomes, missing, trial, .. } =
-        apply(pins, read, Some(args.safeguards), args.dry_run, guard).await?;
+    let Applied { outcomes, missing, trial, .. } = apply(pins, read, Some(args.safeguards), args.dry_run, guard)?;
     let changing = outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
     let told = tell(pins, args, &outcomes, &missing, trial).await;
@@ -123,7 +122,7 @@ pub(crate) struct Applied {
 }
 
 /// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `read` reads the files.
-pub(crate) async fn apply(
+pub(crate) fn apply(
     pins: &Pins,
     read: impl Fn() -> Result<Vec<Wish>>,
     safeguards: Option<Safeguards>,
@@ -131,10 +130,10 @@ pub(crate) async fn apply(
     guard: Guard,
 ) -> Result<Applied> {
     // What is compared is what changes then: nobody comes between.
-    let turn = if dry_run || sort(read()?).await?.0.is_empty() { None } else { Some(turn(pins).await?) };
+    let turn = if dry_run || sort(read()?)?.0.is_empty() { None } else { Some(turn(pins)?) };
     let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
     // Another command may have changed them while this one waited.
-    let (planned, missing) = sort(read()?).await?;
+    let (planned, missing) = sort(read()?)?;
     let mut outcomes = Vec::new();
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
@@ -152,9 +151,9 @@ pub(crate) async fn apply(
         Outlook::default()
     } else if dry_run {
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
-        guard.look(&changes.collect::<Result<Vec<_>>>()?).await?
+        guard.look(&changes.collect::<Result<Vec<_>>>()?)?
     } else {
-        attach::attach_all(pins, &changes, guard).await?.1
+        attach::attach_all(pins, &changes, guard)?.1
     };
     let changed: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();
     let trial = if dry_run { Ok(None) } else { Trial::begin(pins, &changed, deadline, guard.as_json) };
@@ -167,9 +166,12 @@ pub(crate) async fn apply(
     Ok(Applied { outcomes, interfaces, missing, trial })
 }
 
+/// Wishes with their interfaces.
+type Planned = Vec<(Interface, Wish)>;
+
 /// Wishes for the interfaces that are there, and the names of those that are not.
-async fn sort(wishes: Vec<Wish>) -> Result<(Vec<(Interface, Wish)>, Vec<String>)> {
-    let here = interface::all().await?;
+fn sort(wishes: Vec<Wish>) -> Result<(Planned, Vec<String>)> {
+    let here = interface::all()?;
     let (mut planned, mut missing) = (Vec::new(), Vec::new());
     for wish in wishes {
         match here.iter().find(|interface| interface.name == wish.interface) {

@@ -46,12 +46,12 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     policy.compile()?;
     privilege::check()?;
     object::kernel_version()?;
-    for interface in interface::named(&args.interfaces).await? {
+    for interface in interface::named(&args.interfaces)? {
         interface.check_is_ethernet()?;
     }
-    let turn = turn(pins).await?;
+    let turn = turn(pins)?;
     // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
-    let interfaces = interface::named(&args.interfaces).await?;
+    let interfaces = interface::named(&args.interfaces)?;
     let plan = Plan {
         policy,
         terms: Terms { monitors: args.monitor, deadline: trial::deadline(args.safeguards)? },
@@ -64,13 +64,13 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
-    let (attached, outlook) = attach_all(pins, &wishes, guard).await?;
+    let (attached, outlook) = attach_all(pins, &wishes, guard)?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
     // Under the lock still: nobody has come between.
     let trial = Trial::begin(pins, &names, plan.terms.deadline, args.json);
     turn.keep();
     let told = async {
-        tell(args, &plan, &attached, &outlook).await?;
+        tell(args, &plan, &attached, &outlook)?;
         if args.debug {
             return follow(attached).await;
         }
@@ -80,8 +80,8 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
 }
 
 /// Print what an attachment came to.
-async fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], outlook: &Outlook) -> Result<()> {
-    let all = interface::all().await?;
+fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], outlook: &Outlook) -> Result<()> {
+    let all = interface::all()?;
     let notes = |name: &str| {
         all.iter().find(|one| one.name == name).map(|one| bridge_ports::notes(one, &all)).unwrap_or_default()
     };
@@ -99,7 +99,7 @@ async fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], o
 
 /// Attach to all of the interfaces, or change nothing. Says also what was cut. Whoever calls this has the turn, and has looked at the interfaces
 /// since.
-pub(crate) async fn attach_all(
+pub(crate) fn attach_all(
     pins: &Pins,
     wishes: &[(Interface, Plan)],
     guard: Guard,
@@ -108,24 +108,24 @@ pub(crate) async fn attach_all(
         attachment::check(pins, interface, plan)?;
     }
     let changes = wishes.iter().map(|(interface, plan)| change(pins, interface, plan));
-    let outlook = guard.look(&changes.collect::<Result<Vec<_>>>()?).await?;
+    let outlook = guard.look(&changes.collect::<Result<Vec<_>>>()?)?;
     let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
     trial::watch(pins, trials)?;
     let mut attached: Vec<(String, Attached)> = Vec::new();
     for (interface, plan) in wishes {
-        match attachment::attach(pins, interface, plan).await {
+        match attachment::attach(pins, interface, plan) {
             Ok(outcome) => attached.push((interface.name.clone(), outcome)),
-            Err(error) => return Err(undo(pins, &attached, error).await),
+            Err(error) => return Err(undo(pins, &attached, error)),
         }
     }
     Ok((attached, outlook))
 }
 
 /// Undo the attachments that were made before another one failed, and say of the failure which of them stay.
-async fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
+fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
     let mut stay = Vec::new();
     for (name, outcome) in attached {
-        if outcome.rebuilt || attachment::undo(pins, name, outcome).await.is_err() {
+        if outcome.rebuilt || attachment::undo(pins, name, outcome).is_err() {
             stay.push(name.as_str());
         }
     }

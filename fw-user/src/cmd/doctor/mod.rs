@@ -31,7 +31,7 @@ struct FindingJson<'a> {
 }
 
 pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
-    let all = interface::all().await?;
+    let all = interface::all()?;
     // Whoever may not look there is told so by the line about the pins.
     let with_pins = pins.interfaces_of_all().unwrap_or_default();
     let names: Vec<String> = if args.interfaces.is_empty() {
@@ -50,7 +50,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
                 findings.push(offloads::examine(found).await);
             }
             None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
-            None => drop(interface::named(std::slice::from_ref(name)).await?),
+            None => drop(interface::named(std::slice::from_ref(name))?),
         }
     }
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);

@@ -55,7 +55,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let [name] = names.as_slice() else {
         return Err(Error::Usage(UsageError::WhichInterface { there: names.join(" and "), example: names[0].clone() }));
     };
-    let interface = interface::named(std::slice::from_ref(name)).await?.remove(0);
+    let interface = interface::named(std::slice::from_ref(name))?.remove(0);
     let twin = ask_for(pins, &interface)?;
     let filter = examine(pins, &interface, &twin)?;
     drop(lock);
@@ -67,7 +67,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
         return ask.of_frame(&frame, true, Vec::new()).await;
     }
     for target in targets {
-        let Ends { from, to, note } = ends(target, args, &interface).await?;
+        let Ends { from, to, note } = ends(target, args, &interface)?;
         let frame = build::frame(target, from, to);
         ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
     }
@@ -235,8 +235,8 @@ struct Ends {
 const ANYBODY4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 const ANYBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
-async fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Result<Ends> {
-    let addresses = interface::addresses().await?;
+fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Result<Ends> {
+    let addresses = interface::addresses()?;
     let of = |index: u32| addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| *net);
     let mut own: Vec<IpNet> = of(interface.index).collect();
     if own.is_empty() {

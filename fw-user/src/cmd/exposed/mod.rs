@@ -32,8 +32,8 @@ use crate::{
 
 pub(crate) async fn run(pins: &Pins, args: &ExposedArgs) -> Result<()> {
     privilege::check()?;
-    interface::named(&args.interfaces).await?;
-    let network = Network::ask().await?;
+    interface::named(&args.interfaces)?;
+    let network = Network::ask()?;
     let mut filters = Filters::new();
     for interface in &network.interfaces {
         filters.extend(filter(pins, interface)?.map(|filter| (interface.name.clone(), filter)));

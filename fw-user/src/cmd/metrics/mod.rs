@@ -29,16 +29,16 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
     let source = source(pins, config, None);
     let mut stop = Stop::listen()?;
     let Some(path) = &args.textfile else {
-        let server = Server::bind(args.listen).await?;
+        let server = Server::bind(args.listen)?;
         announce(&server)?;
         print("Ctrl-C ends this, not the filter\n")?;
         return tokio::select! {
-            never = server.serve(source) => match never {},
+            never = server.serve(source) => match never? {},
             () = stop.wait() => Ok(()),
         };
     };
     // What is wrong from the beginning, a folder that is not there, say, is for somebody to mend.
-    write(&source, path).await?;
+    write(&source, path)?;
     let Some(interval) = args.interval else { return Ok(()) };
     let mut ticks = every(interval);
     ticks.reset();
@@ -49,7 +49,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
             () = stop.wait() => return Ok(()),
         }
         // A disk that is full for a while is no reason to be gone afterwards, nor to say so again and again.
-        match write(&source, path).await {
+        match write(&source, path) {
             Err(error) if !is_told => {
                 complain(&format!("fw-user: {error}\nit is tried again every {} s", interval.as_secs_f64()));
                 is_told = true;
@@ -79,8 +79,8 @@ pub(crate) fn announce(server: &Server) -> Result<()> {
 }
 
 /// In place of the old file at once, so that whoever reads it finds one of the two, whole. Another user may own the folder.
-async fn write(source: &Source, path: &Path) -> Result<()> {
-    let text = exposition::encode(source.read().await?, Format::Prometheus)?;
+fn write(source: &Source, path: &Path) -> Result<()> {
+    let text = exposition::encode(source.read()?, Format::Prometheus)?;
     let failed = |source| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source });
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A folder that nobody reads helps nobody.

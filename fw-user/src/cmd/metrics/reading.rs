@@ -90,9 +90,9 @@ pub(crate) struct Source {
 
 impl Source {
     /// Ask for everything. What cannot be read of one interface does not hide the others.
-    pub(crate) async fn read(&self) -> Result<Reading> {
+    pub(crate) fn read(&self) -> Result<Reading> {
         let start = Instant::now();
-        let here = interface::all().await?;
+        let here = interface::all()?;
         let (in_files, mistakes) = files(&self.config);
         let mut names: BTreeSet<String> =
             self.pins.interfaces_of_all()?.into_iter().chain(in_files.iter().cloned()).collect();

@@ -1,6 +1,12 @@
 //! The endpoint: HTTP/1, one path, and bounds to everything that somebody else could make grow.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    thread,
+    time::Duration,
+};
 
 use http_body_util::Full;
 use hyper::{
@@ -12,7 +18,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use mediatype::{MediaTypeList, ReadParams, names};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{net::TcpStream, runtime};
 
 use crate::{
     cmd::metrics::{
@@ -50,9 +56,10 @@ pub(crate) struct Server {
 
 impl Server {
     /// Listen.
-    pub(crate) async fn bind(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self> {
         let failed = |source| Error::Host(HostError::Listen { address, source });
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Self { listener, address })
     }
@@ -63,11 +70,20 @@ impl Server {
         self.address
     }
 
+    /// Answer on a thread of its own until the process ends: a scraper does not wait for what the process does meanwhile.
+    pub(crate) fn serve_apart(self, source: Source) -> Result<()> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let serve = move || runtime.block_on(self.serve(source)).map(drop);
+        thread::Builder::new().name("metrics".to_owned()).spawn(serve)?;
+        Ok(())
+    }
+
     /// Answer until this future is dropped.
-    pub(crate) async fn serve(self, source: Source) -> Infallible {
+    pub(crate) async fn serve(self, source: Source) -> io::Result<Infallible> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let mut connections = Connections::default();
         loop {
-            match self.listener.accept().await {
+            match listener.accept().await {
                 Ok((stream, peer)) => connections.admit(peer.ip(), |asked| {
                     let source = source.clone();
                     // One that takes too long is dropped, and so is its socket.
@@ -84,9 +100,9 @@ impl Server {
 async fn converse(stream: TcpStream, source: Source, asked: Asked) {
     let service = service_fn(async |request| {
         asked.set(true);
-        let answer = answer(request, &source).await;
+        let answer = answer(&request, &source);
         asked.set(false);
-        answer
+        Ok::<_, Infallible>(answer)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -99,24 +115,24 @@ async fn converse(stream: TcpStream, source: Source, asked: Asked) {
     let _unused = connection.await;
 }
 
-async fn answer(request: Request<Incoming>, source: &Source) -> Result<Response<Full<Bytes>>, Infallible> {
+fn answer(request: &Request<Incoming>, source: &Source) -> Response<Full<Bytes>> {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut response = response(StatusCode::METHOD_NOT_ALLOWED, text, "only GET and HEAD\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Ok(response);
+        return response;
     }
-    Ok(match request.uri().path() {
+    match request.uri().path() {
         "/metrics" => {
             let format = format(request.headers());
-            match source.read().await.and_then(|reading| exposition::encode(reading, format)) {
+            match source.read().and_then(|reading| exposition::encode(reading, format)) {
                 Ok(metrics) => response(StatusCode::OK, HeaderValue::from_static(format.content_type()), metrics),
                 Err(error) => response(StatusCode::INTERNAL_SERVER_ERROR, text, format!("{error}\n")),
             }
         }
         "/" => response(StatusCode::OK, HeaderValue::from_static("text/html; charset=utf-8"), LANDING.to_owned()),
         _ => response(StatusCode::NOT_FOUND, text, "nothing is here; /metrics has the metrics\n".to_owned()),
-    })
+    }
 }
 
 fn response(status: StatusCode, content_type: HeaderValue, body: String) -> Response<Full<Bytes>> {

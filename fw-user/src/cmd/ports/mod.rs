@@ -58,15 +58,15 @@ struct Outcome {
 pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: Change) -> Result<()> {
     let rules = match policy_text::rules(&args.specs) {
         Ok(rules) => rules,
-        Err(error) => return Err(meant(error, args, change).await),
+        Err(error) => return Err(meant(error, args, change)),
     };
     privilege::check()?;
-    let lock = lock(pins).await?;
+    let lock = lock(pins)?;
     let deadline = trial::deadline(args.safeguards)?;
     let files = in_file::read(config, args)?;
     let mut edits = Edits::new(config, &files);
     // Everything that can be refused is refused before the first write.
-    let names = at_work(pins, &args.interface).await?;
+    let names = at_work(pins, &args.interface)?;
     if args.save {
         in_file::check_siblings(pins, &files, &names)?;
     }
@@ -91,7 +91,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 changes.push(lockout::change::Change { interface: name.clone(), before, after, drops });
             }
             let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
-            guard.look(&changes).await?
+            guard.look(&changes)?
         }
     };
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
@@ -139,8 +139,8 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
 }
 
 /// The mistake in a list of ports, or the command that was meant, where the words say which.
-async fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
-    let interfaces = interface::all().await.unwrap_or_default();
+fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
+    let interfaces = interface::all().unwrap_or_default();
     let Some(meant) = Meant::read(&args.specs, |name| interfaces.iter().any(|one| one.name == name)) else {
         return error;
     };

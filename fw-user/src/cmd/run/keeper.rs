@@ -86,9 +86,9 @@ impl<'a> Keeper<'a> {
     }
 
     /// The first time: somebody is there to read what goes wrong, and nothing is kept that would have to stay.
-    pub(crate) async fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
+    pub(crate) fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
         self.wishes = wishes;
-        let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await?;
+        let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard)?;
         self.settle(&applied, true);
         for name in &applied.missing {
             narrate(&format!("{name}  is not here; its file is applied when it appears\n"));
@@ -98,7 +98,7 @@ impl<'a> Keeper<'a> {
     }
 
     /// The files say something else, or cannot be read.
-    pub(crate) async fn take(&mut self, found: Found) {
+    pub(crate) fn take(&mut self, found: Found) {
         let read = found
             .map(folder::parse)
             .and_then(|files| apply::wishes(self.place, files, &[]).map_err(|error| error.to_string()));
@@ -107,7 +107,7 @@ impl<'a> Keeper<'a> {
                 self.mistakes = None;
                 self.wishes = wishes;
                 self.is_due = true;
-                self.retry().await;
+                self.retry();
                 self.tell_of_orphans();
             }
             Err(words) => {
@@ -119,27 +119,27 @@ impl<'a> Keeper<'a> {
     }
 
     /// Put in force what could not be, or was not yet.
-    pub(crate) async fn retry(&mut self) {
+    pub(crate) fn retry(&mut self) {
         let mut outcome = Ok(());
         if self.is_due {
-            let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard).await;
+            let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard);
             self.is_due = applied.is_err();
             outcome = applied.map(|applied| self.settle(&applied, false));
         }
-        let arrivals = self.close_arrivals().await;
+        let arrivals = self.close_arrivals();
         self.note(outcome.and(arrivals));
     }
 
     /// Interfaces may have come or gone, or something has happened to what is on them.
-    pub(crate) async fn follow(&mut self) {
-        match self.examine().await {
-            Ok(_) => self.close().await,
+    pub(crate) fn follow(&mut self) {
+        match self.examine() {
+            Ok(_) => self.close(),
             Err(error) => self.note(Err(error)),
         }
     }
 
-    async fn close(&mut self) {
-        let outcome = self.close_arrivals().await;
+    fn close(&mut self) {
+        let outcome = self.close_arrivals();
         // What else is wrong is told by the next attempt.
         if !self.is_due {
             self.note(outcome);
@@ -147,10 +147,10 @@ impl<'a> Keeper<'a> {
     }
 
     /// Look whether the filters are at work still, and put back those that are not. Says whether anything was amiss.
-    pub(crate) async fn watch(&mut self) -> bool {
-        match self.examine().await {
+    pub(crate) fn watch(&mut self) -> bool {
+        match self.examine() {
             Ok(Seen { is_lost: true, .. }) => {
-                self.close().await;
+                self.close();
                 true
             }
             Ok(Seen { is_news, .. }) => is_news,
@@ -163,8 +163,8 @@ impl<'a> Keeper<'a> {
 
     /// What is on the interfaces that were made as their files say, told where it is something else. One that has lost its filter counts
     /// as one that has come, and so does one on which something else is than when its file could not be applied.
-    async fn examine(&mut self) -> Result<Seen> {
-        let here = interface::all().await?;
+    fn examine(&mut self) -> Result<Seen> {
+        let here = interface::all()?;
         let mut seen = Seen { is_news: false, is_lost: false };
         for interface in &here {
             let name = &interface.name;
@@ -199,8 +199,8 @@ impl<'a> Keeper<'a> {
     }
 
     /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.
-    async fn close_arrivals(&mut self) -> Result<()> {
-        let here = interface::all().await?;
+    fn close_arrivals(&mut self) -> Result<()> {
+        let here = interface::all()?;
         let index = |name: &str| here.iter().find(|interface| interface.name == name).map(|interface| interface.index);
         let gone = self.settled.keys().filter(|name| index(name).is_none()).cloned().collect::<Vec<_>>();
         for name in gone {
@@ -217,9 +217,9 @@ impl<'a> Keeper<'a> {
         let mut outcome = Ok(());
         for wish in come {
             let name = wish.interface.clone();
-            let applied = apply::apply(self.pins, || Ok(vec![wish.clone()]), None, false, self.guard).await;
+            let applied = apply::apply(self.pins, || Ok(vec![wish.clone()]), None, false, self.guard);
             if applied.is_err()
-                && let Some(interface) = interface::present(&name).await?
+                && let Some(interface) = interface::present(&name)?
             {
                 let state = state::of(self.pins, &name, Some(&interface));
                 if !matches!(state, Ok(State::Ours)) {
@@ -232,10 +232,10 @@ impl<'a> Keeper<'a> {
     }
 
     /// Take every filter off that this process answers for.
-    pub(crate) async fn detach(&self) -> Result<()> {
+    pub(crate) fn detach(&self) -> Result<()> {
         let is_own =
             |with_filter: &[String]| Ok(with_filter.iter().filter(|name| self.own.contains(*name)).cloned().collect());
-        detach::take_off(self.pins, false, is_own).await?.tell(false)
+        detach::take_off(self.pins, false, is_own)?.tell(false)
     }
 
     /// How things are, in a line.

@@ -13,6 +13,8 @@ use std::{path::Path, time::Duration};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[cfg(feature = "metrics")]
+use crate::cmd::metrics::{self, server::Server};
 use crate::{
     cmd::{
         apply,
@@ -53,11 +55,8 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     let guard = Guard { force: args.force, as_json: false, cure: Cure::File };
     let mut keeper = Keeper::new(pins, place, guard);
     #[cfg(feature = "metrics")]
-    let server = serve(pins, place, &keeper, args.listen).await?;
-    #[cfg(not(feature = "metrics"))]
-    let server = std::future::pending::<std::convert::Infallible>();
-    let mut server = std::pin::pin!(server);
-    keeper.start(wishes).await?;
+    serve(pins, place, &keeper, args.listen)?;
+    keeper.start(wishes)?;
     tell(&[NotifyState::Ready, NotifyState::Status(&keeper.status())]);
 
     let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
@@ -67,25 +66,24 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     loop {
         tokio::select! {
             () = stop.wait() => break,
-            never = &mut server => match never {},
             Some(()) = hangup.recv() => {
                 supervisor::reloading();
-                keeper.take(files.read_now()).await;
+                keeper.take(files.read_now());
                 tell(&[NotifyState::Ready]);
             }
             _ = look.tick() => if let Some(found) = files.look() {
-                keeper.take(found).await;
+                keeper.take(found);
             } else {
                 continue;
             },
-            _ = watch.tick() => if !keeper.watch().await {
+            _ = watch.tick() => if !keeper.watch() {
                 continue;
             },
             changed = links.changed() => {
                 changed?;
-                keeper.follow().await;
+                keeper.follow();
             }
-            _ = retry.tick() => keeper.retry().await,
+            _ = retry.tick() => keeper.retry(),
             _ = alive.tick(), if patience.is_some() => {
                 tell(&[NotifyState::Watchdog]);
                 continue;
@@ -96,31 +94,15 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     tell(&[NotifyState::Stopping]);
     match args.on_exit {
         OnExit::Stay => Ok(()),
-        OnExit::Detach => keeper.detach().await,
+        OnExit::Detach => keeper.detach(),
     }
 }
 
-/// What answers at the address, if any. The address is taken before anything is changed.
+/// Answer scrapers at the address, if there is one. The address is taken before anything is changed.
 #[cfg(feature = "metrics")]
-async fn serve(
-    pins: &Pins,
-    place: &Path,
-    keeper: &Keeper<'_>,
-    listen: args::Listen,
-) -> Result<impl Future<Output = std::convert::Infallible> + use<>> {
-    use super::metrics;
-    use crate::cmd::{metrics::server::Server, run::args::Listen};
-
-    let source = metrics::source(pins, place, Some(keeper.applies()));
-    let server = match listen {
-        Listen::At(address) => Some(Server::bind(address).await?),
-        Listen::Off => None,
-    };
-    server.as_ref().map_or(Ok(()), metrics::announce)?;
-    Ok(async {
-        match server {
-            Some(server) => server.serve(source).await,
-            None => std::future::pending().await,
-        }
-    })
+fn serve(pins: &Pins, place: &Path, keeper: &Keeper<'_>, listen: args::Listen) -> Result<()> {
+    let args::Listen::At(address) = listen else { return Ok(()) };
+    let server = Server::bind(address)?;
+    metrics::announce(&server)?;
+    server.serve_apart(metrics::source(pins, place, Some(keeper.applies())))
 }

@@ -37,7 +37,7 @@ pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     let mut model = Model::new(policy_text::service_names());
     let mut watch = Watch::new(pins, named);
     // What goes wrong before the first screen is said where it can be read.
-    model.update(&watch.read().await?);
+    model.update(&watch.read()?);
     let mut ends = End::new()?;
     let mut terminal = Drawn::begin()?;
     let mut events = EventStream::new();
@@ -47,7 +47,7 @@ pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     loop {
         terminal.draw(|frame| view::draw(frame, &model, look))?;
         tokio::select! {
-            _ = ticks.tick() => model.update(&watch.read().await?),
+            _ = ticks.tick() => model.update(&watch.read()?),
             event = events.next() => match event.transpose()? {
                 Some(Event::Key(event)) => match key(event) {
                     Some(Key::Quit) => return Ok(()),

@@ -65,14 +65,14 @@ impl<'a> Watch<'a> {
     }
 
     /// Read all there is. A filter that is gone or cannot be read is part of the answer.
-    pub(crate) async fn read(&mut self) -> Result<Reading<'_>> {
+    pub(crate) fn read(&mut self) -> Result<Reading<'_>> {
         let mut names: BTreeSet<String> = self.interfaces.keys().chain(self.named).cloned().collect();
         if self.named.is_empty() {
             names.extend(self.pins.interfaces()?);
         }
         for name in names {
             let known = self.interfaces.remove(&name).and_then(Result::ok);
-            let now = self.look(&name, known).await.map_err(|error| error.to_string());
+            let now = self.look(&name, known).map_err(|error| error.to_string());
             self.interfaces.insert(name, now);
         }
         let at = Instant::now();
@@ -84,13 +84,13 @@ impl<'a> Watch<'a> {
         Ok(Reading { at, flows, interfaces: interfaces.collect() })
     }
 
-    async fn look(&self, name: &str, known: Option<Watched>) -> Result<Watched> {
+    fn look(&self, name: &str, known: Option<Watched>) -> Result<Watched> {
         let Some(generation) = inode(&self.pins.map(name, map::COUNTERS)) else {
             attached(self.pins, &[name.to_owned()])?;
             return Err(Error::Kernel(KernelError::NotAttached { name: name.to_owned() }));
         };
         if links::ingress_link(self.pins, name)?.is_none_or(|link| link.ifindex == 0) {
-            let state = state::of(self.pins, name, interface::present(name).await?.as_ref())?;
+            let state = state::of(self.pins, name, interface::present(name)?.as_ref())?;
             return Err(Error::Kernel(KernelError::NotFiltering { name: name.to_owned(), state: state.words() }));
         }
         let mut watched = match known {

@@ -30,9 +30,9 @@ use crate::{
     output::{complain, json, print},
 };
 
-pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
+pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     privilege::check()?;
-    let here = interface::all().await?;
+    let here = interface::all()?;
     let present = |name: &str| here.iter().find(|interface| interface.name == name);
     let mut interfaces: Vec<InterfaceStatus> =
         pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, present(&name), name)).collect();

@@ -45,11 +45,11 @@ struct RolledBack<'a> {
     rolled_back: &'a [String],
 }
 
-pub(crate) async fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+pub(crate) fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     privilege::check()?;
-    let _lock = lock(pins).await?;
+    let _lock = lock(pins)?;
     let mut waiting = Vec::new();
-    for name in at_work(pins, &args.interfaces).await? {
+    for name in at_work(pins, &args.interfaces)? {
         let map = PolicyMap::open(pins, &name)?;
         if map.active()?.deadline() != 0 {
             waiting.push((name, map));
@@ -74,8 +74,8 @@ pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     if let Some(second) = args.at {
         return at(pins, interfaces, second).await;
     }
-    let _lock = lock(pins).await?;
-    let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All).await?;
+    let _lock = lock(pins)?;
+    let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All)?;
     if rolled_back.is_empty() {
         return Err(Error::Safeguard(SafeguardError::NothingToConfirm));
     }
@@ -110,5 +110,5 @@ async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
         tokio::time::sleep(left.min(LOOK_EVERY)).await;
     }
     let _lock = pins.lock()?;
-    deadline::roll_back(pins, interfaces, Which::Due).await.map(drop)
+    deadline::roll_back(pins, interfaces, Which::Due).map(drop)
 }

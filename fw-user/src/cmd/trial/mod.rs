@@ -69,7 +69,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
                 State::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
                 State::Ended => {
                     overwrite("")?;
-                    let _lock = lock(pins).await?;
+                    let _lock = lock(pins)?;
                     return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list }));
                 }
             },
@@ -84,7 +84,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
             read = &mut enter, if enter_is_open => {
                 enter_is_open = false;
                 if read.is_ok() {
-                    let _lock = lock(pins).await?;
+                    let _lock = lock(pins)?;
                     trial.confirm()?;
                 }
             }

@@ -88,33 +88,33 @@ fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
 
 /// Attach to an interface, or replace program and policy of the filter that is on it. [`check`] has been passed. Where this fails, the
 /// interface is as it was.
-pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+pub fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     match state::of(pins, name, Some(interface))? {
         State::Ours => {
-            let attached = replace(pins, interface, plan).await?;
+            let attached = replace(pins, interface, plan)?;
             detach::clear_other_abis(pins, name)
                 .map_err(|error| error.after(format!("replaced the filter of {name}")))?;
             return Ok(attached);
         }
-        State::Damaged => return rebuild::rebuild(pins, interface, plan, pins).await,
+        State::Damaged => return rebuild::rebuild(pins, interface, plan, pins),
         State::OtherAbi(abi) => {
             let others = pins.others()?;
             let Some(from) = others.iter().find(|pins| pins.abi() == abi) else {
                 return Err(Error::Kernel(KernelError::NotAttached { name: name.clone() }));
             };
-            return rebuild::rebuild(pins, interface, plan, from).await;
+            return rebuild::rebuild(pins, interface, plan, from);
         }
         State::Free => {}
         State::Foreign(_) if foreign::is_unpinned_filter(pins, interface) => {
-            clear_the_way(pins, interface).await?;
+            clear_the_way(pins, interface)?;
             foreign::adopt(pins, interface)?;
-            return rebuild::rebuild(pins, interface, plan, pins).await;
+            return rebuild::rebuild(pins, interface, plan, pins);
         }
-        State::Stale(_) | State::Foreign(_) => clear_the_way(pins, interface).await?,
+        State::Stale(_) | State::Foreign(_) => clear_the_way(pins, interface)?,
     }
-    match attach_anew(pins, interface, plan).await {
-        Err(error) => match detach::clear(pins, name, Some(interface)).await {
+    match attach_anew(pins, interface, plan) {
+        Err(error) => match detach::clear(pins, name, Some(interface)) {
             Ok(_left) => Err(error),
             // The first failure is the one to tell of.
             Err(_) => Err(error.after(format!("attached a part of the filter to {name}"))),
@@ -124,22 +124,22 @@ pub async fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<A
 }
 
 /// Remove what is left of an earlier attachment. What is not ours and not in our way, either, stays where it is.
-async fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
-    let left = detach::clear(pins, &interface.name, Some(interface)).await?;
+fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
+    let left = detach::clear(pins, &interface.name, Some(interface))?;
     let in_our_way = if left.is_empty() { Vec::new() } else { state::in_our_way(pins, &interface.name)? };
     if in_our_way.is_empty() { Ok(()) } else { Err(Error::not_ours(&in_our_way)) }
 }
 
-async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let mut ebpf = plan::load(pins, name, plan)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
     let mut record = Record::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
-        record.egress = egress::choose(interface, plan.hook).await?;
+        record.egress = egress::choose(interface, plan.hook)?;
         plan::write_record(&mut ebpf, &record)?;
-        egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+        egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
         seed::seed(pins)?;
     }
     let program = ingress::load(&mut ebpf)?;
@@ -162,7 +162,7 @@ async fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
     Ok(Attached { record, before: None, rebuilt: false, not_native, ebpf: Some(ebpf) })
 }
 
-async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
+fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let record = Record::read(pins, name)?;
     let mut map = PolicyMap::open(pins, name)?;
@@ -177,14 +177,14 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
     let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
     match (record.egress, plan.replies) {
         (Egress::None, true) => {
-            record.egress = egress::choose(interface, plan.hook).await?;
+            record.egress = egress::choose(interface, plan.hook)?;
             plan::write_record(&mut ebpf, &record)?;
-            egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+            egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
             seed::seed(pins)?;
             is_more = true;
         }
         (_, true) => {
-            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress).await?;
+            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
         }
         // Without replies what is noted of what leaves does no harm; detaching takes the program off.
         (_, false) => {}
@@ -201,10 +201,10 @@ async fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Atta
 
 /// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:
 /// what was before cannot be had again, and an open interface would be worse.
-pub async fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
+pub fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
     match attached.before {
         _ if attached.rebuilt => Ok(()),
-        None => detach::detach(pins, name, interface::present(name).await?.as_ref()).await,
+        None => detach::detach(pins, name, interface::present(name)?.as_ref()),
         Some(before) => PolicyMap::open(pins, name)?.undo(before),
     }
 }

@@ -1,14 +1,10 @@
 //! The clsact qdisc of an interface, asked of the kernel by rtnetlink.
 
 use aya::programs::tc::TcHandle;
-use futures_util::TryStreamExt;
 use netlink_sys::protocols::NETLINK_ROUTE;
-use rtnetlink::{
-    Handle,
-    packet_route::{
-        RouteNetlinkMessage,
-        tc::{TcAttribute, TcHandle as Place, TcMessage},
-    },
+use rtnetlink::packet_route::{
+    RouteNetlinkMessage,
+    tc::{TcAttribute, TcHandle as Place, TcMessage},
 };
 
 use crate::{
@@ -37,53 +33,54 @@ pub(crate) fn in_the_way(interface: &Interface, priority: u16) -> Result<Option<
 }
 
 fn egress_filters_of(interface: &Interface, priority: u16) -> Result<Vec<TcMessage>> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::refused(format!("looking for the egress filters of {}", interface.name), error)
-    };
-    let mut question = TcMessage::with_index(i32::try_from(interface.index).map_err(|error| failed(error.into()))?);
-    question.header.parent = Place { major: Place::CLSACT.major, minor: Place::MIN_EGRESS };
-    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetTrafficFilter(question));
-    let filters = answers.map_err(|error| failed(error.into()))?.into_iter().filter_map(|answer| match answer {
+    let filters = filters(interface, Place::MIN_EGRESS)?;
+    Ok(filters.into_iter().filter(|filter| filter.header.info >> 16 == u32::from(priority)).collect())
+}
+
+/// The filters on the way in or out, by the minor number of their place.
+fn filters(interface: &Interface, minor: u16) -> Result<Vec<TcMessage>> {
+    let mut question = about(interface)?;
+    question.header.parent = Place { major: Place::CLSACT.major, minor };
+    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetTrafficFilter(question))
+        .map_err(|error| Error::refused(format!("looking for the filters of {}", interface.name), error))?;
+    let filter = |answer| match answer {
         RouteNetlinkMessage::NewTrafficFilter(filter) => Some(filter),
         _ => None,
-    });
-    Ok(filters.filter(|filter| filter.header.info >> 16 == u32::from(priority)).collect())
+    };
+    Ok(answers.into_iter().filter_map(filter).collect())
 }
 
 /// Whether the interface has the qdisc.
-pub(crate) async fn is_there(interface: &Interface) -> Result<bool> {
-    ask("looking for the clsact qdisc", interface, async |kernel, index| is_on(&kernel, index).await).await
+pub(crate) fn is_there(interface: &Interface) -> Result<bool> {
+    let question = about(interface)?;
+    let index = question.header.index;
+    let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetQueueDiscipline(question))
+        .map_err(|error| Error::refused(format!("looking for the clsact qdisc of {}", interface.name), error))?;
+    // Kernels tell of the qdiscs of all interfaces, whatever the index says.
+    Ok(answers.iter().any(|answer| {
+        matches!(answer, RouteNetlinkMessage::NewQueueDiscipline(qdisc) if qdisc.header.index == index && kind(qdisc) == Some("clsact"))
+    }))
 }
 
 /// Remove the qdisc, unless it is gone or somebody has a filter there.
-pub(crate) async fn remove_empty(interface: &Interface) -> Result<()> {
-    ask("removing the clsact qdisc", interface, async |kernel, index| {
-        // One after the other: a second question on a socket that still answers the first is refused (EBUSY).
-        let is_used =
-            !ingress_filters(&kernel, index).await?.is_empty() || !egress_filters(&kernel, index).await?.is_empty();
-        if is_used || !is_on(&kernel, index).await? {
-            return Ok(());
-        }
-        let mut request = kernel.qdisc().del(index);
-        request.message_mut().header.parent = Place::CLSACT;
-        request.message_mut().header.handle = Place::from(QDISC);
-        request.execute().await
-    })
-    .await
+pub(crate) fn remove_empty(interface: &Interface) -> Result<()> {
+    let is_used =
+        !filters(interface, Place::MIN_INGRESS)?.is_empty() || !filters(interface, Place::MIN_EGRESS)?.is_empty();
+    if is_used || !is_there(interface)? {
+        return Ok(());
+    }
+    let mut qdisc = about(interface)?;
+    qdisc.header.parent = Place::CLSACT;
+    qdisc.header.handle = Place::from(QDISC);
+    netlink::change(NETLINK_ROUTE, RouteNetlinkMessage::DelQueueDiscipline(qdisc))
+        .map_err(|error| Error::refused(format!("removing the clsact qdisc of {}", interface.name), error))
 }
 
-async fn is_on(kernel: &Handle, index: i32) -> Result<bool, rtnetlink::Error> {
-    let qdiscs: Vec<_> = kernel.qdisc().get().index(index).execute().try_collect().await?;
-    // Kernels tell of the qdiscs of all interfaces, whatever the index says.
-    Ok(qdiscs.iter().any(|qdisc: &TcMessage| qdisc.header.index == index && kind(qdisc) == Some("clsact")))
-}
-
-async fn ingress_filters(kernel: &Handle, index: i32) -> Result<Vec<TcMessage>, rtnetlink::Error> {
-    kernel.traffic_filter(index).get().ingress().execute().try_collect().await
-}
-
-async fn egress_filters(kernel: &Handle, index: i32) -> Result<Vec<TcMessage>, rtnetlink::Error> {
-    kernel.traffic_filter(index).get().egress().execute().try_collect().await
+/// A message about what belongs to an interface.
+fn about(interface: &Interface) -> Result<TcMessage> {
+    let index = i32::try_from(interface.index)
+        .map_err(|error| Error::refused(format!("asking for the filters of {}", interface.name), error))?;
+    Ok(TcMessage::with_index(index))
 }
 
 fn kind(message: &TcMessage) -> Option<&str> {
@@ -91,20 +88,4 @@ fn kind(message: &TcMessage) -> Option<&str> {
         TcAttribute::Kind(kind) => Some(kind.as_str()),
         _ => None,
     })
-}
-
-async fn ask<T>(
-    what: &str,
-    interface: &Interface,
-    work: impl AsyncFnOnce(Handle, i32) -> Result<T, rtnetlink::Error>,
-) -> Result<T> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::refused(format!("{what} of {}", interface.name), error)
-    };
-    let index = i32::try_from(interface.index).map_err(|error| failed(error.into()))?;
-    let (connection, kernel, _) = rtnetlink::new_connection().map_err(|error| failed(error.into()))?;
-    let connection = tokio::spawn(connection);
-    let result = work(kernel, index).await;
-    connection.abort();
-    result.map_err(|error| failed(error.into()))
 }

@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// Take the filter off an interface and remove its pins; also where the interface is gone, or the pins are damaged.
-pub(crate) async fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
+pub(crate) fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
     let unpinned = interface.filter(|interface| foreign::is_unpinned_filter(pins, interface));
     if unpinned.is_none() && !pins.interfaces_of_all()?.iter().any(|attached| attached == name) {
         return Err(Error::Kernel(KernelError::NotAttached { name: name.to_owned() }));
     }
-    let left = clear(pins, name, interface).await?;
+    let left = clear(pins, name, interface)?;
     if let Some(interface) = unpinned {
-        foreign::take_off_filter(interface).await?;
+        foreign::take_off_filter(interface)?;
     }
     if left.is_empty() { Ok(()) } else { Err(Error::not_ours(&left)) }
 }
@@ -43,12 +43,12 @@ pub(crate) fn sweep(pins: &Pins) -> Result<()> {
 }
 
 /// The same as [`detach`] for what our pins hold. Returns what is not ours and was left.
-pub(crate) async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Vec<PathBuf>> {
+pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Vec<PathBuf>> {
     let state = state::of(pins, name, interface)?;
     let record = Record::read(pins, name).ok();
     let all = pins.all()?;
     // Renamed, it is still the one.
-    let here = interface::all().await?;
+    let here = interface::all()?;
     let mut holder = None;
     for of_abi in &all {
         let link = links::ingress_link(of_abi, name)?;
@@ -66,7 +66,7 @@ pub(crate) async fn clear(pins: &Pins, name: &str, interface: Option<&Interface>
     if let Some(interface) = holder.or(named) {
         // The record beside another version's attachment, if there is any, is not about it.
         let egress = if matches!(state, State::OtherAbi(_)) { None } else { record.map(|record| record.egress) };
-        egress::detach_clsact(interface, egress).await?;
+        egress::detach_clsact(interface, egress)?;
     }
     let mut left = Vec::new();
     // This version's last, since it removes what they all are in.

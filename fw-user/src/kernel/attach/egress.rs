@@ -46,15 +46,15 @@ pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
 }
 
 /// Which hook a program would be attached to. For clsact it looks whether somebody has the qdisc there already.
-pub async fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
+pub fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
     if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
         return Ok(Egress::Tcx);
     }
-    Ok(Egress::Clsact { own_qdisc: !clsact::is_there(interface).await? })
+    Ok(Egress::Clsact { own_qdisc: !clsact::is_there(interface)? })
 }
 
 /// Attach a loaded program where none of ours is.
-pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
+pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
     let name = &interface.name;
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         Error::Kernel(KernelError::NoEgress { name: name.clone(), source: error })
@@ -88,7 +88,7 @@ pub async fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Inte
         Err(error) => {
             if own_qdisc {
                 // The first failure is the one to tell of.
-                let _unused = clsact::remove_empty(interface).await;
+                let _unused = clsact::remove_empty(interface);
             }
             return Err(failed(error.into()));
         }
@@ -103,12 +103,7 @@ fn keep(link: SchedClassifierLink) {
 
 /// Put a loaded program in the place of the attached one, with no packet between them. A clsact filter that somebody has taken away
 /// is put back. Returns what is to be taken off one day.
-pub async fn replace(
-    program: &mut SchedClassifier,
-    pins: &Pins,
-    interface: &Interface,
-    egress: Egress,
-) -> Result<Egress> {
+pub fn replace(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<Egress> {
     let name = &interface.name;
     let failed = |error: ProgramError| Error::refused(format!("replacing the egress program of {name}"), error);
     match egress {
@@ -127,8 +122,8 @@ pub async fn replace(
             keep(program.take_link(id).map_err(failed)?);
         }
         Egress::Clsact { own_qdisc: before } => {
-            let own_qdisc = !clsact::is_there(interface).await?;
-            attach(program, pins, interface, Egress::Clsact { own_qdisc }).await?;
+            let own_qdisc = !clsact::is_there(interface)?;
+            attach(program, pins, interface, Egress::Clsact { own_qdisc })?;
             return Ok(Egress::Clsact { own_qdisc: before || own_qdisc });
         }
     }
@@ -159,7 +154,7 @@ pub(crate) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
 
 /// Take a clsact filter off. An interface that is gone has taken it along, and so has whoever removed its qdisc. Where nobody knows what
 /// was attached (`None`), it is looked for.
-pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
+pub fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
     let own_qdisc = match egress {
         Some(Egress::Clsact { own_qdisc }) => own_qdisc,
         None => has_clsact_filter(interface)?,
@@ -171,7 +166,7 @@ pub async fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Res
         aya::programs::Link::detach(clsact_link(name)?).map_err(failed)?;
     }
     if own_qdisc {
-        clsact::remove_empty(interface).await?;
+        clsact::remove_empty(interface)?;
     }
     Ok(())
 }

@@ -125,14 +125,14 @@ pub(crate) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
 }
 
 /// Take a filter of ours off that no pin here holds, the egress program included.
-pub(crate) async fn take_off_filter(interface: &Interface) -> Result<()> {
+pub(crate) fn take_off_filter(interface: &Interface) -> Result<()> {
     let failed = |error| Error::refused(format!("taking the egress program off {}", interface.name), error);
     let Some(id) = interface.xdp_program else { return Ok(()) };
     for link in egress_links(interface, id).map_err(failed)? {
         sys::detach_link(link).map_err(failed)?;
     }
     examine(interface, id).take_off(interface)?;
-    egress::detach_clsact(interface, None).await
+    egress::detach_clsact(interface, None)
 }
 
 /// The TCX links of the egress program that belongs to an ingress program of ours: the policy's maps are the interface's own.

@@ -45,7 +45,7 @@ pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
 }
 
 /// Give the filter at work that the links in `from` hold new maps in `pins`, which may be the same.
-pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
+pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
     let name = &interface.name;
     let known = Record::read(from, name).ok();
     // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
@@ -72,7 +72,7 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
     record.since = known.map_or(record.since, |record| record.since);
     let is_new = record.egress == Egress::None && plan.replies;
     if is_new {
-        record.egress = egress::choose(interface, plan.hook).await?;
+        record.egress = egress::choose(interface, plan.hook)?;
     }
     plan::write_record(&mut ebpf, &record)?;
     // Whatever the verifier refuses, it refuses now.
@@ -89,9 +89,9 @@ pub(crate) async fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, fro
             for dead in [pins, from] {
                 remove::remove_link(&dead.egress_link(name))?;
             }
-            egress::attach(program, pins, interface, record.egress).await?;
+            egress::attach(program, pins, interface, record.egress)?;
         } else {
-            record.egress = egress::replace(program, old_egress, interface, record.egress).await?;
+            record.egress = egress::replace(program, old_egress, interface, record.egress)?;
             plan::write_record(&mut ebpf, &record).map_err(after)?;
         }
         inherit().and_then(|()| seed::seed(pins)).map_err(after)?;

@@ -116,7 +116,7 @@ fn packets_of_every_kind_are_explained_as_the_wire_judges_them() -> Result<()> {
         }
     }
     let missing: Vec<&str> =
-        cases::reasons().map(|reason| reason.name()).filter(|name| !seen.contains(name) && *name != "reply").collect();
+        cases::reasons().map(fw_common::Reason::name).filter(|name| !seen.contains(name) && *name != "reply").collect();
     ensure!(missing.is_empty() && count > 100, "{count} rows, and none of {missing:?}");
     Ok(())
 }

@@ -30,13 +30,10 @@ fn attach(lab: &Lab) -> Result<()> {
     };
     let pins = Pins::new(lab.fw.bpffs());
     lab.pi.enter(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let interface = interface::present("eth0").await?.context("the lab's interface")?;
-            attachment::check(&pins, &interface, &plan)?;
-            attachment::attach(&pins, &interface, &plan).await?;
-            Ok(())
-        })
+        let interface = interface::present("eth0")?.context("the lab's interface")?;
+        attachment::check(&pins, &interface, &plan)?;
+        attachment::attach(&pins, &interface, &plan)?;
+        Ok(())
     })
 }
 

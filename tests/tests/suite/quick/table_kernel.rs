@@ -40,7 +40,7 @@ fn every_row_is_judged_by_the_policy_before_the_trial_after_the_deadline() {
 }
 
 /// Rows that only XDP can play: `BPF_PROG_TEST_RUN` makes no socket buffer without the whole of the IP header that its `EtherType` announces
-/// (`bpf_prog_test_run_skb`, net/bpf/test_run.c).
+/// (`bpf_prog_test_run_skb`, `net/bpf/test_run.c`).
 const TOO_SHORT_FOR_A_SOCKET_BUFFER: [&str; 4] = [
     "an IP EtherType without a header is truncated (IPv4)",
     "an IP EtherType without a header is truncated (IPv6)",
