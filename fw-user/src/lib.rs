@@ -20,14 +20,14 @@ pub mod testing;
 use std::{env, process::ExitCode};
 
 use cmd::cli::Cli;
-use output::complain;
+use output::fail;
 
 /// Carry out the command line of this process. The exit codes are [`testing::exit_code`].
 pub async fn run() -> ExitCode {
     match cmd::run(Cli::read(env::args_os()).unwrap_or_else(|error| error.exit())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("fw-user: {error}"));
+            fail(&format!("fw-user: {error}"));
             ExitCode::from(error.exit_code())
         }
     }

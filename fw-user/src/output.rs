@@ -1,7 +1,13 @@
 //! What the program writes for people: standard output and standard error. Whatever a file, a process, a container or the kernel put into
 //! a text, a terminal shows it and does not obey it.
 
-use std::io::{self, Write};
+use std::{
+    env,
+    io::{self, Write},
+    os::fd::AsFd,
+};
+
+use nix::sys::stat::fstat;
 
 use crate::{
     error::{Error, Result},
@@ -41,14 +47,74 @@ fn write(text: &str) -> Result<bool> {
     }
 }
 
-/// Print what a process that goes on has done. Where that fails, it complains and goes on.
+/// How much a line matters, as syslog(3) numbers it. journald files a line by the number before it (sd-daemon(3)).
+#[derive(Clone, Copy, Debug)]
+enum Level {
+    Error = 3,
+    Warning = 4,
+    Info = 6,
+}
+
+/// Log what a process that goes on has done. Where that fails, it warns and goes on.
 pub(crate) fn narrate(text: &str) {
-    if let Err(error) = print(text) {
+    if let Err(error) = print(&leveled(text, Level::Info, io::stdout())) {
         complain(&format!("fw-user: {error}"));
     }
 }
 
-/// Complain, on standard error. What is done does not depend on whether anybody reads it.
+/// Warn, on standard error. What is done does not depend on whether anybody reads it.
 pub(crate) fn complain(text: &str) {
-    let _unused = writeln!(io::stderr(), "{}", printable_text(text));
+    log(text, Level::Warning);
+}
+
+/// Say on standard error why the process ends.
+pub(crate) fn fail(text: &str) {
+    log(text, Level::Error);
+}
+
+fn log(text: &str, level: Level) {
+    let _unused = writeln!(io::stderr(), "{}", leveled(&printable_text(text), level, io::stderr()));
+}
+
+/// The text as journald wants it, where the stream leads there; as it is otherwise.
+fn leveled(text: &str, level: Level, stream: impl AsFd) -> String {
+    let journal = env::var("JOURNAL_STREAM").unwrap_or_default();
+    let is_journal = fstat(stream).is_ok_and(|facts| journal == format!("{}:{}", facts.st_dev, facts.st_ino));
+    if !is_journal {
+        return text.to_owned();
+    }
+    let level = format!("<{}>", level as u8);
+    text.split_inclusive('\n').flat_map(|line| [level.as_str(), line]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env::current_exe, io, process::Command};
+
+    use super::*;
+
+    /// Started by the test below with a journal that is one, and one that is not.
+    #[test]
+    fn says_a_line() {
+        if env::var_os("SAYS_A_LINE").is_some() {
+            complain("one\ntwo");
+        }
+    }
+
+    #[test]
+    fn only_journald_gets_levels() -> io::Result<()> {
+        for (is_journal, expected) in [(true, "<4>one\n<4>two\n"), (false, "one\ntwo\n")] {
+            let file = tempfile::NamedTempFile::new()?;
+            let facts = fstat(&file)?;
+            let stream = format!("{}:{}", facts.st_dev, if is_journal { facts.st_ino } else { 0 });
+            let status = Command::new(current_exe()?)
+                .args(["--exact", "output::tests::says_a_line", "--nocapture"])
+                .envs([("SAYS_A_LINE", "1"), ("JOURNAL_STREAM", &stream)])
+                .stderr(file.reopen()?)
+                .status()?;
+            assert!(status.success());
+            assert_eq!(std::fs::read_to_string(&file)?, expected);
+        }
+        Ok(())
+    }
 }

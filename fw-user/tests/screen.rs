@@ -17,7 +17,7 @@ use fw_user::testing::{
     meta::Mode,
     screen::{
         look::Look,
-        model::{Command, Model},
+        model::{Model, ScreenCommand},
         reading::{FilterReading, InterfaceReading, Port, Reading},
         view,
     },
@@ -156,7 +156,7 @@ impl Scene {
             .collect()
     }
 
-    fn obey(&mut self, commands: &[Command]) {
+    fn obey(&mut self, commands: &[ScreenCommand]) {
         for &command in commands {
             self.model.obey(command);
         }
@@ -251,7 +251,7 @@ fn no_size_is_too_small() {
                 }
             }
             assert_eq!(scene.text(FULL).contains("freezes the numbers"), help);
-            scene.obey(&[Command::Help]);
+            scene.obey(&[ScreenCommand::Help]);
         }
     }
     let lines = scenes[0].lines(20, 5, PLAIN);
@@ -266,7 +266,7 @@ fn a_locale_without_unicode_gets_ascii() {
     let mut scene = Scene::with_knocks();
     scene.interfaces.push(Interface::new("wlän0"));
     scene.tick(1);
-    for help in [Command::Help, Command::Help] {
+    for help in [ScreenCommand::Help, ScreenCommand::Help] {
         let text = scene.text(PLAIN);
         assert!(text.is_ascii(), "{text}");
         scene.obey(&[help]);
@@ -323,7 +323,7 @@ fn monitor_and_trial_are_loud() {
     let text = lines[3..].join("\n");
     assert!(text.contains("would drop") && !text.contains("dropped"), "{text}");
     // Also while everything else stands still.
-    scene.obey(&[Command::Pause]);
+    scene.obey(&[ScreenCommand::Pause]);
     scene.interfaces[0].monitors = false;
     scene.interfaces[0].trial_ends_in = Some(41);
     scene.tick(1);
@@ -335,12 +335,12 @@ fn monitor_and_trial_are_loud() {
 fn ports_are_sorted_by_rate_by_total_and_by_number() {
     let mut scene = Scene::with_knocks();
     assert_eq!(scene.ports(), ["9125/tcp", "53/udp", "7/sctp", "23/tcp"]);
-    scene.obey(&[Command::Sort]);
+    scene.obey(&[ScreenCommand::Sort]);
     assert_eq!(scene.ports(), ["23/tcp", "9125/tcp", "53/udp", "7/sctp"]);
     assert!(scene.text(FULL).contains("by total"));
-    scene.obey(&[Command::Sort]);
+    scene.obey(&[ScreenCommand::Sort]);
     assert_eq!(scene.ports(), ["7/sctp", "23/tcp", "53/udp", "9125/tcp"]);
-    scene.obey(&[Command::Sort]);
+    scene.obey(&[ScreenCommand::Sort]);
     assert_eq!(scene.ports(), ["9125/tcp", "53/udp", "7/sctp", "23/tcp"]);
 }
 
@@ -413,7 +413,7 @@ fn who_knocks_is_sorted_by_rate_and_by_total() {
     let lines = scene.lines(80, 24, PLAIN);
     assert!(words_of(&lines, "2001:db8").ends_with(&["2001:db8~dd:eeff", "10", "40"]), "{lines:#?}");
     assert!(words_of(&lines, "192.0.2.10").ends_with(&["192.0.2.10", "0", "1000"]), "{lines:#?}");
-    scene.obey(&[Command::Sort]);
+    scene.obey(&[ScreenCommand::Sort]);
     assert_eq!(order(&scene), ["192.0.2.10", "2001:db8:1:0:", "198.51.100.7"]);
 }
 
@@ -421,14 +421,14 @@ fn who_knocks_is_sorted_by_rate_and_by_total() {
 fn a_pause_freezes_the_numbers() {
     let mut scene = Scene::with_knocks();
     let before = scene.lines(80, 24, FULL);
-    scene.obey(&[Command::Pause]);
+    scene.obey(&[ScreenCommand::Pause]);
     scene.interfaces[0].knock((Tcp, 9125), 60);
     scene.tick(2);
     let paused = scene.lines(80, 24, FULL);
     assert!(paused[0].contains("PAUSED"), "{}", paused[0]);
     assert_eq!(paused[1..], before[1..]);
     // Afterwards the rate is that of the whole time since the last numbers.
-    scene.obey(&[Command::Pause]);
+    scene.obey(&[ScreenCommand::Pause]);
     scene.tick(1);
     let lines = scene.lines(80, 24, FULL);
     assert_eq!(words_of(&lines, "9125/tcp")[2..4], ["20", "100"]);
@@ -445,14 +445,14 @@ fn several_interfaces_are_a_list_of_which_one_is_chosen() {
     assert!(lines[2].starts_with("  wlan0") && lines[2].contains("dropped     30/s"), "{lines:#?}");
     assert!(lines[23].contains("tab interface"), "{lines:#?}");
     assert_eq!(scene.ports(), ["23/tcp"]);
-    scene.obey(&[Command::NextInterface]);
+    scene.obey(&[ScreenCommand::NextInterface]);
     assert_eq!(scene.ports(), ["53/udp"]);
     assert!(scene.text(FULL).starts_with("wlan0"));
     // The choice is a name, not a place.
     scene.interfaces.insert(0, Interface::new("eno1"));
     scene.tick(1);
     assert!(scene.text(FULL).starts_with("wlan0"));
-    scene.obey(&[Command::NextInterface, Command::PreviousInterface, Command::PreviousInterface]);
+    scene.obey(&[ScreenCommand::NextInterface, ScreenCommand::PreviousInterface, ScreenCommand::PreviousInterface]);
     assert!(scene.text(FULL).starts_with("eth0"));
     scene.interfaces.remove(1);
     scene.tick(1);
@@ -465,7 +465,7 @@ fn the_chosen_of_many_interfaces_is_in_sight() {
     let mut scene = Scene::new(NAMES.map(Interface::new));
     for name in NAMES {
         assert!(scene.text(FULL).contains(&format!("> {name}")), "{name} is not in sight");
-        scene.obey(&[Command::NextInterface]);
+        scene.obey(&[ScreenCommand::NextInterface]);
     }
 }
 

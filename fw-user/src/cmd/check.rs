@@ -24,7 +24,7 @@ pub struct CheckArgs {
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct CheckJson<'a> {
     files: Vec<PathBuf>,
     mistakes: &'a [Mistake],
 }
@@ -39,7 +39,7 @@ pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<()> {
     let mistakes = mistakes.concat();
     let count = paths.len();
     if args.json {
-        print(&json(&Outcome { files: paths, mistakes: &mistakes })?)?;
+        print(&json(&CheckJson { files: paths, mistakes: &mistakes })?)?;
     }
     if !mistakes.is_empty() {
         return Err(Error::Config(ConfigError::Mistakes(Mistakes(mistakes))));

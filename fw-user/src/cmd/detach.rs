@@ -34,7 +34,7 @@ pub struct DetachArgs {
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct DetachJson<'a> {
     detached: &'a [String],
 }
 
@@ -119,7 +119,7 @@ impl Taken {
             return Err(error);
         }
         let told = if as_json {
-            json(&Outcome { detached: &detached }).and_then(|json| print(&json))
+            json(&DetachJson { detached: &detached }).and_then(|json| print(&json))
         } else {
             let line =
                 |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");

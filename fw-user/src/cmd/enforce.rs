@@ -18,7 +18,7 @@ use crate::{
         maps::policy_map::{self, PolicyMap, Terms},
         pins::Pins,
     },
-    lockout::{Outlook, change::Change},
+    lockout::{Outlook, change::PolicyChange},
     output::{json, print},
     report::{
         change,
@@ -38,12 +38,12 @@ pub struct EnforceArgs {
 }
 
 #[derive(Serialize)]
-struct Outcomes {
-    interfaces: Vec<Outcome>,
+struct EnforceJson {
+    interfaces: Vec<EnforcedJson>,
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct EnforcedJson {
     name: String,
     monitor: bool,
     changed: bool,
@@ -74,7 +74,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
     for (name, map) in &planned {
         if map.active()?.monitors() != terms.monitors {
             changing.push(name.clone());
-            changes.push(Change { interface: name.clone(), before: None, after: map.read()?, drops: true });
+            changes.push(PolicyChange { interface: name.clone(), before: None, after: map.read()?, drops: true });
         }
     }
     let outlook = match enforce {
@@ -94,10 +94,10 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
                 print(&change::terms(&name, terms, changed))?;
             }
             let cut = lockout_report::json(&outlook, &name);
-            outcomes.push(Outcome { name, monitor: terms.monitors, changed, cut });
+            outcomes.push(EnforcedJson { name, monitor: terms.monitors, changed, cut });
         }
         if args.json {
-            print(&json(&Outcomes { interfaces: outcomes })?)?;
+            print(&json(&EnforceJson { interfaces: outcomes })?)?;
         }
         trial::wait(pins, trial?).await
     };

@@ -2,7 +2,7 @@
 
 use crate::{
     error::{Error, Result, SafeguardError},
-    lockout::{self, Outlook, change::Change},
+    lockout::{self, Outlook, change::PolicyChange},
     output::complain,
     report::lockout::{self as report, Cure},
 };
@@ -20,7 +20,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Refuse changes that would cut the own session or `sshd`, and tell of what else they would cut.
-    pub(crate) fn look(self, changes: &[Change]) -> Result<Outlook> {
+    pub(crate) fn look(self, changes: &[PolicyChange]) -> Result<Outlook> {
         let outlook = lockout::look(changes)?;
         if outlook.locks_out() && !self.force {
             return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.cure))));

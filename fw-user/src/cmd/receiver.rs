@@ -17,12 +17,12 @@ const TIMES_AS_LONG: u32 = 30;
 
 /// Who listens where, asked for when somebody wants to know.
 #[derive(Default)]
-pub(crate) struct Meets {
+pub(crate) struct Receivers {
     believed_until: Option<Instant>,
     targets: Option<Targets>,
 }
 
-impl Meets {
+impl Receivers {
     /// Whom a packet would have met: nobody where nobody listens, or where it cannot be seen.
     pub(crate) async fn who(&mut self, headers: &Headers) -> Option<String> {
         let ((protocol, port), destination) = (headers.target()?, headers.destination?);

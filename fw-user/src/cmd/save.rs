@@ -38,12 +38,12 @@ pub struct SaveArgs {
 }
 
 #[derive(Serialize)]
-struct Outcomes {
-    interfaces: Vec<Outcome>,
+struct SaveJson {
+    interfaces: Vec<SavedJson>,
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct SavedJson {
     name: String,
     file: PathBuf,
     changed: bool,
@@ -61,13 +61,13 @@ pub(crate) fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
         let says = edits.file(&name)?.map(|(_, says)| says);
         let wanted = settings(pins, &name, map.read()?, map.active()?.monitors(), says)?;
         let (file, changed) = edits.plan(&name, &wanted, &[])?;
-        outcomes.push(Outcome { name, file, changed });
+        outcomes.push(SavedJson { name, file, changed });
     }
     let written = edits.write()?;
     let told = if args.json {
-        json(&Outcomes { interfaces: outcomes }).and_then(|json| print(&json))
+        json(&SaveJson { interfaces: outcomes }).and_then(|json| print(&json))
     } else {
-        outcomes.iter().try_for_each(|Outcome { name, file, changed }| {
+        outcomes.iter().try_for_each(|SavedJson { name, file, changed }| {
             print(&if *changed {
                 change::saved(name, file)
             } else {

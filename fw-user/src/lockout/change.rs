@@ -6,7 +6,7 @@ use fw_common::{PortProtocol, policy::Policy};
 
 /// A policy that is about to be put in force.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
+pub(crate) struct PolicyChange {
     /// The interface, by name.
     pub interface: String,
     /// What may come in so far; everything without.
@@ -17,7 +17,7 @@ pub(crate) struct Change {
     pub drops: bool,
 }
 
-impl Change {
+impl PolicyChange {
     /// Whether an address can no longer reach a port.
     pub(crate) fn closes(&self, protocol: PortProtocol, port: u16, peer: IpAddr) -> bool {
         !self.after.is_open_to(protocol, port, peer)

@@ -19,7 +19,7 @@ use crate::{
         processes::Process,
     },
     lockout::{
-        change::Change,
+        change::PolicyChange,
         inbound::{Inbound, Ownership},
         servers::{is_sshd, listens_for_others},
         sessions::OwnSession,
@@ -80,7 +80,7 @@ pub(crate) struct Facts<'a> {
 }
 
 impl Facts<'_> {
-    pub(crate) fn judge(&self, change: &Change) -> InterfaceOutlook {
+    pub(crate) fn judge(&self, change: &PolicyChange) -> InterfaceOutlook {
         let fed = self.network.index(&change.interface).map(|index| self.network.fed_by(index)).unwrap_or_default();
         let is_cut = |open: &&Inbound| {
             change.closes(open.protocol, open.target.port(), open.peer.ip()) && open.comes_through(self.network, &fed)
@@ -130,7 +130,7 @@ impl Facts<'_> {
     }
 
     /// UDP sockets without a peer that nobody reaches any more, and of which nothing tells that what they talk about lives on.
-    fn datagrams(&self, change: &Change) -> impl Iterator<Item = &OpenSocket> {
+    fn datagrams(&self, change: &PolicyChange) -> impl Iterator<Item = &OpenSocket> {
         self.sockets.open.iter().filter(|socket| {
             let port = socket.local.port();
             socket.protocol == PortProtocol::Udp

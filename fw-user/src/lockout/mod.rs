@@ -25,7 +25,8 @@ use crate::{
         processes, systemd,
     },
     lockout::{
-        change::Change, judgement::Facts, ownership::LocalPeers, servers::listens_for_others, sessions::OwnSession,
+        change::PolicyChange, judgement::Facts, ownership::LocalPeers, servers::listens_for_others,
+        sessions::OwnSession,
     },
     policy_text,
 };
@@ -55,7 +56,7 @@ impl Outlook {
 }
 
 /// Look at what changes would cut. Nothing is changed.
-pub(crate) fn look(changes: &[Change]) -> Result<Outlook> {
+pub(crate) fn look(changes: &[PolicyChange]) -> Result<Outlook> {
     let sockets = Sockets::ask(&connections::COMMON)?;
     let mut network = Network::ask()?;
     let mut own = OwnSession::find();

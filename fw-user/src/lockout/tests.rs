@@ -13,7 +13,7 @@ use crate::{
         processes::Process,
     },
     lockout::{
-        change::Change,
+        change::PolicyChange,
         inbound::{Inbound, Ownership, inbound},
         judgement::{Cut, Facts, InterfaceOutlook},
         ownership::{self, LocalPeers},
@@ -256,7 +256,8 @@ fn holders() -> HashMap<u64, Process> {
 
 fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &str) -> InterfaceOutlook {
     let policy = |text: &str| Policy::new(policy_text::rules(&[text.to_owned()]).expect("an allow list"));
-    let change = Change { interface: "eth0".to_owned(), before: before.map(policy), after: policy(after), drops: true };
+    let change =
+        PolicyChange { interface: "eth0".to_owned(), before: before.map(policy), after: policy(after), drops: true };
     let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
     Facts {
         inbound: &owned(&sockets, &[], own),

@@ -17,7 +17,7 @@ const TRANSPORT: usize = 16;
 
 /// What a packet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
+pub(crate) enum PacketTarget {
     /// A port: the first packet that goes there.
     Port(PortProtocol, u16),
     /// An IP protocol without ports, by number.
@@ -26,7 +26,7 @@ pub(crate) enum Target {
 
 /// The frame of a packet. Sender and receiver are of one family.
 #[must_use]
-pub(crate) fn frame(target: Target, from: SocketAddr, to: IpAddr) -> Vec<u8> {
+pub(crate) fn frame(target: PacketTarget, from: SocketAddr, to: IpAddr) -> Vec<u8> {
     let ethernet = PacketBuilder::ethernet2(SENDER, RECEIVER);
     let ip = match (from.ip(), to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => ethernet.ipv4(from.octets(), to.octets(), TTL),
@@ -34,18 +34,20 @@ pub(crate) fn frame(target: Target, from: SocketAddr, to: IpAddr) -> Vec<u8> {
     };
     let mut frame = Vec::new();
     let written = match target {
-        Target::Port(PortProtocol::Tcp, port) => ip.tcp(from.port(), port, 1, 64_240).syn().write(&mut frame, &[]),
-        Target::Port(PortProtocol::Udp, port) => ip.udp(from.port(), port).write(&mut frame, &[]),
-        Target::Port(protocol, port) => {
+        PacketTarget::Port(PortProtocol::Tcp, port) => {
+            ip.tcp(from.port(), port, 1, 64_240).syn().write(&mut frame, &[])
+        }
+        PacketTarget::Port(PortProtocol::Udp, port) => ip.udp(from.port(), port).write(&mut frame, &[]),
+        PacketTarget::Port(protocol, port) => {
             // All of them start with the ports, and nothing else of theirs is looked at.
             let mut header = [0; TRANSPORT];
             header[..2].copy_from_slice(&from.port().to_be_bytes());
             header[2..4].copy_from_slice(&port.to_be_bytes());
             ip.write(&mut frame, IpNumber(protocol.number()), &header)
         }
-        Target::Protocol(number::ICMP) if to.is_ipv4() => ip.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
-        Target::Protocol(number::ICMPV6) if to.is_ipv6() => ip.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
-        Target::Protocol(protocol) => ip.write(&mut frame, IpNumber(protocol), &[0; TRANSPORT]),
+        PacketTarget::Protocol(number::ICMP) if to.is_ipv4() => ip.icmpv4_echo_request(1, 1).write(&mut frame, &[]),
+        PacketTarget::Protocol(number::ICMPV6) if to.is_ipv6() => ip.icmpv6_echo_request(1, 1).write(&mut frame, &[]),
+        PacketTarget::Protocol(protocol) => ip.write(&mut frame, IpNumber(protocol), &[0; TRANSPORT]),
     };
     match written {
         Ok(()) => frame,

@@ -14,7 +14,7 @@ use crate::{
     cmd::{
         apply::{
             args::ApplyArgs,
-            report::{Action, Outcome, text},
+            report::{Action, AppliedInterface, text},
         },
         args::Safeguards,
         attach,
@@ -59,9 +59,9 @@ pub(crate) struct Wish {
 }
 
 #[derive(Serialize)]
-struct Outcomes<'a> {
+struct ApplyJson<'a> {
     dry_run: bool,
-    interfaces: &'a [Outcome],
+    interfaces: &'a [AppliedInterface],
     missing: &'a [String],
 }
 
@@ -89,12 +89,12 @@ pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
 async fn tell(
     pins: &Pins,
     args: &ApplyArgs,
-    outcomes: &[Outcome],
+    outcomes: &[AppliedInterface],
     missing: &[String],
     trial: Result<Option<Trial>>,
 ) -> Result<()> {
     if args.json {
-        print(&json(&Outcomes { dry_run: args.dry_run, interfaces: outcomes, missing })?)?;
+        print(&json(&ApplyJson { dry_run: args.dry_run, interfaces: outcomes, missing })?)?;
     } else {
         outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
     }
@@ -112,7 +112,7 @@ async fn tell(
 /// What became of wishes.
 pub(crate) struct Applied {
     /// Of the interfaces that are there.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Vec<AppliedInterface>,
     /// What they were when they were looked at.
     pub(crate) interfaces: Vec<Interface>,
     /// Those that are not there.
@@ -145,7 +145,7 @@ pub(crate) fn apply(
         if action != Action::None {
             changes.push((interface, plan));
         }
-        outcomes.push(Outcome { name, file, action, difference, cut: Vec::new() });
+        outcomes.push(AppliedInterface { name, file, action, difference, cut: Vec::new() });
     }
     let outlook = if changes.is_empty() {
         Outlook::default()

@@ -23,7 +23,7 @@ pub(crate) enum Action {
 
 /// Of one interface.
 #[derive(Debug, Serialize)]
-pub(crate) struct Outcome {
+pub(crate) struct AppliedInterface {
     /// The interface.
     pub name: String,
     /// The file that it follows.
@@ -39,8 +39,8 @@ pub(crate) struct Outcome {
 
 /// For people.
 #[must_use]
-pub(crate) fn text(outcome: &Outcome) -> String {
-    let Outcome { name, file, action, difference, cut: _ } = outcome;
+pub(crate) fn text(outcome: &AppliedInterface) -> String {
+    let AppliedInterface { name, file, action, difference, cut: _ } = outcome;
     let file = file.display();
     let mut text = match action {
         Action::Attach => format!("{name}  attach, according to {file}\n"),

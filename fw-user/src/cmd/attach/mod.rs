@@ -33,7 +33,7 @@ use crate::{
         object,
         pins::Pins,
     },
-    lockout::{Outlook, change::Change},
+    lockout::{Outlook, change::PolicyChange},
     output::{json, print},
     policy_text::{self, words::PolicyJson},
     report::lockout::{self as lockout_report, Cure},
@@ -86,9 +86,11 @@ fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], outlook
         all.iter().find(|one| one.name == name).map(|one| bridge_ports::notes(one, &all)).unwrap_or_default()
     };
     if args.json {
-        let interfaces: Vec<Outcome<'_>> =
-            attached.iter().map(|(name, outcome)| Outcome::new(name, outcome, plan, outlook, notes(name))).collect();
-        return print(&json(&Outcomes { interfaces })?);
+        let interfaces: Vec<AttachedJson<'_>> = attached
+            .iter()
+            .map(|(name, outcome)| AttachedJson::new(name, outcome, plan, outlook, notes(name)))
+            .collect();
+        return print(&json(&AttachJson { interfaces })?);
     }
     for (name, outcome) in attached {
         print(&report::text(name, outcome, plan))?;
@@ -133,7 +135,7 @@ fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
 }
 
 /// What an attachment changes for those who are inside.
-pub(crate) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Change> {
+pub(crate) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<PolicyChange> {
     let mut before = None;
     if state::of(pins, &interface.name, Some(interface))? == State::Ours {
         let map = PolicyMap::open(pins, &interface.name)?;
@@ -142,16 +144,16 @@ pub(crate) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
         }
     }
     let Plan { policy, terms, .. } = plan;
-    Ok(Change { interface: interface.name.clone(), before, after: policy.clone(), drops: !terms.monitors })
+    Ok(PolicyChange { interface: interface.name.clone(), before, after: policy.clone(), drops: !terms.monitors })
 }
 
 #[derive(Serialize)]
-struct Outcomes<'a> {
-    interfaces: Vec<Outcome<'a>>,
+struct AttachJson<'a> {
+    interfaces: Vec<AttachedJson<'a>>,
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
+struct AttachedJson<'a> {
     name: &'a str,
     mode: &'static str,
     not_native: Option<String>,
@@ -163,7 +165,7 @@ struct Outcome<'a> {
     policy: PolicyJson,
 }
 
-impl<'a> Outcome<'a> {
+impl<'a> AttachedJson<'a> {
     fn new(name: &'a str, outcome: &Attached, plan: &Plan, outlook: &Outlook, notes: Vec<String>) -> Self {
         Self {
             name,

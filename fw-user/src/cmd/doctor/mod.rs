@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Json<'a> {
+struct DoctorJson<'a> {
     verdict: Verdict,
     findings: Vec<FindingJson<'a>>,
 }
@@ -56,7 +56,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     if args.json {
         let findings = findings.iter().map(|finding| FindingJson { finding, cure: finding.fix.as_deref() }).collect();
-        print(&json(&Json { verdict, findings })?)?;
+        print(&json(&DoctorJson { verdict, findings })?)?;
     } else {
         print(&report::text(&findings))?;
     }

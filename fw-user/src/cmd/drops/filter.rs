@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// One of each kind that is named must fit.
-pub(crate) struct Filter {
+pub(crate) struct DropFilter {
     ports: Vec<Rule>,
     sources: Vec<IpNet>,
     reasons: Vec<String>,
 }
 
-impl Filter {
+impl DropFilter {
     pub(crate) fn new(args: &DropsArgs) -> Result<Self> {
         let ports = if args.port.is_empty() { Vec::new() } else { policy_text::rules(&args.port)? };
         if let Some(network) = ports.iter().find_map(|rule| rule.source) {

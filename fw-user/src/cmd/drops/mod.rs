@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::{
     cmd::{
-        drops::{args::DropsArgs, filter::Filter, out::Out, report::Entry},
-        receiver::Meets,
+        drops::{args::DropsArgs, filter::DropFilter, out::Out, report::Entry},
+        receiver::Receivers,
         select::attached,
         signals::{Stop, every},
     },
@@ -29,16 +29,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
-    let filter = Filter::new(args)?;
+    let filter = DropFilter::new(args)?;
     privilege::check()?;
     let mut watched: Vec<Watched> = Vec::new();
     for name in attached(pins, &args.interfaces)? {
         watched.push(Watched::open(pins, name, args.last)?);
     }
     let mut out = Out::open(args, watched.iter().map(|one| one.name.as_str()))?;
-    let mut meets = Meets::default();
+    let mut receivers = Receivers::default();
     if args.last {
-        show(&mut watched, &filter, &mut meets, &mut out).await?;
+        show(&mut watched, &filter, &mut receivers, &mut out).await?;
         return finish(&mut watched, out);
     }
     let mut stop = Stop::listen()?;
@@ -49,7 +49,7 @@ pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
             _ = ticks.tick() => {}
             () = stop.wait() => break,
         }
-        show(&mut watched, &filter, &mut meets, &mut out).await?;
+        show(&mut watched, &filter, &mut receivers, &mut out).await?;
         if counted.elapsed() >= COUNT_EVERY {
             counted = Instant::now();
             for one in &mut watched {
@@ -62,12 +62,12 @@ pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
             break;
         }
     }
-    show(&mut watched, &filter, &mut meets, &mut out).await?;
+    show(&mut watched, &filter, &mut receivers, &mut out).await?;
     finish(&mut watched, out)
 }
 
 /// Read what is new everywhere, and put it out in the order in which it came.
-async fn show(watched: &mut [Watched], filter: &Filter, meets: &mut Meets, out: &mut Out) -> Result<()> {
+async fn show(watched: &mut [Watched], filter: &DropFilter, receivers: &mut Receivers, out: &mut Out) -> Result<()> {
     let mut found = Vec::new();
     for (index, one) in watched.iter_mut().enumerate() {
         found.extend(one.read()?.into_iter().map(|drop| (index, drop)));
@@ -78,7 +78,7 @@ async fn show(watched: &mut [Watched], filter: &Filter, meets: &mut Meets, out: 
         if !filter.wants(drop, &headers) {
             continue;
         }
-        let target = meets.who(&headers).await;
+        let target = receivers.who(&headers).await;
         out.drop(*index as u32, &Entry { interface: &watched[*index].name, drop, headers, target })?;
     }
     out.flush()

@@ -30,7 +30,7 @@ pub(crate) struct Out {
 
 enum Form {
     Lines(Columns),
-    Json,
+    DropJson,
     Packets(Box<Packets>),
 }
 
@@ -47,7 +47,7 @@ impl Out {
         let mut text = String::new();
         let form = match &args.pcap {
             Some(file) => Form::Packets(Box::new(Packets::create(file, interfaces)?)),
-            None if args.json => Form::Json,
+            None if args.json => Form::DropJson,
             None => {
                 let mut columns = Columns::new();
                 text = columns.head();
@@ -68,7 +68,7 @@ impl Out {
     pub(crate) fn drop(&mut self, interface: u32, entry: &Entry<'_>) -> Result<()> {
         match &mut self.form {
             Form::Lines(columns) => self.text += &columns.drop(entry),
-            Form::Json => self.text += &json(&report::Json::new(entry))?,
+            Form::DropJson => self.text += &json(&report::DropJson::new(entry))?,
             Form::Packets(packets) => {
                 packets.count += 1;
                 let frame = Seen { bytes: &entry.drop.bytes, len: entry.drop.length as usize };
@@ -87,7 +87,7 @@ impl Out {
                 let what = if is_last { "others since it was attached are not kept" } else { "more were left out" };
                 self.text += &columns.note(interface, now, &format!("{count} {what}"));
             }
-            Form::Json => self.text += &json(&MissingJson::new(interface, now, count))?,
+            Form::DropJson => self.text += &json(&MissingJson::new(interface, now, count))?,
             Form::Packets(packets) => {
                 packets.left_out.iter_mut().filter(|(name, _)| name == interface).for_each(|(_, sum)| *sum += count);
             }

@@ -25,7 +25,7 @@ pub(crate) struct Entry<'a> {
 
 /// A line of `drops --json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
+pub(crate) struct DropJson<'a> {
     time: String,
     interface: &'a str,
     reason: &'static str,
@@ -41,7 +41,7 @@ pub(crate) struct Json<'a> {
     target: Option<&'a str>,
 }
 
-impl<'a> Json<'a> {
+impl<'a> DropJson<'a> {
     /// As JSON has it.
     #[must_use]
     pub(crate) fn new(entry: &'a Entry<'_>) -> Self {
@@ -85,8 +85,8 @@ impl<'a> MissingJson<'a> {
 pub(crate) fn comment(entry: &Entry<'_>) -> String {
     let would = if entry.drop.passed { "would drop, " } else { "" };
     let reason = entry.drop.reason;
-    let meets = entry.target.as_ref().map(|target| format!("; it was for {target}")).unwrap_or_default();
-    format!("{would}{reason}: it {}{meets}", reasons::words(reason))
+    let receivers = entry.target.as_ref().map(|target| format!("; it was for {target}")).unwrap_or_default();
+    format!("{would}{reason}: it {}{receivers}", reasons::words(reason))
 }
 
 /// The columns of a list that is never complete: each is as wide as the widest cell so far.

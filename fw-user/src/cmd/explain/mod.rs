@@ -18,9 +18,9 @@ use crate::{
     cmd::{
         explain::{
             args::ExplainArgs,
-            report::{Answer, Filter},
+            report::{Answer, FilterFacts},
         },
-        receiver::Meets,
+        receiver::Receivers,
         select::attached,
     },
     error::{Error, HostError, KernelError, Result, UsageError, capture::CaptureError},
@@ -38,7 +38,7 @@ use crate::{
     },
     output::{has_reader, json, print},
     packet::{
-        build::{self, Target},
+        build::{self, PacketTarget},
         capture::Capture,
         headers::{Headers, Seen},
     },
@@ -59,7 +59,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let twin = ask_for(pins, &interface)?;
     let filter = examine(pins, &interface, &twin)?;
     drop(lock);
-    let mut ask = Asking { filter: &filter, twin, meets: Meets::default(), as_json: args.json };
+    let mut ask = Asking { filter: &filter, twin, receivers: Receivers::default(), as_json: args.json };
     if let Some((file, name)) = file {
         return ask.of_file(file, &name).await;
     }
@@ -86,7 +86,7 @@ fn ask_for(pins: &Pins, interface: &Interface) -> Result<Twin> {
     }
 }
 
-fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
+fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<FilterFacts> {
     let name = &interface.name;
     let map = PolicyMap::open(pins, name)?;
     let in_force = map.in_force()?;
@@ -102,7 +102,7 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
              called `allowed` here"
         ));
     }
-    Ok(Filter {
+    Ok(FilterFacts {
         is_one_of_several: pins.interfaces()?.len() > 1,
         policy: map.read()?,
         monitors: in_force.monitors(),
@@ -114,9 +114,9 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<Filter> {
 
 /// Whom is asked, and how answers are put.
 struct Asking<'a> {
-    filter: &'a Filter,
+    filter: &'a FilterFacts,
     twin: Twin,
-    meets: Meets,
+    receivers: Receivers,
     as_json: bool,
 }
 
@@ -130,14 +130,14 @@ impl Asking<'_> {
         let answer = Answer {
             filter: self.filter,
             number: None,
-            target: self.meets.who(&headers).await,
+            target: self.receivers.who(&headers).await,
             headers,
             len: frame.len(),
             judgement: Ok(judgement),
             is_sender_meant,
             notes,
         };
-        print(&if self.as_json { json(&report::Json::new(&answer))? } else { report::text(&answer) })
+        print(&if self.as_json { json(&report::ExplainJson::new(&answer))? } else { report::text(&answer) })
     }
 
     async fn of_file(&mut self, file: Box<dyn Read>, name: &str) -> Result<()> {
@@ -171,14 +171,18 @@ impl Asking<'_> {
             let answer = Answer {
                 filter: self.filter,
                 number: Some(number),
-                target: self.meets.who(&headers).await,
+                target: self.receivers.who(&headers).await,
                 headers,
                 len: frame.len,
                 judgement,
                 is_sender_meant: true,
                 notes,
             };
-            if !has_reader(&if self.as_json { json(&report::Json::new(&answer))? } else { report::line(&answer) })? {
+            if !has_reader(&if self.as_json {
+                json(&report::ExplainJson::new(&answer))?
+            } else {
+                report::line(&answer)
+            })? {
                 return Ok(());
             }
         }
@@ -235,7 +239,7 @@ struct Ends {
 const ANYBODY4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 const ANYBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
-fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Result<Ends> {
+fn ends(target: PacketTarget, args: &ExplainArgs, interface: &Interface) -> Result<Ends> {
     let addresses = interface::addresses()?;
     let of = |index: u32| addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| *net);
     let mut own: Vec<IpNet> = of(interface.index).collect();
@@ -252,8 +256,8 @@ fn ends(target: Target, args: &ExplainArgs, interface: &Interface) -> Result<End
         }
         (Some(from), ..) => from.is_ipv4(),
         (_, Some(to), _) => to.is_ipv4(),
-        (.., Target::Protocol(number::ICMPV6)) => false,
-        (.., Target::Protocol(number::ICMP | number::IGMP)) => true,
+        (.., PacketTarget::Protocol(number::ICMPV6)) => false,
+        (.., PacketTarget::Protocol(number::ICMP | number::IGMP)) => true,
         _ => own.is_empty() || own.iter().any(|net| net.addr().is_ipv4()),
     };
     own.retain(|net| net.addr().is_ipv4() == is_v4);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The filter that was asked.
-pub(crate) struct Filter {
+pub(crate) struct FilterFacts {
     /// Its interface.
     pub name: String,
     /// Whether others have a filter too, so that commands have to name this one.
@@ -35,7 +35,7 @@ pub(crate) struct Filter {
 /// A packet and what becomes of it.
 pub(crate) struct Answer<'a> {
     /// Who said so.
-    pub filter: &'a Filter,
+    pub filter: &'a FilterFacts,
     /// What number it has in its file, from 1.
     pub number: Option<u64>,
     /// What its headers say.
@@ -54,7 +54,7 @@ pub(crate) struct Answer<'a> {
 
 /// A line of `explain --json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
+pub(crate) struct ExplainJson<'a> {
     interface: &'a str,
     packet: Option<u64>,
     proto: String,
@@ -76,7 +76,7 @@ pub(crate) struct Json<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> Json<'a> {
+impl<'a> ExplainJson<'a> {
     /// As JSON has it.
     #[must_use]
     pub(crate) fn new(answer: &'a Answer<'_>) -> Self {

@@ -4,17 +4,17 @@ use fw_common::{PortProtocol, grammar::Rule};
 
 use crate::{
     error::{Error, Result, UsageError},
-    packet::build::Target,
+    packet::build::PacketTarget,
     policy_text::{protocol_number, rules},
 };
 
 /// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
 /// TCP and UDP.
-pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
+pub(crate) fn targets(text: &str) -> Result<Vec<PacketTarget>> {
     if let Some(protocol) = protocol_number(text) {
         let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
         return match name {
-            None => Ok(vec![Target::Protocol(protocol)]),
+            None => Ok(vec![PacketTarget::Protocol(protocol)]),
             Some(name) => {
                 Err(Error::Usage(UsageError::Usage(format!("{name} has ports; write which one: 9125/{name}"))))
             }
@@ -30,7 +30,7 @@ pub(crate) fn targets(text: &str) -> Result<Vec<Target>> {
                 "`{text}`: who sends the packet is said apart: --from {address}"
             ))))
         }
-        None => Ok(Target::Port(rule.protocol, rule.ports.first())),
+        None => Ok(PacketTarget::Port(rule.protocol, rule.ports.first())),
     };
     rules(&[text.to_owned()])?.into_iter().map(target).collect()
 }

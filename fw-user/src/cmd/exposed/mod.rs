@@ -9,7 +9,7 @@ use std::{fs, ops::RangeInclusive};
 use crate::{
     cmd::exposed::{
         args::ExposedArgs,
-        exposure::{Facts, Filter, Filters, Ruling},
+        exposure::{ExposureFacts, Filter, Filters, Ruling},
     },
     error::Result,
     host::{
@@ -39,10 +39,18 @@ pub(crate) async fn run(pins: &Pins, args: &ExposedArgs) -> Result<()> {
         filters.extend(filter(pins, interface)?.map(|filter| (interface.name.clone(), filter)));
     }
     let targets = Targets::read(&targets::docker_socket()).await?;
-    let facts =
-        Facts { network: &network, filters, endpoints: targets.endpoints(), chosen_by_kernel: chosen_by_kernel() };
+    let facts = ExposureFacts {
+        network: &network,
+        filters,
+        endpoints: targets.endpoints(),
+        chosen_by_kernel: chosen_by_kernel(),
+    };
     let exposure = facts.judge(&args.interfaces);
-    print(&if args.json { json(&report::Json::new(&exposure, &targets))? } else { report::text(&exposure, &targets) })
+    print(&if args.json {
+        json(&report::ExposedJson::new(&exposure, &targets))?
+    } else {
+        report::text(&exposure, &targets)
+    })
 }
 
 fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {

@@ -16,8 +16,8 @@ use prometheus_client::{
 use crate::{
     cmd::{
         metrics::{
-            ports::{self, Port},
-            reading::{Filter, InterfaceReading, Reading},
+            ports::{self, PortMetrics},
+            reading::{FilterMetrics, InterfaceReading, Reading},
         },
         status::report::egress_name,
     },
@@ -111,7 +111,7 @@ impl Reading {
         families.gauge("fw_attached", help, each(|interface| interface.is_attached))?;
         let help = "Whether the filter on the interface is this version's and its pins are whole";
         families.gauge("fw_up", help, each(|interface| interface.is_up))?;
-        let infos = self.filters().map(|(interface, Filter { record, .. })| {
+        let infos = self.filters().map(|(interface, FilterMetrics { record, .. })| {
             let labels = [
                 ("mode", record.mode.name()),
                 ("egress", egress_name(record.egress)),
@@ -134,7 +134,7 @@ impl Reading {
 
     fn about_packets(&self, families: &mut Families<'_>) -> fmt::Result {
         let (mut packets, mut bytes, mut ports) = (Vec::new(), Vec::new(), Vec::new());
-        for (interface, Filter { policy, counters, .. }) in self.filters() {
+        for (interface, FilterMetrics { policy, counters, .. }) in self.filters() {
             let labels = |labels: [(&'static str, String); 2]| -> Vec<(&str, String)> {
                 [("interface", interface.name.clone())].into_iter().chain(labels).collect()
             };
@@ -145,7 +145,7 @@ impl Reading {
                 packets.push((labels.clone(), counter.packets));
                 bytes.push((labels, counter.bytes));
             }
-            for Port { protocol, number, counter } in ports::select(policy, counters) {
+            for PortMetrics { protocol, number, counter } in ports::select(policy, counters) {
                 let mut add = |verdict: Verdict, count| {
                     let mut labels = labels([("protocol", protocol.name().to_owned()), ("port", number.to_string())]);
                     labels.push(("verdict", verdict.to_string()));
@@ -192,7 +192,7 @@ impl Reading {
         families.lone_gauge(name, help, unix_seconds(last_success))
     }
 
-    fn filters(&self) -> impl Iterator<Item = (&InterfaceReading, &Filter)> {
+    fn filters(&self) -> impl Iterator<Item = (&InterfaceReading, &FilterMetrics)> {
         self.interfaces.iter().filter_map(|interface| Some((interface, interface.filter.as_ref()?)))
     }
 }

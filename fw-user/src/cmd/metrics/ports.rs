@@ -13,7 +13,7 @@ pub const CLOSED: usize = 32;
 
 /// What was counted at a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Port {
+pub struct PortMetrics {
     /// The transport.
     pub protocol: PortProtocol,
     /// The number.
@@ -25,9 +25,9 @@ pub struct Port {
 /// The ports to tell of, by protocol and number. A port that another one was busier than leaves, and may come back: its counter never
 /// stood still meanwhile, so that `rate()` takes the gap for missed scrapes.
 #[must_use]
-pub fn select(policy: &Policy, counters: &Counters) -> Vec<Port> {
+pub fn select(policy: &Policy, counters: &Counters) -> Vec<PortMetrics> {
     let open = allowed_ports(policy);
-    let port = |((protocol, number), counter)| Port { protocol, number, counter };
+    let port = |((protocol, number), counter)| PortMetrics { protocol, number, counter };
     let mut selected = busiest(open.iter().map(|&key| port((key, counters.ports.get(key)))).collect(), OPEN);
     let closed = counters.ports.iter().filter(|(key, _)| !open.contains(key)).map(port);
     selected.extend(busiest(closed.collect(), CLOSED));
@@ -35,9 +35,9 @@ pub fn select(policy: &Policy, counters: &Counters) -> Vec<Port> {
     selected
 }
 
-fn busiest(mut ports: Vec<Port>, count: usize) -> Vec<Port> {
+fn busiest(mut ports: Vec<PortMetrics>, count: usize) -> Vec<PortMetrics> {
     // Of equals always the same ones, so that none comes and goes for nothing.
-    let rank = |port: &Port| (Reverse(port.counter.passed + port.counter.dropped), port.protocol, port.number);
+    let rank = |port: &PortMetrics| (Reverse(port.counter.passed + port.counter.dropped), port.protocol, port.number);
     ports.sort_unstable_by_key(rank);
     ports.truncate(count);
     ports
@@ -60,7 +60,7 @@ mod tests {
         counters
     }
 
-    fn numbers(ports: &[Port]) -> Vec<u16> {
+    fn numbers(ports: &[PortMetrics]) -> Vec<u16> {
         ports.iter().map(|port| port.number).collect()
     }
 

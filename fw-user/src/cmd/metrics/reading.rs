@@ -59,12 +59,12 @@ pub(crate) struct InterfaceReading {
     /// Whether that filter is this version's, and whole.
     pub is_up: bool,
     /// What the filter says; nothing where there is none, or its maps cannot be read.
-    pub filter: Option<Filter>,
+    pub filter: Option<FilterMetrics>,
 }
 
 /// What a filter's maps say.
 #[derive(Debug)]
-pub(crate) struct Filter {
+pub(crate) struct FilterMetrics {
     /// Who attached, when and how.
     pub record: Record,
     /// What may come in.
@@ -138,11 +138,11 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceR
     InterfaceReading { name, is_present: present.is_some(), is_attached, is_up, filter }
 }
 
-fn read_filter(pins: &Pins, name: &str) -> Result<Filter> {
+fn read_filter(pins: &Pins, name: &str) -> Result<FilterMetrics> {
     let map = PolicyMap::open(pins, name)?;
     let active = map.in_force()?;
     let waits = (active.deadline() != 0).then(|| clock::left(active)).transpose()?;
-    Ok(Filter {
+    Ok(FilterMetrics {
         record: Record::read(pins, name)?,
         policy: map.read()?,
         monitors: active.monitors(),

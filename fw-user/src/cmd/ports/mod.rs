@@ -41,12 +41,12 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Outcomes {
-    interfaces: Vec<Outcome>,
+struct PortsJson {
+    interfaces: Vec<ChangedJson>,
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct ChangedJson {
     name: String,
     changed: bool,
     in_file: Option<bool>,
@@ -88,7 +88,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             for (name, map, before, after) in &planned {
                 let drops = !map.active()?.monitors();
                 let (before, after) = (Some(before.clone()), after.clone());
-                changes.push(lockout::change::Change { interface: name.clone(), before, after, drops });
+                changes.push(lockout::change::PolicyChange { interface: name.clone(), before, after, drops });
             }
             let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
             guard.look(&changes)?
@@ -120,12 +120,12 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 InFile::NoFile | InFile::Unreadable(_) => None,
             };
             let cut = lockout_report::json(&outlook, &name);
-            outcomes.push(Outcome { name, changed, in_file, cut, policy: PolicyJson::new(&after) });
+            outcomes.push(ChangedJson { name, changed, in_file, cut, policy: PolicyJson::new(&after) });
         }
         if args.json {
-            return print(&json(&Outcomes { interfaces: outcomes })?);
+            return print(&json(&PortsJson { interfaces: outcomes })?);
         }
-        for (Outcome { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
+        for (ChangedJson { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
             print(&match in_file {
                 InFile::Yes(path) if args.save => change::saved(name, path),
                 InFile::No(path) => change::not_in_file(name, path, deadline.is_some()),

@@ -13,7 +13,7 @@ use crate::{
             names,
             screen::{
                 look::Look,
-                model::{Command, Model},
+                model::{Model, ScreenCommand},
                 view,
             },
             terminal::Drawn,
@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Key {
     Quit,
-    Do(Command),
+    Do(ScreenCommand),
 }
 
 pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Result<()> {
@@ -72,11 +72,11 @@ fn key(event: KeyEvent) -> Option<Key> {
     Some(match event.code {
         KeyCode::Char('c') if event.modifiers.contains(KeyModifiers::CONTROL) => Key::Quit,
         KeyCode::Char('q') | KeyCode::Esc => Key::Quit,
-        KeyCode::Char('s') => Key::Do(Command::Sort),
-        KeyCode::Char('p' | ' ') => Key::Do(Command::Pause),
-        KeyCode::Tab | KeyCode::Right | KeyCode::Down => Key::Do(Command::NextInterface),
-        KeyCode::BackTab | KeyCode::Left | KeyCode::Up => Key::Do(Command::PreviousInterface),
-        KeyCode::Char('?' | 'h') => Key::Do(Command::Help),
+        KeyCode::Char('s') => Key::Do(ScreenCommand::Sort),
+        KeyCode::Char('p' | ' ') => Key::Do(ScreenCommand::Pause),
+        KeyCode::Tab | KeyCode::Right | KeyCode::Down => Key::Do(ScreenCommand::NextInterface),
+        KeyCode::BackTab | KeyCode::Left | KeyCode::Up => Key::Do(ScreenCommand::PreviousInterface),
+        KeyCode::Char('?' | 'h') => Key::Do(ScreenCommand::Help),
         _ => return None,
     })
 }

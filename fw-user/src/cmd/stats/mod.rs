@@ -70,7 +70,7 @@ fn read(pins: &Pins, args: &StatsArgs) -> Result<Vec<InterfaceStats>> {
 }
 
 fn render(now: &[InterfaceStats], as_json: bool, before: Option<(&[InterfaceStats], Duration)>) -> Result<String> {
-    if as_json { json(&report::Json::new(now)) } else { Ok(report::text(now, before)) }
+    if as_json { json(&report::StatsJson::new(now)) } else { Ok(report::text(now, before)) }
 }
 
 /// One report after another, for files, programs and terminals on which nothing can be drawn, as long as somebody reads them.

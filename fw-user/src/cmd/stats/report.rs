@@ -48,7 +48,7 @@ pub(crate) fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
 
 /// `stats --json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
+pub(crate) struct StatsJson<'a> {
     interfaces: Vec<InterfaceJson<'a>>,
 }
 
@@ -85,7 +85,7 @@ struct PortJson {
     dropped: u64,
 }
 
-impl<'a> Json<'a> {
+impl<'a> StatsJson<'a> {
     /// As JSON has it.
     #[must_use]
     pub(crate) fn new(stats: &'a [InterfaceStats]) -> Self {

@@ -49,7 +49,7 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     for intruder in pins.intruders()? {
         complain(&format!("note: {intruder}; it is not used, and the next change moves it aside"));
     }
-    print(&if args.json { json(&report::Json::new(&status))? } else { report::text(&status) })
+    print(&if args.json { json(&report::StatusJson::new(&status))? } else { report::text(&status) })
 }
 
 /// One that cannot be read does not hide the others: what went wrong is part of the answer.

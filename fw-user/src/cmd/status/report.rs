@@ -62,7 +62,7 @@ impl Status {
 
 /// `status --json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
+pub(crate) struct StatusJson<'a> {
     interfaces: Vec<InterfaceJson<'a>>,
     map_memory: u64,
     flow_capacity: Option<u32>,
@@ -94,7 +94,7 @@ struct DetailsJson<'a> {
     policy: PolicyJson,
 }
 
-impl<'a> Json<'a> {
+impl<'a> StatusJson<'a> {
     /// As JSON has it.
     #[must_use]
     pub(crate) fn new(status: &'a Status) -> Self {

@@ -46,9 +46,9 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     let list = trial.names.clone();
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         return match trial.state()? {
-            State::Waits(left) => print(&notice(&list, left)),
-            State::Confirmed => Ok(()),
-            State::Ended => Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list })),
+            TrialState::Waits(left) => print(&notice(&list, left)),
+            TrialState::Confirmed => Ok(()),
+            TrialState::Ended => Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list })),
         };
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
@@ -63,11 +63,11 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     loop {
         tokio::select! {
             _ = ticks.tick() => match trial.state()? {
-                State::Waits(left) => {
+                TrialState::Waits(left) => {
                     overwrite(&format!("{list}  goes back to what it was in {} s ", left.as_secs()))?;
                 }
-                State::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
-                State::Ended => {
+                TrialState::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
+                TrialState::Ended => {
                     overwrite("")?;
                     let _lock = lock(pins)?;
                     return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list }));
@@ -77,8 +77,8 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
             pressed = tokio::signal::ctrl_c() => {
                 pressed?;
                 return match trial.state()? {
-                    State::Waits(left) => print(&format!("\n{}", notice(&list, left))),
-                    State::Confirmed | State::Ended => Ok(()),
+                    TrialState::Waits(left) => print(&format!("\n{}", notice(&list, left))),
+                    TrialState::Confirmed | TrialState::Ended => Ok(()),
                 };
             }
             read = &mut enter, if enter_is_open => {
@@ -97,7 +97,7 @@ fn notice(list: &str, left: Duration) -> String {
 }
 
 /// Where changes on trial stand.
-enum State {
+enum TrialState {
     Waits(Duration),
     Confirmed,
     Ended,
@@ -127,25 +127,25 @@ impl Trial {
         Ok(Some(Self { names: names.join(", "), maps }))
     }
 
-    fn state(&self) -> Result<State> {
+    fn state(&self) -> Result<TrialState> {
         let mut longest = None;
         for (map, confirmed) in &self.maps {
             let active = map.active()?;
             if active.has_ended(clock::now()?) || (active.deadline() == 0 && active != *confirmed) {
-                return Ok(State::Ended);
+                return Ok(TrialState::Ended);
             }
             if active.deadline() != 0 {
                 longest = longest.max(Some(clock::left(active)?));
             }
         }
-        Ok(longest.map_or(State::Confirmed, State::Waits))
+        Ok(longest.map_or(TrialState::Confirmed, TrialState::Waits))
     }
 
     fn confirm(&mut self) -> Result<()> {
         // One whose time was over meanwhile has gone back, or is about to.
         match self.state()? {
-            State::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
-            State::Confirmed | State::Ended => Ok(()),
+            TrialState::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
+            TrialState::Confirmed | TrialState::Ended => Ok(()),
         }
     }
 }

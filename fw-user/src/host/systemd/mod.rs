@@ -28,7 +28,7 @@ pub(crate) struct Service {
 
 /// What systemd says of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct State {
+pub(crate) struct UnitState {
     /// Whether the device starts it.
     pub is_enabled: bool,
     /// `active`, `inactive`, `failed`, `activating`.
@@ -95,11 +95,11 @@ impl Service {
     }
 
     /// What systemd says.
-    pub(crate) fn state(&self) -> Result<State> {
+    pub(crate) fn state(&self) -> Result<UnitState> {
         let said = run("systemctl", ["show", "--property=ActiveState", "--property=UnitFileState", &self.unit])?;
         let value =
             |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
-        Ok(State { is_enabled: value("UnitFileState") == "enabled", active: value("ActiveState").to_owned() })
+        Ok(UnitState { is_enabled: value("UnitFileState") == "enabled", active: value("ActiveState").to_owned() })
     }
 }
 

@@ -23,13 +23,13 @@ struct Summary {
     id: String,
     names: Option<Vec<String>>,
     image: String,
-    ports: Option<Vec<Port>>,
+    ports: Option<Vec<DockerPort>>,
     host_config: Option<HostConfig>,
     network_settings: Option<NetworkSettings>,
 }
 
 #[derive(Deserialize)]
-struct Port {
+struct DockerPort {
     #[serde(rename = "IP", default)]
     address: String,
     #[serde(rename = "PrivatePort")]
@@ -71,7 +71,7 @@ pub(crate) fn endpoints(answer: &[u8]) -> serde_json::Result<Vec<Endpoint>> {
         .collect())
 }
 
-fn endpoint(container: &Summary, port: &Port) -> Option<Endpoint> {
+fn endpoint(container: &Summary, port: &DockerPort) -> Option<Endpoint> {
     let protocol = PortProtocol::ALL.into_iter().find(|protocol| protocol.name() == port.protocol)?;
     let address = port.address.parse().unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     Some(Endpoint {

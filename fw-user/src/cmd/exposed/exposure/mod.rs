@@ -18,7 +18,7 @@ use fw_common::{
 };
 use ipnet::IpNet;
 
-pub(crate) use crate::cmd::exposed::exposure::paths::{Filter, Filters, Ruling, Way};
+pub(crate) use crate::cmd::exposed::exposure::paths::{Filter, Filters, IngressPath, Ruling};
 
 use crate::host::{
     network::Network,
@@ -27,7 +27,7 @@ use crate::host::{
 
 /// What becomes of a packet to a port, from the most closed to the most open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum State {
+pub(crate) enum PortState {
     /// It drops.
     Closed,
     /// It passes when it is from one of these networks.
@@ -40,7 +40,7 @@ pub(crate) enum State {
     Open,
 }
 
-impl State {
+impl PortState {
     /// In one word, or a few.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
@@ -83,31 +83,31 @@ impl State {
 pub(crate) enum Reach {
     /// From this host alone.
     Local,
-    /// By an interface that is none of the ways in, such as a bridge of containers.
+    /// By an interface that is none of the ingress paths, such as a bridge of containers.
     Only(String),
-    /// By these ways in.
-    By(Vec<(String, State)>),
+    /// By these ingress paths.
+    By(Vec<(String, PortState)>),
 }
 
 impl Reach {
-    /// The most open state of all ways.
+    /// The most open state of all paths.
     #[must_use]
-    pub(crate) fn worst(&self) -> Option<&State> {
+    pub(crate) fn worst(&self) -> Option<&PortState> {
         match self {
             Self::By(states) => states.iter().map(|(_, state)| state).max(),
             Self::Local | Self::Only(_) => None,
         }
     }
 
-    /// Whether it is reached by a way in that satisfies.
-    pub(crate) fn is_by(&self, fits: impl Fn(&str, &State) -> bool) -> bool {
+    /// Whether it is reached by an ingress path that satisfies.
+    pub(crate) fn is_by(&self, fits: impl Fn(&str, &PortState) -> bool) -> bool {
         matches!(self, Self::By(states) if states.iter().any(|(name, state)| fits(name, state)))
     }
 }
 
 /// A port that somebody serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Port {
+pub(crate) struct ExposedPort {
     /// Where, and by whom; of several alike the first one.
     pub endpoint: Endpoint,
     /// All addresses, each with whether it leaves IPv4 out.
@@ -137,19 +137,19 @@ pub(crate) struct Unused {
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {
     /// By which interfaces the network comes in.
-    pub ways: Vec<Way>,
+    pub paths: Vec<IngressPath>,
     /// What stands there.
     pub filters: Filters,
     /// Interfaces with addresses that no filter can be on, since they carry no Ethernet.
     pub not_ethernet: Vec<String>,
     /// The ports that are served: the most open first.
-    pub ports: Vec<Port>,
+    pub ports: Vec<ExposedPort>,
     /// What is open and not served.
     pub unused: Vec<Unused>,
 }
 
 /// What there is to judge.
-pub(crate) struct Facts<'a> {
+pub(crate) struct ExposureFacts<'a> {
     pub(crate) network: &'a Network,
     pub(crate) filters: Filters,
     pub(crate) endpoints: &'a [Endpoint],
@@ -157,20 +157,20 @@ pub(crate) struct Facts<'a> {
     pub(crate) chosen_by_kernel: RangeInclusive<u16>,
 }
 
-impl Facts<'_> {
-    /// Judge all of it, as far as these interfaces are concerned; all ways in where none is named.
+impl ExposureFacts<'_> {
+    /// Judge all of it, as far as these interfaces are concerned; all ingress paths where none is named.
     pub(crate) fn judge(self, named: &[String]) -> Exposure {
-        let ways = paths::ways(self.network, &self.filters, named);
-        let mut ports: Vec<Port> = Vec::new();
+        let paths = paths::paths(self.network, &self.filters, named);
+        let mut ports: Vec<ExposedPort> = Vec::new();
         for endpoint in self.endpoints {
-            let port = self.port(&ways, endpoint);
+            let port = self.port(&paths, endpoint);
             match ports.iter_mut().find(|known| known.is_like(&port)) {
                 Some(known) => known.join(port),
                 None => ports.push(port),
             }
         }
         // Who is reached from elsewhere as well is not listed a second time for this host itself.
-        let wider: Vec<Port> = ports.iter().filter(|port| port.reach != Reach::Local).cloned().collect();
+        let wider: Vec<ExposedPort> = ports.iter().filter(|port| port.reach != Reach::Local).cloned().collect();
         ports.retain(|port| port.reach != Reach::Local || !wider.iter().any(|wide| wide.is_of_same(port)));
         ports.sort_by_key(|port| {
             let kind = match &port.reach {
@@ -178,20 +178,20 @@ impl Facts<'_> {
                 Reach::Only(_) => 1,
                 Reach::Local => 2,
             };
-            let openness = port.reach.worst().map(State::rank);
+            let openness = port.reach.worst().map(PortState::rank);
             (kind, std::cmp::Reverse(openness), port.endpoint.local.port(), port.endpoint.protocol)
         });
-        let unused = self.unused(&ways, &ports);
+        let unused = self.unused(&paths, &ports);
         let Self { network, filters, .. } = self;
         let has_address = |index: u32| network.addresses.iter().any(|(at, _)| *at == index);
         let not_ethernet = network.interfaces.iter().filter(|interface| {
             !interface.is_loopback() && interface.check_is_ethernet().is_err() && has_address(interface.index)
         });
         let not_ethernet = not_ethernet.map(|interface| interface.name.clone()).collect();
-        Exposure { ways, filters, not_ethernet, ports, unused }
+        Exposure { paths, filters, not_ethernet, ports, unused }
     }
 
-    fn port(&self, ways: &[Way], endpoint: &Endpoint) -> Port {
+    fn port(&self, paths: &[IngressPath], endpoint: &Endpoint) -> ExposedPort {
         let (protocol, number) = (endpoint.protocol, endpoint.local.port());
         let device = self.network.interfaces.iter().find(|interface| interface.index == endpoint.device);
         let is_datagram = matches!(protocol, PortProtocol::Udp | PortProtocol::UdpLite);
@@ -201,12 +201,12 @@ impl Facts<'_> {
             }
             Target::Process(_) | Target::Unseen => None,
         };
-        Port {
+        ExposedPort {
             addresses: vec![(endpoint.local.ip(), endpoint.only_ipv6)],
             forwards: forward.into_iter().collect(),
             device: device.map(|interface| interface.name.clone()),
-            reach: self.reach(ways, endpoint),
-            counted: self.counted(ways, protocol, number),
+            reach: self.reach(paths, endpoint),
+            counted: self.counted(paths, protocol, number),
             is_of_client: is_datagram
                 && matches!(endpoint.target, Target::Process(_))
                 && self.chosen_by_kernel.contains(&number)
@@ -215,8 +215,8 @@ impl Facts<'_> {
         }
     }
 
-    fn counted(&self, ways: &[Way], protocol: PortProtocol, port: u16) -> Option<PortCounter> {
-        let judges: BTreeSet<&String> = ways.iter().flat_map(|way| way.judges.iter().flatten()).collect();
+    fn counted(&self, paths: &[IngressPath], protocol: PortProtocol, port: u16) -> Option<PortCounter> {
+        let judges: BTreeSet<&String> = paths.iter().flat_map(|path| path.judges.iter().flatten()).collect();
         let counted = judges.into_iter().filter_map(|name| match self.filters.get(name) {
             Some(Filter::Ours(ruling)) => Some(ruling.counters.ports.get((protocol, port))),
             _ => None,
@@ -235,14 +235,14 @@ impl Facts<'_> {
         self.filters.values().any(is_open)
     }
 
-    fn reach(&self, ways: &[Way], endpoint: &Endpoint) -> Reach {
+    fn reach(&self, paths: &[IngressPath], endpoint: &Endpoint) -> Reach {
         let address = endpoint.local.ip();
         if endpoint.is_local_only() {
             return Reach::Local;
         }
-        let by = |is_meant: &dyn Fn(&Way) -> bool| -> Vec<(String, State)> {
-            let meant = ways.iter().filter(|way| is_meant(way));
-            meant.map(|way| (way.name.clone(), self.state_by(way, endpoint))).collect()
+        let by = |is_meant: &dyn Fn(&IngressPath) -> bool| -> Vec<(String, PortState)> {
+            let meant = paths.iter().filter(|path| is_meant(path));
+            meant.map(|path| (path.name.clone(), self.state_by(path, endpoint))).collect()
         };
         let elsewhere = |index: u32| {
             let interface = self.network.interfaces.iter().find(|interface| interface.index == index);
@@ -252,38 +252,38 @@ impl Facts<'_> {
             }
         };
         if endpoint.device != 0 {
-            let states = by(&|way| self.network.fed_by(way.index).contains(&endpoint.device));
+            let states = by(&|path| self.network.fed_by(path.index).contains(&endpoint.device));
             return if states.is_empty() { elsewhere(endpoint.device) } else { Reach::By(states) };
         }
         let owner = self.network.addresses.iter().find(|(_, net)| net.addr() == address);
         let owner = owner.and_then(|(at, _)| self.network.interfaces.iter().find(|interface| interface.index == *at));
         match owner {
-            Some(owner) if ways.iter().any(|way| way.index == owner.index) => {
-                Reach::By(by(&|way| way.addresses.contains(&address)))
+            Some(owner) if paths.iter().any(|path| path.index == owner.index) => {
+                Reach::By(by(&|path| path.addresses.contains(&address)))
             }
-            // An address that stands for the whole host is reached by every way.
+            // An address that stands for the whole host is reached by every path.
             Some(owner) if !owner.is_loopback() && owner.kind.as_deref() != Some("dummy") => elsewhere(owner.index),
-            _ if ways.is_empty() => Reach::Local,
+            _ if paths.is_empty() => Reach::Local,
             _ => Reach::By(by(&|_| true)),
         }
     }
 
-    fn state_by(&self, way: &Way, endpoint: &Endpoint) -> State {
-        let states = way.judges.iter().map(|judge| match judge.as_ref().and_then(|name| self.filters.get(name)) {
-            None => State::Open,
-            Some(Filter::Unknown(_)) => State::Unknown,
+    fn state_by(&self, path: &IngressPath, endpoint: &Endpoint) -> PortState {
+        let states = path.judges.iter().map(|judge| match judge.as_ref().and_then(|name| self.filters.get(name)) {
+            None => PortState::Open,
+            Some(Filter::Unknown(_)) => PortState::Unknown,
             Some(Filter::Ours(ruling)) => state(ruling, endpoint),
         });
-        states.reduce(State::or).unwrap_or(State::Open)
+        states.reduce(PortState::or).unwrap_or(PortState::Open)
     }
 
     /// What the filters open, less what is served there.
-    fn unused(&self, ways: &[Way], ports: &[Port]) -> Vec<Unused> {
-        let judges: BTreeSet<&String> = ways.iter().flat_map(|way| way.judges.iter().flatten()).collect();
+    fn unused(&self, paths: &[IngressPath], ports: &[ExposedPort]) -> Vec<Unused> {
+        let judges: BTreeSet<&String> = paths.iter().flat_map(|path| path.judges.iter().flatten()).collect();
         let unused = judges.into_iter().filter_map(|judge| {
             let Filter::Ours(ruling) = self.filters.get(judge)? else { return None };
-            let judged = ways.iter().filter(|way| way.judges.iter().flatten().any(|one| one == judge));
-            let judged: BTreeSet<&str> = judged.map(|way| way.name.as_str()).collect();
+            let judged = paths.iter().filter(|path| path.judges.iter().flatten().any(|one| one == judge));
+            let judged: BTreeSet<&str> = judged.map(|path| path.name.as_str()).collect();
             let mut policy = Policy::new(ruling.policy.rules());
             for port in ports.iter().filter(|port| port.reach.is_by(|name, _| judged.contains(name))) {
                 take_away(&mut policy, port.endpoint.protocol, port.endpoint.local.port());
@@ -301,13 +301,13 @@ fn take_away(policy: &mut Policy, protocol: PortProtocol, port: u16) {
     }
 }
 
-fn state(ruling: &Ruling, endpoint: &Endpoint) -> State {
+fn state(ruling: &Ruling, endpoint: &Endpoint) -> PortState {
     let (protocol, port) = (endpoint.protocol, endpoint.local.port());
     if ruling.policy.is_open(protocol, port) {
-        return State::Open;
+        return PortState::Open;
     }
     if ruling.monitors {
-        return State::Monitored;
+        return PortState::Monitored;
     }
     let rules = ruling.policy.rules_at(protocol, port);
     let address = endpoint.local.ip();
@@ -317,10 +317,10 @@ fn state(ruling: &Ruling, endpoint: &Endpoint) -> State {
         _ => true,
     };
     let networks: Vec<IpNet> = rules.filter_map(|rule| rule.source).filter(has_family).collect();
-    if networks.is_empty() { State::Closed } else { State::OpenTo(networks) }
+    if networks.is_empty() { PortState::Closed } else { PortState::OpenTo(networks) }
 }
 
-impl Port {
+impl ExposedPort {
     /// Whether the same one serves the same port.
     fn is_of_same(&self, other: &Self) -> bool {
         let (one, other) = (&self.endpoint, &other.endpoint);

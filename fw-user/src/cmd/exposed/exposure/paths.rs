@@ -37,7 +37,7 @@ pub(crate) type Filters = BTreeMap<String, Filter>;
 
 /// An interface by which the network comes in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
+pub(crate) struct IngressPath {
     /// The interface's name.
     pub name: String,
     /// Its index.
@@ -49,21 +49,21 @@ pub(crate) struct Way {
     pub judges: Vec<Option<String>>,
 }
 
-/// The ways in: the named interfaces, or those where a network other than that of containers can be.
-pub(crate) fn ways(network: &Network, filters: &Filters, named: &[String]) -> Vec<Way> {
+/// The ingress paths: the named interfaces, or those where a network other than that of containers can be.
+pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> Vec<IngressPath> {
     let find = |name: &String| network.interfaces.iter().find(|interface| interface.name == *name);
     let chosen: Vec<&Interface> = if named.is_empty() {
         network.interfaces.iter().filter(|interface| is_way(network, filters, interface)).collect()
     } else {
         named.iter().filter_map(find).collect()
     };
-    let way = |interface: &Interface| Way {
+    let path = |interface: &Interface| IngressPath {
         name: interface.name.clone(),
         index: interface.index,
         addresses: addresses(network, interface).collect(),
         judges: judges(network, filters, interface),
     };
-    chosen.into_iter().map(way).collect()
+    chosen.into_iter().map(path).collect()
 }
 
 fn addresses(network: &Network, interface: &Interface) -> impl Iterator<Item = IpAddr> {

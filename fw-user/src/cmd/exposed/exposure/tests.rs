@@ -106,7 +106,8 @@ fn endpoint(text: &str, name: &str) -> Endpoint {
 
 fn judge(filters: &Filters, endpoints: &[Endpoint], named: &[&str]) -> Exposure {
     let named: Vec<String> = named.iter().map(|&name| name.to_owned()).collect();
-    let facts = Facts { network: &network(), filters: filters.clone(), endpoints, chosen_by_kernel: 32_768..=60_999 };
+    let facts =
+        ExposureFacts { network: &network(), filters: filters.clone(), endpoints, chosen_by_kernel: 32_768..=60_999 };
     facts.judge(&named)
 }
 
@@ -127,8 +128,9 @@ fn reach(filters: &Filters, endpoint: Endpoint, named: &[&str]) -> String {
 fn a_network_comes_in_by_what_has_a_cable_and_an_address() {
     let judges = |filters: &Filters, named: &[&str]| -> Vec<String> {
         let exposure = judge(filters, &[], named);
-        let judges = |way: &Way| way.judges.iter().map(|judge| judge.clone().unwrap_or_default()).collect::<Vec<_>>();
-        exposure.ways.iter().map(|way| format!("{}: {}", way.name, judges(way).join("+"))).collect()
+        let judges =
+            |path: &IngressPath| path.judges.iter().map(|judge| judge.clone().unwrap_or_default()).collect::<Vec<_>>();
+        exposure.paths.iter().map(|path| format!("{}: {}", path.name, judges(path).join("+"))).collect()
     };
     let filter = || ours("22", false, &[]);
     let all = ["eth0: ", "eth1: ", "br0: ", "eth2.5: "];
@@ -207,7 +209,7 @@ fn what_no_filter_judges_on_a_part_of_the_way_is_open() {
     let both = filters(&[("eth2", ours("80@192.0.2.0/24", false, &[])), ("eth3", ours("80@10.0.0.0/8", false, &[]))]);
     let exposure = judge(&both, &[endpoint("10.6.0.1:80/tcp", "server")], &["br0"]);
     let networks = ["10.0.0.0/8", "192.0.2.0/24"].map(|text| text.parse().expect("a network"));
-    assert_eq!(exposure.ports[0].reach.worst(), Some(&State::OpenTo(networks.to_vec())));
+    assert_eq!(exposure.ports[0].reach.worst(), Some(&PortState::OpenTo(networks.to_vec())));
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    cmd::exposed::exposure::{Exposure, Filter, Port, Reach, State, Unused, Way},
+    cmd::exposed::exposure::{ExposedPort, Exposure, Filter, IngressPath, PortState, Reach, Unused},
     host::targets::{Docker, Targets, endpoint::Target},
     policy_text::words::PolicyJson,
 };
 
 /// `exposed --json`.
 #[derive(Serialize)]
-pub(crate) struct Json<'a> {
+pub(crate) struct ExposedJson<'a> {
     interfaces: Vec<InterfaceJson<'a>>,
     ports: Vec<PortJson<'a>>,
     unused: Vec<UnusedJson<'a>>,
@@ -84,12 +84,12 @@ struct DockerJson<'a> {
     why: Option<&'a str>,
 }
 
-impl<'a> Json<'a> {
+impl<'a> ExposedJson<'a> {
     /// As JSON has it.
     #[must_use]
     pub(crate) fn new(exposure: &'a Exposure, targets: &'a Targets) -> Self {
         Self {
-            interfaces: exposure.ways.iter().map(|way| InterfaceJson::new(way, exposure)).collect(),
+            interfaces: exposure.paths.iter().map(|path| InterfaceJson::new(path, exposure)).collect(),
             ports: exposure.ports.iter().map(PortJson::new).collect(),
             unused: exposure.unused.iter().map(UnusedJson::new).collect(),
             docker: DockerJson::new(targets.docker()),
@@ -98,7 +98,7 @@ impl<'a> Json<'a> {
 }
 
 impl<'a> InterfaceJson<'a> {
-    fn new(way: &'a Way, exposure: &'a Exposure) -> Self {
+    fn new(path: &'a IngressPath, exposure: &'a Exposure) -> Self {
         let filter = |judge: &'a Option<String>| {
             let filter = judge.as_ref().and_then(|name| exposure.filters.get(name));
             let (kind, ruling) = match filter {
@@ -113,12 +113,12 @@ impl<'a> InterfaceJson<'a> {
                 policy: ruling.map(|ruling| PolicyJson::new(&ruling.policy)),
             }
         };
-        Self { name: &way.name, filters: way.judges.iter().map(filter).collect() }
+        Self { name: &path.name, filters: path.judges.iter().map(filter).collect() }
     }
 }
 
 impl<'a> PortJson<'a> {
-    fn new(port: &'a Port) -> Self {
+    fn new(port: &'a ExposedPort) -> Self {
         let reached_by = match &port.reach {
             Reach::By(states) => states.iter().map(|(name, state)| ReachedJson::new(name, state)).collect(),
             Reach::Local | Reach::Only(_) => Vec::new(),
@@ -138,7 +138,7 @@ impl<'a> PortJson<'a> {
             state: match &port.reach {
                 Reach::Local => "local only",
                 Reach::Only(_) => "elsewhere",
-                Reach::By(_) => port.reach.worst().map_or("local only", State::name),
+                Reach::By(_) => port.reach.worst().map_or("local only", PortState::name),
             },
             reached_by,
             addresses: port.addresses.iter().map(|(address, _)| address.to_string()).collect(),
@@ -156,9 +156,9 @@ impl<'a> PortJson<'a> {
 }
 
 impl<'a> ReachedJson<'a> {
-    fn new(name: &'a str, state: &State) -> Self {
+    fn new(name: &'a str, state: &PortState) -> Self {
         let sources = match state {
-            State::OpenTo(networks) => networks.iter().map(ToString::to_string).collect(),
+            PortState::OpenTo(networks) => networks.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),
         };
         Self { name, state: state.name(), sources }

@@ -11,11 +11,11 @@ use fw_common::{
     policy::Policy,
 };
 
-pub(crate) use crate::cmd::exposed::report::json::Json;
+pub(crate) use crate::cmd::exposed::report::json::ExposedJson;
 
 use crate::{
     cmd::exposed::{
-        exposure::{Exposure, Filter, Port, State, Way},
+        exposure::{ExposedPort, Exposure, Filter, IngressPath, PortState},
         report::words::{place, reach, who},
     },
     host::targets::{Docker, Targets, endpoint::Target},
@@ -30,7 +30,8 @@ const CLIENTS_SHOWN: usize = 4;
 /// For people.
 #[must_use]
 pub(crate) fn text(exposure: &Exposure, targets: &Targets) -> String {
-    let (clients, served): (Vec<&Port>, Vec<&Port>) = exposure.ports.iter().partition(|port| port.is_of_client);
+    let (clients, served): (Vec<&ExposedPort>, Vec<&ExposedPort>) =
+        exposure.ports.iter().partition(|port| port.is_of_client);
     let mut text = heads(exposure);
     text.push('\n');
     text += &if served.is_empty() { "  nobody listens\n".to_owned() } else { rows(exposure, &served) };
@@ -42,26 +43,26 @@ pub(crate) fn text(exposure: &Exposure, targets: &Targets) -> String {
     text
 }
 
-/// What judges, a line for each way in.
+/// What filters, a line for each ingress path.
 fn heads(exposure: &Exposure) -> String {
-    if exposure.ways.is_empty() {
+    if exposure.paths.is_empty() {
         return "no interface here has Ethernet and an address: no network comes in\n".to_owned();
     }
-    let widest = exposure.ways.iter().map(|way| way.name.len()).max().unwrap_or_default();
-    let line = |way: &Way| {
-        let mut filters: Vec<String> = way.judges.iter().map(|judge| head(exposure, way, judge.as_deref())).collect();
+    let widest = exposure.paths.iter().map(|path| path.name.len()).max().unwrap_or_default();
+    let line = |path: &IngressPath| {
+        let mut filters: Vec<String> = path.judges.iter().map(|judge| head(exposure, path, judge.as_deref())).collect();
         if filters.len() > 1 {
             // What comes in by a part of it that nothing judges is open.
             filters.sort_unstable();
         }
-        format!("{:widest$}  {}\n", way.name, filters.join("; "))
+        format!("{:widest$}  {}\n", path.name, filters.join("; "))
     };
-    exposure.ways.iter().map(line).collect()
+    exposure.paths.iter().map(line).collect()
 }
 
-fn head(exposure: &Exposure, way: &Way, judge: Option<&str>) -> String {
+fn head(exposure: &Exposure, path: &IngressPath, judge: Option<&str>) -> String {
     let Some(judge) = judge else { return "no filter".to_owned() };
-    let at = if judge == way.name { String::new() } else { format!("at {judge}: ") };
+    let at = if judge == path.name { String::new() } else { format!("at {judge}: ") };
     match exposure.filters.get(judge) {
         None => format!("{at}no filter"),
         Some(Filter::Unknown(words)) => format!("{at}{words}; what it lets in is unknown"),
@@ -72,7 +73,7 @@ fn head(exposure: &Exposure, way: &Way, judge: Option<&str>) -> String {
     }
 }
 
-fn rows(exposure: &Exposure, served: &[&Port]) -> String {
+fn rows(exposure: &Exposure, served: &[&ExposedPort]) -> String {
     let counts = served.iter().any(|port| port.counted.is_some());
     let mut rows = if counts {
         table(&["port", "state", "packets", "who", "where"], &[2])
@@ -80,7 +81,7 @@ fn rows(exposure: &Exposure, served: &[&Port]) -> String {
         table(&["port", "state", "who", "where"], &[])
     };
     for port in served {
-        let mut row = vec![name(port), reach(&port.reach, exposure.ways.len())];
+        let mut row = vec![name(port), reach(&port.reach, exposure.paths.len())];
         if counts {
             row.push(port.counted.map_or_else(String::new, |counted| (counted.passed + counted.dropped).to_string()));
         }
@@ -90,12 +91,12 @@ fn rows(exposure: &Exposure, served: &[&Port]) -> String {
     indented(&rows)
 }
 
-fn name(port: &Port) -> String {
+fn name(port: &ExposedPort) -> String {
     format!("{}/{}", port.endpoint.local.port(), port.endpoint.protocol)
 }
 
 /// What else there is to know.
-fn notes(exposure: &Exposure, targets: &Targets, clients: &[&Port]) -> Vec<String> {
+fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Vec<String> {
     let mut notes = Vec::new();
     for unused in &exposure.unused {
         notes.push(format!("open on {}, and nobody listens: {}", unused.interface, open_ports(&unused.policy)));
@@ -133,38 +134,38 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&Port]) -> Vec<Strin
 }
 
 /// What to type now.
-fn next_step(exposure: &Exposure, served: &[&Port]) -> Vec<String> {
+fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
     let unfiltered: Vec<&str> =
-        exposure.ways.iter().filter(|way| way.judges.contains(&None)).map(|way| way.name.as_str()).collect();
+        exposure.paths.iter().filter(|path| path.judges.contains(&None)).map(|path| path.name.as_str()).collect();
     let is_open_there =
-        |port: &&&Port| port.reach.is_by(|name, state| *state == State::Open && unfiltered.contains(&name));
-    let open: Vec<&&Port> = served.iter().filter(is_open_there).collect();
+        |port: &&&ExposedPort| port.reach.is_by(|name, state| *state == PortState::Open && unfiltered.contains(&name));
+    let open: Vec<&&ExposedPort> = served.iter().filter(is_open_there).collect();
     if !open.is_empty() {
         let attach = format!("fw-user attach {} --allow", unfiltered.join(" "));
         let names = unfiltered.join(" and ");
         steps.push(format!("fw is not on {names}: open ports are reachable, unless another firewall closes them"));
         steps.push(format!("to close every port except PORTS: {attach} PORTS"));
         steps.push(format!("open now, to choose from: {}", words(&open)));
-        let ssh: Vec<&&Port> = open.iter().copied().filter(|port| is_sshd(port)).collect();
+        let ssh: Vec<&&ExposedPort> = open.iter().copied().filter(|port| is_sshd(port)).collect();
         if !ssh.is_empty() {
             steps.push(format!("to keep SSH alone: {attach} {}", words(&ssh).replace(", ", ",")));
         }
     }
-    let is_monitored = |port: &&Port| port.reach.worst() == Some(&State::Monitored);
+    let is_monitored = |port: &&ExposedPort| port.reach.worst() == Some(&PortState::Monitored);
     if served.iter().any(is_monitored) {
         steps.push("`fw-user enforce` closes what is `open (monitor)`".to_owned());
     }
     steps
 }
 
-fn is_sshd(port: &Port) -> bool {
+fn is_sshd(port: &ExposedPort) -> bool {
     matches!(&port.endpoint.target, Target::Process(process) if lockout::is_sshd(process))
 }
 
 /// The ports as `--allow` takes them.
-fn words(ports: &[&&Port]) -> String {
-    let rule = |port: &&&Port| {
+fn words(ports: &[&&ExposedPort]) -> String {
+    let rule = |port: &&&ExposedPort| {
         let number = port.endpoint.local.port();
         Some(Rule { protocol: port.endpoint.protocol, ports: PortRange::new(number, number)?, source: None })
     };

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::{
     cmd::exposed::{
-        exposure::{Reach, State},
+        exposure::{PortState, Reach},
         report::words::{addresses, reach, who},
     },
     host::{
@@ -37,16 +37,16 @@ fn addresses_are_as_few_words_as_say_it() {
 #[test]
 fn states_stand_once_where_all_interfaces_agree() {
     let networks = |count: u8| (0..count).map(|net| format!("10.0.{net}.0/24").parse().expect("a network")).collect();
-    let rows: [(&[(&str, State)], &str); 6] = [
-        (&[("eth0", State::Open), ("eth1", State::Open)], "open"),
-        (&[("eth0", State::Closed), ("eth1", State::Open)], "open on eth1\nclosed on eth0"),
-        (&[("eth0", State::Closed)], "closed on eth0"),
-        (&[("eth0", State::OpenTo(networks(1))), ("eth1", State::OpenTo(networks(1)))], "open to 10.0.0.0/24"),
+    let rows: [(&[(&str, PortState)], &str); 6] = [
+        (&[("eth0", PortState::Open), ("eth1", PortState::Open)], "open"),
+        (&[("eth0", PortState::Closed), ("eth1", PortState::Open)], "open on eth1\nclosed on eth0"),
+        (&[("eth0", PortState::Closed)], "closed on eth0"),
+        (&[("eth0", PortState::OpenTo(networks(1))), ("eth1", PortState::OpenTo(networks(1)))], "open to 10.0.0.0/24"),
         (
-            &[("eth0", State::OpenTo(networks(5))), ("eth1", State::OpenTo(networks(5)))],
+            &[("eth0", PortState::OpenTo(networks(5))), ("eth1", PortState::OpenTo(networks(5)))],
             "open to 10.0.0.0/24, 10.0.1.0/24, 3 networks more",
         ),
-        (&[("eth0", State::Monitored), ("eth1", State::Monitored)], "open (monitor)"),
+        (&[("eth0", PortState::Monitored), ("eth1", PortState::Monitored)], "open (monitor)"),
     ];
     for (states, expected) in rows {
         let states = states.iter().map(|(name, state)| ((*name).to_owned(), state.clone())).collect();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    cmd::exposed::exposure::{Port, Reach, State},
+    cmd::exposed::exposure::{ExposedPort, PortState, Reach},
     host::targets::endpoint::Target,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn who(target: &Target) -> String {
 }
 
 /// The addresses that it is served at, and where Docker forwards to.
-pub(crate) fn place(port: &Port) -> String {
+pub(crate) fn place(port: &ExposedPort) -> String {
     let mut words = addresses(&port.addresses);
     if words == ANY && !port.forwards.is_empty() {
         words.clear();
@@ -67,14 +67,14 @@ fn shortened(mut words: Vec<String>, what: &str) -> String {
     words.join(", ")
 }
 
-/// Who reaches it: in one line where all ways in are alike, else a line for each kind.
-pub(crate) fn reach(reach: &Reach, ways: usize) -> String {
+/// Who reaches it: in one line where all paths in are alike, else a line for each kind.
+pub(crate) fn reach(reach: &Reach, paths: usize) -> String {
     let states = match reach {
         Reach::Local => return "local only".to_owned(),
         Reach::Only(name) => return format!("{name} only"),
         Reach::By(states) => states,
     };
-    let mut kinds: Vec<(&State, Vec<&str>)> = Vec::new();
+    let mut kinds: Vec<(&PortState, Vec<&str>)> = Vec::new();
     for (name, state) in states {
         match kinds.iter_mut().find(|(kind, _)| *kind == state) {
             Some((_, names)) => names.push(name),
@@ -82,20 +82,20 @@ pub(crate) fn reach(reach: &Reach, ways: usize) -> String {
         }
     }
     kinds.sort_by(|one, other| other.0.cmp(one.0));
-    let line = |(kind, names): &(&State, Vec<&str>)| {
+    let line = |(kind, names): &(&PortState, Vec<&str>)| {
         let words = state(kind);
-        if names.len() == ways { words } else { format!("{words} on {}", names.join(", ")) }
+        if names.len() == paths { words } else { format!("{words} on {}", names.join(", ")) }
     };
     kinds.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn state(state: &State) -> String {
+fn state(state: &PortState) -> String {
     match state {
-        State::OpenTo(networks) => {
+        PortState::OpenTo(networks) => {
             let networks = networks.iter().map(ToString::to_string).collect();
             format!("open to {}", shortened(networks, "networks more"))
         }
-        State::Monitored => "open (monitor)".to_owned(),
+        PortState::Monitored => "open (monitor)".to_owned(),
         state => state.name().to_owned(),
     }
 }

@@ -30,7 +30,7 @@ const MOST_PORTS: usize = 200;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum ScreenCommand {
     /// Sort by something else.
     Sort,
     /// Freeze the numbers, or go on.
@@ -138,14 +138,14 @@ impl Model {
     }
 
     /// Do what a key asks for.
-    pub fn obey(&mut self, command: Command) {
+    pub fn obey(&mut self, command: ScreenCommand) {
         let count = self.interfaces.len().max(1);
         match command {
-            Command::Pause => self.is_paused = !self.is_paused,
-            Command::NextInterface => self.chosen = (self.chosen + 1) % count,
-            Command::PreviousInterface => self.chosen = (self.chosen + count - 1) % count,
-            Command::Help => self.shows_help = !self.shows_help,
-            Command::Sort => {
+            ScreenCommand::Pause => self.is_paused = !self.is_paused,
+            ScreenCommand::NextInterface => self.chosen = (self.chosen + 1) % count,
+            ScreenCommand::PreviousInterface => self.chosen = (self.chosen + count - 1) % count,
+            ScreenCommand::Help => self.shows_help = !self.shows_help,
+            ScreenCommand::Sort => {
                 self.sort = self.sort.next();
                 let sort = self.sort;
                 self.interfaces.iter_mut().filter_map(|interface| interface.filter.as_mut()).for_each(|filter| {
