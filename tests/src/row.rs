@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use fw_common::{
     PortProtocol, Reason,
+    flow::Timeouts,
     grammar::parse,
     policy::{Forward, Policy},
 };
@@ -91,6 +92,20 @@ impl Scene {
     #[must_use]
     pub fn forward_pass(mut self) -> Self {
         self.policy.forward = Forward::Pass;
+        self
+    }
+
+    /// Let UDP flows live so many seconds, unanswered and answered.
+    #[must_use]
+    pub fn udp_timeouts(mut self, udp: u32, udp_stream: u32) -> Self {
+        self.policy.timeouts = Timeouts { udp, udp_stream, ..Timeouts::DEFAULT };
+        self
+    }
+
+    /// Let TCP flows live so many seconds.
+    #[must_use]
+    pub fn tcp_timeout(mut self, tcp: u32) -> Self {
+        self.policy.timeouts = Timeouts { tcp, ..Timeouts::DEFAULT };
         self
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use clap::ValueEnum;
 use fw_common::{
+    flow::Timeouts,
     grammar::{Fault, Rule, SpecError},
     policy::Policy,
 };
@@ -85,6 +86,7 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
             Err(error) => notes.add(forward.span(), format!("`{}` is no verdict; {error}", forward.get_ref())),
         }
     }
+    policy.timeouts = timeouts(words, notes);
     let mut mode = ModeChoice::default();
     if let Some(given) = &words.mode {
         match ModeChoice::from_str(given.get_ref(), false) {
@@ -99,6 +101,25 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
     }
     let (replies, monitor) = (words.replies.unwrap_or(true), words.monitor.unwrap_or(false));
     Settings { policy, mode, flows, replies, monitor }
+}
+
+fn timeouts(words: &Words, notes: &mut Notes<'_>) -> Timeouts {
+    let [udp, udp_stream, tcp] = &words.timeouts;
+    let mut read = |given: &Option<Spanned<String>>, bounds| {
+        let given = given.as_ref()?;
+        let read = policy_text::timeouts::parse(given.get_ref(), bounds);
+        read.map_err(|error| notes.add(given.span(), error)).ok()
+    };
+    let (bounds, tcp_bounds) = (policy_text::timeouts::UDP, policy_text::timeouts::TCP);
+    let timeouts = policy_text::timeouts::with(read(udp, &bounds), read(udp_stream, &bounds), read(tcp, &tcp_bounds));
+    if let Some(stream) = udp_stream.as_ref().filter(|_| timeouts.udp_stream < timeouts.udp) {
+        let udp = policy_text::timeouts::words(timeouts.udp);
+        notes.add(
+            stream.span(),
+            format!("answered datagrams would end before those that nobody answers; write at least {udp}"),
+        );
+    }
+    timeouts
 }
 
 fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {

@@ -64,6 +64,11 @@ impl Difference {
         };
         let on = |on| if on { "on" } else { "off" };
         compare("forward", &running.policy.forward.to_string(), &wanted.policy.forward.to_string());
+        let words = policy_text::timeouts::words;
+        let (from, to) = (running.policy.timeouts, wanted.policy.timeouts);
+        compare("udp-timeout", &words(from.udp), &words(to.udp));
+        compare("udp-stream-timeout", &words(from.udp_stream), &words(to.udp_stream));
+        compare("tcp-timeout", &words(from.tcp), &words(to.tcp));
         compare("replies", on(running.replies), on(wanted.replies));
         compare("monitor", on(running.monitor), on(wanted.monitor));
         compare("version", &running.version, version);

@@ -2,11 +2,11 @@
 //! and with its comments.
 
 use clap::ValueEnum;
-use fw_common::{grammar::Rule, policy::Policy};
-use toml_edit::{Array, DocumentMut, Item, Value};
+use fw_common::{flow::Timeouts, grammar::Rule, policy::Policy};
+use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
 use crate::{
-    config::{Settings, check, list::List},
+    config::{Settings, check, list::List, parse},
     error::{ConfigError, Result},
     kernel::attach::ingress::ModeChoice,
     policy_text::{self, words},
@@ -41,6 +41,7 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     if policy.forward != before.forward {
         set(&mut document, "forward", policy.forward.to_string().into());
     }
+    set_timeouts(&mut document, before.timeouts, policy.timeouts);
     if wanted.mode != says.mode
         && let Some(mode) = wanted.mode.to_possible_value()
     {
@@ -91,6 +92,30 @@ fn set(document: &mut DocumentMut, key: &str, mut value: Value) {
         *value.decor_mut() = old.decor().clone();
     }
     document[key] = Item::Value(value);
+}
+
+/// Make the table of timeouts say other ones. What follows from the others is written only where it stood.
+fn set_timeouts(document: &mut DocumentMut, says: Timeouts, wanted: Timeouts) {
+    if says == wanted {
+        return;
+    }
+    let [udp, udp_stream, tcp] = parse::TIMEOUTS;
+    let derived = policy_text::timeouts::with(Some(wanted.udp), None, None).udp_stream;
+    let stands = document.get("timeouts").is_some_and(|table| table.get(udp_stream).is_some());
+    let before = if stands { says.udp_stream } else { derived };
+    let pairs = [
+        (udp, wanted.udp, says.udp != wanted.udp),
+        (udp_stream, wanted.udp_stream, before != wanted.udp_stream),
+        (tcp, wanted.tcp, says.tcp != wanted.tcp),
+    ];
+    for (key, seconds, _) in pairs.into_iter().filter(|(.., is_written)| *is_written) {
+        let mut value = Value::from(policy_text::timeouts::words(seconds));
+        let table = document.entry("timeouts").or_insert_with(|| Item::Table(Table::new()));
+        if let Some(old) = table.get(key).and_then(Item::as_value) {
+            *value.decor_mut() = old.decor().clone();
+        }
+        table[key] = Item::Value(value);
+    }
 }
 
 fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()> {

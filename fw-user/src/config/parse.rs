@@ -10,7 +10,7 @@ use toml::{
 use crate::error::{Mistake, place};
 
 /// The keys, each with an example of its value.
-pub const KEYS: [(&str, &str); 8] = [
+pub const KEYS: [(&str, &str); 9] = [
     ("interfaces", r#"["eth0"]"#),
     ("allow", r#"["22", "80/tcp"]"#),
     ("allow-proto", r#"["gre"]"#),
@@ -19,7 +19,11 @@ pub const KEYS: [(&str, &str); 8] = [
     ("flows", "65536"),
     ("replies", "true"),
     ("monitor", "false"),
+    ("timeouts", r#"{ udp = "15m" }"#),
 ];
+
+/// The keys of `timeouts`.
+pub const TIMEOUTS: [&str; 3] = ["udp", "udp-stream", "tcp"];
 
 /// What a file says, word by word, each with its place.
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ pub struct Words {
     pub replies: Option<bool>,
     /// Whether nothing is dropped.
     pub monitor: Option<bool>,
+    /// Those of [`TIMEOUTS`], each in its place.
+    pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
 }
 
 /// Mistakes of one file, as they are found.
@@ -103,6 +109,7 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
             "flows" => words.flows = number("flows", value, notes),
             "replies" => words.replies = boolean("replies", value, notes),
             "monitor" => words.monitor = boolean("monitor", value, notes),
+            "timeouts" => words.timeouts = timeouts(value, notes),
             unknown => notes.add(key.span(), unknown_key(unknown)),
         }
     }
@@ -127,6 +134,28 @@ fn note_what_is_missing(table: &DeTable<'_>, notes: &mut Notes<'_>) {
 
 fn is_empty(value: &Spanned<DeValue<'_>>) -> bool {
     value.get_ref().as_array().is_some_and(|array| array.is_empty())
+}
+
+fn timeouts(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> [Option<Spanned<String>>; TIMEOUTS.len()] {
+    let mut timeouts = [const { None }; TIMEOUTS.len()];
+    let Some(table) = value.get_ref().as_table() else {
+        wrong_type("timeouts", value, notes);
+        return timeouts;
+    };
+    for (key, value) in table {
+        let name = key.get_ref().as_ref();
+        let Some(index) = TIMEOUTS.iter().position(|known| *known == name) else {
+            notes.add(key.span(), format!("there is no timeout `{name}`; there are {}", TIMEOUTS.join(", ")));
+            continue;
+        };
+        match value.get_ref().as_str() {
+            Some(text) => timeouts[index] = Some(Spanned::new(value.span(), text.to_owned())),
+            None => {
+                notes.add(value.span(), format!("a timeout stands in quotes, with its unit; write {name} = \"15m\""))
+            }
+        }
+    }
+    timeouts
 }
 
 /// What to write instead of a key that is none.

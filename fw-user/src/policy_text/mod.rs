@@ -1,5 +1,6 @@
 //! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
 
+pub(crate) mod timeouts;
 pub(crate) mod words;
 
 #[cfg(feature = "screen")]

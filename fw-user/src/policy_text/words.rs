@@ -11,6 +11,15 @@ pub(crate) struct PolicyJson {
     allow: Vec<String>,
     allow_proto: Vec<String>,
     forward: String,
+    timeouts: TimeoutsJson,
+}
+
+/// In seconds.
+#[derive(Serialize)]
+struct TimeoutsJson {
+    udp: u32,
+    udp_stream: u32,
+    tcp: u32,
 }
 
 impl PolicyJson {
@@ -21,6 +30,11 @@ impl PolicyJson {
             allow: policy.rules().iter().map(ToString::to_string).collect(),
             allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
             forward: policy.forward.to_string(),
+            timeouts: TimeoutsJson {
+                udp: policy.timeouts.udp,
+                udp_stream: policy.timeouts.udp_stream,
+                tcp: policy.timeouts.tcp,
+            },
         }
     }
 }

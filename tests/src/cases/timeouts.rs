@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [limits(), refreshed()].concat()
+    [limits(), refreshed(), set()].concat()
 }
 
 /// Seconds without a packet.
@@ -35,6 +35,46 @@ fn request(ip: Family, protocol: PortProtocol) -> Stack<Box<dyn Layer>> {
 
 fn answer(ip: Family, protocol: PortProtocol) -> Stack<Box<dyn Layer>> {
     ip.between(SERVER, HOST).ports(protocol, 443, 45_000)
+}
+
+/// Timeouts as the policy sets them.
+fn set() -> Vec<Row> {
+    const QUARTER: u32 = 900;
+    let mut rows = both("a battery device may answer after a quarter of an hour where the policy says so", |it, ip| {
+        it.udp_timeouts(QUARTER, QUARTER)
+            .sent_ago((QUARTER - 2).into(), request(ip, Udp))
+            .receives(answer(ip, Udp), Reply)
+    });
+    rows.extend(both("a UDP flow is forgotten after the policy's timeout", |it, ip| {
+        it.udp_timeouts(30, 180).sent_ago(31, request(ip, Udp)).receives(answer(ip, Udp), ClosedPort).under(Udp, 45_000)
+    }));
+    rows.extend(both("an answered UDP flow lives as long as the policy lets streams", |it, ip| {
+        it.udp_timeouts(30, 180)
+            .sent_ago(188, request(ip, Udp))
+            .received_ago(178, answer(ip, Udp))
+            .receives(answer(ip, Udp), Reply)
+    }));
+    rows.extend(both("an answered UDP flow stays a stream when more leaves", |it, ip| {
+        it.udp_timeouts(30, 180)
+            .sent_ago(300, request(ip, Udp))
+            .received_ago(299, answer(ip, Udp))
+            .sent_ago(170, request(ip, Udp))
+            .receives(answer(ip, Udp), Reply)
+    }));
+    rows.extend(both("a UDP flow that more leaves by is no stream without an answer", |it, ip| {
+        it.udp_timeouts(30, 180)
+            .sent_ago(60, request(ip, Udp))
+            .sent_ago(40, request(ip, Udp))
+            .receives(answer(ip, Udp), ClosedPort)
+            .under(Udp, 45_000)
+    }));
+    rows.extend(both("a TCP flow lives as long as the policy says", |it, ip| {
+        it.tcp_timeout(86_400).sent_ago(86_398, request(ip, Tcp)).receives(answer(ip, Tcp), Reply)
+    }));
+    rows.extend(both("a TCP flow is forgotten after the policy's timeout", |it, ip| {
+        it.tcp_timeout(300).sent_ago(301, request(ip, Tcp)).receives(answer(ip, Tcp), ClosedPort).under(Tcp, 45_000)
+    }));
+    rows
 }
 
 fn limits() -> Vec<Row> {

@@ -139,6 +139,8 @@ pub struct InterfaceStatus {
     pub allow_proto: Vec<String>,
     /// `drop` or `pass`.
     pub forward: String,
+    /// Seconds by the name of the timeout.
+    pub timeouts: BTreeMap<String, u32>,
 }
 
 /// One interface in the answers of `attach --json`, `allow --json` and `deny --json`.
@@ -169,6 +171,8 @@ pub struct Change {
     pub allow_proto: Vec<String>,
     /// `drop` or `pass`.
     pub forward: String,
+    /// Seconds by the name of the timeout.
+    pub timeouts: BTreeMap<String, u32>,
 }
 
 /// A connection that was cut.

@@ -6,6 +6,7 @@ use fw_common::policy::Forward;
 use crate::{
     cmd::args::Safeguards,
     kernel::{attach::ingress::ModeChoice, maps::flows},
+    policy_text::timeouts,
 };
 
 /// Of `attach`.
@@ -30,6 +31,9 @@ pub struct AttachArgs {
     /// Remember up to N flows for each of IPv4 and IPv6, half of them for UDP [default: 65536].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(flows::CAPACITY))]
     pub flows: Option<u32>,
+    /// Let replies in for TIME after the last packet of a UDP flow, 10s to 1d [default: 3m].
+    #[arg(long, value_name = "TIME", value_parser = timeouts::parse_udp)]
+    pub udp_timeout: Option<u32>,
     /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.
     #[arg(long)]
     pub monitor: bool,

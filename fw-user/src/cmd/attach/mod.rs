@@ -35,7 +35,7 @@ use crate::{
     },
     lockout::{Outlook, change::PolicyChange},
     output::{json, print},
-    policy_text::{self, words::PolicyJson},
+    policy_text::{self, timeouts, words::PolicyJson},
     report::lockout::{self as lockout_report, Cure},
 };
 
@@ -43,6 +43,7 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     let mut policy = Policy::new(policy_text::rules(&args.allow)?);
     policy.protocols = policy_text::protocols(&args.allow_proto)?;
     policy.forward = args.forward();
+    policy.timeouts = timeouts::with(args.udp_timeout, None, None);
     policy.compile()?;
     privilege::check()?;
     object::kernel_version()?;

@@ -8,7 +8,7 @@ use crate::{
         meta::{Egress, Mode},
     },
     policy_text::{
-        self,
+        self, timeouts,
         words::{answers_mdns, open_ports},
     },
 };
@@ -40,6 +40,9 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));
+    }
+    if let Some(timeouts) = timeouts::unusual(&plan.policy.timeouts) {
+        lines.push(format!("  replies {timeouts}"));
     }
     if plan.policy.forward == Forward::Pass {
         lines.push("  router  packets to open ports are routed on to other machines and containers as well".to_owned());

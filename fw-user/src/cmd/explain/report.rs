@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use fw_common::{
     Reason, Verdict,
+    flow::Timeouts,
     grammar::Rule,
     policy::{Forward, Policy},
 };
@@ -12,7 +13,7 @@ use serde::Serialize;
 use crate::{
     kernel::dry_run::Judgement,
     packet::headers::{self, Headers},
-    policy_text::{self, words::rule_words},
+    policy_text::{self, timeouts, words::rule_words},
     report::reasons,
 };
 
@@ -228,6 +229,9 @@ impl Answer<'_> {
         }
         if policy.forward == Forward::Pass {
             words.push("--forward pass".to_owned());
+        }
+        if policy.timeouts.udp != Timeouts::DEFAULT.udp {
+            words.push(format!("--udp-timeout {}", timeouts::words(policy.timeouts.udp).replace(' ', "")));
         }
         if !self.filter.tracks_replies {
             words.push("--no-replies".to_owned());

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     kernel::meta::{Egress, Record},
     policy_text::{
-        self,
+        self, timeouts,
         words::{PolicyJson, open_ports},
     },
     report::table::bytes,
@@ -208,6 +208,9 @@ fn details_text(details: &Details) -> String {
     if !policy.protocols.is_empty() {
         let names: Vec<String> = policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         text += &format!("  also    {}\n", names.join(", "));
+    }
+    if let Some(timeouts) = timeouts::unusual(&policy.timeouts) {
+        text += &format!("  replies {timeouts}\n");
     }
     if policy.forward == Forward::Pass {
         text += "  router  packets to open ports are routed on as well\n";

@@ -95,25 +95,25 @@ type Broken = (&'static str, fn(&Lab) -> Result<()>, &'static str);
 const BROKEN: &[Broken] = &[
     (
         "a map is missing",
-        |lab| Ok(fs::remove_file(lab.fw.bpffs().join("fw-user/v4/if-eth0/META"))?),
+        |lab| Ok(fs::remove_file(lab.fw.bpffs().join("fw-user/v5/if-eth0/META"))?),
         "META: it is missing",
     ),
     (
         "another version attached",
-        |lab| Ok(fs::rename(lab.fw.bpffs().join("fw-user/v4"), lab.fw.bpffs().join("fw-user/v1"))?),
+        |lab| Ok(fs::rename(lab.fw.bpffs().join("fw-user/v5"), lab.fw.bpffs().join("fw-user/v1"))?),
         "ABI 1",
     ),
     ("an interface is gone", |lab| lab.pi.run("ip link delete eth1").map(drop), "interface is gone"),
     (
         "something is not ours",
-        |lab| Ok(symlink("/nowhere", lab.fw.bpffs().join("fw-user/v4/if-eth0/theirs"))?),
+        |lab| Ok(symlink("/nowhere", lab.fw.bpffs().join("fw-user/v5/if-eth0/theirs"))?),
         "theirs was not created by fw-user",
     ),
     (
         "the pins are gone, and somebody holds the link",
         |lab| {
             let theirs = lab.fw.bpffs().join("theirs");
-            fs::hard_link(lab.fw.bpffs().join("fw-user/v4/if-eth0/ingress-link"), theirs)?;
+            fs::hard_link(lab.fw.bpffs().join("fw-user/v5/if-eth0/ingress-link"), theirs)?;
             Ok(fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?)
         },
         "a filter of fw-user whose pins are not here",
@@ -167,8 +167,8 @@ fn what_closes_nothing_or_not_for_long_is_noted() -> Result<()> {
     noted(Some("eth0"), "filter", "on trial", "fw-user confirm eth0")?;
     // As of a command that was killed between the folders and the links.
     lab.fw(&["detach", "eth0"])?;
-    fs::create_dir_all(lab.fw.bpffs().join("fw-user/v4/shared"))?;
-    noted(None, "leftovers", "fw-user/v4", "fw-user detach --all")?;
+    fs::create_dir_all(lab.fw.bpffs().join("fw-user/v5/shared"))?;
+    noted(None, "leftovers", "fw-user/v5", "fw-user detach --all")?;
     lab.nothing_is_left_behind()
 }
 

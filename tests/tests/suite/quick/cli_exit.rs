@@ -106,7 +106,7 @@ fn what_is_taken_off_in_part_ends_with_5() -> Result<()> {
     lab.add_second_lan()?;
     lab.fw(&["attach", "eth0", "eth1", "--allow", "22"])?;
     // Not ours, and in the way of a clean end.
-    let strange = lab.fw.bpffs().join("fw-user/v4/if-eth0/theirs");
+    let strange = lab.fw.bpffs().join("fw-user/v5/if-eth0/theirs");
     fs::create_dir(&strange)?;
     let output = lab.fw.command(&lab.pi, ["detach", "--all"]).output()?;
     let complaint = String::from_utf8(output.stderr)?;

@@ -27,6 +27,14 @@ const USAGE: i32 = 2;
 type Row = (&'static str, &'static [(usize, usize, &'static [&'static str])]);
 
 const ROWS: &[Row] = &[
+    // Timeouts.
+    ("allow = [\"22\"]\ntimeouts = { udp = \"9s\" }", &[(2, 20, &["`9s`", "from 10s to 1d"])]),
+    ("allow = [\"22\"]\n[timeouts]\ntcp = \"1m\"", &[(3, 7, &["`1m`", "from 5m to 31d"])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp = 900", &[(3, 7, &["in quotes", "write udp = \"15m\""])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp = \"900\"", &[(3, 7, &["`900` is no time", "90s, 15m or 2h"])]),
+    ("allow = [\"22\"]\n[timeouts]\nsctp = \"1h\"", &[(3, 1, &["no timeout `sctp`", "udp, udp-stream, tcp"])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp-stream = \"1m\"", &[(3, 14, &["before those that nobody answers", "3m"])]),
+    ("allow = [\"22\"]\ntimeouts = \"15m\"", &[(2, 12, &["`timeouts` is a string", "{ udp = \"15m\" }"])]),
     // What is invalid TOML.
     ("allow = [\"22\"\nmonitor = true", &[(2, 1, &["array"])]),
     ("allow = [\"22\"]\nmode = \"auto\nflows = 1\n", &[(2, 13, &["invalid TOML", "basic string"]), (3, 9, &["1024"])]),

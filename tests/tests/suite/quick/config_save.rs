@@ -23,6 +23,7 @@ tests! {
     allow_and_deny_say_that_the_file_lacks_them;
     allow_and_deny_save_themselves;
     a_change_that_cannot_be_saved_is_not_made;
+    timeouts_of_a_file_are_applied_shown_and_kept;
 }
 
 tests! { in both modes:
@@ -35,6 +36,7 @@ const POLICIES: &[&[&str]] = &[
     &["--allow", "22,80/tcp,6000-6010/udp,1-5/sctp", "--monitor"],
     &["--allow", "22/tcp@192.0.2.0/24,443@[2001:db8::]/32,443/tcp", "--allow-proto", "gre,99", "--forward", "pass"],
     &["--allow", "1-65535", "--no-replies", "--flows", "4096"],
+    &["--allow", "22", "--udp-timeout", "15m"],
 ];
 
 fn what_is_saved_is_fine_and_comes_back_as_it_was() -> Result<()> {
@@ -70,6 +72,45 @@ fn the_mode_comes_back_too(mode: Mode) -> Result<()> {
     lab.fw(&["apply"])?;
     let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
     assert_eq!(status["interfaces"][0]["mode"], json!(mode.to_string()));
+    Ok(())
+}
+
+fn timeouts_of_a_file_are_applied_shown_and_kept() -> Result<()> {
+    const FILE: &str = "\
+allow = [\"22\"]
+
+# The house's sensors sleep.
+[timeouts]
+udp = \"15m\"    # Matter
+tcp = \"1d\"
+";
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", FILE)?;
+    lab.fw(&["apply"])?;
+    let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
+    assert_eq!(status["interfaces"][0]["timeouts"], json!({ "udp": 900, "udp_stream": 900, "tcp": 86_400 }));
+    let text = lab.fw(&["status"])?;
+    assert!(text.contains("  replies UDP flows end after 15m, TCP flows after 1d\n"), "{text}");
+    lab.fw(&["allow", "80"])?;
+    lab.fw(&["save"])?;
+    assert_eq!(lab.read_file("eth0")?, FILE.replace("[\"22\"]", "[\"22\", \"80\"]"));
+    // From the command line another one, which the file follows.
+    let said = lab.fw(&["attach", "eth0", "--allow", "22,80", "--udp-timeout", "2h"])?;
+    assert!(said.contains("  replies UDP flows end after 2h\n"), "{said}");
+    let changes = lab.fw(&["apply", "--dry-run"])?;
+    for change in ["udp-timeout 2h -> 15m", "udp-stream-timeout 2h -> 15m", "tcp-timeout 2h 4m -> 1d"] {
+        assert!(changes.contains(change), "{changes}");
+    }
+    lab.fw(&["save"])?;
+    let saved = lab.read_file("eth0")?;
+    assert!(saved.contains("udp = \"2h\"    # Matter\ntcp = \"2h 4m\"\n"), "{saved}");
+    assert!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
+    // Times that make no sense, and what to write instead.
+    for (time, words) in
+        [("900", "with its unit, for example 90s, 15m or 2h"), ("9s", "from 10s to 1d"), ("2d", "from 10s to 1d")]
+    {
+        lab.refuses(&["attach", "eth0", "--allow", "22", "--udp-timeout", time], USAGE, &["--udp-timeout", words])?;
+    }
     Ok(())
 }
 

@@ -71,12 +71,12 @@ fn no_user_takes_the_filter_off_where_everybody_may_write() -> Result<()> {
         user() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
         fw=$0 dir=$1
         mount -t bpf bpf "$dir"
-        user mkdir -p "$dir/fw-user/v4/if-eth0/keep"
+        user mkdir -p "$dir/fw-user/v5/if-eth0/keep"
         fw status
         fw doctor eth0 && exit 1
         fw attach eth0 --allow 22
-        ls "$dir/fw-user/v4/if-eth0/ingress-link"
-        ! user rm -f "$dir/fw-user/v4/if-eth0/ingress-link"
+        ls "$dir/fw-user/v5/if-eth0/ingress-link"
+        ! user rm -f "$dir/fw-user/v5/if-eth0/ingress-link"
         ! user mv "$dir/fw-user" "$dir/mine"
         ! user ls "$dir/fw-user"
         fw status
