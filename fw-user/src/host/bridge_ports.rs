@@ -5,9 +5,10 @@ use std::{fs, path::Path};
 use crate::host::interface::Interface;
 
 /// Which bridges' packets netfilter sees at the ports, where it rewrites them before a program on the bridge runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum BridgeNetfilter {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BridgeNetfilter {
     /// No bridge's: `br_netfilter` is not loaded.
+    #[default]
     Absent,
     /// Those of the bridges that ask for it themselves: `ip link set br0 type bridge nf_call_iptables 1`.
     Own,
@@ -17,7 +18,7 @@ enum BridgeNetfilter {
 
 impl BridgeNetfilter {
     /// As this network namespace has it.
-    fn here() -> Self {
+    pub(crate) fn here() -> Self {
         let folder = Path::new("/proc/sys/net/bridge");
         let is_on = |name: &str| fs::read_to_string(folder.join(name)).is_ok_and(|value| value.trim() != "0");
         if ["bridge-nf-call-iptables", "bridge-nf-call-ip6tables"].into_iter().any(is_on) {
@@ -29,7 +30,8 @@ impl BridgeNetfilter {
         }
     }
 
-    fn comes_before(self, bridge: &Interface) -> bool {
+    /// Whether it rewrites the packets of this bridge at its ports.
+    pub(crate) fn comes_before(self, bridge: &Interface) -> bool {
         self == Self::All || self == Self::Own && bridge.calls_netfilter
     }
 }
@@ -97,23 +99,10 @@ fn of_port(name: &str, controller: &Interface, netfilter: BridgeNetfilter) -> St
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
-
     use super::*;
 
     fn interface(name: &str, index: u32, kind: Option<&str>, master: Option<u32>) -> Interface {
-        Interface {
-            name: name.to_owned(),
-            index,
-            layer: LinkLayerType::Ether,
-            kind: kind.map(ToOwned::to_owned),
-            master,
-            below: None,
-            calls_netfilter: false,
-            mtu: 1500,
-            xdp_program: None,
-            xdp_attached: XdpAttached::None,
-        }
+        Interface { name: name.to_owned(), index, kind: kind.map(ToOwned::to_owned), master, ..Interface::default() }
     }
 
     /// Not every kernel that tests run on has bonds.

@@ -1,11 +1,17 @@
 //! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
+use netlink_packet_core::Nla;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached},
+    link::{
+        InfoBridge, InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoVti, InfoVxlan, LinkAttribute,
+        LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+    },
 };
 
 use crate::error::{Error, HostError, KernelError, Result};
@@ -26,6 +32,12 @@ pub struct Interface {
     pub master: Option<u32>,
     /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
     pub below: Option<u32>,
+    /// The other end of a veth or netkit pair, by index, where that is in the same network namespace.
+    pub peer: Option<u32>,
+    /// Whether it is a tunnel with one machine, or a multicast group, at its other end.
+    pub has_remote: bool,
+    /// Whether it is a tap that takes virtio headers, as virtual machines do.
+    pub is_guests: bool,
     /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
     pub calls_netfilter: bool,
     /// The largest packet, in bytes.
@@ -53,20 +65,86 @@ impl Interface {
     }
 }
 
-impl From<LinkMessage> for Interface {
-    fn from(message: LinkMessage) -> Self {
-        let mut interface = Self {
+impl Interface {
+    /// What its kind says of it.
+    fn take(&mut self, data: &InfoData) {
+        /// `IFLA_TUN_VNET_HDR` of include/uapi/linux/if_link.h.
+        const VIRTIO_HEADERS: u16 = 5;
+        let is_set = |address: IpAddr| !address.is_unspecified();
+        match data {
+            InfoData::Bridge(options) => {
+                self.calls_netfilter = options.iter().any(|option| {
+                    matches!(option, InfoBridge::NfCallIpTables(true) | InfoBridge::NfCallIp6Tables(true))
+                });
+            }
+            InfoData::Tun(options) => {
+                let is_on = |value: &[u8]| value.first().is_some_and(|value| *value != 0);
+                self.is_guests = options.iter().any(|option| {
+                    let mut value = vec![0; option.value_len()];
+                    option.emit_value(&mut value);
+                    option.kind() == VIRTIO_HEADERS && is_on(&value)
+                }) && self.layer == LinkLayerType::Ether;
+            }
+            InfoData::Vxlan(options) => {
+                self.has_remote =
+                    options.iter().any(|option| matches!(option, InfoVxlan::Group(_) | InfoVxlan::Group6(_)));
+            }
+            InfoData::Geneve(options) => {
+                self.has_remote = options.iter().any(|option| match option {
+                    InfoGeneve::Remote(address) => is_set((*address).into()),
+                    InfoGeneve::Remote6(address) => is_set((*address).into()),
+                    _ => false,
+                });
+            }
+            InfoData::IpTunnel(options) => {
+                self.has_remote =
+                    options.iter().any(|option| matches!(option, InfoIpTunnel::Remote(address) if is_set(*address)));
+            }
+            InfoData::Vti(options) => {
+                self.has_remote =
+                    options.iter().any(|option| matches!(option, InfoVti::Remote(address) if is_set(*address)));
+            }
+            InfoData::GreTun(options) | InfoData::GreTap(options) | InfoData::ErSpan(options) => {
+                self.has_remote = options
+                    .iter()
+                    .any(|option| matches!(option, InfoGre::Remote(address) if is_set((*address).into())));
+            }
+            InfoData::GreTun6(options) | InfoData::GreTap6(options) | InfoData::Ip6ErSpan(options) => {
+                self.has_remote = options
+                    .iter()
+                    .any(|option| matches!(option, InfoGre6::Remote(address) if is_set((*address).into())));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Default for Interface {
+    fn default() -> Self {
+        Self {
             name: String::new(),
-            index: message.header.index,
-            layer: message.header.link_layer_type,
+            index: 0,
+            layer: LinkLayerType::Ether,
             kind: None,
             master: None,
             below: None,
+            peer: None,
+            has_remote: false,
+            is_guests: false,
             calls_netfilter: false,
+            mtu: 1500,
             xdp_program: None,
             xdp_attached: XdpAttached::None,
-            mtu: 0,
-        };
+        }
+    }
+}
+
+impl From<LinkMessage> for Interface {
+    fn from(message: LinkMessage) -> Self {
+        let (index, layer) = (message.header.index, message.header.link_layer_type);
+        let mut interface = Self { index, layer, mtu: 0, ..Self::default() };
+        // The interface at the other end or below, and whether its index is one of another network namespace.
+        let (mut linked, mut is_elsewhere) = (None, false);
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
@@ -75,22 +153,15 @@ impl From<LinkMessage> for Interface {
                     for info in infos {
                         match info {
                             LinkInfo::Kind(InfoKind::Other(kind)) => interface.kind = Some(kind),
-                            LinkInfo::Kind(kind) => interface.kind = Some(format!("{kind:?}").to_lowercase()),
-                            LinkInfo::Data(InfoData::Bridge(options)) => {
-                                let calls = |option: &InfoBridge| {
-                                    matches!(
-                                        option,
-                                        InfoBridge::NfCallIpTables(true) | InfoBridge::NfCallIp6Tables(true)
-                                    )
-                                };
-                                interface.calls_netfilter = options.iter().any(calls);
-                            }
+                            LinkInfo::Kind(kind) => interface.kind = Some(kind.to_string()),
+                            LinkInfo::Data(data) => interface.take(&data),
                             _ => {}
                         }
                     }
                 }
                 LinkAttribute::Controller(index) => interface.master = Some(index),
-                LinkAttribute::Link(index) => interface.below = Some(index),
+                LinkAttribute::Link(index) => linked = Some(index),
+                LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
                 LinkAttribute::Xdp(facts) => {
                     for fact in facts {
                         match fact {
@@ -103,13 +174,12 @@ impl From<LinkMessage> for Interface {
                 _ => {}
             }
         }
-        // A veth names its other end.
-        interface.below = interface.below.filter(|_| {
-            interface
-                .kind
-                .as_deref()
-                .is_some_and(|kind| ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"].contains(&kind))
-        });
+        match interface.kind.as_deref() {
+            _ if is_elsewhere => {}
+            Some("vlan" | "macvlan" | "macvtap" | "ipvlan" | "ipvtap") => interface.below = linked,
+            Some("veth" | "netkit") => interface.peer = linked,
+            _ => {}
+        }
         interface
     }
 }

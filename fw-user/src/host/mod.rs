@@ -1,6 +1,7 @@
 //! The machine: its interfaces and addresses, its processes and connections, systemd and Docker.
 
 pub(crate) mod bridge_ports;
+pub(crate) mod class;
 pub(crate) mod connections;
 pub mod interface;
 pub(crate) mod netlink;

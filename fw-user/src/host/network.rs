@@ -3,19 +3,26 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::IpAddr,
+    path::Path,
 };
 
 use ipnet::IpNet;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::{
     RouteMessageBuilder,
-    packet_route::{RouteNetlinkMessage, route::RouteAttribute},
+    packet_route::{
+        AddressFamily, RouteNetlinkMessage,
+        route::{RouteAttribute, RouteMessage, RouteType},
+    },
 };
 
-use crate::host::netlink;
 use crate::{
-    error::Result,
-    host::interface::{self, Interface},
+    error::{Error, Result},
+    host::{
+        bridge_ports::BridgeNetfilter,
+        interface::{self, Interface},
+        netlink,
+    },
 };
 
 /// The interfaces, their addresses, and the routes to some peers.
@@ -24,6 +31,12 @@ pub(crate) struct Network {
     pub(crate) interfaces: Vec<Interface>,
     /// With the index of the interface, and the length of the prefix that is on its link.
     pub(crate) addresses: Vec<(u32, IpNet)>,
+    /// The interfaces by which a default route leaves, by index.
+    pub(crate) default_routes: BTreeSet<u32>,
+    /// Whether this is the machine's own network namespace, and no container's.
+    pub(crate) is_initial_namespace: bool,
+    /// Which bridges' packets netfilter rewrites at the ports.
+    pub(crate) bridge_netfilter: BridgeNetfilter,
     /// Through which interface a peer is answered from a local address.
     pub(crate) routes: HashMap<(IpAddr, IpAddr), u32>,
 }
@@ -32,7 +45,20 @@ impl Network {
     pub(crate) fn ask() -> Result<Self> {
         let interfaces = interface::all()?;
         let addresses = interface::addresses()?;
-        Ok(Self { interfaces, addresses, routes: HashMap::new() })
+        Ok(Self {
+            interfaces,
+            addresses,
+            default_routes: default_routes()?,
+            // The kernel has this setting once, and shows it in the initial network namespace alone (net/core/sysctl_net_core.c).
+            is_initial_namespace: Path::new("/proc/sys/net/core/netdev_budget").exists(),
+            bridge_netfilter: BridgeNetfilter::here(),
+            routes: HashMap::new(),
+        })
+    }
+
+    /// The addresses of an interface.
+    pub(crate) fn addresses_of(&self, index: u32) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| net.addr())
     }
 
     /// Ask for the routes from local addresses, the second ones, to peers. Peers without a route have none.
@@ -106,4 +132,42 @@ impl Network {
         let is_elsewhere = route.is_some_and(|out| on_link(&|at| at == out)) && !on_link(&|at| fed.contains(at));
         self.have(fed, target) && !is_elsewhere
     }
+}
+
+/// Whether it is an address that every interface may give itself.
+pub(crate) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
+/// The interfaces by which default routes leave, of whatever table.
+fn default_routes() -> Result<BTreeSet<u32>> {
+    let mut found = BTreeSet::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut question = RouteMessage::default();
+        question.header.address_family = family;
+        match netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question)) {
+            Ok(answers) => found.extend(answers.iter().flat_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(route) => ways_of_default(route),
+                _ => Vec::new(),
+            })),
+            // A kernel without IPv6 has no routes of it.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            Err(error) => return Err(Error::refused("asking for the routes", error)),
+        }
+    }
+    Ok(found)
+}
+
+/// Where a route leaves, if it is a default route.
+fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
+    let is_default = route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast;
+    let ways = route.attributes.iter().filter(|_| is_default).flat_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => vec![*index],
+        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
+        _ => Vec::new(),
+    });
+    ways.collect()
 }

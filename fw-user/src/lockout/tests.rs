@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
-use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
 
 use crate::{
     host::{
@@ -31,19 +30,7 @@ const VLAN: u32 = 7;
 const MACVLAN: u32 = 8;
 
 fn interface(name: &str, index: u32, master: Option<u32>, below: Option<u32>) -> Interface {
-    let (layer, xdp_attached) = (LinkLayerType::Ether, XdpAttached::None);
-    Interface {
-        name: name.into(),
-        index,
-        layer,
-        kind: None,
-        master,
-        below,
-        calls_netfilter: false,
-        mtu: 1500,
-        xdp_program: None,
-        xdp_attached,
-    }
+    Interface { name: name.into(), index, master, below, ..Interface::default() }
 }
 
 /// `eth0` in a bond with a VLAN and a macvlan on that, `eth1` on its own in the same LAN and another one, Docker's bridge with a container.
@@ -84,6 +71,7 @@ fn network() -> Network {
             route("172.17.0.2", "192.0.2.1", BRIDGE),
             route("172.17.0.2", "172.17.0.1", BRIDGE),
         ]),
+        ..Network::default()
     }
 }
 

@@ -111,6 +111,10 @@ pub struct InterfaceStatus {
     pub name: String,
     /// `active`, or what is wrong.
     pub state: String,
+    /// Which way the interface leads.
+    pub class: Option<String>,
+    /// Why it is classed so.
+    pub class_reason: Option<String>,
     /// What is wrong in particular.
     pub problems: Vec<String>,
     /// What to do about it.

@@ -11,7 +11,11 @@ use crate::{
         doctor::checks::{Finding, Verdict, interfaces, machine, offloads},
     },
     error::{Error, HostError, Result},
-    host::interface::{self, Interface},
+    host::{
+        class::{Classes, Side},
+        interface::{self, Interface},
+        network::Network,
+    },
     kernel::pins::Pins,
     output::{json, print},
 };
@@ -19,7 +23,15 @@ use crate::{
 #[derive(Serialize)]
 struct DoctorJson<'a> {
     verdict: Verdict,
+    interfaces: Vec<ClassJson<'a>>,
     findings: Vec<FindingJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ClassJson<'a> {
+    name: &'a str,
+    class: &'static str,
+    class_reason: String,
 }
 
 #[derive(Serialize)]
@@ -31,22 +43,32 @@ struct FindingJson<'a> {
 }
 
 pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
-    let all = interface::all()?;
+    let network = Network::ask()?;
+    let all = &network.interfaces;
+    let classes = Classes::of(&network);
     // Whoever may not look there is told so by the line about the pins.
     let with_pins = pins.interfaces_of_all().unwrap_or_default();
     let names: Vec<String> = if args.interfaces.is_empty() {
-        let is_ethernet = |one: &&Interface| one.check_is_ethernet().is_ok();
-        let mut names: Vec<String> = all.iter().filter(is_ethernet).map(|one| one.name.clone()).collect();
+        let is_of_interest =
+            |one: &&Interface| classes.class(one).side != Side::Inside || with_pins.contains(&one.name);
+        let mut names: Vec<String> = all.iter().filter(is_of_interest).map(|one| one.name.clone()).collect();
         names.extend(with_pins.iter().filter(|name| !all.iter().any(|one| one.name == **name)).cloned());
         names
     } else {
         args.interfaces.clone()
     };
     let mut findings = machine::examine(pins);
+    let mut classed = Vec::new();
     for name in &names {
         match all.iter().find(|one| one.name == *name) {
             Some(found) => {
-                findings.extend(interfaces::examine(pins, found, &all));
+                let class = classes.class(found);
+                findings.push(interfaces::class(found, &class));
+                classed.push(ClassJson { name, class: class.side.name(), class_reason: class.why });
+                if args.interfaces.is_empty() && found.check_is_ethernet().is_err() {
+                    continue;
+                }
+                findings.extend(interfaces::examine(pins, found, all));
                 findings.push(offloads::examine(found).await);
             }
             None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
@@ -56,7 +78,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     if args.json {
         let findings = findings.iter().map(|finding| FindingJson { finding, cure: finding.fix.as_deref() }).collect();
-        print(&json(&DoctorJson { verdict, findings })?)?;
+        print(&json(&DoctorJson { verdict, interfaces: classed, findings })?)?;
     } else {
         print(&report::text(&findings))?;
     }

@@ -11,10 +11,7 @@ use crate::{
         report::{Details, InterfaceStatus, Status},
     },
     error::Result,
-    host::{
-        interface::{self, Interface},
-        privilege,
-    },
+    host::{class::Classes, interface::Interface, network::Network, privilege},
     kernel::{
         attach::{
             foreign, remove,
@@ -32,7 +29,8 @@ use crate::{
 
 pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     privilege::check()?;
-    let here = interface::all()?;
+    let network = Network::ask()?;
+    let here = &network.interfaces;
     let present = |name: &str| here.iter().find(|interface| interface.name == name);
     let mut interfaces: Vec<InterfaceStatus> =
         pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, present(&name), name)).collect();
@@ -40,6 +38,10 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
         if !interfaces.iter().any(|known| known.name == interface.name) {
             interfaces.push(without_pins(pins, interface));
         }
+    }
+    let classes = Classes::of(&network);
+    for interface in &mut interfaces {
+        interface.class = present(&interface.name).map(|present| classes.class(present));
     }
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
@@ -70,7 +72,7 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceS
             ("unknown".to_owned(), None)
         }
     };
-    InterfaceStatus { name, state, problems, fix, details, memory }
+    InterfaceStatus { name, state, class: None, problems, fix, details, memory }
 }
 
 fn details(pins: &Pins, name: &str) -> Result<Details> {
@@ -108,6 +110,7 @@ fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
             "`fw-user detach {name}` takes it off; `findmnt {}` shows what is mounted there",
             pins.bpffs().display()
         )),
+        class: None,
         details: None,
         memory: 0,
         name,

@@ -7,6 +7,7 @@ use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::{
+    host::class::Class,
     kernel::meta::{Egress, Record},
     policy_text::{
         self, timeouts,
@@ -31,6 +32,8 @@ pub(crate) struct InterfaceStatus {
     pub name: String,
     /// `active`, or why not.
     pub state: String,
+    /// How the interface is classed, and why; nothing for one that is gone.
+    pub class: Option<Class>,
     /// What is wrong, where something is.
     pub problems: Vec<String>,
     /// What to do about it.
@@ -72,6 +75,8 @@ pub(crate) struct StatusJson<'a> {
 struct InterfaceJson<'a> {
     name: &'a str,
     state: &'a str,
+    class: Option<&'static str>,
+    class_reason: Option<&'a str>,
     problems: &'a [String],
     fix: Option<&'a str>,
     /// The former name of `fix`.
@@ -111,6 +116,8 @@ impl<'a> InterfaceJson<'a> {
         Self {
             name: &interface.name,
             state: &interface.state,
+            class: interface.class.as_ref().map(|class| class.side.name()),
+            class_reason: interface.class.as_ref().map(|class| class.why.as_str()),
             problems: &interface.problems,
             fix: interface.fix.as_deref(),
             cure: interface.fix.as_deref(),
@@ -164,12 +171,15 @@ pub(crate) fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, problems, fix, details, memory: _ } = interface;
+    let InterfaceStatus { name, state, class, problems, fix, details, memory: _ } = interface;
     let mut text = format!("{name}  {state}");
     if let Some(details) = details {
         text += &details_text(details);
     } else {
         text += "\n";
+    }
+    if let Some(class) = class {
+        text += &format!("  class   {class}\n");
     }
     for problem in problems {
         text += &format!("  problem {problem}\n");

@@ -75,23 +75,10 @@ pub(crate) fn largest_mtu(interface: &Interface) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
-
     use super::*;
 
     fn interface(kind: Option<&str>, mtu: u32) -> Interface {
-        Interface {
-            name: "eth0".to_owned(),
-            index: 2,
-            layer: LinkLayerType::Ether,
-            kind: kind.map(ToOwned::to_owned),
-            master: None,
-            below: None,
-            calls_netfilter: false,
-            mtu,
-            xdp_program: None,
-            xdp_attached: XdpAttached::None,
-        }
+        Interface { name: "eth0".to_owned(), index: 2, kind: kind.map(ToOwned::to_owned), mtu, ..Interface::default() }
     }
 
     /// What drivers say is from their sources in Linux 6.18.

@@ -32,7 +32,16 @@ const PRIVILEGE: i32 = 4;
 #[serde(deny_unknown_fields)]
 struct Answer {
     verdict: String,
+    interfaces: Vec<Classed>,
     findings: Vec<Finding>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Classed {
+    name: String,
+    class: String,
+    class_reason: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +87,9 @@ fn a_healthy_machine_is_well_attached_or_not() -> Result<()> {
         let (answer, well) = ask(&lab, &["eth0"])?;
         ensure!(well && answer.findings.iter().all(|finding| finding.verdict == "ok"), "{answer:?}");
         ensure!(answer.find(Some("eth0"), "mode")?.found.contains("native"), "{answer:?}");
+        let Classed { name, class, class_reason } = answer.interfaces.first().context("no interface is classed")?;
+        assert_eq!((name.as_str(), class.as_str()), ("eth0", "outside"));
+        assert_eq!(answer.find(Some("eth0"), "class")?.found, format!("outside: {class_reason}"));
         let gro = if attached { "off" } else { "on" };
         lab.pi.run(&format!("ethtool -K eth0 gro {gro}"))?;
         let (now, _) = ask(&lab, &["eth0"])?;

@@ -63,6 +63,8 @@ struct Exposed {
 #[serde(deny_unknown_fields)]
 struct Interface {
     name: String,
+    class: String,
+    class_reason: String,
     filters: Vec<Filter>,
 }
 
@@ -170,7 +172,11 @@ fn before_attach_everything_that_is_served_is_open() -> Result<()> {
     let local6 = lab.pi.enter(|| TcpListener::bind((Ipv6Addr::LOCALHOST, 631)))?;
     let exposed = Exposed::of(&lab)?;
     assert_eq!(exposed.interfaces.len(), 1);
-    assert_eq!(exposed.interfaces[0].name, "eth0");
+    let Interface { name, class, class_reason, .. } = &exposed.interfaces[0];
+    assert_eq!(
+        (name.as_str(), class.as_str(), class_reason.as_str()),
+        ("eth0", "outside", "the default route leaves by it")
+    );
     assert_eq!(
         (exposed.interfaces[0].filters[0].kind.as_str(), &exposed.interfaces[0].filters[0].name),
         ("none", &None)

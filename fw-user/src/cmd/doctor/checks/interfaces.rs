@@ -6,7 +6,7 @@ use rtnetlink::packet_route::link::LinkLayerType;
 
 use crate::{
     cmd::doctor::checks::Finding,
-    host::{bridge_ports, interface::Interface},
+    host::{bridge_ports, class::Class, interface::Interface},
     kernel::{
         attach::{
             foreign,
@@ -47,6 +47,12 @@ pub(crate) fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> 
     let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(interface), mtu(interface)];
     findings.extend(bridge_ports::notes(interface, all).into_iter().map(|note| Finding::note("place", note)));
     findings.into_iter().map(|finding| finding.of(&interface.name)).collect()
+}
+
+/// How an interface is classed, and why.
+#[must_use]
+pub(crate) fn class(interface: &Interface, class: &Class) -> Finding {
+    Finding::ok("class", class.to_string()).of(&interface.name)
 }
 
 /// Look at the pins of an interface that is not there.

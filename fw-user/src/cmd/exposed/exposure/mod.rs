@@ -140,8 +140,6 @@ pub(crate) struct Exposure {
     pub paths: Vec<IngressPath>,
     /// What stands there.
     pub filters: Filters,
-    /// Interfaces with addresses that no filter can be on, since they carry no Ethernet.
-    pub not_ethernet: Vec<String>,
     /// The ports that are served: the most open first.
     pub ports: Vec<ExposedPort>,
     /// What is open and not served.
@@ -182,13 +180,7 @@ impl ExposureFacts<'_> {
             (kind, std::cmp::Reverse(openness), port.endpoint.local.port(), port.endpoint.protocol)
         });
         let unused = self.unused(&paths, &ports);
-        let Self { network, filters, .. } = self;
-        let has_address = |index: u32| network.addresses.iter().any(|(at, _)| *at == index);
-        let not_ethernet = network.interfaces.iter().filter(|interface| {
-            !interface.is_loopback() && interface.check_is_ethernet().is_err() && has_address(interface.index)
-        });
-        let not_ethernet = not_ethernet.map(|interface| interface.name.clone()).collect();
-        Exposure { paths, filters, not_ethernet, ports, unused }
+        Exposure { paths, filters: self.filters, ports, unused }
     }
 
     fn port(&self, paths: &[IngressPath], endpoint: &Endpoint) -> ExposedPort {

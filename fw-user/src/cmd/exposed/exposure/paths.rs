@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use fw_common::policy::Policy;
-use rtnetlink::packet_route::link::LinkLayerType;
 
 use crate::{
-    host::{interface::Interface, network::Network},
+    host::{
+        class::{Class, Classes, Side},
+        interface::Interface,
+        network::Network,
+    },
     kernel::{maps::counters::Counters, meta::Mode},
 };
 
@@ -42,6 +45,10 @@ pub(crate) struct IngressPath {
     pub name: String,
     /// Its index.
     pub index: u32,
+    /// How it is classed, and why.
+    pub class: Class,
+    /// Whether its packets have Ethernet headers, which a filter needs.
+    pub has_ethernet: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// The interfaces whose filters judge what comes in here: itself, or each of those that feed it, containers and virtual machines left
@@ -49,62 +56,38 @@ pub(crate) struct IngressPath {
     pub judges: Vec<Option<String>>,
 }
 
-/// The ingress paths: the named interfaces, or those where a network other than that of containers can be.
+/// The ingress paths: the named interfaces, or those by which other machines come in.
 pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> Vec<IngressPath> {
+    let classes = Classes::of(network);
     let find = |name: &String| network.interfaces.iter().find(|interface| interface.name == *name);
     let chosen: Vec<&Interface> = if named.is_empty() {
-        network.interfaces.iter().filter(|interface| is_way(network, filters, interface)).collect()
+        network.interfaces.iter().filter(|interface| is_path(network, &classes, filters, interface)).collect()
     } else {
         named.iter().filter_map(find).collect()
     };
     let path = |interface: &Interface| IngressPath {
         name: interface.name.clone(),
         index: interface.index,
-        addresses: addresses(network, interface).collect(),
-        judges: judges(network, filters, interface),
+        class: classes.class(interface),
+        has_ethernet: interface.check_is_ethernet().is_ok(),
+        addresses: network.addresses_of(interface.index).collect(),
+        judges: judges(network, &classes, filters, interface),
     };
     chosen.into_iter().map(path).collect()
 }
 
-fn addresses(network: &Network, interface: &Interface) -> impl Iterator<Item = IpAddr> {
-    let index = interface.index;
-    network.addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| net.addr())
-}
-
-fn is_way(network: &Network, filters: &Filters, interface: &Interface) -> bool {
-    if interface.layer != LinkLayerType::Ether {
-        return false;
-    }
+fn is_path(network: &Network, classes: &Classes<'_>, filters: &Filters, interface: &Interface) -> bool {
     let is_below_another =
         interface.master.is_some() || network.interfaces.iter().any(|other| other.below == Some(interface.index));
     if filters.contains_key(&interface.name) && !is_below_another {
         return true;
     }
-    match interface.kind.as_deref() {
-        // No cable ends there, and the other end of a tunnel between containers is a container.
-        Some("dummy" | "ifb" | "vxlan" | "geneve") => false,
-        Some("bridge") if is_of_containers(network, filters, interface) => false,
-        // The host's end of a container's cable has no more than the address that every interface gives itself.
-        Some("veth") => addresses(network, interface).any(|address| !is_link_local(address)),
-        _ => addresses(network, interface).next().is_some(),
-    }
-}
-
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => address.is_link_local(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    }
-}
-
-/// Whether a bridge has only containers and virtual machines at its ports, or nobody.
-fn is_of_containers(network: &Network, filters: &Filters, bridge: &Interface) -> bool {
-    feeders(network, bridge).all(|port| is_inside(filters, port))
+    classes.class(interface).side != Side::Inside && network.addresses_of(interface.index).next().is_some()
 }
 
 /// Whether a container or a virtual machine is at the other end of an interface that feeds another one.
-fn is_inside(filters: &Filters, port: &Interface) -> bool {
-    matches!(port.kind.as_deref(), Some("veth" | "tun" | "macvtap")) && !filters.contains_key(&port.name)
+fn is_inside(classes: &Classes<'_>, filters: &Filters, port: &Interface) -> bool {
+    classes.class(port).side == Side::Inside && !filters.contains_key(&port.name)
 }
 
 /// The interfaces whose packets an interface gets: the ports of a bridge or bond, what a VLAN stands on.
@@ -115,12 +98,12 @@ fn feeders<'a>(network: &'a Network, interface: &'a Interface) -> impl Iterator<
         .filter(|other| other.master == Some(interface.index) || interface.below == Some(other.index))
 }
 
-fn judges(network: &Network, filters: &Filters, interface: &Interface) -> Vec<Option<String>> {
+fn judges(network: &Network, classes: &Classes<'_>, filters: &Filters, interface: &Interface) -> Vec<Option<String>> {
     if filters.contains_key(&interface.name) {
         return vec![Some(interface.name.clone())];
     }
-    let feeders = feeders(network, interface).filter(|feeder| !is_inside(filters, feeder));
-    let mut judges: Vec<_> = feeders.flat_map(|feeder| judges(network, filters, feeder)).collect();
+    let feeders = feeders(network, interface).filter(|feeder| !is_inside(classes, filters, feeder));
+    let mut judges: Vec<_> = feeders.flat_map(|feeder| judges(network, classes, filters, feeder)).collect();
     judges.sort_unstable();
     judges.dedup();
     if judges.is_empty() { vec![None] } else { judges }

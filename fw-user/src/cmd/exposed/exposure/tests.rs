@@ -1,9 +1,7 @@
 //! What is exposed, from a network, filters and endpoints that are made up.
 
-use std::collections::HashMap;
-
 use fw_common::PortProtocol;
-use rtnetlink::packet_route::link::{LinkLayerType, XdpAttached};
+use rtnetlink::packet_route::link::LinkLayerType;
 
 use crate::{
     cmd::exposed::exposure::*,
@@ -26,19 +24,7 @@ fn interface(name: &str, index: u32, kind: Option<&str>, master: Option<u32>, be
         _ => LinkLayerType::Ether,
     };
     let kind = kind.map(ToOwned::to_owned);
-    let (xdp_program, xdp_attached) = (None, XdpAttached::None);
-    Interface {
-        name: name.into(),
-        index,
-        layer,
-        kind,
-        master,
-        below,
-        calls_netfilter: false,
-        mtu: 1500,
-        xdp_program,
-        xdp_attached,
-    }
+    Interface { name: name.into(), index, layer, kind, master, below, ..Interface::default() }
 }
 
 /// Two cables, Docker's bridge with a container, a bridge of two more cables and a virtual machine, a VLAN on one of them, a tunnel.
@@ -72,7 +58,8 @@ fn network() -> Network {
             net(WG0, "10.9.0.1/24"),
             net(12, "203.0.113.1/32"),
         ],
-        routes: HashMap::new(),
+        is_initial_namespace: true,
+        ..Network::default()
     }
 }
 
@@ -133,20 +120,22 @@ fn a_network_comes_in_by_what_has_a_cable_and_an_address() {
         exposure.paths.iter().map(|path| format!("{}: {}", path.name, judges(path).join("+"))).collect()
     };
     let filter = || ours("22", false, &[]);
-    let all = ["eth0: ", "eth1: ", "br0: ", "eth2.5: "];
+    let all = ["eth0: ", "eth1: ", "br0: ", "eth2.5: ", "wg0: "];
     assert_eq!(judges(&filters(&[]), &[]), all);
-    assert_eq!(judge(&filters(&[]), &[], &[]).not_ethernet, ["wg0"]);
+    let has_ethernet = |path: &IngressPath| path.has_ethernet;
+    let ethernet: Vec<bool> = judge(&filters(&[]), &[], &[]).paths.iter().map(has_ethernet).collect();
+    assert_eq!(ethernet, [true, true, true, true, false]);
     let on_eth0 = filters(&[("eth0", filter())]);
-    assert_eq!(judges(&on_eth0, &[]), ["eth0: eth0", "eth1: ", "br0: ", "eth2.5: "]);
+    assert_eq!(judges(&on_eth0, &[]), ["eth0: eth0", "eth1: ", "br0: ", "eth2.5: ", "wg0: "]);
     assert_eq!(judges(&on_eth0, &["eth1", "docker0"]), ["eth1: ", "docker0: "]);
     // What is below judges what is above, the cable of a virtual machine aside.
     let on_eth2 = filters(&[("eth2", filter())]);
-    assert_eq!(judges(&on_eth2, &[]), ["eth0: ", "eth1: ", "br0: +eth2", "eth2.5: eth2"]);
+    assert_eq!(judges(&on_eth2, &[]), ["eth0: ", "eth1: ", "br0: +eth2", "eth2.5: eth2", "wg0: "]);
     let on_br0 = filters(&[("br0", filter())]);
-    assert_eq!(judges(&on_br0, &[]), ["eth0: ", "eth1: ", "br0: br0", "eth2.5: "]);
+    assert_eq!(judges(&on_br0, &[]), ["eth0: ", "eth1: ", "br0: br0", "eth2.5: ", "wg0: "]);
     // Who puts a filter there wants to know.
     let on_docker0 = filters(&[("docker0", filter())]);
-    assert_eq!(judges(&on_docker0, &[]), ["eth0: ", "eth1: ", "docker0: docker0", "br0: ", "eth2.5: "]);
+    assert_eq!(judges(&on_docker0, &[]), ["eth0: ", "eth1: ", "docker0: docker0", "br0: ", "eth2.5: ", "wg0: "]);
 }
 
 #[test]
@@ -177,17 +166,17 @@ fn a_port_is_as_open_as_the_rules_say() {
 fn a_port_concerns_the_interfaces_that_lead_to_it() {
     let on_eth0 = filters(&[("eth0", ours("22", false, &[]))]);
     let rows = [
-        ("0.0.0.0:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open"),
+        ("0.0.0.0:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
         ("192.0.2.1:80/tcp", 0, "eth0 closed"),
         ("198.51.100.1:80/tcp", 0, "eth1 open"),
         ("127.0.0.53:53/udp", 0, "local"),
         ("[::1]:80/tcp", 0, "local"),
         ("172.17.0.1:53/udp", 0, "only docker0"),
-        ("10.9.0.1:53/udp", 0, "only wg0"),
+        ("10.9.0.1:53/udp", 0, "wg0 open"),
         // The whole host's, however it is reached; nobody's, which may become somebody's.
-        ("203.0.113.1:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open"),
-        ("203.0.113.77:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open"),
-        ("224.0.0.251:5353/udp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open"),
+        ("203.0.113.1:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
+        ("203.0.113.77:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
+        ("224.0.0.251:5353/udp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
         ("0.0.0.0:67/udp", DOCKER0, "only docker0"),
         ("0.0.0.0:67/udp", ETH1, "eth1 open"),
         ("0.0.0.0:67/udp", BR0, "br0 open"),

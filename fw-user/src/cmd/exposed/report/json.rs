@@ -22,6 +22,8 @@ pub(crate) struct ExposedJson<'a> {
 #[derive(Serialize)]
 struct InterfaceJson<'a> {
     name: &'a str,
+    class: &'static str,
+    class_reason: &'a str,
     filters: Vec<FilterJson<'a>>,
 }
 
@@ -113,7 +115,8 @@ impl<'a> InterfaceJson<'a> {
                 policy: ruling.map(|ruling| PolicyJson::new(&ruling.policy)),
             }
         };
-        Self { name: &path.name, filters: path.judges.iter().map(filter).collect() }
+        let (class, class_reason) = (path.class.side.name(), path.class.why.as_str());
+        Self { name: &path.name, class, class_reason, filters: path.judges.iter().map(filter).collect() }
     }
 }
 

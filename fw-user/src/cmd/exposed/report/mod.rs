@@ -46,7 +46,7 @@ pub(crate) fn text(exposure: &Exposure, targets: &Targets) -> String {
 /// What filters, a line for each ingress path.
 fn heads(exposure: &Exposure) -> String {
     if exposure.paths.is_empty() {
-        return "no interface here has Ethernet and an address: no network comes in\n".to_owned();
+        return "no interface here has an address and leads outside: no network comes in\n".to_owned();
     }
     let widest = exposure.paths.iter().map(|path| path.name.len()).max().unwrap_or_default();
     let line = |path: &IngressPath| {
@@ -126,9 +126,11 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
             protocol.name().to_uppercase()
         ));
     }
-    if !exposure.not_ethernet.is_empty() {
-        let names = exposure.not_ethernet.join(", ");
-        notes.push(format!("not shown, because fw filters Ethernet alone: {names}"));
+    for path in exposure.paths.iter().filter(|path| !path.has_ethernet && path.judges.contains(&None)) {
+        notes.push(format!(
+            "{} has no Ethernet headers: fw cannot filter it, and open ports are reachable there",
+            path.name
+        ));
     }
     notes
 }
@@ -136,8 +138,8 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
 /// What to type now.
 fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
-    let unfiltered: Vec<&str> =
-        exposure.paths.iter().filter(|path| path.judges.contains(&None)).map(|path| path.name.as_str()).collect();
+    let is_unfiltered = |path: &&IngressPath| path.has_ethernet && path.judges.contains(&None);
+    let unfiltered: Vec<&str> = exposure.paths.iter().filter(is_unfiltered).map(|path| path.name.as_str()).collect();
     let is_open_there =
         |port: &&&ExposedPort| port.reach.is_by(|name, state| *state == PortState::Open && unfiltered.contains(&name));
     let open: Vec<&&ExposedPort> = served.iter().filter(is_open_there).collect();
