@@ -14,7 +14,7 @@ pub const ABI_VERSION: u32 = 5;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
 pub mod map {
-    /// IPv4 flows of [connections](crate::timeouts::FlowClass::Connection), shared by all interfaces.
+    /// IPv4 flows of [connections](crate::timeouts::FlowClass::is_among_connections), shared by all interfaces.
     pub const FLOWS4: &str = "FLOWS4";
     /// The same for IPv6.
     pub const FLOWS6: &str = "FLOWS6";
@@ -27,7 +27,7 @@ pub mod map {
     pub const RECENT4: &str = "RECENT4";
     /// The same for IPv6.
     pub const RECENT6: &str = "RECENT6";
-    /// Local ports from which something ever left, shared by all interfaces.
+    /// Local ports from which something ever left, and IP protocols without ports, shared by all interfaces.
     pub const SENT: &str = "SENT";
     /// Which of the two policy buffers is in force.
     pub const ACTIVE: &str = "ACTIVE";
@@ -94,6 +94,8 @@ pub const RARE_PORTS: u32 = 1024;
 pub const MAX_SOURCES: u32 = 16_384;
 /// Flows a family, unless `--flows` says otherwise; half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all others.
 pub const DEFAULT_FLOWS: u32 = 65_536;
+/// Index into `SENT` of the page for IP protocols without ports, by number.
+pub const SENT_PORTLESS: u32 = PORT_PROTOCOLS * PAGES;
 /// Slots for the flows of a family that a CPU found lately; a power of two.
 pub const RECENT_FLOWS: u32 = 1024;
 /// How long a flow counts as found without another look at its table, in ticks of the kernel, as [`ROUTE_LIFETIME`] does. A flow lives so much
@@ -316,7 +318,7 @@ pub struct Source6 {
 /// Bits of a source key before the address.
 pub const SOURCE_PREFIX: u32 = 32;
 
-/// What ever left from a local port. Bytes of their own, so that two CPUs never write the same one differently.
+/// What ever left from a local port, or by a protocol without ports. Bytes of their own, so that two CPUs never write the same one differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Sent {

@@ -126,6 +126,12 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
 
     /// Note that something left from a local port.
     fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
+
+    /// Whether something ever left by an IP protocol without ports.
+    fn sent_portless(&self, protocol: u8) -> bool;
+
+    /// Note that something left by an IP protocol without ports.
+    fn mark_sent_portless(&self, protocol: u8);
 }
 
 /// The look-ups that an address family has tables of its own for.
@@ -231,7 +237,21 @@ where
     Ok(Decision::new(reason, counted.then_some((protocol, ports.destination()))))
 }
 
-/// Protocols without ports: ICMP and IGMP live, tunnels need a word.
+/// Whether the packet comes from where something of the same protocol was sent to.
+#[inline(always)]
+fn answers_portless<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> bool
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    A::read(frame, packet.addresses).is_some_and(|addresses| {
+        let key = A::reply_key(&addresses, packet.protocol, &transport::Ports::new(0, 0), FlowKind::Unicast);
+        AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Portless, Direction::Ingress)
+    })
+}
+
+/// Protocols without ports: ICMP and IGMP live, tunnels need a word, or to be begun from here.
 #[inline(always)]
 fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
 where
@@ -247,6 +267,8 @@ where
         Reason::Fragment
     } else if A::is_control(packet.protocol) {
         if is_later { Reason::Fragment } else { Reason::Protocol }
+    } else if lookups.sent_portless(packet.protocol) && answers_portless(frame, packet, lookups) {
+        if is_later { Reason::Fragment } else { Reason::Reply }
     } else if !lookups.allows_protocol(packet.protocol) {
         Reason::ClosedProtocol
     } else if is_later {

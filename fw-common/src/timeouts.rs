@@ -27,6 +27,8 @@ pub enum FlowClass {
     Datagram = 1,
     /// Any of them to a multicast or broadcast address.
     Group = 2,
+    /// Protocols without ports, such as ESP, GRE and 6in4, to one address: whatever comes from there by the same protocol answers it.
+    Portless = 3,
 }
 
 impl FlowClass {
@@ -41,14 +43,21 @@ impl FlowClass {
         }
     }
 
-    /// The class of a flow by what its key says; what no key says is a connection.
+    /// Whether the flow is in the table of connections, from which no number of datagrams pushes it out.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_among_connections(self) -> bool {
+        matches!(self, Self::Connection | Self::Portless)
+    }
+
+    /// The class of a flow by what its key says.
     #[must_use]
     pub const fn of_key(class: u32) -> Self {
         let [protocol, kind, ..] = class.to_ne_bytes();
         let kind = if kind == FlowKind::Multicast as u8 { FlowKind::Multicast } else { FlowKind::Unicast };
         match PortProtocol::from_number(protocol) {
             Some(protocol) => Self::new(protocol, kind),
-            None => Self::Connection,
+            None => Self::Portless,
         }
     }
 }
@@ -73,6 +82,9 @@ impl Timeouts {
     pub const DEFAULT: Self = Self { tcp: (2 * 60 + 4) * 60, udp: 180, udp_stream: 180, padding: 0 };
     /// Answers to a multicast or broadcast request come soon or never: SSDP asks for at most 5 s (`UPnP` 1.1, 1.3.2).
     pub const GROUP: u32 = 10;
+    /// Tunnels are kept open by what is inside them; conntrack forgets protocols that it does not know after ten minutes as well
+    /// (`nf_conntrack_generic_timeout`).
+    pub const PORTLESS: u32 = 600;
 
     /// How long a flow lives, in nanoseconds.
     #[inline(always)]
@@ -83,6 +95,7 @@ impl Timeouts {
             FlowClass::Datagram if is_answered => self.udp_stream,
             FlowClass::Datagram => self.udp,
             FlowClass::Group => Self::GROUP,
+            FlowClass::Portless => Self::PORTLESS,
         };
         seconds as u64 * SECOND
     }

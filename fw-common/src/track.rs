@@ -18,7 +18,7 @@ use crate::{
 ///
 /// A TCP flow is opened by a SYN alone and kept alive by any packet; the other transports open theirs by any packet, unless the
 /// policy lets the answers in anyway: then this host is the server. It does not let in what is for a machine or container that this host routes
-/// for. To a multicast or broadcast address the remote side is left open.
+/// for. To a multicast or broadcast address the remote side is left open. Protocols without ports open flows of addresses alone.
 ///
 /// # Errors
 /// The reason why the frame could not be read.
@@ -61,7 +61,7 @@ where
     match packet.protocol {
         number::TCP => note_ports(frame, packet, PortProtocol::Tcp, lookups).ok(),
         number::UDP => note_ports(frame, packet, PortProtocol::Udp, lookups).ok(),
-        protocol => PortProtocol::from_number(protocol).is_none().then_some(()),
+        protocol => A::is_control(protocol).then_some(()),
     }
 }
 
@@ -86,9 +86,32 @@ where
     A: Tracked,
 {
     match PortProtocol::from_number(packet.protocol) {
-        Some(protocol) if !matches!(packet.piece, Piece::Later) => note_ports(frame, packet, protocol, lookups),
-        _ => Ok(()),
+        _ if matches!(packet.piece, Piece::Later) => Ok(()),
+        Some(protocol) => note_ports(frame, packet, protocol, lookups),
+        None if A::is_control(packet.protocol) => Ok(()),
+        None => note_portless(frame, packet, lookups),
     }
+}
+
+/// To one address only: who listens to a group, as VRRP's backups do, asks nobody.
+#[inline(always)]
+fn note_portless<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<(), Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    let Addresses { source, destination } = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?;
+    if destination.is_multicast() || packet.link_multicast {
+        return Ok(());
+    }
+    let swapped = Addresses { source: destination, destination: source };
+    let key = A::reply_key(&swapped, packet.protocol, &transport::Ports::new(0, 0), FlowKind::Unicast);
+    if !AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Portless, Direction::Egress) {
+        AddressLookups::<A>::insert_flow(lookups, &key, FlowClass::Portless);
+        lookups.mark_sent_portless(packet.protocol);
+    }
+    Ok(())
 }
 
 #[inline(always)]

@@ -160,6 +160,14 @@ impl Lookups for InCode {
 
     #[inline(always)]
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+
+    #[inline(always)]
+    fn sent_portless(&self, _: u8) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn mark_sent_portless(&self, _: u8) {}
 }
 
 /// The maps of the policy. Every flow that is asked for is known, and no packet is routed on.
@@ -183,6 +191,14 @@ impl Lookups for PolicyAlone<'_> {
 
     #[inline(always)]
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+
+    #[inline(always)]
+    fn sent_portless(&self, _: u8) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn mark_sent_portless(&self, _: u8) {}
 }
 
 /// The look-ups of an address family, with the answers that lead farthest.

@@ -7,7 +7,7 @@
 use aya_ebpf::maps::LruHashMap;
 use fw_common::{
     abi::{Active, RECENT_FLOWS},
-    flow::{Direction, FlowClass, FlowEntry, Found, judge},
+    flow::{Direction, FlowClass, FlowEntry, Found, Timeouts, judge},
 };
 
 use crate::{
@@ -25,7 +25,7 @@ macro_rules! family {
                 abi::Active,
                 flow::{
                     Direction::{self, Egress, Ingress},
-                    FlowClass::{self, Connection, Datagram, Group},
+                    FlowClass::{self, Connection, Datagram, Group, Portless},
                     FlowEntry, $key, $recent,
                 },
             };
@@ -40,11 +40,16 @@ macro_rules! family {
             /// Whether a flow is alive. It becomes what [`judge`](fw_common::flow::judge) says.
             #[inline(always)]
             pub(crate) fn find(key: &$key, class: FlowClass, direction: Direction, active: Active) -> bool {
-                if matches!(class, Group) {
-                    return match direction {
-                        Ingress => group_answered(key, active) != 0,
-                        Egress => group_asked(key, active) != 0,
-                    };
+                // Rare, and not worth a place in front.
+                let found = match (class, direction) {
+                    (Group, Ingress) => Some(group_answered(key, active)),
+                    (Group, Egress) => Some(group_asked(key, active)),
+                    (Portless, Ingress) => Some(portless_answered(key, active)),
+                    (Portless, Egress) => Some(portless_asked(key, active)),
+                    _ => None,
+                };
+                if let Some(found) = found {
+                    return found != 0;
                 }
                 let index = recent_index(key.recent_slot());
                 if let Some(recent) = $found.get(index)
@@ -90,12 +95,22 @@ macro_rules! family {
                 u64::from(look_up(&$datagrams, key, Group, Egress, active).is_some())
             }
 
+            #[inline(never)]
+            fn portless_answered(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$flows, key, Portless, Ingress, active).is_some())
+            }
+
+            #[inline(never)]
+            fn portless_asked(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$flows, key, Portless, Egress, active).is_some())
+            }
+
             /// Put a flow into the table; 0 where that failed.
             #[inline(never)]
             pub(crate) fn insert(key: &$key, class: FlowClass) -> u64 {
                 let entry = FlowEntry::new(now(), false);
                 // Nothing can be done about a full table: an LRU map makes room or, out of memory, forgets this flow.
-                let inserted = if matches!(class, Connection) {
+                let inserted = if class.is_among_connections() {
                     $flows.insert(key, entry, 0)
                 } else {
                     $datagrams.insert(key, entry, 0)
@@ -123,7 +138,11 @@ fn look_up<K>(
     active: Active,
 ) -> Option<Found> {
     let entry = entry(flows, key)?;
-    let timeouts = &SETTINGS.get(active.buffer())?.timeouts;
+    // The others are the same in every policy.
+    let timeouts = match class {
+        FlowClass::Connection | FlowClass::Datagram => &SETTINGS.get(active.buffer())?.timeouts,
+        FlowClass::Group | FlowClass::Portless => &Timeouts::DEFAULT,
+    };
     let (alive, becomes) = judge(*entry, now(), class, timeouts, direction);
     if !alive {
         return None;

@@ -3,7 +3,10 @@
 use aya_ebpf::{EbpfContext, maps::lpm_trie::Key};
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
-    abi::{Active, CLASS_CLOSED, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page, page_of, slot_of},
+    abi::{
+        Active, CLASS_CLOSED, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page,
+        page_of, slot_of,
+    },
     address::{Address, V4, V6},
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
     wire::Addresses,
@@ -90,6 +93,18 @@ impl<C: EbpfContext> Lookups for Maps<'_, C> {
         // A write that changes nothing would still take the cache line from the other CPUs.
         if *flag == 0 {
             *flag = 1;
+        }
+    }
+
+    #[inline(always)]
+    fn sent_portless(&self, protocol: u8) -> bool {
+        SENT.get(SENT_PORTLESS).is_some_and(|page| page[usize::from(protocol) % PAGE].unicast != 0)
+    }
+
+    #[inline(always)]
+    fn mark_sent_portless(&self, protocol: u8) {
+        if let Some(page) = slot(&SENT, SENT_PORTLESS) {
+            page[usize::from(protocol) % PAGE].unicast = 1;
         }
     }
 }

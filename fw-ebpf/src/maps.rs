@@ -8,7 +8,7 @@ use fw_common::{
     abi::{
         Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, Meta, PAGES,
         PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
-        SentPage, Settings, Source4, Source6,
+        SENT_PORTLESS, SentPage, Settings, Source4, Source6,
     },
     address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
@@ -29,7 +29,7 @@ pub(crate) static RECENT4: Array<Recent4> = Array::with_max_entries(RECENT_FLOWS
 #[map]
 pub(crate) static RECENT6: Array<Recent6> = Array::with_max_entries(RECENT_FLOWS, 0);
 #[map]
-pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(PORT_PROTOCOLS * PAGES, 0);
+pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(SENT_PORTLESS + 1, 0);
 
 #[map]
 pub(crate) static ACTIVE: Array<Active> = Array::with_max_entries(1, 0);

@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub struct Flows {
     pub v6: BTreeMap<FlowKey6, Duration>,
     /// What left from local ports, as (to one, to many).
     pub sent: BTreeMap<(PortProtocol, u16), (u8, u8)>,
+    /// What left by protocols without ports.
+    pub sent_portless: BTreeSet<u8>,
 }
 
 /// What became of a row.
@@ -52,7 +54,7 @@ impl Outcome {
         if self.decision != other.decision {
             return Some(format!("{:?} and {:?}", self.decision, other.decision));
         }
-        let same = self.flows.sent == other.flows.sent
+        let same = (&self.flows.sent, &self.flows.sent_portless) == (&other.flows.sent, &other.flows.sent_portless)
             && same_ages(&self.flows.v4, &other.flows.v4, slack)
             && same_ages(&self.flows.v6, &other.flows.v6, slack);
         (!same).then(|| format!("{:?} and {:?}", self.flows, other.flows))
@@ -71,6 +73,7 @@ pub struct Model {
     flows4: RefCell<BTreeMap<FlowKey4, FlowEntry>>,
     flows6: RefCell<BTreeMap<FlowKey6, FlowEntry>>,
     sent: RefCell<BTreeMap<(PortProtocol, u16), Sent>>,
+    sent_portless: RefCell<BTreeSet<u8>>,
 }
 
 impl Flows {
@@ -101,6 +104,7 @@ impl Model {
             flows4: RefCell::default(),
             flows6: RefCell::default(),
             sent: RefCell::default(),
+            sent_portless: RefCell::default(),
         })
     }
 
@@ -162,6 +166,7 @@ impl Model {
             v4: self.flows4.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
             v6: self.flows6.borrow().iter().map(|(key, entry)| (*key, age(entry))).collect(),
             sent: self.sent.borrow().iter().map(|(port, sent)| (*port, (sent.unicast, sent.multicast))).collect(),
+            sent_portless: self.sent_portless.borrow().clone(),
         }
     }
 
@@ -211,6 +216,14 @@ impl Lookups for Model {
             FlowKind::Unicast => sent.unicast = 1,
             FlowKind::Multicast => sent.multicast = 1,
         }
+    }
+
+    fn sent_portless(&self, protocol: u8) -> bool {
+        self.sent_portless.borrow().contains(&protocol)
+    }
+
+    fn mark_sent_portless(&self, protocol: u8) {
+        self.sent_portless.borrow_mut().insert(protocol);
     }
 }
 

@@ -151,7 +151,7 @@ fn timeouts(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> [Option<Span
         match value.get_ref().as_str() {
             Some(text) => timeouts[index] = Some(Spanned::new(value.span(), text.to_owned())),
             None => {
-                notes.add(value.span(), format!("a timeout stands in quotes, with its unit; write {name} = \"15m\""))
+                notes.add(value.span(), format!("a timeout stands in quotes, with its unit; write {name} = \"15m\""));
             }
         }
     }

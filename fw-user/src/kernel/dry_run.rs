@@ -215,6 +215,12 @@ impl Lookups for Questions {
     }
 
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+
+    fn sent_portless(&self, _: u8) -> bool {
+        true
+    }
+
+    fn mark_sent_portless(&self, _: u8) {}
 }
 
 impl AddressLookups<V4> for Questions {

@@ -10,7 +10,7 @@ use fw_common::{
     abi::{
         self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, Meta, PAGES,
         PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
-        SentPage, Settings, Source4, Source6, map,
+        SENT_PORTLESS, SentPage, Settings, Source4, Source6, map,
     },
     address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
@@ -94,7 +94,7 @@ impl Shapes {
             map::DATAGRAMS6 => shape::<FlowKey6, FlowEntry>(self.flows / 2),
             map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
             map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
-            map::SENT => shape::<u32, SentPage>(PORT_PROTOCOLS * PAGES),
+            map::SENT => shape::<u32, SentPage>(SENT_PORTLESS + 1),
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
             map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),

@@ -2,18 +2,67 @@
 
 use fw_common::{
     PortProtocol::Tcp,
-    Reason::{ClosedPort, ClosedProtocol, Forwarded, Martian, Protocol},
+    Reason::{ClosedPort, ClosedProtocol, Forwarded, Martian, Protocol, Reply},
 };
 
 use super::both;
 use crate::{
     packet::eth,
     row::{Row, row},
-    world::{CONTAINER, HOST, PEER, SERVER},
+    world::{CONTAINER, Family, HOST, PEER, SERVER},
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [control(), other_family(), closed(), inside_tunnels(), allowed()].concat()
+    [control(), other_family(), closed(), inside_tunnels(), allowed(), begun_here()].concat()
+}
+
+/// Tunnels that this host opens: answered from the same address by the same protocol, and by nothing else.
+fn begun_here() -> Vec<Row> {
+    const SIX_IN_FOUR: u8 = 41;
+    const GRE: u8 = 47;
+    const ESP: u8 = 50;
+    const LIMIT: u64 = 600;
+    let mut rows = Vec::new();
+    for (name, number) in [("6in4", SIX_IN_FOUR), ("GRE", GRE), ("ESP", ESP)] {
+        let out = move |ip: Family| ip.between(HOST, SERVER).raw(number, &[7; 20]);
+        let back = move |ip: Family| ip.between(SERVER, HOST).raw(number, &[8; 20]);
+        rows.extend(both(&format!("{name} that this host begins is answered"), |it, ip| {
+            it.sent(out(ip)).receives(back(ip), Reply).remembering(1)
+        }));
+        rows.extend(both(&format!("{name} is answered for ten minutes"), |it, ip| {
+            it.sent_ago(LIMIT - 2, out(ip)).receives(back(ip), Reply)
+        }));
+        rows.extend(both(&format!("{name} is forgotten after ten minutes"), |it, ip| {
+            it.sent_ago(LIMIT + 1, out(ip)).receives(back(ip), ClosedProtocol)
+        }));
+        rows.extend(both(&format!("{name} from another address is no answer"), |it, ip| {
+            it.sent(out(ip)).receives(ip.between(PEER, HOST).raw(number, &[8; 20]), ClosedProtocol)
+        }));
+        rows.extend(both(&format!("another protocol does not answer {name}"), |it, ip| {
+            it.sent(out(ip)).receives(ip.between(SERVER, HOST).raw(99, &[8; 20]), ClosedProtocol)
+        }));
+        rows.extend(both(&format!("what answers prolongs {name}"), |it, ip| {
+            it.sent_ago(LIMIT + 300, out(ip)).received_ago(LIMIT - 50, back(ip)).receives(back(ip), Reply)
+        }));
+    }
+    rows.extend(both("a protocol without ports that goes to a group is not answered", |it, ip| {
+        let group = ip.pick("224.0.0.18", "ff02::12");
+        let vrrp = match ip {
+            Family::V4 => eth().ipv4().from(HOST.v4).to(group).raw(112, &[7; 20]).erased(),
+            Family::V6 => eth().ipv6().from(HOST.v6).to(group).raw(112, &[7; 20]).erased(),
+        };
+        it.sent(vrrp).receives(ip.between(SERVER, HOST).raw(112, &[8; 20]), ClosedProtocol).remembering(0)
+    }));
+    rows.extend(both("ICMP makes no flow", |it, ip| {
+        let echo = ip.between(HOST, SERVER).raw(ip.pick(1, 58), &[8, 0, 0, 0, 0, 0, 0, 0]);
+        it.sent(echo).receives(ip.between(SERVER, HOST).raw(ESP, &[8; 20]), ClosedProtocol).remembering(0)
+    }));
+    rows.extend(both("a tunnel that is begun here opens no port", |it, ip| {
+        it.sent(ip.between(HOST, SERVER).raw(GRE, &[7; 20]))
+            .receives(ip.between(SERVER, HOST).tcp(40_000, 22).syn(), ClosedPort)
+            .under(Tcp, 22)
+    }));
+    rows
 }
 
 fn control() -> Vec<Row> {

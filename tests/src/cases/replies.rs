@@ -248,11 +248,11 @@ fn what_left() -> Vec<Row> {
             four,
             v4().icmp(3, 3).ipv4().from(SERVER.v4).to(HOST.v4).udp(443, 45_000).build(),
         ),
-        unanswered(
-            "a tunnel that leaves opens no flow for what is inside",
-            four,
-            v4().gre().ipv4().from(HOST.v4).to(SERVER.v4).udp(45_000, 443).build(),
-        ),
+        row("a tunnel that leaves opens no flow for what is inside, only for the tunnel")
+            .sent(v4().gre().ipv4().from(HOST.v4).to(SERVER.v4).udp(45_000, 443).build())
+            .receives(four.between(SERVER, HOST).udp(443, 45_000), ClosedPort)
+            .under(Udp, 45_000)
+            .remembering(1),
         row("what leaves under another EtherType opens no flow")
             .sent(eth().ether_type(0x88cc).payload(&v4().udp(45_000, 443).build()[14..]))
             .receives(four.between(SERVER, HOST).udp(443, 45_000), ClosedPort)

@@ -1,6 +1,9 @@
 //! The programs' flow tables.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use aya::{
@@ -10,8 +13,8 @@ use aya::{
 use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
-    abi::{PAGE, PAGES, PORT_PROTOCOLS, SentPage, map, page_of},
-    flow::{FlowClass, FlowEntry, FlowKey, FlowKey4, FlowKey6, Recent4, Recent6},
+    abi::{PAGE, PAGES, SENT_PORTLESS, SentPage, map, page_of},
+    flow::{FlowEntry, FlowKey, FlowKey4, FlowKey6, Recent4, Recent6},
 };
 use fw_user::testing::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
@@ -43,6 +46,15 @@ impl<V: bytemuck::Pod> Found<V> {
     }
 }
 
+/// What ever left.
+#[derive(Clone, Default)]
+pub(super) struct Noted {
+    /// From local ports, as (to one, to many).
+    pub(super) ports: BTreeMap<(PortProtocol, u16), (u8, u8)>,
+    /// By protocols without ports.
+    pub(super) portless: BTreeSet<u8>,
+}
+
 /// The maps.
 pub(super) struct FlowMaps {
     v4: [Table<FlowKey4>; 2],
@@ -53,7 +65,7 @@ pub(super) struct FlowMaps {
     /// The same map, to be read at once.
     pages: BatchMap<u32, SentPage>,
     /// What was read last of `sent`.
-    noted: Vec<(PortProtocol, u16)>,
+    noted: Noted,
 }
 
 impl FlowMaps {
@@ -65,7 +77,7 @@ impl FlowMaps {
             found4: Found::take(ebpf, pins, map::RECENT4)?,
             found6: Found::take(ebpf, pins, map::RECENT6)?,
             sent: take(ebpf, map::SENT)?.try_into()?,
-            noted: Vec::new(),
+            noted: Noted::default(),
         })
     }
 
@@ -74,8 +86,12 @@ impl FlowMaps {
         self.v4.iter_mut().try_for_each(clear)?;
         self.v6.iter_mut().try_for_each(clear)?;
         self.forget_found()?;
-        for (protocol, port) in self.noted.drain(..) {
+        let noted = std::mem::take(&mut self.noted);
+        for (protocol, port) in noted.ports.into_keys() {
             self.sent.set(page_of(protocol, port), Plain(SentPage::zeroed()), 0)?;
+        }
+        if !noted.portless.is_empty() {
+            self.sent.set(SENT_PORTLESS, Plain(SentPage::zeroed()), 0)?;
         }
         Ok(())
     }
@@ -95,11 +111,13 @@ impl FlowMaps {
         self.found6.forget()
     }
 
-    /// What left, as (to one, to many).
-    pub(super) fn read_sent(&mut self) -> Result<BTreeMap<(PortProtocol, u16), (u8, u8)>> {
+    /// What left.
+    pub(super) fn read_sent(&mut self) -> Result<Noted> {
         let mut sent = BTreeMap::new();
-        let mut pages = vec![SentPage::zeroed(); (PORT_PROTOCOLS * PAGES) as usize];
+        let mut pages = vec![SentPage::zeroed(); SENT_PORTLESS as usize + 1];
         self.pages.read_from(0, &mut pages)?;
+        let portless = pages.pop().into_iter().flat_map(|page| (0..=u8::MAX).zip(page));
+        let portless = portless.filter(|(_, flags)| !is_zero(flags)).map(|(protocol, _)| protocol).collect();
         for (page, flags) in (0..).zip(&pages) {
             let protocol = PortProtocol::ALL[(page / PAGES) as usize];
             if is_zero(flags) {
@@ -111,8 +129,8 @@ impl FlowMaps {
                 }
             }
         }
-        self.noted = sent.keys().copied().collect();
-        Ok(sent)
+        self.noted = Noted { ports: sent, portless };
+        Ok(self.noted.clone())
     }
 
     /// The flows and their ages, without what left.
@@ -153,7 +171,7 @@ fn ages<K: FlowKey>([connections, datagrams]: &[Table<K>; 2]) -> Result<BTreeMap
     let mut ages = BTreeMap::new();
     for (table, has_connections) in [(connections, true), (datagrams, false)] {
         for (Plain(key), entry) in entries(table)? {
-            ensure!((key.class() == FlowClass::Connection) == has_connections, "a flow is in the other table");
+            ensure!(key.class().is_among_connections() == has_connections, "a flow is in the other table");
             ages.insert(key, Duration::from_nanos(u64::try_from(entry.age(now))?));
         }
     }

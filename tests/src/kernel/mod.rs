@@ -10,7 +10,7 @@ mod namespace;
 mod place;
 mod recorder;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use aya::{
@@ -38,7 +38,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use self::{
     counters::{Counters, Snapshot},
-    flows::FlowMaps,
+    flows::{FlowMaps, Noted},
     maps::{is_zero, take},
     recorder::Recordings,
 };
@@ -204,8 +204,9 @@ impl Kernel {
         ensure!(expected == verdict, "it says {verdict}, but counts {}", decision.reason());
         self.recordings.check(&row.frame, decision, self.force == Force::Monitor)?;
         // Reading what was sent takes a while; where nothing left, `check_rest` looks for it once.
-        let sent = if row.earlier.is_empty() { BTreeMap::new() } else { self.flows.read_sent()? };
-        let flows = Flows { sent, ..self.flows.read()? };
+        let Noted { ports: sent, portless: sent_portless } =
+            if row.earlier.is_empty() { Noted::default() } else { self.flows.read_sent()? };
+        let flows = Flows { sent, sent_portless, ..self.flows.read()? };
         let end = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
         Ok((Outcome { decision, flows }, end.saturating_sub(begin)))
     }
@@ -217,7 +218,8 @@ impl Kernel {
     /// When something was.
     pub fn check_rest(&mut self) -> Result<()> {
         self.flows.clear()?;
-        ensure!(self.flows.read_sent()?.is_empty(), "something was noted as sent that never left");
+        let Noted { ports, portless } = self.flows.read_sent()?;
+        ensure!(ports.is_empty() && portless.is_empty(), "something was noted as sent that never left");
         self.counters.check_other_cpus()
     }
 

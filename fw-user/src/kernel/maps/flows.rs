@@ -9,7 +9,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use bytemuck::{Pod, Zeroable};
 use fw_common::{
     abi::{PAGES, PORT_PROTOCOLS, SentPage, map},
-    flow::{FlowClass, FlowEntry, FlowKey, FlowKey4, FlowKey6, Timeouts},
+    flow::{FlowEntry, FlowKey, FlowKey4, FlowKey6, Timeouts},
 };
 
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) struct Tables {
     pub(crate) v6: Family<FlowKey6>,
 }
 
-/// A table for each [class](FlowClass) of a family's flows.
+/// The two tables of a family.
 pub(crate) struct Family<K: FlowKey> {
     connections: FlowMap<K>,
     datagrams: FlowMap<K>,
@@ -72,11 +72,11 @@ impl Tables {
 
 impl<K: FlowKey> Family<K> {
     fn table(&self, key: &K) -> &FlowMap<K> {
-        if key.class() == FlowClass::Connection { &self.connections } else { &self.datagrams }
+        if key.class().is_among_connections() { &self.connections } else { &self.datagrams }
     }
 
     fn table_mut(&mut self, key: &K) -> &mut FlowMap<K> {
-        if key.class() == FlowClass::Connection { &mut self.connections } else { &mut self.datagrams }
+        if key.class().is_among_connections() { &mut self.connections } else { &mut self.datagrams }
     }
 
     /// What is known of a flow.

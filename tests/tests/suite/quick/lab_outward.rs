@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{FAR4, FAR6, LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6, Transport, client::echo},
+    lab::{FAR4, FAR6, LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6, Transport, client::echo, wait},
+    packet::{Layer as _, eth},
     tests,
 };
 
@@ -16,6 +17,7 @@ tests! { in both modes:
     host_and_container_reach_servers_over_tcp_and_udp;
     path_mtu_discovery_reaches_the_sender;
     big_answers_come_through;
+    a_tunnel_that_is_begun_here_is_answered_by_its_other_end_alone;
 }
 
 tests! { in native mode:
@@ -62,6 +64,38 @@ fn ntp_asks_and_is_answered_at_its_own_port(mode: Mode) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// ESP, GRE and 6in4 as they stand on the wire.
+fn a_tunnel_that_is_begun_here_is_answered_by_its_other_end_alone(mode: Mode) -> Result<()> {
+    const TUNNELS: [u8; 3] = [50, 47, 41];
+    const STRANGER: &str = "192.0.2.77";
+    let lab = Lab::without_containers()?;
+    let (near, far) = (lab.pi.wire("eth0")?, lab.lan.wire("eth0")?);
+    let (pi, lan) = (near.mac(), far.mac());
+    lab.attach(mode, "22")?;
+    let counts = || -> Result<[u64; 2]> {
+        let stats = lab.stats("eth0")?;
+        Ok(["reply", "closed-protocol"].map(|reason| stats.reason(reason).packets))
+    };
+    let (here, there) = (PI4.to_string(), LAN4.to_string());
+    for (done, tunnel) in (0..).zip(TUNNELS) {
+        let come =
+            |from: &str| far.send(&eth().from(lan).to(pi).ipv4().from(from).to(&here).raw(tunnel, &[7; 32]).build());
+        let reach = |what: &str, expected: [u64; 2]| {
+            wait::until(what, || Ok((counts()? == expected).then_some(())))
+                .with_context(|| format!("protocol {tunnel}: {:?}", counts()))
+        };
+        come(&there)?;
+        reach("what nobody asked for to be dropped", [done, 2 * done + 1])?;
+        near.send(&eth().from(pi).to(lan).ipv4().from(&here).to(&there).raw(tunnel, &[7; 32]).build())?;
+        far.await_frame("the tunnel's packet", |frame| frame.get(23) == Some(&tunnel))?;
+        come(&there)?;
+        reach("the answer to pass", [done + 1, 2 * done + 1])?;
+        come(STRANGER)?;
+        reach("a stranger's to be dropped", [done + 1, 2 * done + 2])?;
+    }
+    Ok(())
 }
 
 /// Near misses of a reply: the right port of the right host, from another port.
