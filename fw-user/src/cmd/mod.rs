@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod args;
 pub(crate) mod attach;
+pub(crate) mod boot;
 pub(crate) mod check;
 pub mod cli;
 pub(crate) mod detach;
@@ -18,6 +19,7 @@ pub(crate) mod metrics;
 pub(crate) mod ports;
 pub(crate) mod receiver;
 pub(crate) mod run;
+pub(crate) mod running;
 pub(crate) mod save;
 pub(crate) mod select;
 pub(crate) mod service;
@@ -25,6 +27,7 @@ pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod trial;
+pub(crate) mod uninstall;
 use crate::{
     cmd::{
         cli::{Cli, Command},
@@ -39,7 +42,7 @@ use crate::{
 pub(crate) async fn run(cli: Cli) -> Result<()> {
     let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?);
     match cli.command {
-        Command::Attach(args) => attach::run(&pins, &args).await,
+        Command::Attach(args) => attach::run(&pins, &cli.config, &args).await,
         Command::Detach(args) => detach::run(&pins, &args),
         Command::Allow(args) => ports::run(&pins, &cli.config, &args, Change::Allow).await,
         Command::Deny(args) => ports::run(&pins, &cli.config, &args, Change::Deny).await,
@@ -56,9 +59,12 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Stats(args) => stats::run(&pins, &args).await,
         Command::Drops(args) => drops::run(&pins, &args).await,
         Command::Explain(args) => explain::run(&pins, &args).await,
+        Command::Enable(args) => boot::enable(&pins, &cli.config, &args),
+        Command::Disable(args) => boot::disable(&pins, &cli.config, &args),
         Command::Run(args) => run::run(&pins, &cli.config, &args).await,
         #[cfg(feature = "metrics")]
         Command::Metrics(args) => metrics::run(&pins, &cli.config, &args).await,
+        Command::Uninstall(args) => uninstall::run(&pins, &cli.config, &args),
         Command::Service(args) => service::run(&pins, &cli.config, &args),
     }
 }

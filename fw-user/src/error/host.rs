@@ -45,10 +45,30 @@ pub enum HostError {
     /// The program is where a service could not start it.
     #[error(
         "this program is {path}, where a service must not start it from; install it first (sudo install -m 755 {path} \
-         /usr/local/sbin/) and type /usr/local/sbin/fw-user service install"
+         /usr/local/sbin/) and type the same command with /usr/local/sbin/fw-user"
     )]
     ProgramElsewhere {
         /// Where it is.
+        path: PathBuf,
+    },
+    /// Others than root decide what the program is.
+    #[error(
+        "a boot service must not start {path}, because others than root can replace it: {why}; install it (sudo install -m 755 {path} \
+         /usr/local/sbin/) and type the same command with /usr/local/sbin/fw-user"
+    )]
+    ProgramNotRoots {
+        /// Where it is.
+        path: PathBuf,
+        /// Which folder or file is the reason.
+        why: String,
+    },
+    /// A unit or rule was changed by somebody else.
+    #[error(
+        "{path} was edited, or an older version wrote it; nothing was changed. Put your changes into `systemctl edit fw-user@.service`, \
+         then: rm {path}"
+    )]
+    Edited {
+        /// The file.
         path: PathBuf,
     },
     /// A program of the system's failed.

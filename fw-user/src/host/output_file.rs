@@ -8,7 +8,7 @@ use std::{
     path::Path,
 };
 
-use nix::unistd::Uid;
+use nix::unistd::{AccessFlags, Uid, access};
 
 use crate::error::{Error, HostError, Result};
 
@@ -29,6 +29,13 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
+}
+
+/// Refuse a path where [`replace`] could not write: its folder, or the first one above it that exists, is read-only.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    let Some(folder) = path.ancestors().skip(1).find(|folder| folder.exists()) else { return Ok(()) };
+    access(folder, AccessFlags::W_OK)
+        .map_err(|error| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source: error.into() }))
 }
 
 /// Open a file to write into it bit by bit, empty. A device, a pipe and a symbolic link will do where nobody else could have put them

@@ -18,11 +18,21 @@ use crate::error::{Error, Result, UsageError};
 const SERVICES: &str = "/etc/services";
 const PROTOCOLS: &str = "/etc/protocols";
 
+/// The pieces of an allow list, separated by commas or given one by one.
+fn words_of(specs: &[String]) -> impl Iterator<Item = &str> {
+    specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty())
+}
+
+/// The pieces of an allow list as they were typed.
+pub(crate) fn entries(specs: &[String]) -> Vec<String> {
+    words_of(specs).map(ToOwned::to_owned).collect()
+}
+
 /// Read an allow list: pieces separated by commas or given one by one. The files are read only where a name is used.
 pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
     let services = &KNOWN_SERVICES;
     let mut rules = Vec::new();
-    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+    for spec in words_of(specs) {
         let known = |name: &str| {
             let of_name = services.entries().filter(|(names, _)| names.contains(&name));
             of_name.filter_map(|(_, value)| service_port(value)).collect()
@@ -37,7 +47,7 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
 /// Read a list of IP protocols, by name or number.
 pub(crate) fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
     let mut protocols = BTreeSet::new();
-    for spec in specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|spec| !spec.is_empty()) {
+    for spec in words_of(specs) {
         let found = spec.parse().ok().or_else(|| protocol_number(spec));
         KNOWN_PROTOCOLS.check()?;
         let protocol = found.ok_or_else(|| Error::Usage(UsageError::UnknownProtocol(spec.to_owned())))?;

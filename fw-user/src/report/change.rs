@@ -19,11 +19,12 @@ pub(crate) fn saved(name: &str, file: &Path) -> String {
     format!("{name}  saved in {}\n", file.display())
 }
 
-/// The interface's file says otherwise.
+/// The interface's file says otherwise; a reboot applies it, or the change goes only when somebody does.
 #[must_use]
-pub(crate) fn not_in_file(name: &str, file: &Path, on_trial: bool) -> String {
+pub(crate) fn not_in_file(name: &str, file: &Path, by_reboot: bool, on_trial: bool) -> String {
     let fix = if on_trial { "to keep it: fw-user confirm, then fw-user save" } else { "to keep it: --save" };
-    format!("{name}  not saved in {}: a reboot or `fw-user apply` undoes it; {fix}\n", file.display())
+    let undoes = if by_reboot { "a reboot or `fw-user apply`" } else { "`fw-user apply`" };
+    format!("{name}  not saved in {}: {undoes} undoes it; {fix}\n", file.display())
 }
 
 /// The interface's file cannot be read.

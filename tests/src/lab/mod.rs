@@ -33,6 +33,7 @@ pub mod server;
 pub mod skip;
 pub mod ssh;
 pub mod stats;
+pub mod systemd;
 pub mod techniques;
 pub mod terminal;
 pub mod tmux;

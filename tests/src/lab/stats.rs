@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -133,6 +134,8 @@ pub struct InterfaceStatus {
     pub version: String,
     /// Bytes that this interface's own maps take.
     pub map_memory: u64,
+    /// What a reboot makes of it.
+    pub boot: Value,
     /// Whether nothing is dropped.
     pub monitor: bool,
     /// How many seconds the last change can still be confirmed.
@@ -151,6 +154,10 @@ pub struct InterfaceStatus {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
+    /// What a reboot makes of it: `attach`, `allow`, `deny`.
+    pub boot: Option<Value>,
+    /// What changed: `attach`.
+    pub difference: Option<Value>,
     /// The interface's name.
     pub name: String,
     /// Of `attach`: the mode.

@@ -20,13 +20,10 @@ use crate::{
         attach,
         guard::Guard,
         locked::turn,
+        running::running,
         trial::{self, Trial},
     },
-    config::{
-        File, Settings,
-        difference::{Difference, Running},
-        folder,
-    },
+    config::{File, Settings, difference::Difference, folder},
     error::{ConfigError, Error, KernelError, Mistakes, Result},
     host::{
         interface::{self, Interface},
@@ -37,8 +34,7 @@ use crate::{
             attachment,
             state::{self, State},
         },
-        maps::policy_map::PolicyMap,
-        meta::{Egress, Record},
+        meta::Record,
         object,
         pins::Pins,
         shape,
@@ -225,14 +221,7 @@ fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(
     if state::of(pins, name, Some(interface))? != State::Ours {
         return Ok((Action::Attach, Difference::new(None, wanted, Record::VERSION)));
     }
-    let record = Record::read(pins, name)?;
-    let map = PolicyMap::open(pins, name)?;
-    let running = Running {
-        policy: map.read()?,
-        monitor: map.in_force()?.monitors(),
-        replies: record.egress != Egress::None,
-        version: record.version,
-    };
+    let running = running(pins, name)?;
     if running.replies && !wanted.replies {
         return Err(not_in_place(name, "tracking of replies", &"on", &"off", &format!("fw-user detach {name}")));
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::{
-    config::difference::{Difference, Setting},
-    report::lockout::CutJson,
+    config::difference::Difference,
+    report::{difference, lockout::CutJson},
 };
 
 /// What there is to do.
@@ -42,27 +42,10 @@ pub(crate) struct AppliedInterface {
 pub(crate) fn text(outcome: &AppliedInterface) -> String {
     let AppliedInterface { name, file, action, difference, cut: _ } = outcome;
     let file = file.display();
-    let mut text = match action {
+    let text = match action {
         Action::Attach => format!("{name}  attach, according to {file}\n"),
         Action::Change => format!("{name}  change, according to {file}\n"),
         Action::None => format!("{name}  matches {file}; nothing to do\n"),
     };
-    let Difference { opened, closed, opened_proto, closed_proto, settings } = difference;
-    for (sign, words) in [("+", opened), ("-", closed), ("+", opened_proto), ("-", closed_proto)] {
-        for word in words {
-            text += &format!("  {sign} {word}\n");
-        }
-    }
-    for setting in settings {
-        text += &format!("  {}\n", setting_words(setting));
-    }
-    text
-}
-
-fn setting_words(Setting { what, from, to }: &Setting) -> String {
-    match (*what, to.as_str()) {
-        ("monitor", "on") => "enforce -> monitor: verdicts are counted, nothing is dropped".to_owned(),
-        ("monitor", _) => "monitor -> enforce: everything that is not allowed is dropped".to_owned(),
-        _ => format!("{what} {from} -> {to}"),
-    }
+    text + &difference::text(difference)
 }

@@ -34,6 +34,9 @@ pub struct AttachArgs {
     /// Let replies in for TIME after the last packet of a UDP flow, 10s to 1d [default: 3m].
     #[arg(long, value_name = "TIME", value_parser = timeouts::parse_udp)]
     pub udp_timeout: Option<u32>,
+    /// Attach at every boot as well: write the configuration file, and enable the boot service (systemd).
+    #[arg(long, conflicts_with = "confirm")]
+    pub boot: bool,
     /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.
     #[arg(long)]
     pub monitor: bool,

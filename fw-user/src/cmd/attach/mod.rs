@@ -3,7 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod report;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use aya_log::EbpfLogger;
 use fw_common::policy::Policy;
@@ -12,10 +12,16 @@ use serde::Serialize;
 use crate::{
     cmd::{
         attach::args::AttachArgs,
+        boot::{
+            service::Services,
+            state::{AtBoot, AtBootJson, BootFiles},
+        },
         guard::Guard,
         locked::turn,
+        running::running,
         trial::{self, Trial},
     },
+    config::{Settings, difference::Difference, edits::Edits, folder},
     error::{Error, Result},
     host::{
         bridge_ports,
@@ -30,6 +36,7 @@ use crate::{
             state::{self, State},
         },
         maps::policy_map::{PolicyMap, Terms},
+        meta::Record,
         object,
         pins::Pins,
     },
@@ -39,7 +46,7 @@ use crate::{
     report::lockout::{self as lockout_report, Cure},
 };
 
-pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result<()> {
     let mut policy = Policy::new(policy_text::rules(&args.allow)?);
     policy.protocols = policy_text::protocols(&args.allow_proto)?;
     policy.forward = args.forward();
@@ -50,6 +57,11 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     for interface in interface::named(&args.interfaces)? {
         interface.check_is_ethernet()?;
     }
+    let services = if args.boot {
+        Some(Services::plan(config, &interface::once_each(&args.interfaces).cloned().collect::<Vec<_>>())?)
+    } else {
+        None
+    };
     let turn = turn(pins)?;
     // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
     let interfaces = interface::named(&args.interfaces)?;
@@ -64,14 +76,36 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
         replace: args.replace,
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
+    let files = if args.boot { folder::read(config)? } else { Vec::new() };
+    let mut edits = Edits::new(config, &files);
+    for (interface, plan) in wishes.iter().filter(|_| args.boot) {
+        services.iter().try_for_each(|services| {
+            services.plan_file(&mut edits, &interface.name, &settings(plan), &policy_text::entries(&args.allow))
+        })?;
+    }
+    let before =
+        wishes.iter().map(|(interface, plan)| difference(pins, interface, plan)).collect::<Result<Vec<_>>>()?;
     let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, guard)?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
     // Under the lock still: nobody has come between.
     let trial = Trial::begin(pins, &names, plan.terms.deadline, args.json);
+    // What is in force is what the files follow, never the other way round.
+    let written = edits.write();
+    let installed = match (&services, &written) {
+        (Some(services), Ok(_)) => services.install().map(drop),
+        _ => Ok(()),
+    };
     turn.keep();
     let told = async {
-        tell(args, &plan, &attached, &outlook)?;
+        let started = match (&services, &written, &installed) {
+            (Some(services), Ok(_), Ok(())) => services.start(&names),
+            _ => Ok(()),
+        };
+        tell(pins, args, &plan, &attached, &before, &outlook)?;
+        written?;
+        installed?;
+        started?;
         if args.debug {
             return follow(attached).await;
         }
@@ -80,24 +114,66 @@ pub(crate) async fn run(pins: &Pins, args: &AttachArgs) -> Result<()> {
     told.await.map_err(|error| error.after(format!("attached to {}", names.join(", "))))
 }
 
+/// What became of one interface.
+struct Told<'a> {
+    attached: &'a Attached,
+    /// From what was in force to what was typed, where there was a filter.
+    difference: Option<&'a Difference>,
+    at_boot: AtBoot,
+    notes: Vec<String>,
+}
+
 /// Print what an attachment came to.
-fn tell(args: &AttachArgs, plan: &Plan, attached: &[(String, Attached)], outlook: &Outlook) -> Result<()> {
+fn tell(
+    pins: &Pins,
+    args: &AttachArgs,
+    plan: &Plan,
+    attached: &[(String, Attached)],
+    differences: &[Option<Difference>],
+    outlook: &Outlook,
+) -> Result<()> {
     let all = interface::all()?;
-    let notes = |name: &str| {
-        all.iter().find(|one| one.name == name).map(|one| bridge_ports::notes(one, &all)).unwrap_or_default()
-    };
-    if args.json {
-        let interfaces: Vec<AttachedJson<'_>> = attached
-            .iter()
-            .map(|(name, outcome)| AttachedJson::new(name, outcome, plan, outlook, notes(name)))
-            .collect();
-        return print(&json(&AttachJson { interfaces })?);
+    let files = BootFiles::read();
+    let mut outcomes = Vec::new();
+    for ((name, attached), difference) in attached.iter().zip(differences) {
+        let notes = all.iter().find(|one| one.name == *name).map(|one| bridge_ports::notes(one, &all));
+        let told = Told {
+            attached,
+            difference: difference.as_ref(),
+            at_boot: files.at_boot(name, running(pins, name).ok().as_ref()),
+            notes: notes.unwrap_or_default(),
+        };
+        if args.json {
+            outcomes.push(AttachedJson::new(name, told, plan, outlook));
+            continue;
+        }
+        print(&report::text(name, attached, plan, told.difference))?;
+        if let Some(line) = report::boot(name, attached, plan, &told.at_boot) {
+            print(&format!("{line}\n"))?;
+        }
+        told.notes.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
     }
-    for (name, outcome) in attached {
-        print(&report::text(name, outcome, plan))?;
-        notes(name).iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
+    if args.json { print(&json(&AttachJson { interfaces: outcomes })?) } else { Ok(()) }
+}
+
+/// What a file would have to say for `apply` to do the same.
+fn settings(plan: &Plan) -> Settings {
+    Settings {
+        policy: plan.policy.clone(),
+        mode: plan.mode,
+        flows: plan.flows,
+        replies: plan.replies,
+        monitor: plan.terms.monitors,
     }
-    Ok(())
+}
+
+/// What changes on an interface that has a filter.
+fn difference(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Option<Difference>> {
+    if state::of(pins, &interface.name, Some(interface))? != State::Ours {
+        return Ok(None);
+    }
+    let running = running(pins, &interface.name)?;
+    Ok(Some(Difference::new(Some(&running), &settings(plan), Record::VERSION)))
 }
 
 /// Attach to all of the interfaces, or change nothing. Says also what was cut. Whoever calls this has the turn, and has looked at the interfaces
@@ -162,12 +238,16 @@ struct AttachedJson<'a> {
     monitor: bool,
     cut: Vec<lockout_report::CutJson>,
     notes: Vec<String>,
+    boot: AtBootJson,
+    /// What changed, where there was a filter.
+    difference: Option<&'a Difference>,
     #[serde(flatten)]
     policy: PolicyJson,
 }
 
 impl<'a> AttachedJson<'a> {
-    fn new(name: &'a str, outcome: &Attached, plan: &Plan, outlook: &Outlook, notes: Vec<String>) -> Self {
+    fn new(name: &'a str, told: Told<'a>, plan: &Plan, outlook: &Outlook) -> Self {
+        let Told { attached: outcome, difference, at_boot, notes } = told;
         Self {
             name,
             mode: outcome.record.mode.name(),
@@ -176,6 +256,8 @@ impl<'a> AttachedJson<'a> {
             monitor: plan.terms.monitors,
             cut: lockout_report::json(outlook, name),
             notes,
+            boot: at_boot.json(),
+            difference,
             policy: PolicyJson::new(&plan.policy),
         }
     }

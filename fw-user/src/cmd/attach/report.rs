@@ -3,6 +3,8 @@
 use fw_common::policy::Forward;
 
 use crate::{
+    cmd::boot::state::AtBoot,
+    config::difference::Difference,
     kernel::{
         attach::plan::{Attached, Plan},
         meta::{Egress, Mode},
@@ -11,11 +13,12 @@ use crate::{
         self, timeouts,
         words::{answers_mdns, open_ports},
     },
+    report::difference,
 };
 
 /// For one interface.
 #[must_use]
-pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
+pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan, difference: Option<&Difference>) -> String {
     let verb = match (&outcome.before, outcome.rebuilt) {
         (_, true) => "renewed without a gap",
         (Some(_), _) => "replaced",
@@ -26,8 +29,9 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
         (Mode::Generic, Some(why)) => format!("generic mode: packets are filtered in the network stack, because {why}"),
         (Mode::Generic, None) => "generic mode: packets are filtered in the network stack".to_owned(),
     };
-    let mut lines = vec![
-        format!("{name}  {verb}, {mode}"),
+    let mut lines = vec![format!("{name}  {verb}, {mode}")];
+    lines.extend(difference.map(difference::lines).into_iter().flatten().map(|line| format!("  {line}")));
+    lines.extend([
         format!("  open    {}", open_ports(&plan.policy)),
         if plan.terms.monitors {
             "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
@@ -36,7 +40,7 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
             "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, including the ones Docker publishes"
                 .to_owned()
         },
-    ];
+    ]);
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));
@@ -56,9 +60,20 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan) -> String {
                 .to_owned(),
         );
     }
-    if outcome.before.is_none() && plan.terms.deadline.is_none() {
-        lines.push("  keep    fw-user save writes this to a file, fw-user apply restores it from there".to_owned());
-    }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What becomes of it at a reboot, where that is worth a word.
+#[must_use]
+pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot) -> Option<String> {
+    let is_new = outcome.before.is_none() && plan.terms.deadline.is_none();
+    match at_boot {
+        AtBoot::Filtered { .. } => Some(format!("  boot    {}", at_boot.words(name))),
+        AtBoot::Open { .. } | AtBoot::Unknown { .. } if is_new => {
+            Some(format!("  boot    a reboot opens every port; fw-user enable {name} attaches the filter again"))
+        }
+        AtBoot::Open { .. } if plan.terms.deadline.is_none() => Some(format!("  boot    {}", at_boot.words(name))),
+        AtBoot::Open { .. } | AtBoot::Unknown { .. } => None,
+    }
 }

@@ -20,10 +20,24 @@ use crate::cmd::metrics::args::MetricsArgs;
 
 use crate::{
     cmd::{
-        apply::args::ApplyArgs, args::InterfacesArgs, attach::args::AttachArgs, check::CheckArgs, detach::DetachArgs,
-        drops::args::DropsArgs, enforce::EnforceArgs, explain::args::ExplainArgs, exposed::args::ExposedArgs,
-        ports::args::ChangeArgs, run::args::RunArgs, save::SaveArgs, service::args::ServiceArgs,
-        stats::args::StatsArgs, status::args::StatusArgs, trial::confirm::RollbackArgs,
+        apply::args::ApplyArgs,
+        args::InterfacesArgs,
+        attach::args::AttachArgs,
+        boot::args::{DisableArgs, EnableArgs},
+        check::CheckArgs,
+        detach::DetachArgs,
+        drops::args::DropsArgs,
+        enforce::EnforceArgs,
+        explain::args::ExplainArgs,
+        exposed::args::ExposedArgs,
+        ports::args::ChangeArgs,
+        run::args::RunArgs,
+        save::SaveArgs,
+        service::args::ServiceArgs,
+        stats::args::StatsArgs,
+        status::args::StatusArgs,
+        trial::confirm::RollbackArgs,
+        uninstall::UninstallArgs,
     },
     config::DEFAULT_FOLDER,
     kernel::bpffs,
@@ -93,11 +107,17 @@ pub enum Command {
     Drops(DropsArgs),
     /// Ask the filter about a packet: verdict, reason and fix.
     Explain(ExplainArgs),
+    /// Attach at every boot: write the rules in force to the configuration files, and enable the boot service (systemd).
+    Enable(EnableArgs),
+    /// Stop attaching at boot. An attached filter stays.
+    Disable(DisableArgs),
     /// Apply the configuration files, and reapply them on every change, until interrupted.
     Run(RunArgs),
     /// Serve Prometheus metrics, or write them to a file.
     #[cfg(feature = "metrics")]
     Metrics(MetricsArgs),
-    /// Apply the configuration at every boot, before any address is configured (systemd).
+    /// Install, remove and show the boot service, which applies the configuration files (systemd).
     Service(ServiceArgs),
+    /// Remove all filters, the boot service and its files; ask before your configuration files are deleted.
+    Uninstall(UninstallArgs),
 }

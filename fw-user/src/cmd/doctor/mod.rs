@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::{
     cmd::{
         args::InterfacesArgs,
+        boot::state::BootFiles,
         doctor::checks::{Finding, Verdict, interfaces, machine, offloads},
     },
     error::{Error, HostError, Result},
@@ -59,6 +60,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     };
     let mut findings = machine::examine(pins);
     let mut classed = Vec::new();
+    let files = BootFiles::read();
     for name in &names {
         match all.iter().find(|one| one.name == *name) {
             Some(found) => {
@@ -70,6 +72,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
                 }
                 findings.extend(interfaces::examine(pins, found, all));
                 findings.push(offloads::examine(found).await);
+                findings.extend(interfaces::boot(pins, &files, found));
             }
             None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
             None => drop(interface::named(std::slice::from_ref(name))?),

@@ -12,6 +12,7 @@ use crate::{
     config::{File, edits::Edits, folder},
     error::{ConfigError, Error, Result},
     kernel::{maps::policy_map::PolicyMap, pins::Pins},
+    policy_text,
 };
 
 /// Whether the file of an interface has a change.
@@ -83,9 +84,8 @@ pub(crate) fn check_siblings(pins: &Pins, files: &[File], names: &[String]) -> R
 
 /// What the allow list of a file gets, as it was typed.
 fn typed(args: &ChangeArgs, change: Change) -> Vec<String> {
-    let words = args.specs.iter().flat_map(|list| list.split(',')).map(str::trim).filter(|word| !word.is_empty());
     match change {
-        Change::Allow => words.map(ToOwned::to_owned).collect(),
+        Change::Allow => policy_text::entries(&args.specs),
         Change::Deny => Vec::new(),
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::{
     cmd::{
+        boot::state::{AtBoot, AtBootJson, BootFiles},
         guard::Guard,
         locked::lock,
         ports::{
@@ -18,6 +19,7 @@ use crate::{
             in_file::InFile,
             wording::Meant,
         },
+        running::running,
         select::{after_change, at_work},
         trial::{self, Trial},
     },
@@ -50,6 +52,8 @@ struct ChangedJson {
     name: String,
     changed: bool,
     in_file: Option<bool>,
+    /// What a reboot makes of the interface.
+    boot: AtBootJson,
     cut: Vec<lockout_report::CutJson>,
     #[serde(flatten)]
     policy: PolicyJson,
@@ -109,6 +113,8 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     drop(lock);
     let told = async {
         let mut outcomes = Vec::new();
+        let mut boots = Vec::new();
+        let boot_files = BootFiles::read();
         for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
             let changed = after != before;
             if !args.json {
@@ -120,22 +126,33 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 InFile::NoFile | InFile::Unreadable(_) => None,
             };
             let cut = lockout_report::json(&outlook, &name);
-            outcomes.push(ChangedJson { name, changed, in_file, cut, policy: PolicyJson::new(&after) });
+            let at_boot = boot_files.at_boot(&name, running(pins, &name).ok().as_ref());
+            let boot = at_boot.json();
+            boots.push(at_boot);
+            outcomes.push(ChangedJson { name, changed, in_file, boot, cut, policy: PolicyJson::new(&after) });
         }
         if args.json {
             return print(&json(&PortsJson { interfaces: outcomes })?);
         }
-        for (ChangedJson { name, .. }, in_file) in outcomes.iter().zip(&in_files) {
-            print(&match in_file {
-                InFile::Yes(path) if args.save => change::saved(name, path),
-                InFile::No(path) => change::not_in_file(name, path, deadline.is_some()),
-                InFile::Unreadable(why) => change::unreadable(name, why),
-                InFile::Yes(_) | InFile::NoFile => String::new(),
-            })?;
+        for ((ChangedJson { name, .. }, in_file), at_boot) in outcomes.iter().zip(&in_files).zip(&boots) {
+            print(&kept(name, in_file, at_boot, args))?;
         }
         trial::wait(pins, trial?).await
     };
     told.await.map_err(|error| after_change(error, &changed, &saved))
+}
+
+/// Whether the change is in the interface's file, and what a reboot makes of it. A change on trial goes by itself.
+fn kept(name: &str, in_file: &InFile, at_boot: &AtBoot, args: &ChangeArgs) -> String {
+    let on_trial = args.safeguards.confirm.is_some();
+    let by_reboot = matches!(at_boot, AtBoot::Filtered { .. });
+    let (text, tells_of_reboot) = match in_file {
+        InFile::Yes(path) if args.save => (change::saved(name, path), false),
+        InFile::No(path) => (change::not_in_file(name, path, by_reboot, on_trial), by_reboot),
+        InFile::Unreadable(why) => (change::unreadable(name, why), false),
+        InFile::Yes(_) | InFile::NoFile => (String::new(), false),
+    };
+    if on_trial || tells_of_reboot { text } else { text + &wording::after_reboot(name, at_boot) }
 }
 
 /// The mistake in a list of ports, or the command that was meant, where the words say which.

@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use crate::cmd::args::parse_network;
+use crate::cmd::{args::parse_network, boot::state::AtBoot};
 
 /// What the words after `allow` or `deny` mean where they are not all ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,15 @@ impl Meant {
     pub(crate) fn command(&self, verb: &str) -> String {
         let interfaces = self.interfaces.iter().map(|name| format!(" --interface {name}"));
         format!("fw-user {verb} {}{}", self.specs.join(" "), interfaces.collect::<String>())
+    }
+}
+
+/// What a reboot makes of the change, where that is known.
+#[must_use]
+pub(crate) fn after_reboot(name: &str, at_boot: &AtBoot) -> String {
+    match at_boot {
+        AtBoot::Unknown { .. } => String::new(),
+        known => format!("{name}  after a reboot: {}\n", known.words(name)),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::cmd::boot::args::parse_interface;
+
 /// Of `service`.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
@@ -16,30 +18,23 @@ pub struct ServiceArgs {
 pub enum ServiceAction {
     /// Apply /etc/fw-user/INTERFACE.toml at every boot and whenever the interface appears.
     Install {
-        /// Interface to apply; it may appear later.
-        #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
-        interface: String,
+        /// Interfaces to apply; they may appear later.
+        #[arg(required = true, value_name = "INTERFACE", value_parser = parse_interface)]
+        interfaces: Vec<String>,
     },
     /// Stop attaching at boot. An attached filter stays.
     Remove {
-        /// Interface of the service.
-        #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
-        interface: String,
+        /// Interfaces of the services.
+        #[arg(required = true, value_name = "INTERFACE", value_parser = parse_interface)]
+        interfaces: Vec<String>,
     },
-    /// Show the unit, whether it is enabled and active, and the file it applies.
+    /// Show whether the service is enabled and active, the file it applies, and the unit.
     Show {
-        /// Interface of the service.
+        /// Interfaces of the services [default: all that are enabled].
         #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
-        interface: String,
+        interfaces: Vec<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
-}
-
-/// A name that means nothing else in a path, a unit or a udev rule. Linux takes 15 bytes.
-fn parse_interface(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
-    if (1..=15).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("an interface's name has up to 15 letters, digits and . - _ @ +".to_owned())
-    }
 }

@@ -1,36 +1,36 @@
 //! `fw-user service`: the filter at every boot.
 
 pub(crate) mod args;
+pub(crate) mod show;
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     slice,
 };
 
-use nix::unistd::Uid;
-
 use crate::{
     cmd::{
         apply,
+        boot::{
+            self,
+            args::DisableArgs,
+            service::{Services, check_folder},
+        },
         service::args::{ServiceAction, ServiceArgs},
     },
-    config::{DEFAULT_FOLDER, folder},
-    error::{ConfigError, Error, HostError, Result, UsageError},
-    host::systemd::{Service, files},
+    config::folder,
+    error::{ConfigError, Error, HostError, Result},
+    host::systemd::Service,
     kernel::pins::Pins,
     output::print,
 };
 
 pub(crate) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> {
-    // All services share one unit, which looks there.
-    if folder != Path::new(DEFAULT_FOLDER) {
-        return Err(Error::Usage(UsageError::OtherFolder { folder: folder.to_owned() }));
-    }
+    check_folder(folder)?;
     match &args.action {
-        ServiceAction::Install { interface } => install(pins, folder, interface),
-        ServiceAction::Remove { interface } => remove(pins, interface),
-        ServiceAction::Show { interface } => show(folder, interface),
+        ServiceAction::Install { interfaces } => install(pins, folder, interfaces),
+        ServiceAction::Remove { interfaces } => remove(pins, folder, interfaces),
+        ServiceAction::Show { interfaces, json } => show::run(folder, interfaces, *json),
     }
 }
 
@@ -41,57 +41,41 @@ fn file(folder: &Path, interface: &String) -> Result<PathBuf> {
     file.ok_or_else(|| Error::Config(ConfigError::NoFile { name: interface.clone(), folder: folder.to_owned() }))
 }
 
-/// What changes files below `/etc` and talks to systemd is root's.
-fn check_is_root() -> Result<()> {
-    if Uid::effective().is_root() {
-        Ok(())
-    } else {
-        Err(Error::Host(HostError::Privilege { missing: "root".to_owned() }))
-    }
-}
-
-fn install(pins: &Pins, folder: &Path, interface: &String) -> Result<()> {
-    let file = file(folder, interface)?;
-    check_is_root()?;
+fn install(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
+    let files = interfaces.iter().map(|interface| file(folder, interface)).collect::<Result<Vec<_>>>()?;
     // What goes with the last service must not go while another one is installed.
+    let services = Services::plan(folder, interfaces)?;
     let _lock = pins.lock()?;
-    let service = Service::of(interface)?;
-    let was_enabled = service.state()?.is_enabled;
-    let is_changed = service.install()? || !was_enabled;
-    let note = if is_changed { "" } else { " (as before)" };
+    let changed = services.install()?;
     let tell = || {
-        print(&format!("{interface}  at every boot, before any address is configured: {}{note}\n", file.display()))?;
-        if service.state()?.active != "active" {
-            print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
+        for (service, file) in services.services().iter().zip(&files) {
+            let interface = service.interface();
+            let note = if changed.iter().any(|name| name == interface) { "" } else { " (as before)" };
+            print(&format!(
+                "{interface}  at every boot, before any address is configured: {}{note}\n",
+                file.display()
+            ))?;
+            if service.state()?.active != "active" {
+                print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
+            }
         }
         Ok(())
     };
-    tell().map_err(|error: Error| if is_changed { error.after(format!("enabled {}", service.unit())) } else { error })
+    tell().map_err(|error: Error| {
+        if changed.is_empty() {
+            error
+        } else {
+            error.after(format!("enabled the boot service of {}", changed.join(", ")))
+        }
+    })
 }
 
-fn remove(pins: &Pins, interface: &str) -> Result<()> {
-    check_is_root()?;
-    let _lock = pins.lock()?;
-    let service = Service::of(interface)?;
-    service.remove()?;
-    let told = print(&format!(
-        "{interface}  not attached at boot any more; a filter that is on it stays until `fw-user detach {interface}`\n"
-    ));
-    told.map_err(|error| error.after(format!("disabled {}", service.unit())))
-}
-
-fn show(folder: &Path, interface: &String) -> Result<()> {
-    let service = Service::of(interface)?;
-    let state = service.state()?;
-    let enabled = if state.is_enabled { "enabled" } else { "not enabled" };
-    print(&format!("{interface}  {enabled}, {}: {}\n", state.active, service.unit()))?;
-    match file(folder, interface) {
-        Ok(file) => print(&format!("  applies  {}\n", file.display()))?,
-        Err(error) => print(&format!("  applies  nothing: {error}\n"))?,
+/// As `disable`, but a service that is not installed is a mistake.
+fn remove(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
+    for interface in interfaces {
+        if !Service::of(interface)?.is_installed()? {
+            return Err(Error::Host(HostError::NoService { name: interface.clone() }));
+        }
     }
-    let unit = files::template_path();
-    match fs::read_to_string(&unit) {
-        Ok(text) => print(&format!("  unit     {}\n\n{text}", unit.display())),
-        Err(_) => print(&format!("  unit     none; fw-user service install {interface}\n")),
-    }
+    boot::disable(pins, folder, &DisableArgs { interfaces: interfaces.to_vec() })
 }

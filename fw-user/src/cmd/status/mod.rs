@@ -6,9 +6,13 @@ pub(crate) mod report;
 use fw_common::abi::map;
 
 use crate::{
-    cmd::status::{
-        args::StatusArgs,
-        report::{Details, InterfaceStatus, Status},
+    cmd::{
+        boot::state::BootFiles,
+        running::running,
+        status::{
+            args::StatusArgs,
+            report::{Details, InterfaceStatus, Status},
+        },
     },
     error::Result,
     host::{class::Classes, interface::Interface, network::Network, privilege},
@@ -32,11 +36,12 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     let network = Network::ask()?;
     let here = &network.interfaces;
     let present = |name: &str| here.iter().find(|interface| interface.name == name);
+    let files = BootFiles::read();
     let mut interfaces: Vec<InterfaceStatus> =
-        pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, present(&name), name)).collect();
+        pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, &files, present(&name), name)).collect();
     for interface in here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface)) {
         if !interfaces.iter().any(|known| known.name == interface.name) {
-            interfaces.push(without_pins(pins, interface));
+            interfaces.push(without_pins(pins, &files, interface));
         }
     }
     let classes = Classes::of(&network);
@@ -55,7 +60,7 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
 }
 
 /// One that cannot be read does not hide the others: what went wrong is part of the answer.
-fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceStatus {
+fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: String) -> InterfaceStatus {
     let state = state::of(pins, &name, present);
     let mut problems = problems(pins, &name, present.filter(|_| matches!(state, Ok(State::Damaged))))
         .unwrap_or_else(|error| vec![error.to_string()]);
@@ -72,7 +77,9 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceS
             ("unknown".to_owned(), None)
         }
     };
-    InterfaceStatus { name, state, class: None, problems, fix, details, memory }
+    let running = details.as_ref().and_then(|_| running(pins, &name).ok());
+    let at_boot = files.at_boot(&name, running.as_ref());
+    InterfaceStatus { name, state, class: None, problems, fix, details, at_boot, memory }
 }
 
 fn details(pins: &Pins, name: &str) -> Result<Details> {
@@ -100,7 +107,7 @@ fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<
 }
 
 /// A filter of ours that no pin here holds.
-fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
+fn without_pins(pins: &Pins, files: &BootFiles, interface: &Interface) -> InterfaceStatus {
     let name = interface.name.clone();
     let holder = interface.xdp_program.map(|id| foreign::examine(interface, id).to_string());
     InterfaceStatus {
@@ -112,6 +119,7 @@ fn without_pins(pins: &Pins, interface: &Interface) -> InterfaceStatus {
         )),
         class: None,
         details: None,
+        at_boot: files.at_boot(&name, None),
         memory: 0,
         name,
     }

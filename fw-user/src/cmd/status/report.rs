@@ -7,6 +7,7 @@ use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::{
+    cmd::boot::state::{AtBoot, AtBootJson},
     host::class::Class,
     kernel::meta::{Egress, Record},
     policy_text::{
@@ -40,6 +41,8 @@ pub(crate) struct InterfaceStatus {
     pub fix: Option<String>,
     /// What its maps say; nothing where they cannot be read.
     pub details: Option<Details>,
+    /// What a reboot makes of it.
+    pub at_boot: AtBoot,
     /// Bytes that its own maps take.
     pub memory: u64,
 }
@@ -82,6 +85,7 @@ struct InterfaceJson<'a> {
     /// The former name of `fix`.
     cure: Option<&'a str>,
     map_memory: u64,
+    boot: AtBootJson,
     #[serde(flatten)]
     details: Option<DetailsJson<'a>>,
 }
@@ -122,6 +126,7 @@ impl<'a> InterfaceJson<'a> {
             fix: interface.fix.as_deref(),
             cure: interface.fix.as_deref(),
             map_memory: interface.memory,
+            boot: interface.at_boot.json(),
             details: interface.details.as_ref().map(DetailsJson::new),
         }
     }
@@ -171,7 +176,7 @@ pub(crate) fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, class, problems, fix, details, memory: _ } = interface;
+    let InterfaceStatus { name, state, class, problems, fix, details, at_boot, memory: _ } = interface;
     let mut text = format!("{name}  {state}");
     if let Some(details) = details {
         text += &details_text(details);
@@ -181,6 +186,7 @@ fn interface_text(interface: &InterfaceStatus) -> String {
     if let Some(class) = class {
         text += &format!("  class   {class}\n");
     }
+    text += &format!("  boot    {}\n", at_boot.words(name));
     for problem in problems {
         text += &format!("  problem {problem}\n");
     }

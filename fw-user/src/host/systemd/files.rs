@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     error::{Error, HostError, Result},
-    host::output_file,
+    host::{
+        output_file,
+        systemd::seal::{is_intact, seal},
+    },
 };
 
 /// Where an administrator's units are.
@@ -15,7 +18,7 @@ pub const UNITS: &str = "/etc/systemd/system";
 /// Where a package's units are. One of the same name in [`UNITS`] hides them.
 pub const PACKAGED: &str = "/usr/lib/systemd/system";
 /// Where an administrator's udev rules are.
-const RULES: &str = "/etc/udev/rules.d";
+pub(crate) const RULES: &str = "/etc/udev/rules.d";
 
 /// The unit that applies the configuration of an interface.
 pub const TEMPLATE: &str = "fw-user@.service";
@@ -35,7 +38,7 @@ pub struct File {
 #[must_use]
 pub fn template(program: &str) -> File {
     let text = include_str!("../../../systemd/fw-user@.service").replace("@FW_USER@", program);
-    File { path: Path::new(UNITS).join(TEMPLATE), text }
+    File { path: Path::new(UNITS).join(TEMPLATE), text: seal(text) }
 }
 
 /// Where the template unit is: an administrator's, else a package's, as systemd looks for it.
@@ -50,7 +53,7 @@ pub fn template_path() -> PathBuf {
 pub fn settle() -> File {
     File {
         path: Path::new(UNITS).join(SETTLE),
-        text: include_str!("../../../systemd/fw-user-settle.service").to_owned(),
+        text: seal(include_str!("../../../systemd/fw-user-settle.service").to_owned()),
     }
 }
 
@@ -61,14 +64,25 @@ pub fn rules(interface: &str, unit: &str) -> File {
     let unit = unit.replace('\\', r"\\");
     let text =
         include_str!("../../../systemd/81-fw-user.rules").replace("@INTERFACE@", interface).replace("@UNIT@", &unit);
-    File { path: Path::new(RULES).join(format!("81-fw-user-{interface}.rules")), text }
+    File { path: Path::new(RULES).join(format!("81-fw-user-{interface}.rules")), text: seal(text) }
 }
 
 impl File {
     /// Write it, unless it is there as it should be. Returns whether it was written.
     pub fn write(&self) -> Result<bool> {
+        self.check()?;
         if fs::read_to_string(&self.path).is_ok_and(|there| there == self.text) {
             return Ok(false);
+        }
+        output_file::replace(&self.path, &self.text)?;
+        Ok(true)
+    }
+
+    /// Refuse to write over what somebody else wrote, and where nothing can be written.
+    pub(crate) fn check(&self) -> Result<()> {
+        let there = fs::read_to_string(&self.path);
+        if there.as_ref().is_ok_and(|there| *there == self.text) {
+            return Ok(());
         }
         let failed = |source| Error::Host(HostError::File { what: "writing", path: self.path.clone(), source });
         if let Ok(target) = fs::read_link(&self.path) {
@@ -77,8 +91,16 @@ impl File {
                 format!("it is a symbolic link to {}; remove it first: rm {}", target.display(), self.path.display());
             return Err(failed(io::Error::other(why)));
         }
-        output_file::replace(&self.path, &self.text)?;
-        Ok(true)
+        if there.is_ok_and(|there| !is_intact(&there)) {
+            return Err(Error::Host(HostError::Edited { path: self.path.clone() }));
+        }
+        output_file::check(&self.path)
+    }
+
+    /// Whether it is there, and the program wrote it as it is.
+    #[must_use]
+    pub(crate) fn is_intact(path: &Path) -> bool {
+        fs::read_to_string(path).is_ok_and(|there| is_intact(&there))
     }
 
     /// Write a unit, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
@@ -90,6 +112,7 @@ impl File {
             return self.write();
         }
         let hides = self.path.exists();
+        self.check()?;
         remove(&self.path)?;
         Ok(hides)
     }

@@ -140,7 +140,7 @@ fn install(machine: &mut Machine) -> Result<()> {
         shown.starts_with("eth0  enabled, inactive: fw-user@eth0.service\n  applies  /etc/fw-user/eth0.toml\n"),
         "{shown}"
     );
-    ensure!(shown.contains("\nExecStart=/usr/local/sbin/fw-user apply --force %I"), "{shown}");
+    ensure!(shown.ends_with("fw-user@.service, starts /usr/local/sbin/fw-user\n"), "{shown}");
     Ok(())
 }
 
@@ -237,7 +237,10 @@ fn install_package(machine: &mut Machine) -> Result<()> {
         "{written}"
     );
     let shown = machine.run("fw-user service show eth0")?;
-    ensure!(shown.contains("  unit     /usr/lib/systemd/system/fw-user@.service\n"), "{shown}");
+    ensure!(
+        shown.contains("  unit     /usr/lib/systemd/system/fw-user@.service, starts /usr/sbin/fw-user\n"),
+        "{shown}"
+    );
     write_file(machine, "eth1", "alow = 1\n")
 }
 

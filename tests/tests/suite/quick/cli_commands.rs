@@ -52,7 +52,7 @@ fn attach_says_what_a_person_wants_to_know(mode: Mode) -> Result<()> {
         "Docker",
         "mDNS",
         "fw-user allow mdns",
-        "fw-user save",
+        "fw-user enable eth0",
     ] {
         assert!(said.contains(words), "attach does not mention {words:?}: {said}");
     }

@@ -301,10 +301,8 @@ fn allow_and_deny_say_that_the_file_lacks_them() -> Result<()> {
     // Where there is no file there is nothing to say.
     assert_eq!(lab.fw(&["allow", "80"])?.lines().count(), 1);
     lab.write_file("eth0", "allow = [\"22\", \"443\"]\n")?;
-    let lacks = format!(
-        "eth0  not saved in {}: a reboot or `fw-user apply` undoes it; to keep it: --save\n",
-        lab.file("eth0").display()
-    );
+    let lacks =
+        format!("eth0  not saved in {}: `fw-user apply` undoes it; to keep it: --save\n", lab.file("eth0").display());
     for (args, is_said) in [
         (["allow", "8080/tcp"], true),
         // Also when it is in force already.

@@ -27,7 +27,7 @@ tests! {
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 8] = [
+const ELSEWHERE: [(&str, &str); 13] = [
     ("cargo xtask demo", "xtask/lab/tests/demo.rs runs it"),
     ("cargo xtask test", "it is what runs this test"),
     ("cargo xtask dist", "packages.rs runs it"),
@@ -38,6 +38,11 @@ const ELSEWHERE: [(&str, &str); 8] = [
     ("sudo fw-user service install eth0", "boot.rs runs it, in a guest that systemd boots"),
     ("sudo fw-user service show eth0", "so does it this"),
     ("sudo fw-user service remove eth0", "and this"),
+    ("sudo fw-user enable", "boot_service.rs runs it, beside a systemd that starts nothing"),
+    ("sudo fw-user disable", "so does it this"),
+    ("sudo fw-user uninstall", "and this"),
+    ("sudo fw-user uninstall --yes", "and this"),
+    ("sudo fw-user service show --json", "and this"),
     (
         "sudo fw-user check eth0.toml",
         "the_example_of_a_file_is_one_and_has_every_key holds what it says against what stands there",
@@ -74,6 +79,7 @@ impl Stage {
 fn every_command_block_works_as_it_stands() -> Result<()> {
     let mut count = 0;
     let stage = Stage::new()?;
+    stage.lab.pi.run("ip link add wlan0 type veth peer name nowhere")?;
     for (name, page) in pages::all(&root())? {
         // Pages that change something take for granted that something is attached, and that no file says so yet.
         stage.restore()?;
@@ -102,6 +108,8 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
             Ok(())
         }
         [.., "|", "wireshark", "-k", "-i", "-"] => watched_in_wireshark(lab, line, scratch.path()),
+        // boot_service.rs has a systemd for the rest of it.
+        ["sudo", "fw-user", args @ .., "--boot"] => lab.fw(args).map(drop),
         ["sudo", "fw-user", args @ ..] if goes_on(args) => run_a_while(lab, args, scratch.path()),
         ["sudo", "docker", verb, ..] if container_test()?.contains(&format!("manual(\"{verb}\")")) => Ok(()),
         ["sudo", "fw-user", args @ .., "drops.pcapng"] => {

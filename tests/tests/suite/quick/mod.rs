@@ -1,6 +1,7 @@
 //! Every behaviour once, on this kernel. `cargo xtask test` runs it.
 
 mod abi_fingerprint;
+mod boot_service;
 mod boot_unit;
 mod cli_commands;
 mod cli_doctor;

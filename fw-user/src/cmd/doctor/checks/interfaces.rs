@@ -5,7 +5,11 @@ use std::{fs, path::PathBuf};
 use rtnetlink::packet_route::link::LinkLayerType;
 
 use crate::{
-    cmd::doctor::checks::Finding,
+    cmd::{
+        boot::state::{AtBoot, BootFiles},
+        doctor::checks::Finding,
+        running::running,
+    },
     host::{bridge_ports, class::Class, interface::Interface},
     kernel::{
         attach::{
@@ -59,6 +63,25 @@ pub(crate) fn class(interface: &Interface, class: &Class) -> Finding {
 #[must_use]
 pub(crate) fn examine_gone(pins: &Pins, name: &str) -> Finding {
     filter(pins, name, None).of(name)
+}
+
+/// Look whether something brings the filter of an interface back after a reboot.
+#[must_use]
+pub(crate) fn boot(pins: &Pins, files: &BootFiles, interface: &Interface) -> Option<Finding> {
+    let name = &interface.name;
+    if state::of(pins, name, Some(interface)).ok()? != State::Ours {
+        return None;
+    }
+    let at_boot = files.at_boot(name, running(pins, name).ok().as_ref());
+    let finding = match (&at_boot, at_boot.name()) {
+        (AtBoot::Open { why, fix }, _) => {
+            Finding::bad("boot", format!("nothing attaches the filter after a reboot: {why}")).fix(fix)
+        }
+        (AtBoot::Filtered { .. }, "kept") => Finding::ok("boot", at_boot.words(name)),
+        (AtBoot::Filtered { .. }, _) => Finding::note("boot", at_boot.words(name)),
+        (AtBoot::Unknown { why }, _) => Finding::note("boot", format!("cannot be seen: {why}")),
+    };
+    Some(finding.of(name))
 }
 
 fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {

@@ -8,12 +8,9 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use crate::{
     cmd::doctor::checks::Finding,
     error::{Error, HostError, KernelError, Result},
-    host::{connections, privilege},
+    host::{connections, privilege, systemd::boot},
     kernel::{attach::remove, mount, object, pins::Pins, trust},
 };
-
-/// Files that keep the boot from attaching, for someone who has the SD card in hand.
-const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
 
 /// Look at the machine.
 #[must_use]
@@ -158,12 +155,12 @@ fn connections() -> Finding {
 
 /// What keeps the boot from attaching.
 fn switched_off() -> Vec<Finding> {
-    let mut found: Vec<Finding> = OFF_FILES
+    let mut found: Vec<Finding> = boot::OFF_FILES
         .into_iter()
         .filter(|path| Path::new(path).exists())
         .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).fix(format!("rm {path}")))
         .collect();
-    if read("/proc/cmdline").is_some_and(|line| line.split_whitespace().any(|word| word == "fw-user=off")) {
+    if boot::has_off_word() {
         let fix = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
         found.push(
             Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").fix(fix),

@@ -1,0 +1,29 @@
+//! Arguments of `enable` and `disable`.
+
+use clap::Args;
+
+/// Of `enable`.
+#[derive(Debug, Args)]
+pub struct EnableArgs {
+    /// Interfaces to attach at boot [default: all attached, or all that have a file].
+    #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
+    pub interfaces: Vec<String>,
+}
+
+/// Of `disable`.
+#[derive(Debug, Args)]
+pub struct DisableArgs {
+    /// Interfaces to leave alone at boot [default: all].
+    #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
+    pub interfaces: Vec<String>,
+}
+
+/// A name that means nothing else in a path, a unit or a udev rule. Linux takes 15 bytes.
+pub(crate) fn parse_interface(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
+    if (1..=15).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain) {
+        Ok(text.to_owned())
+    } else {
+        Err("an interface's name has up to 15 letters, digits and . - _ @ +".to_owned())
+    }
+}

@@ -1,0 +1,119 @@
+//! The boot services of some interfaces: what could refuse them is looked at before anything is written.
+
+use std::path::Path;
+
+use nix::unistd::Uid;
+
+use crate::{
+    config::{DEFAULT_FOLDER, Settings, edits::Edits},
+    error::{ConfigError, Error, HostError, Result, UsageError},
+    host::{
+        output_file,
+        systemd::{Service, boot, files},
+    },
+    kernel::trust,
+    output::complain,
+};
+
+/// The services of some interfaces, about to be installed.
+pub(crate) struct Services {
+    program: String,
+    services: Vec<Service>,
+}
+
+/// All services share one unit, which reads one folder.
+pub(crate) fn check_folder(folder: &Path) -> Result<()> {
+    if folder == Path::new(DEFAULT_FOLDER) {
+        return Ok(());
+    }
+    Err(Error::Usage(UsageError::OtherFolder { folder: folder.to_owned() }))
+}
+
+/// What changes files below `/etc` and talks to systemd is root's.
+pub(crate) fn check_is_root() -> Result<()> {
+    if Uid::effective().is_root() {
+        Ok(())
+    } else {
+        Err(Error::Host(HostError::Privilege { missing: "root".to_owned() }))
+    }
+}
+
+impl Services {
+    /// Those of these interfaces. Refuses whatever [`Services::install`] would refuse, and writes nothing.
+    pub(crate) fn plan(folder: &Path, names: &[String]) -> Result<Self> {
+        check_folder(folder)?;
+        check_is_root()?;
+        let services = names.iter().map(|name| Service::of(name)).collect::<Result<Vec<_>>>()?;
+        let program = files::program()?;
+        if let Some(why) = trust::why_not(Path::new(&program))? {
+            return Err(Error::Host(HostError::ProgramNotRoots { path: program.into(), why }));
+        }
+        services.iter().try_for_each(|service| service.check(&program))?;
+        output_file::check(&folder.join("eth0.toml"))?;
+        Ok(Self { program, services })
+    }
+
+    /// Plan that the file of one of the interfaces says what is wanted. A file for other interfaces as well is not to change them.
+    pub(crate) fn plan_file(
+        &self,
+        edits: &mut Edits<'_>,
+        name: &str,
+        wanted: &Settings,
+        typed: &[String],
+    ) -> Result<()> {
+        let others: Vec<String> = edits.file(name)?.map_or_else(Vec::new, |(file, _)| {
+            let names = file.interfaces.iter().map(toml::Spanned::get_ref);
+            names.filter(|other| !self.services.iter().any(|one| one.interface() == *other)).cloned().collect()
+        });
+        let (path, changes) = edits.plan(name, wanted, typed)?;
+        if changes && !others.is_empty() {
+            let why = format!("it is for {} as well; name that too, or give each a file", others.join(", "));
+            return Err(Error::Config(ConfigError::NotSaved { path, why }));
+        }
+        Ok(())
+    }
+
+    /// Install and enable them. What is there already as it should be stays untouched. Returns those that changed.
+    pub(crate) fn install(&self) -> Result<Vec<String>> {
+        self.tell_of_another_installation();
+        let mut changed = Vec::new();
+        for service in &self.services {
+            let install = || {
+                let was_enabled = service.state()?.is_enabled;
+                Ok(service.install(&self.program)? || !was_enabled)
+            };
+            match install() {
+                Ok(true) => changed.push(service.interface().to_owned()),
+                Ok(false) => {}
+                Err(error) if changed.is_empty() => return Err(error),
+                Err(error) => return Err(Error::after(error, format!("enabled {}", changed.join(", ")))),
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Have systemd take the filters of these interfaces for its own.
+    pub(crate) fn start(&self, names: &[String]) -> Result<()> {
+        self.services
+            .iter()
+            .filter(|service| names.iter().any(|name| name == service.interface()))
+            .try_for_each(Service::start)
+    }
+
+    /// The units of these services.
+    pub(crate) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    fn tell_of_another_installation(&self) {
+        let unit = files::template_path();
+        let text = std::fs::read_to_string(&unit).unwrap_or_default();
+        if let Some(other) = boot::program(&text).filter(|other| *other != self.program) {
+            complain(&format!(
+                "note: {} started {other} until now; from now on it starts this program, {}",
+                unit.display(),
+                self.program
+            ));
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the next boot makes of an interface, compared with what is in force.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::{
+    config::{
+        DEFAULT_FOLDER, File,
+        difference::{Difference, Running},
+        edits::Edits,
+        folder,
+    },
+    host::{
+        processes,
+        systemd::boot::{self, Boot},
+    },
+    report::difference,
+};
+
+/// What the next boot makes of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AtBoot {
+    /// A unit applies a file.
+    Filtered {
+        /// The unit.
+        unit: String,
+        /// The file.
+        file: PathBuf,
+        /// From what is in force to what the file says; nothing where that cannot be read.
+        difference: Option<Difference>,
+    },
+    /// Nothing attaches the filter: every port is open.
+    Open {
+        /// Why.
+        why: String,
+        /// What to type.
+        fix: String,
+    },
+    /// It cannot be told.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// The same in JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct AtBootJson {
+    state: &'static str,
+    unit: Option<String>,
+    file: Option<PathBuf>,
+    why: Option<String>,
+    fix: Option<String>,
+    #[serde(flatten)]
+    difference: Option<Difference>,
+}
+
+/// The configuration files that the boot service reads, read once for several interfaces.
+pub(crate) struct BootFiles(Result<Vec<File>, String>);
+
+impl BootFiles {
+    /// Read them. Without a right to do so, each interface that needs them has that for an answer.
+    pub(crate) fn read() -> Self {
+        Self(folder::read(Path::new(DEFAULT_FOLDER)).map_err(|error| error.to_string()))
+    }
+
+    /// What the next boot makes of an interface on which this is in force.
+    pub(crate) fn at_boot(&self, name: &str, running: Option<&Running>) -> AtBoot {
+        let unit = match boot::of(name) {
+            Boot::Unit(unit) => unit,
+            Boot::Unseen(why) => return AtBoot::Unknown { why },
+            Boot::Nothing { why, fix } => {
+                if let Some(pid) = processes::siblings("run").first() {
+                    let why = format!("fw-user run (process {pid}) keeps the filter; its own unit decides");
+                    return AtBoot::Unknown { why };
+                }
+                return AtBoot::Open { why, fix: fix.unwrap_or_else(|| format!("fw-user enable {name}")) };
+            }
+        };
+        let open = |why: String, fix: &str| AtBoot::Open { why: format!("{unit} fails: {why}"), fix: fix.to_owned() };
+        let files = match &self.0 {
+            Ok(files) => files,
+            Err(why) => return open(why.clone(), "fw-user doctor"),
+        };
+        match Edits::new(Path::new(DEFAULT_FOLDER), files).file(name) {
+            Ok(Some((file, settings))) => AtBoot::Filtered {
+                difference: running.map(|running| Difference::new(Some(running), settings, &running.version)),
+                file: file.path.clone(),
+                unit,
+            },
+            Ok(None) => open(format!("no file in {DEFAULT_FOLDER} is for {name}"), &format!("fw-user enable {name}")),
+            Err(error) => {
+                let text = error.to_string();
+                open(text.lines().last().unwrap_or_default().to_owned(), "fw-user check, after an edit of the file")
+            }
+        }
+    }
+}
+
+impl AtBoot {
+    /// `kept`, `different`, `lost` or `unknown`.
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Filtered { difference: Some(difference), .. } if !difference.is_empty() => "different",
+            Self::Filtered { difference: Some(_), .. } => "kept",
+            Self::Open { .. } => "lost",
+            Self::Filtered { difference: None, .. } | Self::Unknown { .. } => "unknown",
+        }
+    }
+
+    /// In one line: whether the filter is back after a reboot, by what, and what to type.
+    #[must_use]
+    pub(crate) fn words(&self, name: &str) -> String {
+        match self {
+            Self::Filtered { unit, file, difference } => match difference {
+                Some(difference) if difference.is_empty() => format!("yes, by {unit}: {}, as in force", file.display()),
+                Some(difference) => format!(
+                    "yes, by {unit}, but {} differs: {}; fw-user save {name} writes what is in force",
+                    file.display(),
+                    difference::lines(difference).join(", ")
+                ),
+                None => format!("yes, by {unit}: {}", file.display()),
+            },
+            Self::Open { why, fix } => format!("no: after a reboot every port is open ({why}); {fix}"),
+            Self::Unknown { why } => format!("unknown: {why}"),
+        }
+    }
+
+    /// In JSON.
+    #[must_use]
+    pub(crate) fn json(&self) -> AtBootJson {
+        let nothing = AtBootJson { state: self.name(), unit: None, file: None, why: None, fix: None, difference: None };
+        match self.clone() {
+            Self::Filtered { unit, file, difference } => {
+                AtBootJson { unit: Some(unit), file: Some(file), difference, ..nothing }
+            }
+            Self::Open { why, fix } => AtBootJson { why: Some(why), fix: Some(fix), ..nothing },
+            Self::Unknown { why } => AtBootJson { why: Some(why), ..nothing },
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `fw-user service show`: three lines for each interface, or JSON.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::{
+    cmd::service::file,
+    error::Result,
+    host::systemd::{self, Service, boot, files},
+    output::{json, print},
+};
+
+#[derive(Serialize)]
+struct Shown {
+    services: Vec<One>,
+}
+
+#[derive(Serialize)]
+struct One {
+    interface: String,
+    unit: String,
+    enabled: bool,
+    /// As systemd says it: `active`, `inactive`, `failed`.
+    active: String,
+    file: Option<PathBuf>,
+    /// Why no file would be applied.
+    problem: Option<String>,
+    unit_file: Option<PathBuf>,
+    program: Option<String>,
+}
+
+pub(crate) fn run(folder: &Path, interfaces: &[String], as_json: bool) -> Result<()> {
+    let names = if interfaces.is_empty() { systemd::enabled_interfaces()? } else { interfaces.to_vec() };
+    let services = names.iter().map(|name| look(folder, name)).collect::<Result<Vec<_>>>()?;
+    if as_json {
+        return print(&json(&Shown { services })?);
+    }
+    if services.is_empty() {
+        return print("no boot service is installed; fw-user enable installs it for every attached interface\n");
+    }
+    services.iter().try_for_each(|one| print(&text(one)))
+}
+
+fn look(folder: &Path, interface: &String) -> Result<One> {
+    let service = Service::of(interface)?;
+    let state = service.state()?;
+    let (file, problem) = match file(folder, interface) {
+        Ok(file) => (Some(file), None),
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let path = files::template_path();
+    let unit = fs::read_to_string(&path).ok();
+    Ok(One {
+        interface: interface.clone(),
+        unit: service.unit().to_owned(),
+        enabled: state.is_enabled,
+        active: state.active,
+        file,
+        problem,
+        program: unit.as_deref().and_then(boot::program).map(ToOwned::to_owned),
+        unit_file: unit.map(|_| path),
+    })
+}
+
+fn text(one: &One) -> String {
+    let One { interface, unit, enabled, active, file, problem, unit_file, program } = one;
+    let enabled = if *enabled { "enabled" } else { "not enabled" };
+    let applies = match (file, problem) {
+        (Some(file), _) => file.display().to_string(),
+        (None, why) => format!("nothing: {}", why.as_deref().unwrap_or_default()),
+    };
+    let starts = match (unit_file, program) {
+        (Some(path), Some(program)) => format!("{}, starts {program}", path.display()),
+        (Some(path), None) => format!("{}, does not start `fw-user apply`", path.display()),
+        (None, _) => format!("none; fw-user service install {interface}"),
+    };
+    format!("{interface}  {enabled}, {active}: {unit}\n  applies  {applies}\n  unit     {starts}\n")
+}

@@ -1,0 +1,116 @@
+//! Whether the boot service brings the filter of an interface back, as far as the files of systemd tell. Nothing here runs a program.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use crate::host::systemd::{
+    enabled_units,
+    files::{TEMPLATE, UNITS, template_path},
+    is_booted, name,
+};
+
+/// Files that keep the boot from attaching, for someone who has the SD card in hand.
+pub(crate) const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
+
+/// What the next boot does with an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Boot {
+    /// This unit applies the file of the interface.
+    Unit(String),
+    /// Nothing of ours attaches the filter.
+    Nothing {
+        /// Why.
+        why: String,
+        /// What to type, where installing the service anew would not do.
+        fix: Option<String>,
+    },
+    /// It cannot be seen from here, and why.
+    Unseen(String),
+}
+
+/// Whether the kernel's command line keeps the boot from attaching.
+#[must_use]
+pub(crate) fn has_off_word() -> bool {
+    fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.split_whitespace().any(|word| word == "fw-user=off"))
+}
+
+/// What the next boot does with an interface.
+#[must_use]
+pub(crate) fn of(interface: &str) -> Boot {
+    if !is_booted() {
+        return Boot::Unseen("this system was not started by systemd".to_owned());
+    }
+    if !shares_network_with_systemd() {
+        return Boot::Unseen("systemd runs in another network namespace".to_owned());
+    }
+    let unit = name::unit(interface);
+    if !enabled_units().is_ok_and(|units| units.contains(&unit)) {
+        return Boot::Nothing { why: "no boot service is installed".to_owned(), fix: None };
+    }
+    if let Some(file) = OFF_FILES.into_iter().find(|file| Path::new(file).exists()) {
+        return Boot::Nothing { why: format!("{file} keeps {unit} from starting"), fix: Some(format!("rm {file}")) };
+    }
+    let template = template_path();
+    for path in [template.clone(), Path::new(UNITS).join(&unit)] {
+        if fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
+            let fix = Some(format!("rm {}", path.display()));
+            return Boot::Nothing { why: format!("{} is masked", path.display()), fix };
+        }
+    }
+    let Ok(text) = fs::read_to_string(&template) else {
+        return Boot::Nothing { why: format!("there is no {TEMPLATE}"), fix: None };
+    };
+    if let Some(path) = override_of(&unit) {
+        return Boot::Unseen(format!("{} changes when or what the unit starts", path.display()));
+    }
+    match program(&text) {
+        Some(program) if !Path::new(program).exists() => {
+            Boot::Nothing { why: format!("{program}, which {} starts, does not exist", template.display()), fix: None }
+        }
+        Some(_) => Boot::Unit(unit),
+        None => Boot::Unseen(format!("{} does not start `fw-user apply`", template.display())),
+    }
+}
+
+/// The program that the text of a template unit starts to apply a file.
+#[must_use]
+pub(crate) fn program(text: &str) -> Option<&str> {
+    let mut words = text.lines().find_map(|line| line.strip_prefix("ExecStart="))?.split_whitespace();
+    words.next().filter(|_| words.next() == Some("apply"))
+}
+
+/// systemd's interfaces are the ones of its own network namespace.
+fn shares_network_with_systemd() -> bool {
+    let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|facts| facts.ino());
+    match (namespace("1"), namespace("self")) {
+        (Ok(systemd), Ok(own)) => systemd == own,
+        // Only root may look. Everything else that such a user asks fails as well.
+        _ => true,
+    }
+}
+
+/// A drop-in of an administrator's that changes when the unit starts, or what.
+fn override_of(unit: &str) -> Option<PathBuf> {
+    let folders = [TEMPLATE, unit].map(|name| Path::new(UNITS).join(format!("{name}.d")));
+    let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let changes =
+        |line: &str| ["ExecStart=", "Condition", "Assert"].iter().any(|start| line.trim_start().starts_with(start));
+    let mut paths = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "conf"));
+    paths.find(|path| fs::read_to_string(path).is_ok_and(|text| text.lines().any(changes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::systemd::files;
+
+    #[test]
+    fn the_program_of_a_unit_is_the_one_that_applies() {
+        assert_eq!(program(&files::template("/opt/fw-user").text), Some("/opt/fw-user"));
+        assert_eq!(program("[Service]\nExecStart=/bin/true\n"), None);
+        assert_eq!(program("[Service]\n"), None);
+    }
+}

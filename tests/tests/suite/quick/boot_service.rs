@@ -1,0 +1,285 @@
+//! `attach --boot`, `enable`, `disable` and `service`, and what `status`, `allow`, `deny` and `doctor` say of a reboot.
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, systemd::Systemd},
+    tests,
+};
+use serde_json::{Value, json};
+
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+
+tests! {
+    attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing;
+    enable_and_disable_go_there_and_back;
+    status_and_allow_tell_what_a_reboot_makes_of_a_port;
+    doctor_says_bad_where_nothing_brings_the_filter_back;
+    whatever_would_keep_the_service_from_working_is_refused_before_anything_changes;
+    service_takes_several_names_and_shows_them;
+    replacing_a_policy_prints_the_difference;
+    uninstall_leaves_nothing_but_what_the_owner_wrote;
+}
+
+fn boot_of(machine: &Systemd, lab: &Lab) -> Result<Value> {
+    let status: Value = serde_json::from_str(&machine.fw(lab, &["status", "--json"])?)?;
+    Ok(status["interfaces"][0]["boot"].clone())
+}
+
+fn attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    let attach = ["attach", "eth0", "--allow", "22,80/tcp", "--boot"];
+    let said = machine.fw(&lab, &attach)?;
+    let line = "  boot    yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n";
+    ensure!(said.contains(line), "{said}");
+    let files: Vec<String> = machine.files()?.iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(
+        files,
+        [
+            "/etc/fw-user/eth0.toml",
+            "/etc/systemd/system/fw-user-settle.service",
+            "/etc/systemd/system/fw-user@.service",
+            "/etc/systemd/system/sys-subsystem-net-devices-eth0.device.wants/fw-user@eth0.service",
+            "/etc/systemd/system/sysinit.target.wants/fw-user-settle.service",
+            "/etc/udev/rules.d/81-fw-user-eth0.rules",
+        ]
+    );
+    let file = machine.shell("cat /etc/fw-user/eth0.toml")?;
+    ensure!(file.contains("\"22\",\n    \"80/tcp\",\n"), "{file}");
+    ensure!(machine.shell("cat /run/typed")?.contains("systemctl start --quiet fw-user@eth0.service\n"));
+    let before = machine.shell("stat -c '%i %y' /etc/fw-user/* /etc/systemd/system/fw* /etc/udev/rules.d/*")?;
+    ensure!(machine.fw(&lab, &attach)?.contains(line));
+    let after = machine.shell("stat -c '%i %y' /etc/fw-user/* /etc/systemd/system/fw* /etc/udev/rules.d/*")?;
+    assert_eq!(before, after, "nothing is written twice");
+    // Comments of the owner's stay, and the file follows.
+    machine.shell("sed -i '1i # mine' /etc/fw-user/eth0.toml")?;
+    machine.fw(&lab, &["attach", "eth0", "--allow", "22,443", "--boot"])?;
+    let file = machine.shell("cat /etc/fw-user/eth0.toml")?;
+    ensure!(file.starts_with("# mine\n") && file.contains("\"443\"") && !file.contains("80/tcp"), "{file}");
+    Ok(())
+}
+
+fn enable_and_disable_go_there_and_back() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    machine.refuses(&lab, &["enable"], FAILED, &["attach"])?;
+    let said = machine.fw(&lab, &["attach", "eth0", "--allow", "22"])?;
+    ensure!(said.contains("  boot    a reboot opens every port; fw-user enable eth0 attaches the filter again\n"));
+    let said = machine.fw(&lab, &["enable"])?;
+    assert_eq!(said, "eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n");
+    ensure!(machine.fw(&lab, &["enable", "eth0"])?.ends_with("as in force (as before)\n"));
+    let said = machine.fw(&lab, &["disable"])?;
+    assert_eq!(said, "eth0  not attached at boot; the filter stays until `fw-user detach eth0` or a reboot\n");
+    assert_eq!(machine.files()?, ["/etc/fw-user/eth0.toml"].map(std::path::PathBuf::from));
+    ensure!(machine.fw(&lab, &["disable", "eth0"])?.contains("(as before)"));
+    assert_eq!(machine.fw(&lab, &["disable"])?, "no boot service is installed; nothing was changed\n");
+    // A file is enough.
+    machine.fw(&lab, &["detach", "eth0"])?;
+    let said = machine.fw(&lab, &["enable"])?;
+    ensure!(said.contains("no filter now: fw-user apply eth0 attaches it"), "{said}");
+    machine.refuses(&lab, &["enable", "eth7"], FAILED, &["no file in /etc/fw-user is for eth7"])
+}
+
+fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    machine.fw(&lab, &["attach", "eth0", "--allow", "22"])?;
+    let lost = "no: after a reboot every port is open (no boot service is installed); fw-user enable eth0\n";
+    ensure!(machine.fw(&lab, &["status"])?.contains(&format!("  boot    {lost}")));
+    assert_eq!(boot_of(&machine, &lab)?["state"], json!("lost"));
+    for verb in ["allow", "deny"] {
+        let said = machine.fw(&lab, &[verb, "99"])?;
+        ensure!(said.contains(&format!("eth0  after a reboot: {lost}")), "{said}");
+    }
+    machine.fw(&lab, &["enable"])?;
+    assert_eq!(boot_of(&machine, &lab)?["state"], json!("kept"));
+    let said = machine.fw(&lab, &["allow", "99"])?;
+    ensure!(said.contains("eth0.toml: a reboot or `fw-user apply` undoes it; to keep it: --save\n"), "{said}");
+    let boot = boot_of(&machine, &lab)?;
+    assert_eq!((&boot["state"], &boot["closed"], &boot["opened"]), (&json!("different"), &json!(["99"]), &json!([])));
+    let said = machine.fw(&lab, &["status"])?;
+    ensure!(said.contains("but /etc/fw-user/eth0.toml differs: - 99; fw-user save eth0"), "{said}");
+    let said = machine.fw(&lab, &["allow", "99", "--save"])?;
+    ensure!(
+        said.ends_with("eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n")
+    );
+    // What keeps the unit from working is told, and so is what cannot be told.
+    for (done, undone, state, word) in [
+        ("touch /etc/fw-user/off", "rm /etc/fw-user/off", "lost", "/etc/fw-user/off keeps"),
+        ("mv /etc/fw-user/eth0.toml /run", "mv /run/eth0.toml /etc/fw-user", "lost", "no file in /etc/fw-user"),
+        ("sed -i s/allow/alow/ /etc/fw-user/eth0.toml", "sed -i s/alow/allow/ /etc/fw-user/eth0.toml", "lost", "alow"),
+        (
+            "ln -s /dev/null /etc/systemd/system/fw-user@eth0.service",
+            "rm /etc/systemd/system/fw-user@eth0.service",
+            "lost",
+            "is masked",
+        ),
+        (
+            "cd /etc/systemd/system; mkdir fw-user@.service.d; echo 'ExecStart=/bin/true' > fw-user@.service.d/a.conf",
+            "rm -r /etc/systemd/system/fw-user@.service.d",
+            "unknown",
+            "a.conf changes when or what the unit starts",
+        ),
+        (
+            "sed -i 's:/usr/local/sbin:/gone:' /etc/systemd/system/fw-user@.service",
+            "sed -i 's:/gone:/usr/local/sbin:' /etc/systemd/system/fw-user@.service",
+            "lost",
+            "/gone/fw-user, which",
+        ),
+    ] {
+        machine.shell(done)?;
+        let boot = boot_of(&machine, &lab)?;
+        let why = boot["why"].as_str().context("a reason").with_context(|| boot.to_string())?;
+        ensure!(boot["state"] == json!(state) && why.contains(word), "{done}: {boot}");
+        machine.shell(undone)?;
+    }
+    assert_eq!(boot_of(&machine, &lab)?["state"], json!("kept"));
+    Ok(())
+}
+
+fn doctor_says_bad_where_nothing_brings_the_filter_back() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    machine.fw(&lab, &["attach", "eth0", "--allow", "22"])?;
+    let boot = || -> Result<Value> {
+        let output = machine.try_fw(&lab, &["doctor", "eth0", "--json"])?;
+        let said: Value = serde_json::from_slice(&output.stdout)?;
+        let findings = said["findings"].as_array().context("findings")?;
+        let is_boot = |one: &&Value| one["interface"] == json!("eth0") && one["about"] == json!("boot");
+        Ok(findings.iter().find(is_boot).context("a finding about the boot")?.clone())
+    };
+    let found = boot()?;
+    assert_eq!((&found["verdict"], &found["fix"]), (&json!("bad"), &json!("fw-user enable eth0")));
+    machine.fw(&lab, &["enable"])?;
+    assert_eq!(boot()?["verdict"], json!("ok"));
+    machine.fw(&lab, &["allow", "99"])?;
+    assert_eq!(boot()?["verdict"], json!("note"));
+    Ok(())
+}
+
+fn whatever_would_keep_the_service_from_working_is_refused_before_anything_changes() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    let attach = ["attach", "eth0", "--allow", "22", "--boot"];
+    let unit = "/etc/systemd/system/fw-user@.service";
+    let rows: [(&str, &str, i32, &[&str]); 7] = [
+        ("rmdir /run/systemd/system", "mkdir /run/systemd/system", FAILED, &["not started by systemd", "apply"]),
+        ("mount -o remount,ro /etc", "mount -o remount,rw /etc", FAILED, &["Read-only file system"]),
+        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", FAILED, &["others than root", "mode 777"]),
+        (
+            &format!("echo '[Service]' > {unit}"),
+            &format!("rm {unit}"),
+            FAILED,
+            &["was edited", "systemctl edit", "rm "],
+        ),
+        (&format!("ln -s /dev/null {unit}"), &format!("rm {unit}"), FAILED, &["symbolic link to /dev/null"]),
+        (
+            "mkdir -p /etc/fw-user; echo 'alow = 1' > /etc/fw-user/eth0.toml",
+            "rm /etc/fw-user/eth0.toml",
+            USAGE,
+            &["/etc/fw-user/eth0.toml:1:1: "],
+        ),
+        (
+            "printf 'interfaces = [\"eth0\", \"wlan0\"]\nallow = [\"23\"]\n' > /etc/fw-user/eth0.toml",
+            "rm /etc/fw-user/eth0.toml",
+            FAILED,
+            &["it is for wlan0 as well"],
+        ),
+    ];
+    for (done, undone, code, words) in rows {
+        machine.shell(done)?;
+        let before = machine.files()?;
+        machine.refuses(&lab, &attach, code, words).with_context(|| done.to_owned())?;
+        assert_eq!(machine.files()?, before, "{done}");
+        ensure!(machine.fw(&lab, &["status", "--json"])?.contains("\"interfaces\":[]"), "{done}: it is attached");
+        machine.shell(undone)?;
+    }
+    machine.refuses(&lab, &[&attach[..], &["--confirm", "60"]].concat(), USAGE, &["--confirm"])?;
+    machine.refuses(
+        &lab,
+        &["--config", "/run", "attach", "eth0", "--allow", "22", "--boot"],
+        FAILED,
+        &["/etc/fw-user"],
+    )?;
+    // The program of another installation is replaced, with a word.
+    machine.fw(&lab, &attach)?;
+    machine.shell("mkdir /usr/local/sbin/b; touch /usr/local/sbin/b/fw-user; mount --bind /usr/local/sbin/fw-user /usr/local/sbin/b/fw-user")?;
+    let mut other = machine.command("/usr/local/sbin/b/fw-user");
+    let output = other.arg("--bpffs").arg(lab.fw.bpffs()).args(["enable", "eth0"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.contains("started /usr/local/sbin/fw-user until now"), "{said}");
+    Ok(())
+}
+
+fn service_takes_several_names_and_shows_them() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let machine = Systemd::new(&lab)?;
+    ensure!(machine.fw(&lab, &["service", "show"])?.contains("no boot service is installed; fw-user enable"));
+    machine
+        .shell("mkdir /etc/fw-user; for i in eth0 br-lan; do echo 'allow = [\"22\"]' > /etc/fw-user/$i.toml; done")?;
+    machine.refuses(&lab, &["service", "install", "eth0", "eth7"], FAILED, &["for eth7"])?;
+    ensure!(machine.files()?.len() == 2, "a refusal left something behind");
+    machine.fw(&lab, &["service", "install", "eth0", "br-lan"])?;
+    let said = machine.fw(&lab, &["service", "show"])?;
+    assert_eq!(
+        said,
+        "br-lan  enabled, inactive: fw-user@br\\x2dlan.service\n  applies  /etc/fw-user/br-lan.toml\n  \
+         unit     /etc/systemd/system/fw-user@.service, starts /usr/local/sbin/fw-user\n\
+         eth0  enabled, inactive: fw-user@eth0.service\n  applies  /etc/fw-user/eth0.toml\n  \
+         unit     /etc/systemd/system/fw-user@.service, starts /usr/local/sbin/fw-user\n"
+    );
+    let shown: Value = serde_json::from_str(&machine.fw(&lab, &["service", "show", "eth0", "--json"])?)?;
+    let one = &shown["services"][0];
+    assert_eq!((&one["unit"], &one["enabled"]), (&json!("fw-user@eth0.service"), &json!(true)));
+    machine.refuses(&lab, &["service", "remove", "eth0", "eth7"], FAILED, &["no service is installed for eth7"])?;
+    machine.fw(&lab, &["service", "remove", "eth0", "br-lan"])?;
+    assert_eq!(machine.files()?.len(), 2, "only the configuration files stay");
+    Ok(())
+}
+
+fn replacing_a_policy_prints_the_difference() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let said = lab.fw(&["attach", "eth0", "--allow", "22,53@192.0.2.0/24"])?;
+    ensure!(!said.contains("  + "), "{said}");
+    let said = lab.fw(&["attach", "eth0", "--allow", "22,445/tcp", "--monitor"])?;
+    let lines: Vec<&str> = said.lines().skip(1).take(3).collect();
+    assert_eq!(
+        lines,
+        ["  + 445/tcp", "  - 53@192.0.2.0/24", "  enforce -> monitor: verdicts are counted, nothing is dropped"]
+    );
+    let said: Value = serde_json::from_str(&lab.fw(&["attach", "eth0", "--allow", "22", "--json"])?)?;
+    assert_eq!(said["interfaces"][0]["difference"]["closed"], json!(["445/tcp"]));
+    Ok(())
+}
+
+fn uninstall_leaves_nothing_but_what_the_owner_wrote() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    machine.fw(&lab, &["attach", "eth0", "--allow", "22", "--boot"])?;
+    let drop_in = "/etc/systemd/system/fw-user@.service.d";
+    machine
+        .shell(&format!("mkdir {drop_in}; echo '[Unit]' > {drop_in}/mine.conf; echo mine > /etc/fw-user/notes.txt"))?;
+    machine.shell("echo '# mine' >> /etc/systemd/system/fw-user-settle.service")?;
+    let said = machine.fw(&lab, &["uninstall"])?;
+    ensure!(said.contains("eth0  detached"), "{said}");
+    ensure!(machine.shell("cat /run/typed")?.contains("systemctl stop fw-user@*.service fw-user-settle.service"));
+    for kept in ["/etc/fw-user/eth0.toml", drop_in, "/etc/systemd/system/fw-user-settle.service"] {
+        ensure!(said.contains(&format!("kept     {kept}\n")), "{said}");
+    }
+    ensure!(said.ends_with("the program is left; rm /usr/local/sbin/fw-user removes it\n"), "{said}");
+    let files: Vec<String> = machine.files()?.iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(
+        files,
+        ["/etc/fw-user/eth0.toml", "/etc/fw-user/notes.txt", "/etc/systemd/system/fw-user-settle.service"],
+        "{said}"
+    );
+    let said = machine.fw(&lab, &["uninstall", "--yes"])?;
+    ensure!(said.contains(&format!("removed  {drop_in}\n")), "{said}");
+    assert_eq!(machine.files()?, ["/etc/fw-user/notes.txt"].map(std::path::PathBuf::from), "{said}");
+    // Once more: there is nothing, which is no failure.
+    machine.fw(&lab, &["uninstall", "--yes"])?;
+    lab.nothing_is_left_behind()
+}
