@@ -1,6 +1,11 @@
-//! The first bytes of a packet, copied from where they can be read directly.
+//! The first bytes of a packet.
 
-use fw_common::{Frame as _, record::CAPTURED};
+use aya_ebpf::{helpers::generated::bpf_skb_load_bytes, programs::TcContext};
+use fw_common::{
+    Frame as _,
+    record::CAPTURED,
+    wire::ethernet::{HEADER, TAG},
+};
 
 use crate::frame::Packet;
 
@@ -35,4 +40,33 @@ fn capture_tail(packet: &Packet, bytes: &mut [u8; CAPTURED], mut at: usize) -> u
         at += 1;
     }
     at
+}
+
+/// Where a VLAN tag stands: behind both MAC addresses.
+const TAG_AT: usize = HEADER - 2;
+
+/// Copy the first bytes of a packet of `len` bytes from a socket buffer, `skipped` bytes from its start, and say how many. By a helper, which reads
+/// what lies in pages as well, and is one way for the verifier whatever the length. A VLAN tag that Linux has taken off is put back.
+#[inline(always)]
+pub(crate) fn capture_tc(ctx: &TcContext, len: usize, is_tagged: bool, skipped: u32, bytes: &mut [u8; CAPTURED]) -> usize {
+    let to = bytes.as_mut_ptr();
+    if !is_tagged {
+        return load::<CAPTURED>(ctx, skipped, to, len);
+    }
+    // SAFETY: the context is this program's own, and the fields are plain integers; the first is in network byte order.
+    let (protocol, tag) = unsafe { ((*ctx.skb.skb).vlan_proto as u16, ((*ctx.skb.skb).vlan_tci as u16).to_be()) };
+    load::<TAG_AT>(ctx, 0, to, TAG_AT);
+    bytes[TAG_AT..TAG_AT + 2].copy_from_slice(&protocol.to_ne_bytes());
+    bytes[TAG_AT + 2..TAG_AT + TAG].copy_from_slice(&tag.to_ne_bytes());
+    let behind = bytes[TAG_AT + TAG..].as_mut_ptr();
+    TAG_AT + TAG + load::<{ CAPTURED - TAG_AT - TAG }>(ctx, TAG_AT as u32, behind, len - TAG_AT)
+}
+
+/// Copy `len` bytes, `MOST` at most, to where there is room for that.
+#[inline(always)]
+fn load<const MOST: usize>(ctx: &TcContext, at: u32, to: *mut u8, len: usize) -> usize {
+    let len = len.clamp(1, MOST);
+    // SAFETY: the helper writes no more than `len` bytes.
+    let copied = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), at, to.cast(), len as u32) };
+    if copied == 0 { len } else { 0 }
 }

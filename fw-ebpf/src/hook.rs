@@ -2,17 +2,21 @@
 
 use core::ffi::c_void;
 
-use crate::{capture::capture, frame::Packet, verifier::whole};
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{
         TC_ACT_SHOT, TC_ACT_UNSPEC,
         xdp_action::{XDP_DROP, XDP_PASS},
     },
-    helpers::generated::bpf_skb_load_bytes,
     programs::{TcContext, XdpContext},
 };
-use fw_common::{Frame as _, record::CAPTURED};
+use fw_common::{Frame as _, record::CAPTURED, wire::ethernet};
+
+use crate::{
+    capture::{capture, capture_tc},
+    frame::Packet,
+    verifier::whole,
+};
 
 /// Bytes before what is read of a socket buffer: always 0 where a program is attached. `BPF_PROG_TEST_RUN` puts an Ethernet header before every
 /// packet: there the programs for interfaces without such headers are loaded with 14. A constant to the verifier.
@@ -36,7 +40,10 @@ pub(crate) trait Hook {
     /// The network protocol, as Linux sees it: an `EtherType` in host byte order. 0 where that is not known.
     fn ether_type(ctx: &Self::Context) -> u16;
 
-    /// Copy the first bytes of the packet, and say how many.
+    /// Bytes of a VLAN tag that Linux has taken off the packet.
+    fn tag(ctx: &Self::Context) -> usize;
+
+    /// Copy the first bytes of the packet as it was on the wire, and say how many.
     fn capture(ctx: &Self::Context, bytes: &mut [u8; CAPTURED]) -> usize;
 }
 
@@ -71,6 +78,11 @@ impl Hook for Xdp {
 
     #[inline(always)]
     fn ether_type(_ctx: &XdpContext) -> u16 {
+        0
+    }
+
+    #[inline(always)]
+    fn tag(_ctx: &XdpContext) -> usize {
         0
     }
 
@@ -111,13 +123,14 @@ impl Hook for Tc {
         u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
     }
 
-    /// By a helper, which reads what lies in pages as well, and is one way for the verifier whatever the length.
+    #[inline(always)]
+    fn tag(ctx: &TcContext) -> usize {
+        // SAFETY: the context is this program's own, and the field is a plain integer.
+        if unsafe { (*ctx.skb.skb).vlan_present } == 0 { 0 } else { ethernet::TAG }
+    }
+
     #[inline(always)]
     fn capture(ctx: &TcContext, bytes: &mut [u8; CAPTURED]) -> usize {
-        let len = Self::packet(ctx).len().clamp(1, CAPTURED);
-        let (skb, skipped) = (ctx.skb.skb.cast(), u32::from(SKIPPED.load()));
-        // SAFETY: the helper writes no more than `len` bytes, as many as there are at most.
-        let copied = unsafe { bpf_skb_load_bytes(skb, skipped, bytes.as_mut_ptr().cast(), len as u32) };
-        if copied == 0 { len } else { 0 }
+        capture_tc(ctx, Self::packet(ctx).len(), Self::tag(ctx) != 0, u32::from(SKIPPED.load()), bytes)
     }
 }

@@ -28,6 +28,13 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }
 
+/// Lets every packet pass. Drivers are asked with it whether they take a program.
+#[xdp]
+#[inline(always)]
+pub fn fw_probe(_ctx: XdpContext) -> u32 {
+    hook::Xdp::PASS
+}
+
 /// Out of line, so that the many ways through the headers of what is not plain meet where it ends.
 #[inline(never)]
 fn judge(ctx: *mut c_void, active: Active) -> Decision {

@@ -59,7 +59,12 @@ pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
 #[inline(never)]
 fn judge_general(skb: *mut c_void, active: Active) -> Decision {
     fetch_all(&Tc::context(skb));
-    judge(skb, network::<Tc>(skb), active)
+    let mut located = network::<Tc>(skb);
+    let ctx = anew::<Tc>(skb);
+    if Tc::tag(&ctx) != 0 {
+        located = located.behind_tag(&Tc::packet(&ctx));
+    }
+    judge(skb, located, active)
 }
 
 #[inline(never)]
@@ -103,5 +108,5 @@ fn size<const LINK: usize>(ctx: &TcContext) -> Size {
     let packets = packet.forget(u64::from(segments.max(1)));
     let network = if Tc::ether_type(ctx) == ETHER_TYPE_IPV6 { ipv6::HEADER } else { ipv4::HEADER };
     let headers = packet.forget((LINK + network + TCP_HEADER) as u64);
-    Size { packets, bytes: packet.len() + (packets.wrapping_sub(1) * headers) as usize }
+    Size { packets, bytes: packet.len() + Tc::tag(ctx) + (packets.wrapping_sub(1) * headers) as usize }
 }

@@ -63,7 +63,7 @@ fn keep<H: Hook>(ctx: &H::Context, recorder: &mut Recorder) {
     record.number = 0;
     record.at = at;
     record.left_out = left_out;
-    record.length = packet.len() as u32;
+    record.length = (packet.len() + H::tag(ctx)) as u32;
     record.reason = reason;
     record.passed = passed;
     record.captured = H::capture(ctx, &mut record.bytes) as u8;

@@ -60,6 +60,14 @@ impl LocatedNetwork {
         Self::of(frame, &ethernet::parse(frame))
     }
 
+    /// The same of a frame from which one tag was taken off before: what has as many as are parsed has one too many.
+    #[inline(always)]
+    #[must_use]
+    pub fn behind_tag<F: Frame + ?Sized>(self, frame: &F) -> Self {
+        let is_deepest = Self::NETWORK.of(self.0) == ethernet::HEADER + ethernet::MAX_TAGS * ethernet::TAG;
+        if is_deepest { Self(frame.forget(refused(Reason::VlanDepth))) } else { self }
+    }
+
     /// Of a packet [without one](Link::bare).
     #[inline(always)]
     #[must_use]

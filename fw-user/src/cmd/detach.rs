@@ -136,5 +136,5 @@ impl Taken {
 /// What detaching takes away: the program on an interface, and how much lies in the folders of its pins.
 fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Option<u32>, usize)> {
     let entries = pins.all()?.iter().flat_map(|of_abi| fs::read_dir(of_abi.interface(name))).flatten().count();
-    Ok((interface.and_then(|interface| interface.xdp_program), entries))
+    Ok((interface.and_then(foreign::filter), entries))
 }

@@ -104,9 +104,10 @@ pub(crate) fn settings(
         policy,
         mode: match (says.map_or(ModeChoice::Auto, |says| says.mode), record.mode) {
             (ModeChoice::Native, Mode::Native) => ModeChoice::Native,
-            // Generic mode may be the driver's or the owner's choice. A file that leaves it open does so still.
-            (ModeChoice::Auto, Mode::Generic) if says.is_some() => ModeChoice::Auto,
+            // These modes may be the driver's or the owner's choice. A file that leaves it open does so still.
+            (ModeChoice::Auto, Mode::Generic | Mode::Tc) if says.is_some() => ModeChoice::Auto,
             (_, Mode::Generic) => ModeChoice::Generic,
+            (_, Mode::Tc) => ModeChoice::Tc,
             (_, Mode::Native) => ModeChoice::Auto,
         },
         flows,

@@ -92,7 +92,7 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
         match ModeChoice::from_str(given.get_ref(), false) {
             Ok(known) => mode = known,
             Err(_) => {
-                notes.add(given.span(), format!("`{}` is no mode; write auto, native or generic", given.get_ref()));
+                notes.add(given.span(), format!("`{}` is no mode; write auto, native, tc or generic", given.get_ref()));
             }
         }
     }

@@ -24,7 +24,7 @@ pub enum CaptureError {
     Block(PcapNgReadError),
     /// The packets have no Ethernet header.
     #[error(
-        "its packets are not Ethernet frames but {0:?}, as of a capture on all interfaces at once; capture on the one that is \
+        "its packets are neither Ethernet frames nor plain IP but {0:?}, as of a capture on all interfaces at once; capture on the one that is \
          filtered: tcpdump -i eth0 -w FILE"
     )]
     NotEthernet(DataLink),

@@ -9,16 +9,25 @@ use super::exit_code;
 /// The filter or the kernel refuses.
 #[derive(Debug, Error)]
 pub enum KernelError {
-    /// Not an Ethernet interface.
+    /// An interface whose packets the filter cannot read.
     #[error(
-        "{name} is not an Ethernet interface ({kind}): its packets have no MAC header, and the filter would misread them; \
-         attach to the Ethernet or Wi-Fi interface that carries them"
+        "{name} ({kind}) has neither Ethernet nor plain IP packets: the filter would misread them; attach to the interface that carries them"
     )]
-    NotEthernet {
+    NotFilterable {
         /// The interface.
         name: String,
         /// What it is instead.
         kind: String,
+    },
+    /// TC mode is the only one, and is not to be had or was not asked for.
+    #[error("{name} {}", needs_tc(*is_bare, *lacks))]
+    NeedsTc {
+        /// The interface.
+        name: String,
+        /// Whether its packets have no Ethernet headers.
+        is_bare: bool,
+        /// Whether the kernel lacks TCX.
+        lacks: bool,
     },
     /// Another XDP program is attached.
     #[error(
@@ -148,7 +157,7 @@ pub enum KernelError {
         cure: String,
     },
     /// The driver does not take the filter.
-    #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode generic")]
+    #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode tc or --mode generic")]
     NoNativeMode {
         /// The interface.
         name: String,
@@ -258,6 +267,18 @@ impl KernelError {
         match self {
             Self::Taken { .. } | Self::TakenAbove { .. } | Self::Renamed { .. } => exit_code::TAKEN,
             _ => exit_code::FAILED,
+        }
+    }
+}
+
+const fn needs_tc(is_bare: bool, lacks: bool) -> &'static str {
+    match (is_bare, lacks) {
+        (true, true) => "has no Ethernet headers, and can be filtered from Linux 6.6 on: TC mode needs its TCX",
+        (true, false) => {
+            "has no Ethernet headers, and can be filtered in TC mode alone: leave out --mode, or use --mode tc"
+        }
+        (false, _) => {
+            "cannot be filtered in TC mode: that needs TCX, which came with Linux 6.6; leave out --mode, or use --mode generic"
         }
     }
 }

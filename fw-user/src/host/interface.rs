@@ -55,13 +55,26 @@ impl Interface {
         self.layer == LinkLayerType::Loopback
     }
 
-    /// Refuse an interface whose packets have no Ethernet header.
-    pub fn check_is_ethernet(&self) -> Result<()> {
-        if self.layer == LinkLayerType::Ether {
+    /// Refuse an interface whose packets start with neither an Ethernet nor an IP header.
+    pub fn check_can_be_filtered(&self) -> Result<()> {
+        if self.is_ethernet() || self.is_bare() {
             return Ok(());
         }
         let kind = self.kind.clone().unwrap_or_else(|| format!("{:?}", self.layer).to_lowercase());
-        Err(Error::Kernel(KernelError::NotEthernet { name: self.name.clone(), kind }))
+        Err(Error::Kernel(KernelError::NotFilterable { name: self.name.clone(), kind }))
+    }
+
+    /// Whether its packets have Ethernet headers.
+    #[must_use]
+    pub fn is_ethernet(&self) -> bool {
+        self.layer == LinkLayerType::Ether
+    }
+
+    /// Whether its packets start with their IP header: tun, `WireGuard`, PPP, raw-IP modems, IPIP, SIT (`ARPHRD_*`, `include/uapi/linux/if_arp.h`).
+    #[must_use]
+    pub fn is_bare(&self) -> bool {
+        use LinkLayerType::{None, Ppp, Rawip, Sit, Tunnel, Tunnel6};
+        matches!(self.layer, None | Ppp | Rawip | Sit | Tunnel | Tunnel6)
     }
 }
 

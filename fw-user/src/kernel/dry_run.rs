@@ -9,15 +9,15 @@ use std::{cell::RefCell, time::Duration};
 use aya::{
     Ebpf, TestRun as _, TestRunOptions,
     maps::{Array, Map, MapData, MapError},
-    programs::Xdp,
+    programs::{SchedClassifier, Xdp},
 };
 use fw_common::{
     AddressLookups, Lookups, PortProtocol, Reason,
     abi::{CLASS_CLOSED, Counter, RECENT_FLOWS, ReasonCounters, Sent, map},
     address::{V4, V6},
-    decide,
+    decide, decide_packet,
     flow::{Direction, FlowClass, FlowKey, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
-    wire::Addresses,
+    wire::{Addresses, ethernet, ipv4, ipv6},
 };
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
         plain::Plain,
         shape::Shapes,
     },
+    packet::headers::bare_ether_type,
 };
 
 /// The least that the kernel runs a program on: an Ethernet header. Shorter frames never get to a filter.
@@ -45,8 +46,17 @@ const LIVE: [&str; 6] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, 
 /// Capacity of its own flow tables, as small as LRU tables work well.
 const FLOWS: u32 = 2048;
 
-/// What the program answers for a packet that goes on.
+/// What the XDP program answers for a packet that goes on.
 const XDP_PASS: u32 = 2;
+/// What the TC programs answer for one.
+const TC_ACT_UNSPEC: u32 = u32::MAX;
+
+/// Where the program is attached.
+#[derive(Clone, Copy, Debug)]
+enum Hook {
+    Xdp,
+    Tc { program: &'static str, is_bare: bool },
+}
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,7 @@ pub struct Judgement {
 
 /// A second instance of an interface's program, which counts apart.
 pub struct Twin {
+    hook: Hook,
     interface: String,
     ifindex: u32,
     ebpf: Ebpf,
@@ -79,13 +90,25 @@ impl Twin {
         let attached = links::ingress_link(pins, name)?
             .ok_or_else(|| Error::Kernel(KernelError::NotAttached { name: name.clone() }))?;
         let shapes = Shapes::on_this_machine(FLOWS)?;
-        let mut ebpf = object::load_around(pins, name, &LIVE, shapes, Globals { debug: false, skipped: 0 })?;
+        let hook = match attached.kind.as_str() {
+            "xdp" => Hook::Xdp,
+            _ => Hook::Tc { program: ingress::tc_program(interface), is_bare: interface.is_bare() },
+        };
+        let globals = Globals { debug: false, skipped: if interface.is_bare() { object::ASKED_HEADER } else { 0 } };
+        let mut ebpf = object::load_around(pins, name, &LIVE, shapes, globals)?;
         let failed = |error| Error::refused("asking for the program's tag", error);
-        if ingress::load(&mut ebpf)?.info().map_err(failed)?.tag() != attached.tag {
+        let tag = match hook {
+            Hook::Xdp => ingress::load(&mut ebpf)?.info().map_err(failed)?.tag(),
+            Hook::Tc { program, .. } => {
+                object::load_classifier(&mut ebpf, program, "ingress")?.info().map_err(failed)?.tag()
+            }
+        };
+        if tag != attached.tag {
             return Err(Error::Kernel(KernelError::OtherBuild { name: name.clone() }));
         }
         let bad = |error: MapError| Error::refused(format!("opening the maps of a second program for {name}"), error);
         Ok(Self {
+            hook,
             interface: name.clone(),
             ifindex: interface.index,
             reasons: take(&mut ebpf, map::COUNTERS).try_into().map_err(bad)?,
@@ -105,10 +128,36 @@ impl Twin {
         self.knows_interface
     }
 
+    /// Whether packets are judged without Ethernet headers.
+    #[must_use]
+    pub(crate) const fn is_bare(&self) -> bool {
+        matches!(self.hook, Hook::Tc { is_bare: true, .. })
+    }
+
+    /// Why the kernel cannot be asked about a frame of this length, if so. It takes Ethernet frames alone, and at TC those with a whole IP header.
+    #[must_use]
+    pub(crate) fn cannot_judge(&self, frame: &[u8], len: usize) -> Option<String> {
+        let header = if self.is_bare() { 0 } else { LEAST_FRAME };
+        let largest = LARGEST_FRAME - (LEAST_FRAME - header);
+        let ip_header = match (self.hook, frame.get(12..14)) {
+            (Hook::Tc { is_bare: true, .. }, _) => bare_ether_type(frame).map_or(1, ip_header),
+            (Hook::Tc { .. }, Some(&[high, low])) => header + ip_header(u16::from_be_bytes([high, low])),
+            _ => 0,
+        };
+        match len {
+            len if len < header => Some(format!("{len} bytes are less than an Ethernet header")),
+            len if len > largest => {
+                Some(format!("{len} bytes are more than the {largest} that the kernel can be asked about"))
+            }
+            len if len < ip_header => Some(format!("{len} bytes hold no whole IP header, which the kernel wants")),
+            _ => None,
+        }
+    }
+
     /// Judge a frame of [`LEAST_FRAME`] to [`LARGEST_FRAME`] bytes.
     pub fn judge(&mut self, frame: &[u8]) -> Result<Judgement> {
         let failed = |error: MapError| Error::refused("asking for what a packet could answer", error);
-        let questions = Questions::of(frame);
+        let questions = Questions::of(frame, self.is_bare());
         let now = clock::now()?;
         let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
         let ages4 = copy(&asked4, &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
@@ -116,7 +165,7 @@ impl Twin {
         forget(&mut self.recent4, asked4.iter().map(FlowKey4::recent_slot)).map_err(failed)?;
         forget(&mut self.recent6, asked6.iter().map(FlowKey6::recent_slot)).map_err(failed)?;
         let before = self.counted()?;
-        let passes = self.run(frame)? == XDP_PASS;
+        let passes = self.run(frame)?;
         let after = self.counted()?;
         let moved = |reason: &&Reason| after[**reason as usize].packets != before[**reason as usize].packets;
         let mut moved = Reason::ALL.iter().filter(moved);
@@ -127,21 +176,34 @@ impl Twin {
         Ok(Judgement { reason, passes, answered_after })
     }
 
-    fn run(&mut self, frame: &[u8]) -> Result<u32> {
+    /// Whether it passes.
+    fn run(&mut self, frame: &[u8]) -> Result<bool> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::refused(format!("asking the program of {}", self.interface), error)
         };
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let len = u32::try_from(frame.len()).map_err(|error| failed(error.into()))?;
-        let context: [u32; 6] = [0, len, 0, self.ifindex, 0, 0];
-        let options = TestRunOptions {
-            data_in: Some(frame),
-            ctx_in: self.knows_interface.then_some(bytemuck::bytes_of(&context)),
-            ..TestRunOptions::default()
-        };
-        let program = self.ebpf.program(object::INGRESS).map(<&Xdp>::try_from);
-        let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-        Ok(program.test_run(options).map_err(|error| failed(error.into()))?.return_value)
+        let mut options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        match self.hook {
+            Hook::Xdp => {
+                // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+                let len = u32::try_from(frame.len()).map_err(|error| failed(error.into()))?;
+                let context: [u32; 6] = [0, len, 0, self.ifindex, 0, 0];
+                options.ctx_in = self.knows_interface.then_some(bytemuck::bytes_of(&context));
+                let program = self.ebpf.program(object::INGRESS).map(<&Xdp>::try_from);
+                let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+                Ok(program.test_run(options).map_err(|error| failed(error.into()))?.return_value == XDP_PASS)
+            }
+            Hook::Tc { program, is_bare } => {
+                // struct __sk_buff as far as ifindex, the eleventh word.
+                let mut context = [0_u32; 11];
+                context[10] = self.ifindex;
+                options.ctx_in = Some(bytemuck::bytes_of(&context));
+                let with_header = if is_bare { behind_ethernet(frame) } else { frame.to_owned() };
+                options.data_in = Some(&with_header);
+                let program = self.ebpf.program(program).map(<&SchedClassifier>::try_from);
+                let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
+                Ok(program.test_run(options).map_err(|error| failed(error.into()))?.return_value == TC_ACT_UNSPEC)
+            }
+        }
     }
 
     /// What was counted by reason. Which CPU the program runs on is not known.
@@ -152,6 +214,22 @@ impl Twin {
             sum.iter_mut().zip(slots).for_each(|(sum, slot)| sum.packets += slot.packets);
         }
         Ok(sum)
+    }
+}
+
+/// A packet behind a header that the program skips.
+fn behind_ethernet(packet: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; LEAST_FRAME - 2];
+    frame.extend(bare_ether_type(packet).unwrap_or_default().to_be_bytes());
+    frame.extend(packet);
+    frame
+}
+
+const fn ip_header(ether_type: u16) -> usize {
+    match ether_type {
+        ethernet::ETHER_TYPE_IPV4 => ipv4::HEADER,
+        ethernet::ETHER_TYPE_IPV6 => ipv6::HEADER,
+        _ => 0,
     }
 }
 
@@ -194,9 +272,13 @@ struct Questions {
 }
 
 impl Questions {
-    fn of(frame: &[u8]) -> Self {
+    fn of(frame: &[u8], is_bare: bool) -> Self {
         let questions = Self::default();
-        let _verdict = decide(frame, &questions);
+        let _verdict = if is_bare {
+            decide_packet(frame, bare_ether_type(frame).unwrap_or_default(), &questions)
+        } else {
+            decide(frame, &questions)
+        };
         questions
     }
 }

@@ -24,8 +24,10 @@ use crate::{
 pub enum Mode {
     /// In the driver.
     Native,
-    /// In the network stack, for drivers that cannot.
+    /// In the network stack, before its first step.
     Generic,
+    /// At TC ingress, behind GRO.
+    Tc,
 }
 
 impl Mode {
@@ -35,6 +37,7 @@ impl Mode {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tc => "tc",
         }
     }
 }
@@ -109,6 +112,7 @@ impl Record {
             mode: match self.mode {
                 Mode::Native => Meta::MODE_NATIVE,
                 Mode::Generic => Meta::MODE_GENERIC,
+                Mode::Tc => Meta::MODE_TC,
             },
             egress: match self.egress {
                 Egress::None => Meta::EGRESS_NONE,
@@ -142,7 +146,11 @@ impl Record {
             netns: meta.netns,
             since: UNIX_EPOCH + std::time::Duration::from_secs(meta.attached_at),
             uid: meta.uid,
-            mode: if meta.mode == Meta::MODE_NATIVE { Mode::Native } else { Mode::Generic },
+            mode: match meta.mode {
+                Meta::MODE_NATIVE => Mode::Native,
+                Meta::MODE_TC => Mode::Tc,
+                _ => Mode::Generic,
+            },
             egress: match meta.egress {
                 Meta::EGRESS_TCX => Egress::Tcx,
                 Meta::EGRESS_CLSACT => Egress::Clsact { own_qdisc: false },

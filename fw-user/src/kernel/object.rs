@@ -22,6 +22,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/fw.bpf.o");
 
 /// The XDP program's name in the object.
 pub const INGRESS: &str = "fw_ingress";
+/// The name of the XDP program that lets everything pass.
+pub(crate) const PROBE: &str = "fw_probe";
 /// The name of the TC program for what comes in.
 pub const INGRESS_TC: &str = "fw_ingress_tc";
 /// The same for interfaces without Ethernet headers.

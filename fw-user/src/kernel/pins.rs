@@ -2,7 +2,8 @@
 //!
 //! What every ABI keeps to, so that any version can take over or take off what any other has attached:
 //! - an interface's folder is `if-NAME`, the shared one `shared`, and nothing is nested deeper;
-//! - in an interface's folder, `ingress-link` is the XDP link and `egress-link` the TCX link, where there is one;
+//! - in an interface's folder, `ingress-link` is the link of the program that judges, XDP or TCX, and `egress-link` the TCX link of the one that
+//!   notes what leaves, where there is one; `next-link` is only there while the first of them changes its mode;
 //! - a clsact filter has priority 1 and handle 0xf1e0;
 //! - maps are pinned under names of capitals, digits and underscores, and nothing else is pinned;
 //! - the folders are root's, and closed to everybody else.
@@ -30,6 +31,7 @@ const INTERFACE_PREFIX: &str = "if-";
 const SHARED: &str = "shared";
 pub(crate) const INGRESS_LINK: &str = "ingress-link";
 pub(crate) const EGRESS_LINK: &str = "egress-link";
+pub(crate) const NEXT_LINK: &str = "next-link";
 
 /// The pins of one ABI below one BPF file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,13 +94,19 @@ impl Pins {
         self.interface(interface).join(name)
     }
 
-    /// The pin of an interface's XDP link.
+    /// The pin of an interface's ingress link: XDP, or TCX in TC mode.
     #[must_use]
     pub fn ingress_link(&self, interface: &str) -> PathBuf {
         self.interface(interface).join(INGRESS_LINK)
     }
 
-    /// The pin of an interface's TCX link.
+    /// The pin of the link that is to take the place of the ingress link.
+    #[must_use]
+    pub fn next_link(&self, interface: &str) -> PathBuf {
+        self.interface(interface).join(NEXT_LINK)
+    }
+
+    /// The pin of an interface's egress link, which is TCX.
     #[must_use]
     pub fn egress_link(&self, interface: &str) -> PathBuf {
         self.interface(interface).join(EGRESS_LINK)

@@ -13,6 +13,7 @@ use std::{
 // The numbers and layouts are those of `enum bpf_cmd` and `union bpf_attr` in the kernel's include/uapi/linux/bpf.h.
 const BPF_OBJ_PIN: libc::c_int = 6;
 const BPF_OBJ_GET: libc::c_int = 7;
+const BPF_PROG_QUERY: libc::c_int = 16;
 const BPF_MAP_LOOKUP_BATCH: libc::c_int = 24;
 const BPF_LINK_GET_FD_BY_ID: libc::c_int = 30;
 const BPF_LINK_DETACH: libc::c_int = 34;
@@ -22,6 +23,24 @@ struct Pin {
     path: u64,
     fd: u32,
     flags: u32,
+}
+
+/// `enum bpf_attach_type`: the list of programs at TC ingress (kernel 6.6).
+const BPF_TCX_INGRESS: u32 = 46;
+
+#[repr(C)]
+struct Query {
+    ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    padding: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
 }
 
 #[repr(C)]
@@ -60,6 +79,28 @@ pub(crate) fn open_link(id: u32) -> io::Result<OwnedFd> {
     let fd = unsafe { bpf(BPF_LINK_GET_FD_BY_ID, &mut [id, 0, 0]) }?;
     // SAFETY: the kernel has just made the descriptor, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The IDs of the programs at an interface's TC ingress, the first one first (kernel 6.6). `CAP_NET_ADMIN` suffices.
+pub(crate) fn tcx_ingress(ifindex: u32) -> io::Result<Vec<u32>> {
+    // `BPF_MPROG_MAX`, kernel/bpf/mprog.c.
+    let mut programs = [0_u32; 64];
+    let mut query = Query {
+        ifindex,
+        attach_type: BPF_TCX_INGRESS,
+        flags: 0,
+        attach_flags: 0,
+        programs: programs.as_mut_ptr() as u64,
+        count: programs.len() as u32,
+        padding: 0,
+        program_flags: 0,
+        links: 0,
+        link_flags: 0,
+        revision: 0,
+    };
+    // SAFETY: the numbers live until the call returns, and the kernel writes no more of them than `count` says.
+    unsafe { bpf(BPF_PROG_QUERY, &mut query) }?;
+    Ok(programs.into_iter().take(query.count as usize).collect())
 }
 
 /// Take a link's program off, whoever holds the link (kernel 5.9).

@@ -20,6 +20,8 @@ pub(crate) struct Captured {
     pub bytes: Vec<u8>,
     /// Its length on the wire, in bytes.
     pub len: usize,
+    /// Whether it starts with its IP header.
+    pub is_bare: bool,
 }
 
 /// A file that is read packet by packet.
@@ -41,7 +43,7 @@ impl Capture {
             return Ok(Self(Format::PcapNg(PcapNgReader::new(whole).map_err(CaptureError::NgHeader)?)));
         }
         let reader = PcapReader::new(whole).map_err(CaptureError::Header)?;
-        check(reader.header().datalink)?;
+        is_bare(reader.header().datalink)?;
         Ok(Self(Format::Pcap(reader)))
     }
 
@@ -49,23 +51,22 @@ impl Capture {
     pub(crate) fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
         match &mut self.0 {
             Format::Pcap(reader) => match reader.next_packet().transpose().map_err(CaptureError::Packet)? {
-                Some(packet) => Ok(Some(captured(packet.data(), packet.orig_len()))),
+                Some(packet) => {
+                    let (bytes, len) = (packet.data().to_vec(), packet.orig_len());
+                    Ok(Some(captured(&bytes, len, is_bare(reader.header().datalink)?)))
+                }
                 None => Ok(None),
             },
             Format::PcapNg(reader) => {
                 while let Some((block, state)) = reader.next_block().transpose().map_err(CaptureError::Block)? {
-                    let (interface, frame) = match block {
-                        Block::EnhancedPacket(packet) => {
-                            (packet.interface_id, captured(&packet.data, packet.original_len))
-                        }
+                    let (interface, bytes, len) = match block {
+                        Block::EnhancedPacket(packet) => (packet.interface_id, packet.data, packet.original_len),
                         // All of them are of the first interface.
-                        Block::SimplePacket(packet) => (0, captured(&packet.data, packet.original_len)),
+                        Block::SimplePacket(packet) => (0, packet.data, packet.original_len),
                         _ => continue,
                     };
-                    if let Some(interface) = state.interfaces().get(interface as usize) {
-                        check(interface.linktype)?;
-                    }
-                    return Ok(Some(frame));
+                    let link = state.interfaces().get(interface as usize).map(|interface| is_bare(interface.linktype));
+                    return Ok(Some(captured(&bytes, len, link.transpose()?.unwrap_or(false))));
                 }
                 Ok(None)
             }
@@ -73,10 +74,15 @@ impl Capture {
     }
 }
 
-fn captured(bytes: &[u8], len: u32) -> Captured {
-    Captured { bytes: bytes.to_owned(), len: (len as usize).max(bytes.len()) }
+fn captured(bytes: &[u8], len: u32, is_bare: bool) -> Captured {
+    Captured { bytes: bytes.to_owned(), len: (len as usize).max(bytes.len()), is_bare }
 }
 
-fn check(link: DataLink) -> Result<(), CaptureError> {
-    if link == DataLink::ETHERNET { Ok(()) } else { Err(CaptureError::NotEthernet(link)) }
+/// Whether packets of this kind start with their IP header, and not with an Ethernet one.
+fn is_bare(link: DataLink) -> Result<bool, CaptureError> {
+    match link {
+        DataLink::ETHERNET => Ok(false),
+        DataLink::RAW | DataLink::IPV4 | DataLink::IPV6 => Ok(true),
+        other => Err(CaptureError::NotEthernet(other)),
+    }
 }

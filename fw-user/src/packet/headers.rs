@@ -9,7 +9,11 @@ use std::{
 use fw_common::{
     Frame, PortProtocol, Reason,
     address::{Address, V4, V6},
-    wire::{Packet, Piece, ethernet, ipv4, ipv6, transport},
+    wire::{
+        Packet, Piece,
+        ethernet::{self, Link},
+        ipv4, ipv6, transport,
+    },
 };
 
 use crate::policy_text;
@@ -21,6 +25,28 @@ pub struct Seen<'a> {
     pub bytes: &'a [u8],
     /// Its length on the wire, in bytes.
     pub len: usize,
+    /// Whether it starts with its IP header.
+    pub is_bare: bool,
+}
+
+impl Seen<'_> {
+    /// The link layer; nothing where it is broken.
+    fn link(&self) -> Option<Link> {
+        if !self.is_bare {
+            return ethernet::parse(self).ok();
+        }
+        bare_ether_type(self.bytes).map(Link::bare)
+    }
+}
+
+/// The `EtherType` of a packet that starts with its IP header, by the version there.
+#[must_use]
+pub(crate) fn bare_ether_type(packet: &[u8]) -> Option<u16> {
+    match packet.first()? >> 4 {
+        4 => Some(ethernet::ETHER_TYPE_IPV4),
+        6 => Some(ethernet::ETHER_TYPE_IPV6),
+        _ => None,
+    }
 }
 
 impl Frame for Seen<'_> {
@@ -69,9 +95,10 @@ impl Headers {
     /// Read them.
     #[must_use]
     pub fn of(frame: &Seen<'_>) -> Self {
-        let mut headers = Self { mac: frame.bytes.get(6..12).and_then(|mac| mac.try_into().ok()), ..Self::default() };
-        let Ok(link) = ethernet::parse(frame) else { return headers };
-        let tags = (ethernet::HEADER..link.network).step_by(TAG).filter_map(|at| frame.pair(at));
+        let mac = || frame.bytes.get(6..12)?.try_into().ok();
+        let mut headers = Self { mac: if frame.is_bare { None } else { mac() }, ..Self::default() };
+        let Some(link) = frame.link() else { return headers };
+        let tags = (ethernet::HEADER..link.network.max(ethernet::HEADER)).step_by(TAG).filter_map(|at| frame.pair(at));
         headers.vlans = tags.map(|tag| u16::from_be_bytes(tag) & VLAN_ID).collect();
         headers.ether_type = Some(link.ether_type);
         let at = link.network;

@@ -30,14 +30,19 @@ const INBOUND: u32 = 1;
 pub(crate) struct Writer<W: Write>(PcapNgWriter<W>);
 
 impl<W: Write> Writer<W> {
-    /// Begin a file of packets of these interfaces, of each of which no more than `most` bytes are kept.
-    pub(crate) fn new<'a>(out: W, interfaces: impl IntoIterator<Item = &'a str>, most: usize) -> io::Result<Self> {
+    /// Begin a file of packets of these interfaces, which have Ethernet headers or not; of each packet no more than `most` bytes are kept.
+    pub(crate) fn new<'a>(
+        out: W,
+        interfaces: impl IntoIterator<Item = (&'a str, bool)>,
+        most: usize,
+    ) -> io::Result<Self> {
         let application = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
         let options = vec![SectionHeaderOption::UserApplication(application.into())];
         let section = SectionHeaderBlock { endianness: Endianness::native(), options, ..SectionHeaderBlock::default() };
         let mut writer = Self(PcapNgWriter::with_section_header(out, section).map_err(as_io)?);
-        for name in interfaces {
-            let mut interface = InterfaceDescriptionBlock::new(DataLink::ETHERNET, most as u32);
+        for (name, is_bare) in interfaces {
+            let link = if is_bare { DataLink::RAW } else { DataLink::ETHERNET };
+            let mut interface = InterfaceDescriptionBlock::new(link, most as u32);
             interface.options = vec![
                 InterfaceDescriptionOption::IfName(name.into()),
                 InterfaceDescriptionOption::IfTsResol(InterfaceTsResolution::NANO),

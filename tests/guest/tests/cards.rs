@@ -1,6 +1,7 @@
 //! The filter on the driver of a network card, where everything else of the lab is on veth.
 
 use anyhow::{Result, ensure};
+use aya::util::KernelVersion;
 use fw_guest::cards::Cards;
 use fw_tests::{
     lab::{LAN4, Lab, Mode, PI4, PI6, Server, Transport, wait},
@@ -73,9 +74,15 @@ fn by_itself_attach_takes_the_best_mode_that_the_driver_has() -> Result<()> {
     let lab = cards.lab()?;
     let servers = Servers::start(&lab)?;
     lab.fw(&["attach", "eth0", "--allow", "22,80"])?;
-    let mode = if cards.have_native_mode() { Mode::Native } else { Mode::Generic };
+    let mode = if cards.have_native_mode() { Mode::Native } else { otherwise()? };
     println!("noted: {} runs in {mode} mode", cards.driver());
     servers.are_filtered(&lab, &mode.to_string())
+}
+
+/// The mode where the driver has none of its own.
+fn otherwise() -> Result<Mode> {
+    let has_tcx = KernelVersion::current()? >= KernelVersion::new(6, 6, 0);
+    Ok(if has_tcx { Mode::Tc } else { Mode::Generic })
 }
 
 /// Other drivers than veth answer with another error, and their own words. The MTU is more than a page of 16 KiB holds.
@@ -84,7 +91,8 @@ fn what_keeps_the_card_from_native_mode_is_told() -> Result<()> {
     let lab = cards.lab()?;
     if !cards.have_native_mode() {
         let said = lab.fw(&["attach", "eth0", "--allow", "22"])?;
-        ensure!(said.contains("generic mode") && said.contains("because the driver has no native XDP"), "{said}");
+        let mode = format!("{} mode", otherwise()?);
+        ensure!(said.contains(&mode) && said.contains("because the driver has no native XDP"), "{said}");
         return Ok(());
     }
     lab.pi.run("ip link set eth0 mtu 30000")?;
@@ -98,7 +106,7 @@ fn what_keeps_the_card_from_native_mode_is_told() -> Result<()> {
     for said in [&said, &refusal.message] {
         ensure!(said.contains("the driver refuses native mode") && said.contains("MTU is 30000"), "{said}");
     }
-    ensure!(said.contains("generic mode") && refusal.code == 1, "{said}, {refusal:?}");
+    ensure!(said.contains(&format!("{} mode", otherwise()?)) && refusal.code == 1, "{said}, {refusal:?}");
     lab.nothing_is_left_behind()
 }
 

@@ -29,7 +29,7 @@ pub(super) fn run(input: &[u8]) {
     // What is told of drops is read from packets too.
     let _ = record::source(frame);
     let cut = &frame[..frame.len().min(record::CAPTURED)];
-    let _ = Headers::of(&Seen { bytes: cut, len: frame.len() }).to_string();
+    let _ = Headers::of(&Seen { bytes: cut, len: frame.len(), is_bare: false }).to_string();
 }
 
 fn hosts_of() -> [(Situation, Model); 3] {

@@ -3,6 +3,7 @@
 use std::{fmt, process::Output};
 
 use anyhow::{Context, Result, ensure};
+use aya::programs::{SchedClassifier, TcAttachType};
 
 use super::{
     Lab, command,
@@ -10,13 +11,15 @@ use super::{
     wait,
 };
 
-/// Where the filter runs. Every scenario is played in both modes.
+/// Where the filter runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver.
     Native,
     /// In the network stack.
     Generic,
+    /// At TC ingress.
+    Tc,
 }
 
 impl fmt::Display for Mode {
@@ -24,6 +27,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tc => "tc",
         })
     }
 }
@@ -99,6 +103,16 @@ impl Lab {
         wait::until(what, || Ok(Some(self.stats("eth0")?).filter(&fit)))
     }
 
+    /// The names of the programs at TC ingress of the LAN's interface, the first one first.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses. None where it has no TCX (before 6.6), or the interface is gone.
+    pub fn tc_ingress(&self) -> Result<Vec<String>> {
+        let programs = self.pi.enter(|| SchedClassifier::query_tcx("eth0", TcAttachType::Ingress));
+        let programs = programs.map(|(_, programs)| programs).unwrap_or_default();
+        Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
+    }
+
     /// Nothing of the filter may be left: no pin, no program or qdisc on any interface of the Pi, and `status` knows nothing.
     ///
     /// # Errors
@@ -108,6 +122,8 @@ impl Lab {
         ensure!(pins.is_empty() && !self.fw.lock_folder().exists(), "pins are left: {pins:?}");
         let links = self.pi.run("ip -details link")?;
         ensure!(!links.contains("xdp"), "an XDP program is left: {links}");
+        let listed = self.tc_ingress()?;
+        ensure!(listed.is_empty(), "programs at TC ingress are left: {listed:?}");
         let qdiscs = self.pi.run("tc qdisc")?;
         ensure!(!qdiscs.contains("clsact"), "a qdisc is left: {qdiscs}");
         let status: serde_json::Value = serde_json::from_str(&self.fw(&["status", "--json"])?)?;
@@ -157,7 +173,7 @@ impl Lab {
         pins.sort_unstable();
         Ok(Traces {
             pins,
-            programs: programs(&self.pi.run("ip -details link")?),
+            programs: programs(&self.pi.run("ip -details link")?).into_iter().chain(self.tc_ingress()?).collect(),
             qdiscs: self.pi.run("tc qdisc")?,
             status: constant(&self.fw(&["status", "--json"])?),
         })

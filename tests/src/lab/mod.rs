@@ -39,6 +39,7 @@ pub mod terminal;
 pub mod tmux;
 pub mod traffic;
 pub mod trivial;
+pub mod tun;
 pub mod wait;
 pub mod wire;
 pub mod wire_world;

@@ -58,13 +58,20 @@ fn judge(outcome: Result<()>, may_skip: bool) -> Result<Option<String>> {
 }
 
 /// Makes tests of functions: `tests! { runs_as_it_is; ... }` for functions without a parameter, and for those that take a
-/// [`Mode`](super::Mode) `tests! { in both modes: ... }` where the hook may matter, `tests! { in native mode: ... }` or
-/// `tests! { in generic mode: ... }` where it does not.
+/// [`Mode`](super::Mode) `tests! { in every mode: ... }` where the hook may matter, `tests! { in both modes: ... }` where it is about XDP alone, and
+/// `tests! { in native mode: ... }`, `tests! { in generic mode: ... }` or `tests! { in tc mode: ... }` where it does not.
 #[macro_export]
 macro_rules! tests {
     (in both modes: $($name:ident;)*) => {
         $crate::tests!(@native, Native: $($name;)*);
         $crate::tests!(@generic, Generic: $($name;)*);
+    };
+    (in every mode: $($name:ident;)*) => {
+        $crate::tests!(in both modes: $($name;)*);
+        $crate::tests!(@tc, Tc: $($name;)*);
+    };
+    (in tc mode: $($name:ident;)*) => {
+        $crate::tests!(@only_tc, Tc: $($name;)*);
     };
     (in native mode: $($name:ident;)*) => {
         $crate::tests!(@only_native, Native: $($name;)*);

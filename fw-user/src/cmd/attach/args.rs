@@ -25,7 +25,7 @@ pub struct AttachArgs {
     /// Verdict for packets to open ports that are routed on to another machine or container; a router needs pass.
     #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
     forward: String,
-    /// Run the filter in the driver (native) or in the network stack (generic); auto prefers native.
+    /// Run the filter in the driver (native), at TC ingress (tc) or in the network stack (generic); auto prefers them in that order.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
     /// Remember up to N flows for each of IPv4 and IPv6, half of them for UDP [default: 65536].

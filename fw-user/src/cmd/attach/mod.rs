@@ -55,7 +55,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     privilege::check()?;
     object::kernel_version()?;
     for interface in interface::named(&args.interfaces)? {
-        interface.check_is_ethernet()?;
+        interface.check_can_be_filtered()?;
     }
     let services = if args.boot {
         Some(Services::plan(config, &interface::once_each(&args.interfaces).cloned().collect::<Vec<_>>())?)

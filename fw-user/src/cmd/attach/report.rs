@@ -26,7 +26,11 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan, difference: Opti
     };
     let mode = match (outcome.record.mode, &outcome.not_native) {
         (Mode::Native, _) => "native mode: packets are filtered in the driver".to_owned(),
-        (Mode::Generic, Some(why)) => format!("generic mode: packets are filtered in the network stack, because {why}"),
+        (Mode::Tc, Some(why)) => format!("tc mode: packets are filtered at TC ingress, because {why}"),
+        (Mode::Tc, None) => "tc mode: packets are filtered at TC ingress".to_owned(),
+        (Mode::Generic, Some(why)) => format!(
+            "generic mode: packets are filtered in the network stack, because {why}, and the kernel has no TCX (Linux 6.6)"
+        ),
         (Mode::Generic, None) => "generic mode: packets are filtered in the network stack".to_owned(),
     };
     let mut lines = vec![format!("{name}  {verb}, {mode}")];

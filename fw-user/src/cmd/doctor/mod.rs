@@ -67,7 +67,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
                 let class = classes.class(found);
                 findings.push(interfaces::class(found, &class));
                 classed.push(ClassJson { name, class: class.side.name(), class_reason: class.why });
-                if args.interfaces.is_empty() && found.check_is_ethernet().is_err() {
+                if args.interfaces.is_empty() && found.check_can_be_filtered().is_err() {
                     continue;
                 }
                 findings.extend(interfaces::examine(pins, found, all));

@@ -15,7 +15,7 @@ use crate::{
         signals::{Stop, every},
     },
     error::Result,
-    host::privilege,
+    host::{interface, privilege},
     kernel::{
         maps::drops::{Drop, DropReader},
         pins::Pins,
@@ -35,7 +35,9 @@ pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
     for name in attached(pins, &args.interfaces)? {
         watched.push(Watched::open(pins, name, args.last)?);
     }
-    let mut out = Out::open(args, watched.iter().map(|one| one.name.as_str()))?;
+    let here = interface::all()?;
+    let is_bare = |name: &str| here.iter().any(|one| one.name == name && one.is_bare());
+    let mut out = Out::open(args, watched.iter().map(|one| (one.name.as_str(), is_bare(&one.name))))?;
     let mut receivers = Receivers::default();
     if args.last {
         show(&mut watched, &filter, &mut receivers, &mut out).await?;
@@ -74,7 +76,7 @@ async fn show(watched: &mut [Watched], filter: &DropFilter, receivers: &mut Rece
     }
     found.sort_by_key(|(_, drop)| drop.at);
     for (index, drop) in &found {
-        let headers = Headers::of(&Seen { bytes: &drop.bytes, len: drop.length as usize });
+        let headers = Headers::of(&Seen { bytes: &drop.bytes, len: drop.length as usize, is_bare: drop.is_bare });
         if !filter.wants(drop, &headers) {
             continue;
         }

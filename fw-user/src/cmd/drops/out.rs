@@ -43,7 +43,10 @@ struct Packets {
 }
 
 impl Out {
-    pub(crate) fn open<'a>(args: &DropsArgs, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+    pub(crate) fn open<'a>(
+        args: &DropsArgs,
+        interfaces: impl Iterator<Item = (&'a str, bool)> + Clone,
+    ) -> Result<Self> {
         let mut text = String::new();
         let form = match &args.pcap {
             Some(file) => Form::Packets(Box::new(Packets::create(file, interfaces)?)),
@@ -71,7 +74,8 @@ impl Out {
             Form::DropJson => self.text += &json(&report::DropJson::new(entry))?,
             Form::Packets(packets) => {
                 packets.count += 1;
-                let frame = Seen { bytes: &entry.drop.bytes, len: entry.drop.length as usize };
+                let drop = entry.drop;
+                let frame = Seen { bytes: &drop.bytes, len: drop.length as usize, is_bare: drop.is_bare };
                 let written = packets.writer.packet(interface, entry.drop.at, &frame, &report::comment(entry));
                 self.check(written)?;
             }
@@ -142,7 +146,7 @@ impl Out {
 }
 
 impl Packets {
-    fn create<'a>(file: &Path, interfaces: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+    fn create<'a>(file: &Path, interfaces: impl Iterator<Item = (&'a str, bool)> + Clone) -> Result<Self> {
         let failed = |source| Error::Host(HostError::File { what: "writing", path: file.to_owned(), source });
         let out: Box<dyn Write> = if file != Path::new("-") {
             Box::new(output_file::create(file).map_err(failed)?)
@@ -153,7 +157,7 @@ impl Packets {
             Box::new(io::stdout())
         };
         let writer = pcapng::Writer::new(BufWriter::new(out), interfaces.clone(), CAPTURED).map_err(failed)?;
-        let left_out = interfaces.map(|name| (name.to_owned(), 0)).collect();
+        let left_out = interfaces.map(|(name, _)| (name.to_owned(), 0)).collect();
         Ok(Self { file: file.to_owned(), writer, count: 0, left_out })
     }
 

@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn drop(at: SystemTime, passed: bool) -> Drop {
-        Drop { at, reason: Reason::Malformed, passed, length: 60, bytes: Vec::new() }
+        Drop { at, reason: Reason::Malformed, passed, length: 60, is_bare: false, bytes: Vec::new() }
     }
 
     fn entry<'a>(drop: &'a Drop, source: &str) -> Entry<'a> {

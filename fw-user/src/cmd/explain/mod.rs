@@ -68,7 +68,10 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     }
     for target in targets {
         let Ends { from, to, note } = ends(target, args, &interface)?;
-        let frame = build::frame(target, from, to);
+        let mut frame = build::frame(target, from, to);
+        if ask.twin.is_bare() {
+            frame.drain(..LEAST_FRAME);
+        }
         ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
     }
     Ok(())
@@ -122,8 +125,11 @@ struct Asking<'a> {
 
 impl Asking<'_> {
     async fn of_frame(&mut self, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
+        if let Some(why) = self.twin.cannot_judge(frame, frame.len()) {
+            return Err(Error::Usage(UsageError::Usage(why)));
+        }
         let judgement = self.twin.judge(frame)?;
-        let headers = Headers::of(&Seen { bytes: frame, len: frame.len() });
+        let headers = Headers::of(&Seen { bytes: frame, len: frame.len(), is_bare: self.twin.is_bare() });
         if let Some(age) = judgement.answered_after {
             notes.push(format!("it answers a flow that was last seen {} s ago", age.as_secs()));
         }
@@ -157,16 +163,18 @@ impl Asking<'_> {
                     frame.len
                 ));
             }
-            let headers = Headers::of(&Seen { bytes: &frame.bytes, len: frame.len });
-            let judgement = match frame.len {
-                len if len < LEAST_FRAME => Err(format!("{len} bytes are less than an Ethernet header")),
-                len if len > LARGEST_FRAME => {
-                    Err(format!("{len} bytes are more than the {LARGEST_FRAME} that the kernel can be asked about"))
-                }
-                len => {
-                    frame.bytes.resize(len, 0);
+            let headers = Headers::of(&Seen { bytes: &frame.bytes, len: frame.len, is_bare: frame.is_bare });
+            let judgement = if frame.is_bare == self.twin.is_bare() {
+                if let Some(why) = self.twin.cannot_judge(&frame.bytes, frame.len) {
+                    Err(why)
+                } else {
+                    frame.bytes.resize(frame.len, 0);
                     Ok(self.twin.judge(&frame.bytes)?)
                 }
+            } else if frame.is_bare {
+                Err(format!("it has no Ethernet header, and what comes in by {} has one", self.filter.name))
+            } else {
+                Err(format!("it has an Ethernet header, and what comes in by {} has none", self.filter.name))
             };
             let answer = Answer {
                 filter: self.filter,

@@ -111,6 +111,9 @@ impl Reading {
         families.gauge("fw_attached", help, each(|interface| interface.is_attached))?;
         let help = "Whether the filter on the interface is this version's and its pins are whole";
         families.gauge("fw_up", help, each(|interface| interface.is_up))?;
+        let help = "Programs that see packets before the filter and could pass them all";
+        let ahead = self.interfaces.iter().filter(|interface| interface.is_up);
+        families.gauge("fw_programs_ahead", help, ahead.map(|interface| (of(interface), interface.ahead)))?;
         let infos = self.filters().map(|(interface, FilterMetrics { record, .. })| {
             let labels = [
                 ("mode", record.mode.name()),

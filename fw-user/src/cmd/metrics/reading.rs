@@ -58,6 +58,8 @@ pub(crate) struct InterfaceReading {
     pub is_attached: bool,
     /// Whether that filter is this version's, and whole.
     pub is_up: bool,
+    /// How many programs see packets before it and could pass them all.
+    pub ahead: usize,
     /// What the filter says; nothing where there is none, or its maps cannot be read.
     pub filter: Option<FilterMetrics>,
 }
@@ -135,7 +137,9 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceR
         || present.is_some_and(|interface| foreign::is_unpinned_filter(pins, interface));
     let filter = if is_ours { read_filter(pins, &name).ok() } else { None };
     let is_up = state == Some(State::Ours) && filter.is_some();
-    InterfaceReading { name, is_present: present.is_some(), is_attached, is_up, filter }
+    let ahead =
+        present.map_or(Ok(Vec::new()), |interface| state::ahead(pins, interface)).map_or(0, |ahead| ahead.len());
+    InterfaceReading { name, is_present: present.is_some(), is_attached, is_up, ahead, filter }
 }
 
 fn read_filter(pins: &Pins, name: &str) -> Result<FilterMetrics> {

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::sync::watch;
@@ -16,6 +16,7 @@ use crate::{
         },
         detach,
         guard::Guard,
+        locked::lock,
         run::{
             files::Found,
             filter::{Settled, words},
@@ -23,14 +24,20 @@ use crate::{
     },
     config::{Applies, folder},
     error::{Error, Result},
-    host::interface,
+    host::interface::{self, Interface},
     kernel::{
-        attach::state::{self, State},
+        attach::{
+            attachment,
+            state::{self, State},
+        },
         pins::Pins,
     },
     output::{complain, narrate},
     printable::printable,
 };
+
+/// How often a filter goes first again at most.
+const FIRST_EVERY: Duration = Duration::from_mins(1);
 
 /// Keeps interfaces as their files say.
 pub(crate) struct Keeper<'a> {
@@ -43,6 +50,8 @@ pub(crate) struct Keeper<'a> {
     settled: BTreeMap<String, Settled>,
     /// Interfaces that are here and not as their file says, and in words what is on them instead.
     amiss: BTreeMap<String, String>,
+    /// When filters were put first in TC's list last.
+    first: BTreeMap<String, Instant>,
     /// Interfaces whose filter this process answers for.
     own: BTreeSet<String>,
     /// Whether the wishes are still to be put in force.
@@ -71,6 +80,7 @@ impl<'a> Keeper<'a> {
             wishes: Vec::new(),
             settled: BTreeMap::new(),
             amiss: BTreeMap::new(),
+            first: BTreeMap::new(),
             own: BTreeSet::new(),
             is_due: false,
             mistakes: None,
@@ -177,6 +187,7 @@ impl<'a> Keeper<'a> {
                 let settled = self.settled.get_mut(name);
                 let is_changed = settled.is_some_and(|settled| settled.notice_change(self.pins, name));
                 seen.is_news |= self.amiss.remove(name).is_some() || is_changed;
+                seen.is_news |= self.put_first(interface)?;
                 continue;
             }
             let words = words(self.pins, interface, &state);
@@ -196,6 +207,22 @@ impl<'a> Keeper<'a> {
         }
         self.judge();
         Ok(seen)
+    }
+
+    /// Put a filter first in TC's list again, where another program was put before it; says whether it was. Two that took the place from each
+    /// other again and again would help nobody.
+    fn put_first(&mut self, interface: &Interface) -> Result<bool> {
+        let name = &interface.name;
+        let ahead = state::listed_ahead(self.pins, interface)?;
+        let is_too_soon = self.first.get(name).is_some_and(|at| at.elapsed() < FIRST_EVERY);
+        let Some(other) = ahead.first().filter(|_| !is_too_soon) else { return Ok(false) };
+        complain(&format!(
+            "{name}  the program {other} was put before the filter at TC ingress; the filter goes first again"
+        ));
+        self.first.insert(name.clone(), Instant::now());
+        let _lock = lock(self.pins)?;
+        attachment::go_first(self.pins, interface)?;
+        Ok(true)
     }
 
     /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.

@@ -59,6 +59,10 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     print(&if args.json { json(&report::StatusJson::new(&status))? } else { report::text(&status) })
 }
 
+/// What to do about a program that sees packets before the filter.
+const FIRST: &str =
+    "remove that program with the tool that loaded it; `fw-user run` puts the filter first again at TC ingress";
+
 /// One that cannot be read does not hide the others: what went wrong is part of the answer.
 fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: String) -> InterfaceStatus {
     let state = state::of(pins, &name, present);
@@ -70,13 +74,16 @@ fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: St
         _ => details(pins, &name).ok(),
     };
     let memory = pinned::memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
+    let ahead = present.map_or(Ok(Vec::new()), |interface| state::ahead(pins, interface)).unwrap_or_default();
     let (state, fix) = match state {
+        Ok(State::Ours) if !ahead.is_empty() => (State::Ours.words(), Some(FIRST.to_owned())),
         Ok(state) => (state.words(), state.cure(&name)),
         Err(error) => {
             problems.push(error.to_string());
             ("unknown".to_owned(), None)
         }
     };
+    problems.extend(ahead);
     let running = details.as_ref().and_then(|_| running(pins, &name).ok());
     let at_boot = files.at_boot(&name, running.as_ref());
     InterfaceStatus { name, state, class: None, problems, fix, details, at_boot, memory }
@@ -109,7 +116,7 @@ fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<
 /// A filter of ours that no pin here holds.
 fn without_pins(pins: &Pins, files: &BootFiles, interface: &Interface) -> InterfaceStatus {
     let name = interface.name.clone();
-    let holder = interface.xdp_program.map(|id| foreign::examine(interface, id).to_string());
+    let holder = foreign::filter(interface).map(|id| foreign::examine(interface, id).to_string());
     InterfaceStatus {
         state: format!("filtered, but no pin below {} holds the filter", pins.bpffs().display()),
         problems: holder.into_iter().collect(),

@@ -10,16 +10,19 @@ use crate::{
             plan::{self, Attached, Plan},
             rebuild, seed,
             state::{self, Stale, State},
+            tcx,
         },
         maps::policy_map::PolicyMap,
         meta::{Egress, Mode, Record},
+        object,
         pins::Pins,
+        shape::Shapes,
     },
 };
 
 /// Refuse what cannot be attached to, before anything is changed.
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
-    interface.check_is_ethernet()?;
+    ingress::check(interface, plan.mode)?;
     let name = interface.name.clone();
     let in_our_way = state::in_our_way(pins, &name)?;
     if !in_our_way.is_empty() {
@@ -35,7 +38,7 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
             Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "taking another program off" }))
         }
         State::Foreign(_) if plan.replace && foreign::is_unpinned_filter(pins, interface) => {
-            check_mode(&name, state::mode(interface), plan.mode)
+            ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
         }
         State::Foreign(_) if plan.replace => Ok(()),
         State::Foreign(id) => {
@@ -49,29 +52,25 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
         }
         State::Damaged | State::OtherAbi(_) => {
             rebuild::check(pins, &name, plan.flows)?;
-            check_mode(&name, state::mode(interface), plan.mode)
+            ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
         }
         State::Ours => {
             let current = Record::read(pins, &name)?;
             PolicyMap::open(pins, &name)?.check_settled()?;
+            let mode = state::mode(pins, interface);
+            let wanted = ingress::mode_after(interface, mode, plan.mode)?;
             if plan.terms.deadline.is_some() {
                 check_can_be_taken_back(&current, plan)?;
+                if wanted != mode && plan.mode != ModeChoice::Auto {
+                    return Err(Error::Safeguard(SafeguardError::NotOnTrial {
+                        name,
+                        what: "the step to another mode",
+                    }));
+                }
             }
-            check_mode(&name, current.mode, plan.mode)
+            Ok(())
         }
     }
-}
-
-fn check_mode(name: &str, current: Mode, wanted: ModeChoice) -> Result<()> {
-    let wanted = match wanted {
-        ModeChoice::Auto => current,
-        ModeChoice::Native => Mode::Native,
-        ModeChoice::Generic => Mode::Generic,
-    };
-    if wanted == current {
-        return Ok(());
-    }
-    Err(Error::Kernel(KernelError::OtherMode { name: name.to_owned(), current: current.name() }))
 }
 
 /// On trial only the policy changes: one store takes it back.
@@ -139,18 +138,21 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     if plan.replies {
         record.egress = egress::choose(interface, plan.hook)?;
         plan::write_record(&mut ebpf, &record)?;
-        egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
+        egress::attach(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
         seed::seed(pins)?;
     }
-    let program = ingress::load(&mut ebpf)?;
     let mut before = None;
     if let Some(id) = interface.xdp_program {
         // Last, when nothing is left that could fail but the attaching itself.
+        ingress::load_for(&mut ebpf, interface, Mode::Native)?;
+        if tcx::is_there()? {
+            ingress::load_for(&mut ebpf, interface, Mode::Tc)?;
+        }
         let other = foreign::examine(interface, id);
         before = Some(format!("took {other} off {name}"));
         other.take_off(interface)?;
     }
-    let attached = ingress::attach(program, pins, interface, plan.mode).and_then(|(mode, not_native)| {
+    let attached = ingress::attach(&mut ebpf, pins, interface, plan.mode).and_then(|(mode, not_native)| {
         record.mode = mode;
         plan::write_record(&mut ebpf, &record)?;
         Ok(not_native)
@@ -172,31 +174,50 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
         return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });
     }
     let mut ebpf = plan::load(pins, name, plan)?;
-    // Programs of the same version judge the same, so that only these two are more than the policy.
-    let mut is_more = record.version != Record::VERSION;
-    let mut record = Record { since: record.since, ..Record::now(interface, record.mode, record.egress)? };
+    let mode = state::mode(pins, interface);
+    let wanted = ingress::mode_after(interface, mode, plan.mode)?;
+    // To the first place of the list is a step as well.
+    let is_step = wanted != mode || !state::listed_ahead(pins, interface)?.is_empty();
+    // Programs of the same version judge the same, so that only these are more than the policy.
+    let mut is_more = record.version != Record::VERSION || is_step;
+    let mut record = Record { since: record.since, ..Record::now(interface, wanted, record.egress)? };
     match (record.egress, plan.replies) {
         (Egress::None, true) => {
             record.egress = egress::choose(interface, plan.hook)?;
             plan::write_record(&mut ebpf, &record)?;
-            egress::attach(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
+            egress::attach(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
             seed::seed(pins)?;
             is_more = true;
         }
         (_, true) => {
-            record.egress = egress::replace(egress::load(&mut ebpf)?, pins, interface, record.egress)?;
+            record.egress = egress::replace(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
         }
         // Without replies what is noted of what leaves does no harm; detaching takes the program off.
         (_, false) => {}
     }
-    // Both programs judge by the same maps, so the order of these two changes no verdict to something neither policy says. The policy is
-    // the last step: whatever failed before it, the old one is in force.
-    let replaced = ingress::load(&mut ebpf)
-        .and_then(|program| ingress::replace(program, pins, name))
+    // All programs judge by the same maps, so their order changes no verdict to something neither policy says. The policy is the last step:
+    // whatever failed before it, the old one is in force.
+    let replaced = replace_ingress(&mut ebpf, pins, interface, wanted, is_step)
         .and_then(|()| plan::write_record(&mut ebpf, &record))
         .and_then(|()| map.write(&plan.policy, plan.terms));
     replaced.map_err(|error| if is_more { error.after(format!("renewed the programs of {name}")) } else { error })?;
     Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: Some(ebpf) })
+}
+
+fn replace_ingress(ebpf: &mut aya::Ebpf, pins: &Pins, interface: &Interface, mode: Mode, is_step: bool) -> Result<()> {
+    // One that a killed command left would judge on by its side.
+    ingress::take_back(pins, interface)?;
+    if !is_step {
+        return ingress::replace(ebpf, pins, interface, mode);
+    }
+    ingress::step(ebpf, pins, interface, mode)?;
+    ingress::finish_step(pins, pins, interface)
+}
+
+/// Put the filter of an interface first in TC's list again, with no packet between: a second copy of its program takes its place.
+pub(crate) fn go_first(pins: &Pins, interface: &Interface) -> Result<()> {
+    let mut ebpf = object::load(pins, &interface.name, Shapes::here(pins)?, false)?;
+    replace_ingress(&mut ebpf, pins, interface, Mode::Tc, true)
 }
 
 /// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:

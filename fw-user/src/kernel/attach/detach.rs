@@ -52,7 +52,7 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
     let mut holder = None;
     for of_abi in &all {
         let link = links::ingress_link(of_abi, name)?;
-        holder = holder.or(link.and_then(|link| here.iter().find(|one| one.xdp_program == Some(link.program))));
+        holder = holder.or(link.and_then(|link| here.iter().find(|one| state::is_at_work(&link, one))));
     }
     // Another interface that took over the name has nothing of ours.
     let named = interface.filter(|interface| match (&record, state) {
@@ -60,8 +60,9 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
         (None, state) => matches!(state, State::Stale(Stale::TakenOff | Stale::NoLink)),
     });
     for of_abi in &all {
-        remove::remove_link(&of_abi.ingress_link(name))?;
-        remove::remove_link(&of_abi.egress_link(name))?;
+        for link in remove::links(of_abi, name) {
+            remove::remove_link(&link)?;
+        }
     }
     if let Some(interface) = holder.or(named) {
         // The record beside another version's attachment, if there is any, is not about it.

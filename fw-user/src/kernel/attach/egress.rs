@@ -39,10 +39,13 @@ pub enum Hook {
 
 /// The TC program of a loaded object, handed to the kernel unless it has been before.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
-    let program = ebpf.program_mut(object::EGRESS).map(<&mut SchedClassifier>::try_from);
-    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| Error::refused("loading the egress program", error))?;
-    Ok(program)
+    object::load_classifier(ebpf, object::EGRESS, "egress")
+}
+
+/// The one for an interface, with Ethernet headers or without.
+pub(super) fn load_for<'a>(ebpf: &'a mut Ebpf, interface: &Interface) -> Result<&'a mut SchedClassifier> {
+    let name = if interface.is_bare() { object::EGRESS_L3 } else { object::EGRESS };
+    object::load_classifier(ebpf, name, "egress")
 }
 
 /// Which hook a program would be attached to. For clsact it looks whether somebody has the qdisc there already.

@@ -1,4 +1,4 @@
-//! XDP programs that no pin of ours holds: whose they are, and how they are taken off.
+//! XDP programs, and filters of ours in any mode, that no pin of ours holds: whose they are, and how they are taken off.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,11 @@ use crate::{
     error::{Error, Result},
     host::interface::Interface,
     kernel::{
-        attach::{egress, state, xdp_netlink},
+        attach::{
+            egress,
+            state::{self, State},
+            tcx, xdp_netlink,
+        },
         object,
         pinned::{self, LinkFacts, Pinned},
         pins::Pins,
@@ -77,7 +81,7 @@ impl fmt::Display for Holder {
         if !self.processes.is_empty() {
             write!(f, ", held by {}", self.processes.join(" and "))?;
         }
-        if self.name.as_deref() == Some(object::INGRESS) && matches!(self.attachment, Attachment::Link(_)) {
+        if self.name.as_deref().is_some_and(state::is_ours) && matches!(self.attachment, Attachment::Link(_)) {
             write!(f, ": a filter of fw-user whose pins are not here (another --bpffs, or one mounted over it)")?;
         }
         Ok(())
@@ -96,29 +100,33 @@ impl Holder {
     }
 }
 
-/// Whether the interface's XDP program is a filter of ours that no pin below our folder holds, under any name. Ours are always held by a
-/// link.
+/// Whether a filter of ours is on the interface that no pin below our folder holds, under any name. Ours are always held by a link.
 #[must_use]
 pub(crate) fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
-    interface.xdp_program.is_some_and(|id| {
-        matches!(state::of(pins, &interface.name, Some(interface)), Ok(state::State::Foreign(_)))
-            && program(id)
-                .is_some_and(|program| program.name_as_str() == Some(object::INGRESS) && !own_maps(&program).is_empty())
-            && matches!(attachment(interface, id), Attachment::Link(_))
-            && matches!(state::former_name(pins, interface), Ok(None))
-    })
+    let is_foreign = matches!(state::of(pins, &interface.name, Some(interface)), Ok(State::Foreign(_)));
+    is_foreign
+        && filter(interface).is_some_and(|id| matches!(attachment(interface, id), Attachment::Link(_)))
+        && matches!(state::former_name(pins, interface), Ok(None))
+}
+
+/// The program of ours for what comes in, pinned or not, by ID.
+pub(crate) fn filter(interface: &Interface) -> Option<u32> {
+    let at_tc = tcx::ingress(interface).into_iter().map(|listed| listed.id);
+    let is_ours =
+        |program: &ProgramInfo| program.name_as_str().is_some_and(state::is_ours) && !own_maps(program).is_empty();
+    interface.xdp_program.into_iter().chain(at_tc).find(|&id| program(id).is_some_and(|program| is_ours(&program)))
 }
 
 /// Pin the links of a filter of ours that no pin here holds: what is missing beside them can be made anew.
-pub(crate) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
+pub(super) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
     let name = &interface.name;
     let failed = |error| Error::refused(format!("pinning the filter of {name}"), error);
-    let Some(id) = interface.xdp_program else { return Ok(()) };
+    let Some(id) = filter(interface) else { return Ok(()) };
     pins.prepare(name)?;
     for link in egress_links(interface, id).map_err(failed)? {
         sys::pin(link, &pins.egress_link(name)).map_err(failed)?;
     }
-    for link in links(id, LinkType::Xdp, interface).map_err(failed)? {
+    for link in links(id, interface).map_err(failed)? {
         sys::pin(link, &pins.ingress_link(name)).map_err(failed)?;
     }
     Ok(())
@@ -127,7 +135,7 @@ pub(crate) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
 /// Take a filter of ours off that no pin here holds, the egress program included.
 pub(crate) fn take_off_filter(interface: &Interface) -> Result<()> {
     let failed = |error| Error::refused(format!("taking the egress program off {}", interface.name), error);
-    let Some(id) = interface.xdp_program else { return Ok(()) };
+    let Some(id) = filter(interface) else { return Ok(()) };
     for link in egress_links(interface, id).map_err(failed)? {
         sys::detach_link(link).map_err(failed)?;
     }
@@ -140,8 +148,9 @@ fn egress_links(interface: &Interface, ingress: u32) -> std::io::Result<Vec<Owne
     let maps = program(ingress).map(|program| own_maps(&program)).unwrap_or_default();
     let mut found = Vec::new();
     for leaving in loaded_programs().filter_map(Result::ok) {
-        if leaving.name_as_str() == Some(object::EGRESS) && !own_maps(&leaving).is_disjoint(&maps) {
-            found.extend(links(leaving.id(), LinkType::Tcx, interface)?);
+        let is_egress = [object::EGRESS, object::EGRESS_L3].map(Some).contains(&leaving.name_as_str());
+        if is_egress && !own_maps(&leaving).is_disjoint(&maps) {
+            found.extend(links(leaving.id(), interface)?);
         }
     }
     Ok(found)
@@ -160,18 +169,19 @@ fn program(id: u32) -> Option<ProgramInfo> {
 }
 
 fn attachment(interface: &Interface, id: u32) -> Attachment {
-    match links(id, LinkType::Xdp, interface) {
+    match links(id, interface) {
         Ok(mut links) => links.pop().map_or(Attachment::Netlink, Attachment::Link),
         Err(error) => Attachment::Unknown(error),
     }
 }
 
 /// The links that hold a program on an interface.
-fn links(program: u32, kind: LinkType, interface: &Interface) -> std::io::Result<Vec<OwnedFd>> {
+fn links(program: u32, interface: &Interface) -> std::io::Result<Vec<OwnedFd>> {
+    let is_ours = |kind| matches!(kind, LinkType::Xdp | LinkType::Tcx);
     let mut found = Vec::new();
     for link in loaded_links() {
         let link = link.map_err(std::io::Error::other)?;
-        if link.program_id() == program && link.link_type().is_ok_and(|found| found == kind) {
+        if link.program_id() == program && link.link_type().is_ok_and(is_ours) {
             let link_fd = sys::open_link(link.id())?;
             if let Pinned::Link(LinkFacts { ifindex, .. }) = pinned::facts(&link_fd)?
                 && ifindex == interface.index

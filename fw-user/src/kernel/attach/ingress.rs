@@ -1,143 +1,173 @@
-//! The XDP link: what comes in.
+//! What comes in: in which mode it is filtered, and the one link that holds the program there.
+
+use std::fs;
 
 use aya::{
     Ebpf,
     programs::{
-        ProgramError, Xdp, XdpMode,
+        Xdp,
         links::{FdLink, LinkError, PinnedLink},
-        xdp::{XdpError, XdpLink},
     },
 };
-use nix::{errno::Errno, net::if_::if_indextoname};
 
 use crate::{
-    error::{Error, KernelError, Result},
+    error::{Error, HostError, KernelError, Result},
     host::interface::Interface,
     kernel::{
-        attach::{native::NotNative, xdp_netlink},
+        attach::{native::NotNative, remove, tcx, xdp},
         meta::Mode,
         object,
         pins::Pins,
+        sys,
     },
 };
 
 /// Which mode to attach in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ModeChoice {
-    /// Native where the driver takes it, else generic.
+    /// Native where the driver takes it, else tc (Linux 6.6), else generic.
     #[default]
     Auto,
     /// In the driver, or not at all.
     Native,
-    /// In the network stack.
+    /// At TC ingress (Linux 6.6), or not at all.
+    Tc,
+    /// In the network stack, before its first step.
     Generic,
 }
 
 /// The XDP program of a loaded object, handed to the kernel unless it has been before.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    let program = ebpf.program_mut(object::INGRESS).map(<&mut Xdp>::try_from);
-    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| Error::refused("loading the ingress program", error))?;
-    Ok(program)
+    xdp::load(ebpf)
 }
 
-/// Attach a loaded program where none is, and pin the link. The filter is live when this returns. Says in which mode, and why not in native
-/// mode where that was tried in vain.
-pub fn attach(
-    program: &mut Xdp,
+/// Hand the program for a mode to the kernel, unless it has been before.
+pub(super) fn load_for(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<()> {
+    match mode {
+        Mode::Native | Mode::Generic => xdp::load(ebpf).map(drop),
+        Mode::Tc => object::load_classifier(ebpf, tc_program(interface), "ingress").map(drop),
+    }
+}
+
+/// The name of the TC program for an interface.
+#[must_use]
+pub(crate) fn tc_program(interface: &Interface) -> &'static str {
+    if interface.is_bare() { object::INGRESS_L3 } else { object::INGRESS_TC }
+}
+
+/// Refuse an interface whose packets no program reads, and a mode that cannot be had there.
+pub(super) fn check(interface: &Interface, choice: ModeChoice) -> Result<()> {
+    interface.check_can_be_filtered()?;
+    let refused = interface.is_bare() && matches!(choice, ModeChoice::Native | ModeChoice::Generic);
+    let lacks = (interface.is_bare() || choice == ModeChoice::Tc) && !tcx::is_there()?;
+    if refused || lacks {
+        return Err(Error::Kernel(KernelError::NeedsTc {
+            name: interface.name.clone(),
+            is_bare: interface.is_bare(),
+            lacks,
+        }));
+    }
+    Ok(())
+}
+
+/// The mode that a filter is in after it was attached anew over itself.
+pub(super) fn mode_after(interface: &Interface, current: Mode, choice: ModeChoice) -> Result<Mode> {
+    let wanted = match choice {
+        // What older versions took for lack of a better mode.
+        ModeChoice::Auto if current == Mode::Generic && tcx::is_there()? => Mode::Tc,
+        ModeChoice::Auto => current,
+        ModeChoice::Native => Mode::Native,
+        ModeChoice::Tc => Mode::Tc,
+        ModeChoice::Generic => Mode::Generic,
+    };
+    // The kernel takes no program in both (`dev_xdp_attach`, net/core/dev.c), so that there would be a gap.
+    if wanted != current && wanted != Mode::Tc && current != Mode::Tc {
+        return Err(Error::Kernel(KernelError::OtherMode { name: interface.name.clone(), current: current.name() }));
+    }
+    Ok(wanted)
+}
+
+/// Attach the program of a loaded object where none is, and pin the link. The filter is live when this returns. Says in which mode, and why not in
+/// native mode where that was tried in vain.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
     pins: &Pins,
     interface: &Interface,
     choice: ModeChoice,
 ) -> Result<(Mode, Option<NotNative>)> {
-    let name = &interface.name;
     let mut not_native = None;
     let native = match choice {
-        ModeChoice::Generic => None,
-        ModeChoice::Auto | ModeChoice::Native => match try_mode(program, interface, XdpMode::Driver) {
-            Ok(link) => Some(link),
-            Err(error) => {
-                let refused = errno(&error).filter(|errno| DRIVER_REFUSES.contains(errno));
-                let refused = refused.ok_or_else(|| failed(program, interface, XdpMode::Driver, error))?;
-                let why = NotNative::new(interface, refused.into(), words(program, interface, XdpMode::Driver));
-                if choice == ModeChoice::Native {
-                    return Err(Error::Kernel(KernelError::NoNativeMode { name: name.clone(), why: why.to_string() }));
-                }
-                not_native = Some(why);
-                None
-            }
-        },
+        ModeChoice::Auto if interface.is_bare() => None,
+        ModeChoice::Auto if interface.kind.as_deref() == Some("bond") => {
+            not_native = Some(NotNative::Bond);
+            None
+        }
+        ModeChoice::Auto => xdp::attach_native(ebpf, interface)?.map_err(|why| not_native = Some(why)).ok(),
+        ModeChoice::Native => Some(native(ebpf, interface)?),
+        ModeChoice::Tc | ModeChoice::Generic => None,
     };
+    let is_tc = choice == ModeChoice::Tc || choice == ModeChoice::Auto && tcx::is_there()?;
     let (link, mode) = match native {
         Some(link) => (link, Mode::Native),
-        None => match try_mode(program, interface, XdpMode::Skb) {
-            Ok(link) => (link, Mode::Generic),
-            Err(error) => return Err(failed(program, interface, XdpMode::Skb, error)),
-        },
+        None if is_tc => (attach_in(ebpf, interface, Mode::Tc)?, Mode::Tc),
+        None => (attach_in(ebpf, interface, Mode::Generic)?, Mode::Generic),
     };
-    link.pin(pins.ingress_link(name))
-        .map_err(|error| Error::refused(format!("pinning the filter of {name}"), error))?;
+    pin(link, pins, interface, Pins::ingress_link)?;
     Ok((mode, not_native))
 }
 
-/// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (any of them). Whatever would hinder
-/// generic mode as well shows there once more.
-const DRIVER_REFUSES: [Errno; 5] = [Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ERANGE, Errno::ENOMEM, Errno::ENOSPC];
-
-fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<FdLink, ProgramError> {
-    let id = program.attach_to_if_index(interface.index, mode)?;
-    let link = program.take_link(id)?;
-    // aya falls back to a netlink attachment on its own, which no file system can hold: dropping it detaches again.
-    FdLink::try_from(link).map_err(|_| {
-        ProgramError::SyscallError(aya::sys::SyscallError { call: "bpf_link_create", io_error: Errno::EINVAL.into() })
-    })
+fn native(ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
+    xdp::attach_native(ebpf, interface)?
+        .map_err(|why| Error::Kernel(KernelError::NoNativeMode { name: interface.name.clone(), why: why.to_string() }))
 }
 
-/// What the kernel's refusal means where it is not the driver's.
-fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramError) -> Error {
-    /// `dev_xdp_attach`, net/core/dev.c.
-    const ABOVE: &str = "upper device already has a program";
-    let name = interface.name.clone();
-    match errno(&error) {
-        Some(Errno::EBUSY | Errno::EEXIST)
-            if words(program, interface, mode).is_some_and(|words| words.contains(ABOVE)) =>
-        {
-            let above = interface.master.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
-            Error::Kernel(KernelError::TakenAbove { name, above })
-        }
-        // Attached by somebody since it was looked at.
-        Some(Errno::EBUSY | Errno::EEXIST) => {
-            Error::Kernel(KernelError::Taken { name, program: "attached this moment".to_owned() })
-        }
-        _ => Error::refused(format!("attaching to {name}"), error),
+fn attach_in(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<FdLink> {
+    match mode {
+        Mode::Native => native(ebpf, interface),
+        Mode::Generic => xdp::attach_generic(ebpf, interface),
+        Mode::Tc => tcx::attach(object::load_classifier(ebpf, tc_program(interface), "ingress")?, interface),
     }
 }
 
-fn words(program: &Xdp, interface: &Interface, mode: XdpMode) -> Option<String> {
-    xdp_netlink::why_not(program.fd().ok()?, interface, mode)
+fn pin(link: FdLink, pins: &Pins, interface: &Interface, at: fn(&Pins, &str) -> std::path::PathBuf) -> Result<()> {
+    let name = &interface.name;
+    link.pin(at(pins, name)).map(drop).map_err(|error| Error::refused(format!("pinning the filter of {name}"), error))
 }
 
-/// The number of the kernel's error. Where a link is refused with EINVAL, aya tries netlink, and tells of that.
-fn errno(error: &ProgramError) -> Option<Errno> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),
-        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error().map(Errno::from_raw),
-        _ => None,
+/// Put the program of a loaded object in the place of the one that a pinned link holds in the same mode, with no packet between them.
+pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode: Mode) -> Result<()> {
+    let path = pins.ingress_link(&interface.name);
+    let link = PinnedLink::from_pin(&path)
+        .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))?;
+    match mode {
+        Mode::Native | Mode::Generic => xdp::replace(xdp::load(ebpf)?, link, interface),
+        Mode::Tc => tcx::replace(object::load_classifier(ebpf, tc_program(interface), "ingress")?, link, interface),
     }
 }
 
-/// Put a loaded program in the place of the one that a pinned link holds, with no packet between them.
-pub fn replace(program: &mut Xdp, pins: &Pins, interface: &str) -> Result<()> {
-    let link = XdpLink::try_from(FdLink::from(open(pins, interface)?)).map_err(|error| {
-        Error::Kernel(KernelError::BadPin { path: pins.ingress_link(interface), source: error.into() })
-    })?;
-    program
-        .attach_to_link(link)
-        .map(|_| ())
-        .map_err(|error| Error::refused(format!("replacing the filter of {interface}"), error))
+/// The first half of a step to another mode, or to the first place of TC's list: the program of a loaded object is attached beside the one at
+/// work. Both judge by the same maps.
+pub(super) fn step(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode: Mode) -> Result<()> {
+    take_back(pins, interface)?;
+    pin(attach_in(ebpf, interface, mode)?, pins, interface, Pins::next_link)
 }
 
-fn open(pins: &Pins, interface: &str) -> Result<PinnedLink> {
-    let path = pins.ingress_link(interface);
-    PinnedLink::from_pin(&path)
-        .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))
+/// Undo the first half, also one of a command that was killed.
+pub(super) fn take_back(pins: &Pins, interface: &Interface) -> Result<()> {
+    remove::remove_link(&pins.next_link(&interface.name))
+}
+
+/// The second half: the new link takes the place of the one that `from` holds, whose program is taken off. Killed in between, the kernel takes it
+/// off: nothing holds it any more.
+pub(super) fn finish_step(from: &Pins, pins: &Pins, interface: &Interface) -> Result<()> {
+    let name = &interface.name;
+    let (next, place) = (pins.next_link(name), pins.ingress_link(name));
+    let old = sys::open_pin(&from.ingress_link(name)).ok();
+    fs::rename(&next, &place)
+        .map_err(|source| Error::Host(HostError::File { what: "moving the pin", path: next, source }))?;
+    if let Some(old) = old {
+        sys::detach_link(&old)
+            .map_err(|error| Error::refused(format!("taking the former filter off {name}"), error))?;
+    }
+    if from == pins { Ok(()) } else { remove::remove_file(&from.ingress_link(name)) }
 }

@@ -3,14 +3,17 @@
 use crate::{
     error::Result,
     kernel::{
-        pinned::{self, LinkFacts},
+        pinned::{self, LinkFacts, Pinned},
         pins::Pins,
     },
 };
 
-/// The XDP link that is pinned for an interface, if it is one.
+/// The ingress link that is pinned for an interface, if it is one: XDP, or TCX.
 pub(crate) fn ingress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
-    Ok(pinned::look(&pins.ingress_link(name))?.link("xdp"))
+    Ok(match pinned::look(&pins.ingress_link(name))? {
+        Pinned::Link(link) if ["xdp", "tcx"].contains(&link.kind.as_str()) => Some(link),
+        _ => None,
+    })
 }
 
 /// The TCX link that is pinned for an interface, if it is one.

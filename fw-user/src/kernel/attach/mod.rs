@@ -13,4 +13,6 @@ pub(crate) mod rebuild;
 pub(crate) mod remove;
 pub(crate) mod seed;
 pub(crate) mod state;
+pub(crate) mod tcx;
+pub(crate) mod xdp;
 pub(crate) mod xdp_netlink;

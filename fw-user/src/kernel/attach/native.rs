@@ -18,6 +18,8 @@ pub(crate) const SAFE_MTU: u32 = 1500;
 pub enum NotNative {
     /// It has no native XDP.
     Absent,
+    /// It is a bond: in its members' drivers a packet is not known to be the bond's.
+    Bond,
     /// It has, or may have, and refuses the program as things are.
     Refused {
         /// The kernel's error.
@@ -44,8 +46,10 @@ impl NotNative {
 
 impl fmt::Display for NotNative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Refused { error, words, mtu, largest } = self else {
-            return write!(f, "the driver has no native XDP");
+        let (error, words, mtu, largest) = match self {
+            Self::Absent => return write!(f, "the driver has no native XDP"),
+            Self::Bond => return write!(f, "it is a bond, whose packets native mode would take for its members'"),
+            Self::Refused { error, words, mtu, largest } => (error, words, mtu, largest),
         };
         let Some(words) = words else {
             write!(f, "the driver refuses native mode ({error}) and does not say why")?;

@@ -68,7 +68,9 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
         (Egress::None | Egress::Clsact { .. }, Some(known @ Egress::Clsact { .. })) => known,
         (found, _) => found,
     };
-    let mut record = Record::now(interface, state::mode(interface), egress)?;
+    let mode = state::mode(pins, interface);
+    let wanted = ingress::mode_after(interface, mode, plan.mode)?;
+    let mut record = Record::now(interface, wanted, egress)?;
     record.since = known.map_or(record.since, |record| record.since);
     let is_new = record.egress == Egress::None && plan.replies;
     if is_new {
@@ -76,15 +78,15 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
     }
     plan::write_record(&mut ebpf, &record)?;
     // Whatever the verifier refuses, it refuses now.
-    ingress::load(&mut ebpf)?;
-    egress::load(&mut ebpf)?;
+    ingress::load_for(&mut ebpf, interface, wanted)?;
+    egress::load_for(&mut ebpf, interface)?;
     let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
         // Once before the egress program turns to the new tables, and once for what was opened in that moment.
         let inherit = || flows::inherit(from, pins, clock::now()?, &plan.policy.timeouts);
         inherit()?;
         seed::seed(pins)?;
-        let program = egress::load(&mut ebpf)?;
+        let program = egress::load_for(&mut ebpf, interface)?;
         if is_new {
             for dead in [pins, from] {
                 remove::remove_link(&dead.egress_link(name))?;
@@ -96,11 +98,19 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
         }
         inherit().and_then(|()| seed::seed(pins)).map_err(after)?;
     }
-    let replaced = ingress::load(&mut ebpf).and_then(|program| ingress::replace(program, from, name));
+    let replaced = if wanted == mode {
+        ingress::replace(&mut ebpf, from, interface, mode)
+    } else {
+        ingress::step(&mut ebpf, pins, interface, wanted)
+    };
     replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;
     // The link that says whose the attachment is comes last.
     rename(&from.egress_link(name), &pins.egress_link(name)).map_err(after)?;
-    rename(&from.ingress_link(name), &pins.ingress_link(name)).map_err(after)?;
+    if wanted == mode {
+        rename(&from.ingress_link(name), &pins.ingress_link(name)).map_err(after)?;
+    } else {
+        ingress::finish_step(from, pins, interface).map_err(after)?;
+    }
     if from != pins {
         let _left = remove::interface(from, name).map_err(after)?;
     }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     error::{Error, HostError, Result},
     kernel::{
-        pins::{EGRESS_LINK, INGRESS_LINK, Pins},
+        pins::{EGRESS_LINK, INGRESS_LINK, NEXT_LINK, Pins},
         sys, trust,
     },
 };
@@ -17,8 +17,9 @@ use crate::{
 /// Remove an interface's pins of one ABI, and what is shared with the last one. Links go first, so that a program is off before what
 /// it stands on has no name any more. Returns what was left.
 pub(crate) fn interface(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
-    remove_link(&pins.ingress_link(interface))?;
-    remove_link(&pins.egress_link(interface))?;
+    for link in links(pins, interface) {
+        remove_link(&link)?;
+    }
     let mut left = folder(&pins.interface(interface))?;
     let mut is_used = false;
     for other in pins.interfaces()? {
@@ -46,10 +47,15 @@ pub(crate) fn root(pins: &Pins) -> Result<Vec<PathBuf>> {
     Ok(left)
 }
 
+/// Where an interface's links are pinned.
+pub(super) fn links(pins: &Pins, interface: &str) -> [PathBuf; 3] {
+    [pins.next_link(interface), pins.ingress_link(interface), pins.egress_link(interface)]
+}
+
 /// Remove an interface's maps, and leave its links.
 pub(crate) fn maps(pins: &Pins, interface: &str) -> Result<()> {
     for (path, is_ours) in entries(&pins.interface(interface))? {
-        if is_ours && path != pins.ingress_link(interface) && path != pins.egress_link(interface) {
+        if is_ours && !links(pins, interface).contains(&path) {
             remove_file(&path)?;
         }
     }
@@ -99,7 +105,7 @@ fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
 }
 
 fn is_our_name(name: &str) -> bool {
-    [INGRESS_LINK, EGRESS_LINK].contains(&name)
+    [INGRESS_LINK, EGRESS_LINK, NEXT_LINK].contains(&name)
         || name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 

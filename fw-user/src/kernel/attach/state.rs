@@ -9,9 +9,15 @@ use crate::{
     error::Result,
     host::interface::Interface,
     kernel::{
-        attach::{egress, links::ingress_link, remove},
+        attach::{
+            egress,
+            links::ingress_link,
+            remove,
+            tcx::{self, Listed},
+        },
         meta::{Egress, Mode, Record},
-        pinned::{self, Pinned},
+        object,
+        pinned::{self, LinkFacts, Pinned},
         pins::Pins,
         shape::Shapes,
     },
@@ -30,7 +36,7 @@ pub(crate) enum State {
     OtherAbi(u32),
     /// Pins of ours, but their program is not on the interface (any more).
     Stale(Stale),
-    /// An XDP program that no pin of ours holds, by ID. Pins of ours beside it would be stale.
+    /// An XDP program, or one of ours at TC, that no pin of ours holds, by ID. Pins of ours beside it would be stale.
     Foreign(u32),
 }
 
@@ -65,7 +71,7 @@ impl State {
             Self::Stale(Stale::Elsewhere) => {
                 "attached to an interface that has another name here, or is elsewhere".to_owned()
             }
-            Self::Foreign(id) => format!("not attached any more, another XDP program is there (id {id})"),
+            Self::Foreign(id) => format!("not attached any more, another program is there (id {id})"),
         }
     }
 
@@ -94,19 +100,22 @@ impl State {
 
 /// What is on an interface. `None` for an interface that is gone.
 pub(crate) fn of(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<State> {
-    if let Some(id) = interface.and_then(|interface| interface.xdp_program) {
+    if let Some(interface) = interface {
         for of_abi in pins.all()? {
-            if ingress_link(&of_abi, name)?.is_some_and(|link| link.program == id) {
+            if ingress_link(&of_abi, name)?.is_some_and(|link| is_at_work(&link, interface)) {
                 return Ok(if of_abi != *pins {
                     State::OtherAbi(of_abi.abi())
-                } else if interface.map_or(Ok(Vec::new()), |interface| damages(pins, interface))?.is_empty() {
+                } else if damages(pins, interface)?.is_empty() {
                     State::Ours
                 } else {
                     State::Damaged
                 });
             }
         }
-        return Ok(State::Foreign(id));
+        let unpinned = || tcx::ingress(interface).into_iter().find(|listed| is_ours(&listed.name));
+        if let Some(id) = interface.xdp_program.or_else(|| unpinned().map(|listed| listed.id)) {
+            return Ok(State::Foreign(id));
+        }
     }
     if pins.interfaces_of_all()?.iter().any(|with_pins| with_pins == name) {
         return stale(pins, name, interface).map(State::Stale);
@@ -132,10 +141,9 @@ fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale
 
 /// Under which other name our pins hold the program of an interface: it has been renamed since.
 pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<String>> {
-    let Some(id) = interface.xdp_program else { return Ok(None) };
     for of_abi in pins.all()? {
         for name in of_abi.interfaces()?.into_iter().filter(|name| *name != interface.name) {
-            if ingress_link(&of_abi, &name)?.is_some_and(|link| link.program == id) {
+            if ingress_link(&of_abi, &name)?.is_some_and(|link| is_at_work(&link, interface)) {
                 return Ok(Some(name));
             }
         }
@@ -143,10 +151,52 @@ pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<S
     Ok(None)
 }
 
-/// Where the program on an interface runs.
+/// Whether a pinned ingress link holds the program that is at work on an interface.
+pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> bool {
+    match link.kind.as_str() {
+        "xdp" => interface.xdp_program == Some(link.program),
+        _ => tcx::holds(link, interface),
+    }
+}
+
+/// Whether a program is called like one of ours for what comes in.
+pub(crate) fn is_ours(program: &str) -> bool {
+    [object::INGRESS, object::INGRESS_TC, object::INGRESS_L3].contains(&program)
+}
+
+/// Where the filter on an interface runs.
 #[must_use]
-pub(crate) fn mode(interface: &Interface) -> Mode {
-    if interface.xdp_attached == XdpAttached::SocketBuffer { Mode::Generic } else { Mode::Native }
+pub(crate) fn mode(pins: &Pins, interface: &Interface) -> Mode {
+    let pinned = |of_abi: &Pins| ingress_link(of_abi, &interface.name).ok()?.filter(|link| is_at_work(link, interface));
+    let is_tc = match pins.all().unwrap_or_default().iter().find_map(pinned) {
+        Some(link) => link.kind == "tcx",
+        None => interface.xdp_program.is_none(),
+    };
+    match interface.xdp_attached {
+        _ if is_tc => Mode::Tc,
+        XdpAttached::SocketBuffer => Mode::Generic,
+        _ => Mode::Native,
+    }
+}
+
+/// What sees packets before the filter that our pins hold in TC mode, in words: what it accepts, or hands on elsewhere, is not filtered.
+pub(crate) fn ahead(pins: &Pins, interface: &Interface) -> Result<Vec<String>> {
+    let mut words = listed_ahead(pins, interface)?
+        .iter()
+        .map(|listed| format!("the program {listed} sees packets first at TC ingress: what it accepts is not filtered"))
+        .collect::<Vec<_>>();
+    if let (Mode::Tc, Some(id)) = (mode(pins, interface), interface.xdp_program) {
+        words.push(format!("an XDP program (id {id}) sees packets first: what it hands on elsewhere is not filtered"));
+    }
+    Ok(words)
+}
+
+/// The programs that are before the filter in the list of TC ingress.
+pub(crate) fn listed_ahead(pins: &Pins, interface: &Interface) -> Result<Vec<Listed>> {
+    let Some(link) = ingress_link(pins, &interface.name)?.filter(|link| tcx::holds(link, interface)) else {
+        return Ok(Vec::new());
+    };
+    Ok(tcx::ingress(interface).into_iter().take_while(|listed| listed.id != link.program).collect())
 }
 
 /// Something beside the ingress link that is not what it should be.
@@ -204,9 +254,7 @@ pub(crate) fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>>
 /// The pins among these that no version of ours put there, in the place of one that it needs.
 pub(crate) fn in_our_way(pins: &Pins, name: &str) -> Result<Vec<PathBuf>> {
     let is_ours = |path: &PathBuf| {
-        *path == pins.ingress_link(name)
-            || *path == pins.egress_link(name)
-            || map::PER_INTERFACE.iter().any(|map| *path == pins.map(name, map))
+        remove::links(pins, name).contains(path) || map::PER_INTERFACE.iter().any(|map| *path == pins.map(name, map))
     };
     let mut paths: Vec<PathBuf> = remove::strangers(pins, name)?.into_iter().filter(is_ours).collect();
     for map in map::SHARED {

@@ -26,8 +26,10 @@ pub(crate) struct Drop {
     pub reason: Reason,
     /// Whether it passed all the same, since the interface only monitored.
     pub passed: bool,
-    /// Length of the frame in bytes, from the first byte of the Ethernet header.
+    /// Length of the frame in bytes, from the first byte of the Ethernet header, where there is one.
     pub length: u32,
+    /// Whether there is none: the bytes start with the packet's IP header.
+    pub is_bare: bool,
     /// Its first bytes, [`CAPTURED`](fw_common::record::CAPTURED) at most.
     pub bytes: Vec<u8>,
 }
@@ -120,6 +122,7 @@ fn as_drop(record: &Record, clock: u64, now: SystemTime) -> Option<Drop> {
         reason,
         passed: record.passed != 0,
         length: record.length,
+        is_bare: record.is_bare != 0,
         bytes: record.bytes.get(..usize::from(record.captured))?.to_vec(),
     })
 }

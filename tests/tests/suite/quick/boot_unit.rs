@@ -14,7 +14,7 @@ tests! {
     systemd_understands_every_line_of_the_units;
 }
 
-tests! { in both modes:
+tests! { in every mode:
     the_capabilities_of_the_unit_suffice;
     each_capability_of_the_unit_is_needed;
 }

@@ -13,7 +13,7 @@ use fw_tests::{
 };
 use serde::de::DeserializeOwned;
 
-tests! { in both modes:
+tests! { in every mode:
     attach_says_what_a_person_wants_to_know;
     attach_and_status_agree_in_json;
     stats_count_exactly_what_was_sent;

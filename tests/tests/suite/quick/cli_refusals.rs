@@ -22,15 +22,15 @@ tests! {
     a_filter_at_work_is_not_touched_by_a_bad_command;
     interfaces_that_cannot_be_filtered_are_refused;
     commands_about_a_filter_that_is_not_there_are_refused;
+    native_and_generic_mode_do_not_take_each_others_place;
     several_interfaces_are_attached_all_or_none;
     the_missing_capability_is_named;
     without_a_bpf_file_system_one_is_mounted;
     a_folder_that_cannot_hold_pins_is_refused;
 }
 
-tests! { in both modes:
+tests! { in every mode:
     another_xdp_program_is_not_replaced;
-    the_mode_does_not_change_in_place;
 }
 
 /// Arguments after `attach eth0`, and what the message must mention: the word that is wrong, and what to write instead.
@@ -60,7 +60,7 @@ const BAD_POLICIES: &[(&[&str], &[&str])] = &[
     (&["--allow", "22", "--allow-proto", "256"], &["`256`", "0 to 255"]),
     (&["--allow", "22", "--allow-proto", "udp"], &["udp", "--allow PORT/PROTO"]),
     (&["--allow", "22", "--forward", "maybe"], &["maybe", "drop, pass"]),
-    (&["--allow", "22", "--mode", "offload"], &["offload", "auto, native, generic"]),
+    (&["--allow", "22", "--mode", "offload"], &["offload", "auto, native, tc, generic"]),
     (&["--allow", "22", "--flows", "1"], &["--flows", "1024"]),
     (&["--allow", "22", "--flows", "many"], &["--flows", "many"]),
     (&["--allow", "22", "--no-such-option"], &["--no-such-option"]),
@@ -115,10 +115,8 @@ fn a_filter_at_work_is_not_touched_by_a_bad_command() -> Result<()> {
 
 fn interfaces_that_cannot_be_filtered_are_refused() -> Result<()> {
     let lab = Lab::without_containers()?;
-    lab.pi.run("ip tuntap add tun0 mode tun")?;
     lab.refuses(&["attach", "eth7", "--allow", "22"], FAILED, &["`eth7`", "there is lo", "eth0"])?;
-    lab.refuses(&["attach", "lo", "--allow", "22"], FAILED, &["lo", "not an Ethernet", "MAC header"])?;
-    lab.refuses(&["attach", "tun0", "--allow", "22"], FAILED, &["tun0", "not an Ethernet", "MAC header"])
+    lab.refuses(&["attach", "lo", "--allow", "22"], FAILED, &["lo", "neither Ethernet nor plain IP"])
 }
 
 fn commands_about_a_filter_that_is_not_there_are_refused() -> Result<()> {
@@ -132,7 +130,7 @@ fn commands_about_a_filter_that_is_not_there_are_refused() -> Result<()> {
 fn several_interfaces_are_attached_all_or_none() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.refuses(&["attach", "eth0", "eth7", "--allow", "22"], FAILED, &["`eth7`"])?;
-    lab.refuses(&["attach", "eth0", "lo", "--allow", "22"], FAILED, &["lo", "not an Ethernet"])?;
+    lab.refuses(&["attach", "eth0", "lo", "--allow", "22"], FAILED, &["lo", "neither Ethernet nor plain IP"])?;
     lab.nothing_is_left_behind()
 }
 
@@ -144,7 +142,7 @@ fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     let id = program.info()?.id();
     let xdp_mode = match mode {
         Mode::Native => XdpMode::Driver,
-        Mode::Generic => XdpMode::Skb,
+        Mode::Generic | Mode::Tc => XdpMode::Skb,
     };
     lab.pi.enter(|| program.attach("eth0", xdp_mode))?;
     lab.add_second_lan()?;
@@ -166,15 +164,17 @@ fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
-fn the_mode_does_not_change_in_place(mode: Mode) -> Result<()> {
+/// The kernel has one XDP program an interface, in one mode.
+fn native_and_generic_mode_do_not_take_each_others_place() -> Result<()> {
     let lab = Lab::without_containers()?;
-    let other = if mode == Mode::Native { Mode::Generic } else { Mode::Native };
-    lab.attach(mode, "22")?;
-    let words = ["eth0", &format!("{mode} mode"), "fw-user detach eth0"];
-    lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", &other.to_string()], FAILED, &words)?;
-    // Without a word about the mode it stays as it is.
-    lab.fw(&["attach", "eth0", "--allow", "80"])?;
-    assert_eq!(lab.stats("eth0")?.mode, mode.to_string());
+    for (mode, other) in [(Mode::Native, "generic"), (Mode::Generic, "native")] {
+        lab.attach(mode, "22")?;
+        let words = ["eth0", &format!("{mode} mode"), "fw-user detach eth0"];
+        lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", other], FAILED, &words)?;
+        lab.attach(mode, "80")?;
+        assert_eq!(lab.stats("eth0")?.mode, mode.to_string());
+        lab.fw(&["detach", "eth0"])?;
+    }
     Ok(())
 }
 

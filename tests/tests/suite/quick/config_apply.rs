@@ -171,14 +171,15 @@ fn all_interfaces_change_or_none() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.pi.run("ip tuntap add tun0 mode tun")?;
+    let native_tun = "allow = [\"80\"]\nmode = \"native\"";
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     lab.write_file("eth0", "allow = [\"80\"]")?;
     lab.write_file("eth1", "allow = [\"80/tcp\", \"http\"]")?;
     // A mistake in one file, an interface that cannot have a filter, and a failure of the kernel's at the last of them.
     lab.refuses(&["apply"], USAGE, &["eth1.toml:1:20: `http` is in the list already"])?;
     lab.write_file("eth1", "allow = [\"80\"]")?;
-    lab.write_file("tun0", "allow = [\"80\"]")?;
-    lab.refuses(&["apply"], FAILED, &["tun0", "not an Ethernet"])?;
+    lab.write_file("tun0", native_tun)?;
+    lab.refuses(&["apply"], FAILED, &["tun0", "TC mode alone"])?;
     lab.write_file("tun0", "interfaces = [\"eth2\"]\nallow = [\"80\"]\nmode = \"native\"")?;
     lab.pi.run("ip link add eth2 type bridge")?;
     let before = lab.fw(&["status", "--json"])?;

@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\nforward = true", &[(2, 11, &["`forward`", "forward = \"drop\""])]),
     // Values.
     ("allow = [\"22\"]\nforward = \"maybe\"", &[(2, 11, &["`maybe`", "drop or pass"])]),
-    ("allow = [\"22\"]\nmode = \"offload\"", &[(2, 8, &["`offload`", "auto, native or generic"])]),
+    ("allow = [\"22\"]\nmode = \"offload\"", &[(2, 8, &["`offload`", "auto, native, tc or generic"])]),
     ("allow = [\"22\"]\nflows = 12", &[(2, 9, &["12", "1024 to 16777216"])]),
     ("allow = [\"22\"]\nflows = 99_999_999_999_999_999_999", &[(2, 9, &["1024 to 16777216"])]),
     ("allow = [\"22\"]\ninterfaces = []", &[(2, 14, &["list of interfaces is empty"])]),

@@ -26,7 +26,7 @@ tests! {
     timeouts_of_a_file_are_applied_shown_and_kept;
 }
 
-tests! { in both modes:
+tests! { in every mode:
     the_mode_comes_back_too;
 }
 

@@ -20,7 +20,7 @@ use fw_tests::{
 };
 use nix::sys::signal::Signal;
 
-tests! { in both modes:
+tests! { in every mode:
     each_drop_is_a_line_with_its_fields;
 }
 

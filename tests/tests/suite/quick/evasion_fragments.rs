@@ -16,7 +16,7 @@ use fw_tests::{
     world::{Family, Station},
 };
 
-tests! { in both modes:
+tests! { in every mode:
     pieces_reach_no_closed_port_where_connections_are_tracked;
 }
 

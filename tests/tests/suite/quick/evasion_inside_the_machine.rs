@@ -15,13 +15,13 @@ use fw_tests::{
 use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use socket2::{Domain, Protocol, Socket, Type};
 
-tests! { in both modes:
+tests! { in every mode:
     packets_larger_than_the_cable_carries_reach_no_closed_port;
     an_open_udp_port_opens_no_udp_lite_socket;
 }
 
 tests! {
-    redirected_packets_are_judged_in_native_mode_alone;
+    redirected_packets_pass_in_generic_mode_alone;
 }
 
 const CLOSED: u16 = 9123;
@@ -95,7 +95,7 @@ fn an_open_udp_port_opens_no_udp_lite_socket(mode: Mode) -> Result<()> {
 
 /// A packet that a neighbour redirects by its own traffic control carries the mark of it through a virtual cable, and generic mode takes
 /// it for one that it has seen before. The manual's limits say so; should a kernel change that, they are to say something else.
-fn redirected_packets_are_judged_in_native_mode_alone() -> Result<()> {
+fn redirected_packets_pass_in_generic_mode_alone() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
     let server = lab.pi.serve_udp(CLOSED)?;
@@ -120,6 +120,9 @@ fn redirected_packets_are_judged_in_native_mode_alone() -> Result<()> {
     };
     arrives(&server, "without the filter")?;
     lab.attach(Mode::Native, "22")?;
+    lab.is_closed(&server, Transport::Udp, PI4, CLOSED)?;
+    lab.fw(&["detach", "eth0"])?;
+    lab.attach(Mode::Tc, "22")?;
     lab.is_closed(&server, Transport::Udp, PI4, CLOSED)?;
     lab.fw(&["detach", "eth0"])?;
     lab.attach(Mode::Generic, "22")?;

@@ -18,7 +18,7 @@ use fw_tests::{
     world::{Family, Station},
 };
 
-tests! { in both modes:
+tests! { in every mode:
     an_answer_in_another_vlan_is_an_answer_to_the_filter;
 }
 

@@ -11,7 +11,11 @@ use anyhow::{Context, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{HashMap, Map, MapData},
-    programs::{ProgramError, Xdp},
+    programs::{
+        ProgramError, Xdp,
+        links::{FdLink, PinnedLink},
+        xdp::XdpLink,
+    },
 };
 use fw_common::{
     PortProtocol, Verdict,
@@ -31,7 +35,7 @@ use fw_tests::{
     row::Row,
     tests,
 };
-use fw_user::testing::{counters::Counters, ingress, object, pins::Pins, plain::Plain, sources};
+use fw_user::testing::{counters::Counters, object, pins::Pins, plain::Plain, sources};
 
 tests! {
     packets_of_every_kind_are_explained_as_the_wire_judges_them;
@@ -434,7 +438,8 @@ fn the_filter_of_another_build_is_not_spoken_for() -> Result<()> {
         Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
         loaded => Ok(Some(loaded?)),
     })?;
-    ingress::replace(program, &Pins::new(lab.fw.bpffs()), "eth0")?;
+    let link = PinnedLink::from_pin(Pins::new(lab.fw.bpffs()).ingress_link("eth0"))?;
+    program.attach_to_link(XdpLink::try_from(FdLink::from(link))?)?;
     lab.refuses(&["explain", "22/tcp"], FAILED, &["another build", "fw-user attach eth0 --allow"])?;
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     assert_eq!(explain(&lab, &["22/tcp"])?.outcome(), "pass allowed");

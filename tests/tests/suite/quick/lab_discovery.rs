@@ -16,7 +16,7 @@ use fw_tests::{
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
 use socket2::{InterfaceIndexOrAddress, SockRef};
 
-tests! { in both modes:
+tests! { in every mode:
     a_dhcp_lease_is_got_and_renewed;
 }
 

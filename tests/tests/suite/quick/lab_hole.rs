@@ -13,7 +13,7 @@ tests! {
     netfilter_alone_leaves_the_published_port_open;
 }
 
-tests! { in both modes:
+tests! { in every mode:
     the_published_port_is_closed_and_the_intended_one_open;
     detach_opens_again_and_leaves_nothing_behind;
 }

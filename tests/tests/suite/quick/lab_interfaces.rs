@@ -6,7 +6,7 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     the_interface_is_free_the_moment_that_detach_returns;
 }
 
@@ -60,7 +60,7 @@ fn an_mtu_that_is_too_large_for_native_mode_is_told_with_the_largest() -> Result
     let native = ["attach", "eth0", "--mode", "native", "--allow", "22"];
     mtu(9000)?;
     let said = lab.fw(&["attach", "eth0", "--allow", "22"])?;
-    for words in ["eth0  attached, generic mode", "because the driver refuses native mode: "] {
+    for words in ["eth0  attached, tc mode", "because the driver refuses native mode: "] {
         ensure!(said.contains(words), "no {words:?} in {said}");
     }
     let words = "Peer MTU is too large to set XDP; the MTU of its other end may be ";

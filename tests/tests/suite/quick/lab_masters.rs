@@ -10,7 +10,7 @@ use fw_tests::{
 
 const TAKEN: i32 = 3;
 
-tests! { in both modes:
+tests! { in every mode:
     a_port_of_a_bridge_is_filtered_for_this_machine_and_for_those_behind_it;
     what_stands_above_an_interface_is_judged_by_its_ports;
 }
@@ -64,10 +64,12 @@ fn a_bridge_is_filtered_for_this_machine_alone() -> Result<()> {
     let (host, other) = (lab.pi.serve_tcp(9123)?, behind.serve_tcp(9123)?);
     lab.lan.reaches(&host, Transport::Tcp, PI4, 9123).context("without the filter")?;
     let said = lab.fw(&["attach", "br0", "--allow", "22"])?;
-    for words in ["generic mode", "br0 is a bridge", "frames between its ports are not"] {
+    for words in ["tc mode", "br0 is a bridge", "frames between its ports are not"] {
         ensure!(said.contains(words), "no {words:?} in {said}");
     }
-    // The kernel takes no second program below one.
+    lab.is_closed_on("br0", &host, Transport::Tcp, PI4, 9123)?;
+    // Of XDP, the kernel takes no second program below one.
+    lab.fw(&["attach", "br0", "--allow", "22", "--mode", "generic"])?;
     let words = ["eth0 cannot be filtered while br0 has an XDP program", "fw-user detach br0"];
     lab.refuses(&["attach", "eth0", "--allow", "22"], TAKEN, &words)?;
     lab.is_closed_on("br0", &host, Transport::Tcp, PI4, 9123)?;

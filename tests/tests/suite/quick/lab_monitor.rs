@@ -10,7 +10,7 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     monitoring_counts_what_would_drop_and_drops_nothing;
 }
 

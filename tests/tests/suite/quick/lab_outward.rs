@@ -13,7 +13,7 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     host_and_container_reach_servers_over_tcp_and_udp;
     path_mtu_discovery_reaches_the_sender;
     big_answers_come_through;

@@ -16,7 +16,7 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     attaching_again_replaces_the_policy_without_a_gap;
     containers_are_not_reached_by_direct_routing;
 }

@@ -20,7 +20,7 @@ use nix::{
     unistd::Pid,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     an_unconfirmed_attach_leaves_nothing_behind;
 }
 

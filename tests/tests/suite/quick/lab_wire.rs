@@ -14,7 +14,7 @@ use fw_tests::{
     tests,
 };
 
-tests! { in both modes:
+tests! { in every mode:
     rows_of_the_table_are_judged_on_the_wire_as_well;
 }
 

@@ -50,6 +50,7 @@ mod lab_policy;
 mod lab_scan;
 mod lab_seeding;
 mod lab_squat;
+mod lab_tc;
 mod lab_trial;
 mod lab_versions;
 mod lab_wire;

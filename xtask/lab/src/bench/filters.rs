@@ -79,7 +79,7 @@ impl Filter {
             Self::XdpTools(mode) => {
                 let mode = match mode {
                     Mode::Native => "native",
-                    Mode::Generic => "skb",
+                    Mode::Generic | Mode::Tc => "skb",
                 };
                 // It pins by the interface's name, which is the same in every lab: below the lab's own folder.
                 let mut script = format!("mount --bind {} /sys/fs/bpf", lab.fw.bpffs().display());
@@ -145,7 +145,7 @@ fn program(lab: &Lab, name: &str, mode: Mode) -> Result<Ebpf> {
     program.load()?;
     let mode = match mode {
         Mode::Native => XdpMode::Driver,
-        Mode::Generic => XdpMode::Skb,
+        Mode::Generic | Mode::Tc => XdpMode::Skb,
     };
     lab.pi.enter(|| program.attach(INTERFACE, mode))?;
     Ok(object)

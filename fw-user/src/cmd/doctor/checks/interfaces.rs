@@ -2,8 +2,6 @@
 
 use std::{fs, path::PathBuf};
 
-use rtnetlink::packet_route::link::LinkLayerType;
-
 use crate::{
     cmd::{
         boot::state::{AtBoot, BootFiles},
@@ -16,8 +14,10 @@ use crate::{
             foreign,
             native::{SAFE_MTU, largest_mtu},
             state::{self, Stale, State},
+            tcx,
         },
         maps::policy_map::PolicyMap,
+        meta::Mode,
         pins::Pins,
     },
 };
@@ -41,14 +41,15 @@ const GENERIC_DRIVERS: [&str; 12] = [
 /// Look at an interface.
 #[must_use]
 pub(crate) fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> Vec<Finding> {
-    if interface.layer != LinkLayerType::Ether {
+    if interface.check_can_be_filtered().is_err() {
         return vec![
-            Finding::bad("link layer", "not Ethernet: the filter would misread its packets")
-                .fix("attach to the Ethernet or Wi-Fi interface that carries them")
+            Finding::bad("link layer", "neither Ethernet nor plain IP: the filter would misread its packets")
+                .fix("attach to the interface that carries them")
                 .of(&interface.name),
         ];
     }
-    let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(interface), mtu(interface)];
+    let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(pins, interface), mtu(interface)];
+    findings.extend(ahead(pins, interface));
     findings.extend(bridge_ports::notes(interface, all).into_iter().map(|note| Finding::note("place", note)));
     findings.into_iter().map(|finding| finding.of(&interface.name)).collect()
 }
@@ -138,22 +139,49 @@ fn at_work(pins: &Pins, name: &str) -> Finding {
     }
 }
 
-fn mode(interface: &Interface) -> Finding {
-    if interface.xdp_program.is_some() {
-        return Finding::ok("mode", format!("{}, as the program there runs", state::mode(interface).name()));
+/// What sees packets before the filter.
+fn ahead(pins: &Pins, interface: &Interface) -> Vec<Finding> {
+    let words = state::ahead(pins, interface).unwrap_or_default();
+    let fix = "remove it with the tool that loaded it; `fw-user run` puts the filter first again at TC ingress";
+    words.into_iter().map(|words| Finding::bad("order", words).fix(fix)).collect()
+}
+
+fn mode(pins: &Pins, interface: &Interface) -> Finding {
+    let has_tcx = tcx::is_there().unwrap_or(false);
+    if foreign::filter(interface).is_some() || interface.xdp_program.is_some() {
+        let mode = state::mode(pins, interface);
+        if mode == Mode::Generic && has_tcx {
+            let words = "generic, as the program there runs; tc mode costs less, and leaves GRO on";
+            return Finding::note("mode", words).fix(format!("fw-user attach {} --allow PORTS", interface.name));
+        }
+        return Finding::ok("mode", format!("{}, as the program there runs", mode.name()));
+    }
+    // What stands in for native mode.
+    let (otherwise, how) = if has_tcx {
+        ("tc", "packets are filtered at TC ingress")
+    } else {
+        ("generic", "packets are filtered in the network stack")
+    };
+    if interface.is_bare() {
+        return if has_tcx {
+            Finding::ok("mode", format!("tc: {how}, without Ethernet headers"))
+        } else {
+            Finding::bad("mode", "without Ethernet headers it can be filtered from Linux 6.6 on")
+                .fix("attach to the Ethernet or Wi-Fi interface that carries its packets")
+        };
     }
     match (interface.kind.as_deref(), driver(interface)) {
-        (Some("veth"), _) => Finding::ok("mode", "native if veth takes it, else generic; `attach` tells"),
-        (Some(kind @ ("bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
-            Finding::ok("mode", format!("generic: packets are filtered in the network stack ({kind})"))
+        (Some("veth"), _) => Finding::ok("mode", format!("native if veth takes it, else {otherwise}; `attach` tells")),
+        (Some(kind @ ("bond" | "bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
+            Finding::ok("mode", format!("{otherwise}: {how} ({kind})"))
         }
         (_, Some(driver)) if GENERIC_DRIVERS.contains(&driver.as_str()) => {
-            Finding::ok("mode", format!("generic: the driver {driver} has no native XDP"))
+            Finding::ok("mode", format!("{otherwise}: the driver {driver} has no native XDP"))
         }
         (_, Some(driver)) => {
-            Finding::ok("mode", format!("native if the driver {driver} has it, else generic; `attach` tells"))
+            Finding::ok("mode", format!("native if the driver {driver} has it, else {otherwise}; `attach` tells"))
         }
-        (..) => Finding::ok("mode", "native if the driver has it, else generic; `attach` tells"),
+        (..) => Finding::ok("mode", format!("native if the driver has it, else {otherwise}; `attach` tells")),
     }
 }
 
@@ -174,5 +202,5 @@ fn mtu(interface: &Interface) -> Finding {
         Some(largest) => format!("veth has native mode up to {largest} at its other end"),
         None => "drivers have native mode up to a limit of their own, some of them 1500".to_owned(),
     };
-    Finding::note("MTU", format!("{mtu}: {limit}; above it is generic mode"))
+    Finding::note("MTU", format!("{mtu}: {limit}; above it is tc mode, or generic mode before Linux 6.6"))
 }

@@ -69,7 +69,7 @@ pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> V
         name: interface.name.clone(),
         index: interface.index,
         class: classes.class(interface),
-        has_ethernet: interface.check_is_ethernet().is_ok(),
+        has_ethernet: interface.is_ethernet(),
         addresses: network.addresses_of(interface.index).collect(),
         judges: judges(network, &classes, filters, interface),
     };

@@ -128,8 +128,8 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
     }
     for path in exposure.paths.iter().filter(|path| !path.has_ethernet && path.judges.contains(&None)) {
         notes.push(format!(
-            "{} has no Ethernet headers: fw cannot filter it, and open ports are reachable there",
-            path.name
+            "{name} has no filter: open ports are reachable there; from Linux 6.6 on: fw-user attach {name} --allow PORTS",
+            name = path.name
         ));
     }
     notes

@@ -1,0 +1,74 @@
+//! A real tun of the Pi: an interface without Ethernet headers, whose other end is this process.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read as _, Write as _},
+    os::fd::AsRawFd as _,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::libc;
+
+use super::{Namespace, wait};
+
+/// `struct ifreq` as far as `TUNSETIFF` reads it, filled up to its size.
+#[repr(C)]
+struct Request {
+    name: [u8; 16],
+    flags: u16,
+    rest: [u8; 22],
+}
+
+const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
+const IFF_TUN: u16 = 1;
+const IFF_NO_PI: u16 = 0x1000;
+
+/// Its other end. The interface goes with it.
+#[derive(Debug)]
+pub struct Tun(File);
+
+impl Tun {
+    /// Make one with addresses, and set it up.
+    ///
+    /// # Errors
+    /// The kernel has no tun, or refuses it.
+    pub fn new(namespace: &Namespace, name: &str, addresses: &[&str]) -> Result<Self> {
+        let mut request = Request { name: [0; 16], flags: IFF_TUN | IFF_NO_PI, rest: [0; 22] };
+        ensure!(name.len() < request.name.len(), "{name} is too long");
+        request.name[..name.len()].copy_from_slice(name.as_bytes());
+        let open = || {
+            let options = &mut OpenOptions::new();
+            let file = options.read(true).write(true).open("/dev/net/tun").context("opening /dev/net/tun")?;
+            // SAFETY: the request is as large as the kernel reads and writes, and lives until the call returns.
+            let made = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
+            ensure!(made == 0, "no tun: {}", std::io::Error::last_os_error());
+            Ok(file)
+        };
+        let file = namespace.enter(open)?;
+        for address in addresses {
+            namespace.run(&format!("ip addr add {address} dev {name}"))?;
+        }
+        namespace.run(&format!("ip link set {name} up"))?;
+        Ok(Self(file))
+    }
+
+    /// Have a packet come in.
+    ///
+    /// # Errors
+    /// The kernel does not take it.
+    pub fn send(&self, packet: &[u8]) -> Result<()> {
+        Ok((&self.0).write_all(packet)?)
+    }
+
+    /// Wait for a packet that leaves and is wanted.
+    ///
+    /// # Errors
+    /// None comes.
+    pub fn await_packet(&self, what: &str, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let mut buffer = [0; 2048];
+        wait::until(what, || {
+            let length = (&self.0).read(&mut buffer)?;
+            Ok(wanted(&buffer[..length]).then(|| buffer[..length].to_vec()))
+        })
+    }
+}
