@@ -24,6 +24,7 @@ use output::fail;
 
 /// Carry out the command line of this process. The exit codes are [`testing::exit_code`].
 pub async fn run() -> ExitCode {
+    cmd::completions::answer::<Cli>();
     match cmd::run(Cli::read(env::args_os()).unwrap_or_else(|error| error.exit())).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

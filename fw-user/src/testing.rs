@@ -5,7 +5,7 @@ pub use crate::cmd::metrics::ports;
 #[cfg(feature = "screen")]
 pub use crate::cmd::stats::screen;
 pub use crate::{
-    cmd::cli,
+    cmd::{cli, completions},
     config::{Settings, check, edit, parse},
     error::exit_code,
     host::{interface, systemd::files},

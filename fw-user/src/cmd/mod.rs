@@ -6,6 +6,7 @@ pub(crate) mod attach;
 pub(crate) mod boot;
 pub(crate) mod check;
 pub mod cli;
+pub mod completions;
 pub(crate) mod detach;
 pub(crate) mod doctor;
 pub(crate) mod drops;
@@ -64,6 +65,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Run(args) => run::run(&pins, &cli.config, &args).await,
         #[cfg(feature = "metrics")]
         Command::Metrics(args) => metrics::run(&pins, &cli.config, &args).await,
+        Command::Completions(args) => completions::run(&args),
         Command::Uninstall(args) => uninstall::run(&pins, &cli.config, &args),
         Command::Service(args) => service::run(&pins, &cli.config, &args),
     }

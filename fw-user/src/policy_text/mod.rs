@@ -3,9 +3,11 @@
 pub(crate) mod timeouts;
 pub(crate) mod words;
 
-#[cfg(feature = "screen")]
-use std::collections::BTreeMap;
-use std::{collections::BTreeSet, fs, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::OnceLock,
+};
 
 use fw_common::{
     PortProtocol,
@@ -78,7 +80,6 @@ pub(crate) fn protocol_name(protocol: u8) -> String {
 }
 
 /// What the ports are called in `/etc/services`; nothing where there is no such file.
-#[cfg(feature = "screen")]
 #[must_use]
 pub(crate) fn service_names() -> BTreeMap<(PortProtocol, u16), String> {
     let names = &KNOWN_SERVICES;

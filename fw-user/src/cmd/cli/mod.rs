@@ -25,6 +25,7 @@ use crate::{
         attach::args::AttachArgs,
         boot::args::{DisableArgs, EnableArgs},
         check::CheckArgs,
+        completions::CompletionsArgs,
         detach::DetachArgs,
         drops::args::DropsArgs,
         enforce::EnforceArgs,
@@ -116,6 +117,8 @@ pub enum Command {
     /// Serve Prometheus metrics, or write them to a file.
     #[cfg(feature = "metrics")]
     Metrics(MetricsArgs),
+    /// Print the script with which a shell completes command lines: source <(fw-user completions bash)
+    Completions(CompletionsArgs),
     /// Install, remove and show the boot service, which applies the configuration files (systemd).
     Service(ServiceArgs),
     /// Remove all filters, the boot service and its files; ask before your configuration files are deleted.

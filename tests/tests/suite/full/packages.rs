@@ -1,6 +1,6 @@
 //! The Debian packages: what is in them, and what installing, upgrading and removing them does to a Debian.
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{env, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
 use clap::CommandFactory;
@@ -109,12 +109,18 @@ fn every_command_has_a_page_that_renders_without_a_warning() -> Result<()> {
     Ok(())
 }
 
+/// The search path with the programs of an unpacked package before all others: a script asks `fw-user`.
+fn search_path(files: &Path) -> String {
+    format!("{}:{}", files.join("usr/sbin").display(), env::var("PATH").unwrap_or_default())
+}
+
 fn bash_completes_commands_and_options() -> Result<()> {
     let files = unpack(deb::native()?)?;
     let script = files.path().join("usr/share/bash-completion/completions/fw-user");
     let complete = |words: &[&str]| -> Result<Vec<String>> {
         let mut bash = Command::new("bash");
         let (last, before) = (words[words.len() - 1], words[words.len() - 2]);
+        bash.env("PATH", search_path(files.path()));
         bash.args(["--norc", "-euc", COMPLETE, "bash"]).arg(&script).args([last, before]).args(words);
         Ok(command::run(&mut bash)?.lines().map(ToOwned::to_owned).collect())
     };
@@ -126,6 +132,7 @@ fn bash_completes_commands_and_options() -> Result<()> {
     assert_eq!(complete(&["fw-user", "atta"])?, ["attach"]);
     assert_eq!(complete(&["fw-user", "attach", "eth0", "--allow-"])?, ["--allow-proto"]);
     assert_eq!(complete(&["fw-user", "attach", "--mode", "gen"])?, ["generic"]);
+    assert_eq!(complete(&["fw-user", "attach", "eth0", "--allow", "22,domai"])?, ["22,domain", "22,domain-s"]);
     Ok(())
 }
 
@@ -163,6 +170,7 @@ fn each_shell_completes_what_is_typed_at_a_key() -> Result<()> {
     let files = unpack(deb::native()?)?;
     let share = files.path().join("usr/share");
     let place = Namespace::new()?;
+    place.run("ip link add lab0 type dummy")?;
     let fish = "fish --no-config --init-command 'function fish_prompt; echo -n \"lab\\$ \"; end; set -g fish_greeting'";
     for (shell, start, load) in [
         ("bash", "bash --norc", format!(". {}/bash-completion/completions/fw-user", share.display())),
@@ -176,11 +184,17 @@ fn each_shell_completes_what_is_typed_at_a_key() -> Result<()> {
         skip::need(shell, shell)?;
         let tmux = Tmux::start(&place, &[])?;
         tmux.enter(start)?;
+        tmux.enter(&match shell {
+            "fish" => format!("set -gx PATH {}/usr/sbin $PATH", files.path().display()),
+            _ => format!("PATH={}", search_path(files.path())),
+        })?;
         tmux.enter(&load)?;
         for (typed, completed) in [
             ("fw-user atta", "lab$ fw-user attach"),
-            // Before the interfaces: behind them zsh completes interfaces alone, as clap_complete has it.
-            ("fw-user attach --allow-", "lab$ fw-user attach --allow-proto"),
+            ("fw-user attach la", "lab$ fw-user attach lab0"),
+            ("fw-user allow --interface la", "lab$ fw-user allow --interface lab0"),
+            ("fw-user deny 22,syslog-tl", "lab$ fw-user deny 22,syslog-tls"),
+            ("fw-user attach eth0 --allow-", "lab$ fw-user attach eth0 --allow-proto"),
             ("fw-user attach --mode gen", "lab$ fw-user attach --mode generic"),
         ] {
             tmux.await_shell()?;
@@ -206,6 +220,7 @@ fn installing_attaches_nothing_and_purging_leaves_nothing() -> Result<()> {
     for file in [
         "usr/lib/systemd/system/fw-user@.service",
         "usr/lib/systemd/system/fw-user-settle.service",
+        "usr/share/man/man5/fw-user.toml.5.gz",
         "usr/share/doc/fw-user/README.md",
         "usr/share/doc/fw-user/changelog.Debian.gz",
         "usr/share/doc/fw-user/copyright",

@@ -27,7 +27,8 @@ tests! {
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 13] = [
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("source <(fw-user completions bash)", "packages.rs has each shell complete at a key"),
     ("cargo xtask demo", "xtask/lab/tests/demo.rs runs it"),
     ("cargo xtask test", "it is what runs this test"),
     ("cargo xtask dist", "packages.rs runs it"),

@@ -113,7 +113,7 @@ fn keep_in_one_table(shared: &Path) -> Result<()> {
     pin_map(&path, "lru_hash", [16, 8, DEFAULT_FLOWS])?;
     let mut flows: Flows = Map::LruHashMap(MapData::from_pin(&path)?).try_into()?;
     let mut count = 0;
-    for entry in datagrams.iter() {
+    for entry in &datagrams {
         let (key, entry) = entry?;
         flows.insert(key, entry, 0)?;
         count += 1;

@@ -14,6 +14,8 @@ use fw_user::testing::{cli::Cli, exit_code};
 
 use xtask::workspace;
 
+use super::format;
+
 /// Debian's section for commands of the administrator.
 const SECTION: &str = "8";
 
@@ -52,14 +54,20 @@ pub(super) fn pages(epoch: i64) -> Result<Vec<Page>> {
     command.build();
     let mut pages = Vec::new();
     add(&command, &[], &date, &commands, &mut pages)?;
+    let text = format::page(&file_page()?, &date).into_bytes();
+    pages.push(Page { name: "fw-user.toml.5".to_owned(), text });
     Ok(pages)
 }
 
 /// The example of a file for an interface, from its page.
 pub(super) fn example() -> Result<String> {
-    let (_, page) =
-        documentation()?.into_iter().find(|(name, _)| name.ends_with("/file.md")).context("docs/file.md")?;
-    Ok(pages::example(&page).context("docs/file.md has an example")?.to_owned())
+    Ok(pages::example(&file_page()?).context("docs/file.md has an example")?.to_owned())
+}
+
+/// The page about the files.
+fn file_page() -> Result<String> {
+    let page = documentation()?.into_iter().find(|(name, _)| name.ends_with("/file.md"));
+    Ok(page.context("docs/file.md")?.1)
 }
 
 fn documentation() -> Result<Vec<(String, String)>> {

@@ -3,6 +3,7 @@
 mod binary;
 mod completions;
 mod copyright;
+mod format;
 mod manual;
 mod package;
 

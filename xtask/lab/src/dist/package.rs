@@ -38,7 +38,7 @@ pub(super) fn prepare(architecture: &Architecture, host: &str, epoch: i64) -> Re
         gzip.arg(path);
     }
     command::output(&mut gzip)?;
-    for (path, script) in completions::all() {
+    for (path, script) in completions::all()? {
         write(&generated.join(path), script)?;
     }
     write(&generated.join("eth0.toml"), manual::example()?)?;
