@@ -48,7 +48,13 @@ const TAG_AT: usize = HEADER - 2;
 /// Copy the first bytes of a packet of `len` bytes from a socket buffer, `skipped` bytes from its start, and say how many. By a helper, which reads
 /// what lies in pages as well, and is one way for the verifier whatever the length. A VLAN tag that Linux has taken off is put back.
 #[inline(always)]
-pub(crate) fn capture_tc(ctx: &TcContext, len: usize, is_tagged: bool, skipped: u32, bytes: &mut [u8; CAPTURED]) -> usize {
+pub(crate) fn capture_tc(
+    ctx: &TcContext,
+    len: usize,
+    is_tagged: bool,
+    skipped: u32,
+    bytes: &mut [u8; CAPTURED],
+) -> usize {
     let to = bytes.as_mut_ptr();
     if !is_tagged {
         return load::<CAPTURED>(ctx, skipped, to, len);

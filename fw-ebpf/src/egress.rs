@@ -11,8 +11,7 @@ use fw_common::{
 };
 
 use crate::{
-    frame::{bare, network},
-    hook::{Hook as _, Tc, anew},
+    hook::{Hook as _, Tc, anew, bare, network},
     lookups::{Maps, active},
     readable::{fetch_all, fetch_exactly},
 };

@@ -1,14 +1,11 @@
 //! The one bounded read from packet memory.
 
-use core::{arch::asm, ffi::c_void, hint::assert_unchecked, intrinsics::is_val_statically_known};
+use core::{arch::asm, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
 use aya_ebpf::programs::{TcContext, XdpContext};
-use fw_common::{Frame, wire::located::LocatedNetwork};
+use fw_common::Frame;
 
-use crate::{
-    hook::{Hook, anew},
-    verifier::forget,
-};
+use crate::verifier::forget;
 
 /// No header lies further back: two tags, an IPv6 header, a chain of the longest that is walked and one extension header of 2,048 bytes end well
 /// below. The verifier, which allows 65,535 bytes, wants to hear it.
@@ -33,18 +30,6 @@ impl Packet {
     pub(crate) fn from_tc(ctx: &TcContext, skipped: usize) -> Self {
         Self { data: ctx.data() + skipped, data_end: ctx.data_end(), len: ctx.len() as usize - skipped }
     }
-}
-
-/// Read the link layer of a frame.
-#[inline(always)]
-pub(crate) fn network<H: Hook>(ctx: *mut c_void) -> LocatedNetwork {
-    LocatedNetwork::locate(&H::packet(&anew::<H>(ctx)))
-}
-
-/// The link layer of a packet that comes without one.
-#[inline(always)]
-pub(crate) fn bare<H: Hook>(ctx: &H::Context) -> LocatedNetwork {
-    LocatedNetwork::bare(&H::packet(ctx), H::ether_type(ctx))
 }
 
 /// A block for the distance of each word among the first `$bytes` bytes. Spelled out, because the distance is part of the instruction.

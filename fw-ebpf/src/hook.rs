@@ -10,7 +10,11 @@ use aya_ebpf::{
     },
     programs::{TcContext, XdpContext},
 };
-use fw_common::{Frame as _, record::CAPTURED, wire::ethernet};
+use fw_common::{
+    Frame as _,
+    record::CAPTURED,
+    wire::{ethernet, located::LocatedNetwork},
+};
 
 use crate::{
     capture::{capture, capture_tc},
@@ -51,6 +55,18 @@ pub(crate) trait Hook {
 #[inline(always)]
 pub(crate) fn anew<H: Hook>(ctx: *mut c_void) -> H::Context {
     H::context(whole(ctx))
+}
+
+/// Read the link layer of a frame.
+#[inline(always)]
+pub(crate) fn network<H: Hook>(ctx: *mut c_void) -> LocatedNetwork {
+    LocatedNetwork::locate(&H::packet(&anew::<H>(ctx)))
+}
+
+/// The link layer of a packet that comes without one.
+#[inline(always)]
+pub(crate) fn bare<H: Hook>(ctx: &H::Context) -> LocatedNetwork {
+    LocatedNetwork::bare(&H::packet(ctx), H::ether_type(ctx))
 }
 
 /// XDP, native or generic.

@@ -12,8 +12,8 @@ use fw_common::{
 
 use crate::{
     count::Size,
-    frame::{Packet, network},
-    hook::{self, Hook, anew},
+    frame::Packet,
+    hook::{self, Hook, anew, network},
     lookups::{Maps, active},
     verdict::conclude,
 };

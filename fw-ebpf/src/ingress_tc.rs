@@ -19,8 +19,7 @@ use fw_common::{
 
 use crate::{
     count::Size,
-    frame::{bare, network},
-    hook::{Hook as _, Tc, anew},
+    hook::{Hook as _, Tc, anew, bare, network},
     ingress::judge_behind,
     lookups::{Maps, active},
     readable::{fetch, fetch_all, fetch_exactly},

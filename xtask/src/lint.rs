@@ -1,4 +1,6 @@
-//! `cargo xtask lint`: format, clippy for the host and for BPF, documentation; every warning is an error.
+//! `cargo xtask lint`: format, imports, clippy for the host and for BPF, documentation; every warning is an error.
+
+mod circles;
 
 use std::{path::Path, process::Command};
 
@@ -19,6 +21,8 @@ pub(crate) fn run(Options {}: &Options) -> Result<()> {
     for folder in ebpf::CRATES {
         command::run(&mut in_folder(&root.join(folder), &["fmt", "--check"]))?;
     }
+    step("imports");
+    circles::check(&root)?;
     step("clippy, host");
     let all = ["clippy", "--quiet", "--workspace", "--all-targets", "--features", "fw-guest/guest", "--locked"];
     command::run(in_folder(&root, &all).args(["--", "-Dwarnings"]))?;

@@ -1,16 +1,13 @@
 //! `fw-user service`: the filter at every boot.
 
 pub(crate) mod args;
+pub(crate) mod file;
 pub(crate) mod show;
 
-use std::{
-    path::{Path, PathBuf},
-    slice,
-};
+use std::path::Path;
 
 use crate::{
     cmd::{
-        apply,
         boot::{
             self,
             args::DisableArgs,
@@ -18,8 +15,7 @@ use crate::{
         },
         service::args::{ServiceAction, ServiceArgs},
     },
-    config::folder,
-    error::{ConfigError, Error, HostError, Result},
+    error::{Error, HostError, Result},
     host::systemd::Service,
     kernel::pins::Pins,
     output::print,
@@ -34,15 +30,8 @@ pub(crate) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> 
     }
 }
 
-/// The file that says what may come in. One with a mistake is none: at boot nobody would be there to read of it.
-fn file(folder: &Path, interface: &String) -> Result<PathBuf> {
-    let wishes = apply::wishes(folder, folder::read(folder)?, slice::from_ref(interface))?;
-    let file = wishes.into_iter().map(|wish| wish.file).next();
-    file.ok_or_else(|| Error::Config(ConfigError::NoFile { name: interface.clone(), folder: folder.to_owned() }))
-}
-
 fn install(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
-    let files = interfaces.iter().map(|interface| file(folder, interface)).collect::<Result<Vec<_>>>()?;
+    let files = interfaces.iter().map(|interface| file::of(folder, interface)).collect::<Result<Vec<_>>>()?;
     // What goes with the last service must not go while another one is installed.
     let services = Services::plan(folder, interfaces)?;
     let _lock = pins.lock()?;

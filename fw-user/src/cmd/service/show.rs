@@ -48,7 +48,7 @@ pub(crate) fn run(folder: &Path, interfaces: &[String], as_json: bool) -> Result
 fn look(folder: &Path, interface: &String) -> Result<One> {
     let service = Service::of(interface)?;
     let state = service.state()?;
-    let (file, problem) = match file(folder, interface) {
+    let (file, problem) = match file::of(folder, interface) {
         Ok(file) => (Some(file), None),
         Err(error) => (None, Some(error.to_string())),
     };

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{FAR4, FAR6, LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6, Transport, client::echo, wait},
-    packet::{Layer as _, eth},
+    packet::eth,
     tests,
 };
 
