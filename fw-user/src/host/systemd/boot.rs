@@ -8,12 +8,15 @@ use std::{
 
 use crate::host::systemd::{
     enabled_units,
-    files::{TEMPLATE, UNITS, template_path},
+    files::{SETTLE, TEMPLATE, UNITS, template_path},
     is_booted, name,
 };
 
 /// Files that keep the boot from attaching, for someone who has the SD card in hand.
 pub(crate) const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
+
+/// The link that has the network wait for the filters.
+const WAITS: &str = "sysinit.target.wants/fw-user-settle.service";
 
 /// What the next boot does with an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +68,9 @@ pub(crate) fn of(interface: &str) -> Boot {
     };
     if let Some(path) = override_of(&unit) {
         return Boot::Unseen(format!("{} changes when or what the unit starts", path.display()));
+    }
+    if !fs::exists(Path::new(UNITS).join(WAITS)).unwrap_or(false) {
+        return Boot::Unseen(format!("{SETTLE} is not enabled, so the network may start before the filter"));
     }
     match program(&text) {
         Some(program) if !Path::new(program).exists() => {

@@ -122,6 +122,12 @@ fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
             "a.conf changes when or what the unit starts",
         ),
         (
+            "mv /etc/systemd/system/sysinit.target.wants /run",
+            "mv /run/sysinit.target.wants /etc/systemd/system",
+            "unknown",
+            "the network may start before the filter",
+        ),
+        (
             "sed -i 's:/usr/local/sbin:/gone:' /etc/systemd/system/fw-user@.service",
             "sed -i 's:/gone:/usr/local/sbin:' /etc/systemd/system/fw-user@.service",
             "lost",
