@@ -66,12 +66,25 @@ impl Header {
     /// Refuse lengths that contradict each other, and addresses that never come from a wire.
     #[inline(always)]
     fn check<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
-        // Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
-        let is_jumbogram = self.payload_len() == 0 && self.next_header() == number::HOP_BY_HOP;
-        if self.version() != 6 || self.end(at) > frame.len() || is_jumbogram {
+        if self.is_jumbogram() {
+            return Err(Reason::Malformed);
+        }
+        self.check_rest(frame, at)
+    }
+
+    /// The same of what may be a jumbogram.
+    #[inline(always)]
+    fn check_rest<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
+        if self.version() != 6 || self.end(at) > frame.len() {
             return Err(Reason::Malformed);
         }
         if self.is_martian() { Err(Reason::Martian) } else { Ok(()) }
+    }
+
+    /// Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
+    #[inline(always)]
+    const fn is_jumbogram(&self) -> bool {
+        self.payload_len() == 0 && self.next_header() == number::HOP_BY_HOP
     }
 
     #[inline(always)]
@@ -108,6 +121,12 @@ const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
     first == 0 && second == 0 && (third == 0xffff_u32.to_be() || (third == 0 && fourth == 1_u32.to_be()))
 }
 
+/// Whether a packet is longer than a length says: then no wire carried it in one piece, but this host's kernel joined it (BIG TCP, Linux 5.19).
+#[inline(always)]
+fn is_joined<F: Frame + ?Sized>(frame: &F, at: usize) -> bool {
+    frame.len() > at + HEADER + usize::from(u16::MAX)
+}
+
 /// Read the header, check it and the addresses, and walk the extension headers to the transport.
 ///
 /// # Errors
@@ -116,8 +135,15 @@ const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Reason> {
     let header = Header::read(frame, link)?;
-    header.check(frame, link.network)?;
-    let end = header.end(link.network);
+    header.check_rest(frame, link.network)?;
+    let mut end = header.end(link.network);
+    if header.is_jumbogram() {
+        if !is_joined(frame, link.network) {
+            return Err(Reason::Malformed);
+        }
+        end = frame.len();
+    }
+    let end = frame.forget(end as u64) as usize;
     let chain = walk(frame, header.next_header(), link.network + HEADER, end)?;
     Ok(Header::packet(link, &chain, end))
 }
