@@ -34,6 +34,7 @@ pub mod skip;
 pub mod ssh;
 pub mod stats;
 pub mod systemd;
+pub mod tcx;
 pub mod techniques;
 pub mod terminal;
 pub mod tmux;

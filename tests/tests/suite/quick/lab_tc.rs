@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::{
-    Ebpf, EbpfLoader,
-    programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions},
+    EbpfLoader,
+    programs::{ProgramError, links::FdLink},
 };
 use etherparse::PacketBuilder;
 use fw_tests::{
@@ -77,21 +77,6 @@ fn without_a_word_a_filter_in_generic_mode_steps_to_tc() -> Result<()> {
     is_alone(&lab, Mode::Tc)
 }
 
-/// A program that lets everything go on, first in the list.
-fn put_before(lab: &Lab) -> Result<(Ebpf, FdLink)> {
-    let mut object = EbpfLoader::new().btf(None).load(OBJECT)?;
-    let program: &mut SchedClassifier = object.program_mut(object::EGRESS).context("the program")?.try_into()?;
-    wait::until("the program to be verified", || match program.load() {
-        Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == std::io::ErrorKind::WouldBlock => Ok(None),
-        loaded => Ok(Some(loaded?)),
-    })?;
-    let order = TcAttachOptions::TcxOrder(LinkOrder::first());
-    let attach =
-        || program.attach_with_options("eth0", TcAttachType::Ingress, order).and_then(|id| program.take_link(id));
-    let link = FdLink::try_from(lab.pi.enter(attach)?)?;
-    Ok((object, link))
-}
-
 fn a_program_before_the_filter_is_told_of_and_overtaken() -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
@@ -105,7 +90,7 @@ fn a_program_before_the_filter_is_told_of_and_overtaken() -> Result<()> {
         Ok(())
     };
     ahead(0)?;
-    let (_object, _link) = put_before(&lab)?;
+    let (_object, _link) = lab.put_before_the_filter()?;
     assert_eq!(lab.tc_ingress()?, ["fw_egress", "fw_ingress_tc"]);
     let status = lab.fw(&["status"])?;
     for words in ["eth0  active, tc mode", "`fw_egress` (id ", "sees packets first at TC ingress", "fw-user run"] {

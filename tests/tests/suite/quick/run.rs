@@ -37,6 +37,7 @@ tests! {
     an_interface_that_comes_or_comes_back_is_closed;
     an_interface_that_comes_is_closed_while_another_cannot_be;
     a_filter_that_is_taken_off_is_put_back;
+    a_filter_before_which_a_program_was_put_goes_first_again;
     a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone;
     a_change_by_hand_lasts_until_the_next_hangup;
     at_the_end_the_filter_stays_or_goes_as_asked;
@@ -275,6 +276,17 @@ fn detach_link(lab: &Lab, pin: &str) -> Result<()> {
     skip::need("bpftool", "bpftool")?;
     let path = lab.pin_folder().join(pin);
     command::run(Command::new("bpftool").args(["link", "detach", "pinned"]).arg(path)).map(drop)
+}
+
+fn a_filter_before_which_a_program_was_put_goes_first_again() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\"]\nmode = \"tc\"")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    let (_object, _link) = lab.put_before_the_filter()?;
+    run.await_said("the filter goes first again")?;
+    wait::within(PATIENCE, "the filter to be first", || {
+        Ok((lab.tc_ingress()? == ["fw_ingress_tc", "fw_egress"]).then_some(()))
+    })
 }
 
 fn a_filter_that_is_taken_off_is_put_back() -> Result<()> {
