@@ -28,6 +28,7 @@ pub(crate) mod signals;
 pub(crate) mod stats;
 pub(crate) mod status;
 pub(crate) mod trial;
+pub(crate) mod unfiltered;
 pub(crate) mod uninstall;
 use crate::{
     cmd::{
@@ -54,7 +55,7 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
         Command::Enforce(args) => enforce::enforce(&pins, &args).await,
         Command::Confirm(args) => confirm::confirm(&pins, &args),
         Command::Rollback(args) => confirm::rollback(&pins, &args).await,
-        Command::Status(args) => status::run(&pins, &args),
+        Command::Status(args) => status::run(&pins, &args).await,
         Command::Doctor(args) => doctor::run(&pins, &args).await,
         Command::Exposed(args) => exposed::run(&pins, &args).await,
         Command::Stats(args) => stats::run(&pins, &args).await,

@@ -12,9 +12,11 @@ pub const TAKEN: u8 = 3;
 pub const PRIVILEGE: u8 = 4;
 /// Something was changed, and not all of it, or nobody was told.
 pub const CHANGED: u8 = 5;
+/// `status --check`: an outside interface is not filtered.
+pub const NOT_FILTERED: u8 = 6;
 
 /// Each with what it means, as manuals say it.
-pub const ALL: [(u8, &str); 6] = [
+pub const ALL: [(u8, &str); 7] = [
     (DONE, "done"),
     (FAILED, "failed; nothing was changed"),
     (USAGE, "the command line is not understood"),
@@ -24,4 +26,5 @@ pub const ALL: [(u8, &str); 6] = [
         "a privilege is missing: `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN` are needed, root on the host has them",
     ),
     (CHANGED, "changed in part, or changed and not reported"),
+    (NOT_FILTERED, "`status --check`: an outside interface has an address and no filter, or a filter is gone"),
 ];

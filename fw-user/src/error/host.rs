@@ -38,9 +38,7 @@ pub enum HostError {
         name: String,
     },
     /// The machine runs without systemd.
-    #[error(
-        "this system was not started by systemd; have yours run `fw-user apply --force eth0` before the network starts"
-    )]
+    #[error("this system was not started by systemd; have yours run `fw-user apply --force` before the network starts")]
     NoSystemd,
     /// The program is where a service could not start it.
     #[error(
@@ -93,6 +91,18 @@ pub enum HostError {
         /// How many.
         count: usize,
     },
+    /// `status --check` found an interface without a filter.
+    #[error("not filtered: {names}; `fw-user status` prints what is open there, and the fix")]
+    NotFiltered {
+        /// The interfaces.
+        names: String,
+    },
+    /// `attach --all` found nothing to filter.
+    #[error("no outside interface is here that fw can filter{}", notes.iter().map(|note| format!("\n{note}")).collect::<String>())]
+    NothingOutside {
+        /// What was left out, and why.
+        notes: Vec<String>,
+    },
     /// A file of packets cannot be read.
     #[error("{file}: {source}")]
     Capture {
@@ -119,6 +129,7 @@ impl HostError {
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
             Self::Privilege { .. } | Self::UserNamespace => exit_code::PRIVILEGE,
+            Self::NotFiltered { .. } => exit_code::NOT_FILTERED,
             _ => exit_code::FAILED,
         }
     }

@@ -124,7 +124,7 @@ pub enum KernelError {
         state: String,
     },
     /// Nothing of ours is attached anywhere.
-    #[error("fw is not attached to any interface; start with: fw-user attach eth0 --allow 22")]
+    #[error("fw is not attached to any interface; start with: fw-user attach --all --allow 22")]
     NothingAttached,
     /// Another command is at work.
     #[error("another command is at work on {path}: {holder}; try again when it is done")]

@@ -70,14 +70,16 @@ impl Network {
                 .destination_prefix(peer, whole(peer))
                 .and_then(|builder| builder.source_prefix(local, whole(local)));
             let Ok(question) = question else { continue };
-            let question = RouteNetlinkMessage::GetRoute(question.build());
-            let Ok(RouteNetlinkMessage::NewRoute(route)) = netlink::get(NETLINK_ROUTE, question) else { continue };
-            let out = route.attributes.iter().find_map(|attribute| match attribute {
-                RouteAttribute::Oif(index) => Some(*index),
-                _ => None,
-            });
+            let out = leaves_by(question.build());
             self.routes.extend(out.map(|index| ((peer, local), index)));
         }
+    }
+
+    /// The interface by which packets to a peer leave, by index.
+    pub(crate) fn route_to(peer: IpAddr) -> Option<u32> {
+        let whole = if peer.is_ipv4() { 32 } else { 128 };
+        let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(peer, whole).ok()?;
+        leaves_by(question.build())
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u32> {
@@ -170,4 +172,14 @@ fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
         _ => Vec::new(),
     });
     ways.collect()
+}
+
+/// Where the kernel would send what a question describes.
+fn leaves_by(question: RouteMessage) -> Option<u32> {
+    let answer = netlink::get(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question));
+    let Ok(RouteNetlinkMessage::NewRoute(route)) = answer else { return None };
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })
 }

@@ -98,10 +98,26 @@ impl InterfaceStats {
 pub struct Status {
     /// One for each interface that has pins.
     pub interfaces: Vec<InterfaceStatus>,
+    /// The outside interfaces that have an address and no filter.
+    pub unfiltered: Vec<Unfiltered>,
     /// Bytes that all maps take.
     pub map_memory: u64,
     /// How many flows each of the two tables holds; nothing where nothing is attached.
     pub flow_capacity: Option<u32>,
+}
+
+/// An interface that is open.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unfiltered {
+    /// The interface's name.
+    pub name: String,
+    /// Which way it leads.
+    pub class: String,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// The ports that are served there.
+    pub open: Vec<String>,
 }
 
 /// One attachment.
@@ -204,6 +220,12 @@ pub struct Cut {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Changes {
+    /// The outside interfaces that have an address and no filter.
+    #[serde(default)]
+    pub unfiltered: Vec<Unfiltered>,
+    /// What else there is to know.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// One for each interface.
     pub interfaces: Vec<Change>,
 }

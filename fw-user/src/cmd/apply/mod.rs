@@ -22,6 +22,7 @@ use crate::{
         locked::turn,
         running::running,
         trial::{self, Trial},
+        unfiltered::{self, Gaps, UnfilteredJson},
     },
     config::{File, Settings, difference::Difference, folder},
     error::{ConfigError, Error, KernelError, Mistakes, Result},
@@ -59,6 +60,7 @@ struct ApplyJson<'a> {
     dry_run: bool,
     interfaces: &'a [AppliedInterface],
     missing: &'a [String],
+    unfiltered: Vec<UnfilteredJson<'a>>,
 }
 
 pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<()> {
@@ -89,10 +91,14 @@ async fn tell(
     missing: &[String],
     trial: Result<Option<Trial>>,
 ) -> Result<()> {
+    // Before anything is changed there is nothing to say of what is left open.
+    let gaps = if args.dry_run { Gaps::default() } else { unfiltered::look(pins).await };
     if args.json {
-        print(&json(&ApplyJson { dry_run: args.dry_run, interfaces: outcomes, missing })?)?;
+        let unfiltered = gaps.json();
+        print(&json(&ApplyJson { dry_run: args.dry_run, interfaces: outcomes, missing, unfiltered })?)?;
     } else {
         outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
+        print(&gaps.text())?;
     }
     trial::wait(pins, trial?).await?;
     if args.dry_run && !args.json {

@@ -14,8 +14,14 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct AttachArgs {
     /// Interfaces to filter.
-    #[arg(required = true, value_name = "INTERFACE")]
+    #[arg(required_unless_present = "all", value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
+    /// Filter every outside interface: each one that other machines come in by.
+    #[arg(long)]
+    pub all: bool,
+    /// Leave these interfaces out of --all, separated by commas.
+    #[arg(long, requires = "all", value_delimiter = ',', value_name = "INTERFACES")]
+    pub except: Vec<String>,
     /// Ports to keep open, separated by commas.
     #[arg(long, required = true, value_name = "PORTS")]
     pub allow: Vec<String>,

@@ -1,6 +1,7 @@
 //! `fw-user attach`.
 
 pub(crate) mod args;
+pub(crate) mod chosen;
 pub(crate) mod report;
 
 use std::{path::Path, time::Duration};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     cmd::{
-        attach::args::AttachArgs,
+        attach::{args::AttachArgs, chosen::Chosen},
         boot::{
             service::Services,
             state::{AtBoot, AtBootJson, BootFiles},
@@ -20,6 +21,7 @@ use crate::{
         locked::turn,
         running::running,
         trial::{self, Trial},
+        unfiltered::{self, Gaps, UnfilteredJson},
     },
     config::{Settings, difference::Difference, edits::Edits, folder},
     error::{Error, Result},
@@ -54,17 +56,17 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     policy.compile()?;
     privilege::check()?;
     object::kernel_version()?;
-    for interface in interface::named(&args.interfaces)? {
-        interface.check_can_be_filtered()?;
-    }
+    chosen::check(args)?;
+    let meant = chosen::choose(args)?;
     let services = if args.boot {
-        Some(Services::plan(config, &interface::once_each(&args.interfaces).cloned().collect::<Vec<_>>())?)
+        let names: Vec<String> = meant.interfaces.into_iter().map(|one| one.name).collect();
+        Some(Services::plan(config, &names)?)
     } else {
         None
     };
     let turn = turn(pins)?;
     // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
-    let interfaces = interface::named(&args.interfaces)?;
+    let Chosen { interfaces, notes } = chosen::choose(args)?;
     let plan = Plan {
         policy,
         terms: Terms { monitors: args.monitor, deadline: trial::deadline(args.safeguards)? },
@@ -102,7 +104,8 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
             (Some(services), Ok(_), Ok(())) => services.start(&names),
             _ => Ok(()),
         };
-        tell(pins, args, &plan, &attached, &before, &outlook)?;
+        let gaps = unfiltered::look(pins).await.without(&args.except);
+        tell(pins, args, &plan, (&attached, &before, &outlook), (&notes, &gaps))?;
         written?;
         installed?;
         started?;
@@ -128,32 +131,41 @@ fn tell(
     pins: &Pins,
     args: &AttachArgs,
     plan: &Plan,
-    attached: &[(String, Attached)],
-    differences: &[Option<Difference>],
-    outlook: &Outlook,
+    (attached, differences, outlook): (&[(String, Attached)], &[Option<Difference>], &Outlook),
+    (left_out, gaps): (&[String], &Gaps),
 ) -> Result<()> {
     let all = interface::all()?;
     let files = BootFiles::read();
-    let mut outcomes = Vec::new();
-    for ((name, attached), difference) in attached.iter().zip(differences) {
+    let mut told = Vec::new();
+    for ((name, outcome), difference) in attached.iter().zip(differences) {
         let notes = all.iter().find(|one| one.name == *name).map(|one| bridge_ports::notes(one, &all));
-        let told = Told {
-            attached,
-            difference: difference.as_ref(),
-            at_boot: files.at_boot(name, running(pins, name).ok().as_ref()),
-            notes: notes.unwrap_or_default(),
-        };
-        if args.json {
-            outcomes.push(AttachedJson::new(name, told, plan, outlook));
-            continue;
-        }
-        print(&report::text(name, attached, plan, told.difference))?;
-        if let Some(line) = report::boot(name, attached, plan, &told.at_boot) {
-            print(&format!("{line}\n"))?;
-        }
+        told.push((
+            name,
+            Told {
+                attached: outcome,
+                difference: difference.as_ref(),
+                at_boot: files.at_boot(name, running(pins, name).ok().as_ref()),
+                notes: notes.unwrap_or_default(),
+            },
+        ));
+    }
+    if args.json {
+        let interfaces = told.into_iter().map(|(name, told)| AttachedJson::new(name, told, plan, outlook)).collect();
+        return print(&json(&AttachJson { interfaces, notes: left_out, unfiltered: gaps.json() })?);
+    }
+    for (name, told) in &told {
+        print(&report::head(name, told.attached, told.difference))?;
         told.notes.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
     }
-    if args.json { print(&json(&AttachJson { interfaces: outcomes })?) } else { Ok(()) }
+    // What holds for all of them is said once.
+    print(&report::policy(attached, plan))?;
+    for (name, told) in &told {
+        if let Some(line) = report::boot(name, told.attached, plan, &told.at_boot) {
+            print(&format!("{line}\n"))?;
+        }
+    }
+    left_out.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
+    print(&gaps.text())
 }
 
 /// What a file would have to say for `apply` to do the same.
@@ -227,6 +239,8 @@ pub(crate) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<
 #[derive(Serialize)]
 struct AttachJson<'a> {
     interfaces: Vec<AttachedJson<'a>>,
+    notes: &'a [String],
+    unfiltered: Vec<UnfilteredJson<'a>>,
 }
 
 #[derive(Serialize)]

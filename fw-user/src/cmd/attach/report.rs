@@ -16,9 +16,9 @@ use crate::{
     report::difference,
 };
 
-/// For one interface.
+/// What became of one interface.
 #[must_use]
-pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan, difference: Option<&Difference>) -> String {
+pub(crate) fn head(name: &str, outcome: &Attached, difference: Option<&Difference>) -> String {
     let verb = match (&outcome.before, outcome.rebuilt) {
         (_, true) => "renewed without a gap",
         (Some(_), _) => "replaced",
@@ -35,16 +35,26 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan, difference: Opti
     };
     let mut lines = vec![format!("{name}  {verb}, {mode}")];
     lines.extend(difference.map(difference::lines).into_iter().flatten().map(|line| format!("  {line}")));
-    lines.extend([
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// What holds for all of the interfaces.
+#[must_use]
+pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
+    let mut lines = vec![
         format!("  open    {}", open_ports(&plan.policy)),
         if plan.terms.monitors {
             "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
                 .to_owned()
         } else {
-            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port, including the ones Docker publishes"
-                .to_owned()
+            let names: Vec<&str> = attached.iter().map(|(name, _)| name.as_str()).collect();
+            format!(
+                "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port on {}, including the ones Docker publishes",
+                names.join(", ")
+            )
         },
-    ]);
+    ];
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));
@@ -55,7 +65,7 @@ pub(crate) fn text(name: &str, outcome: &Attached, plan: &Plan, difference: Opti
     if plan.policy.forward == Forward::Pass {
         lines.push("  router  packets to open ports are routed on to other machines and containers as well".to_owned());
     }
-    if outcome.record.egress == Egress::None {
+    if attached.iter().any(|(_, outcome)| outcome.record.egress == Egress::None) {
         lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
     }
     if !answers_mdns(&plan.policy) && !plan.terms.monitors {

@@ -14,7 +14,7 @@ use crate::cmd::cli::Cli;
 const COMMANDS: [(&[&str], &str); 9] = [
     (&["version"], "fw-user --version"),
     (&["list", "ls", "show"], "fw-user status (interfaces and open ports), or fw-user exposed (who listens)"),
-    (&["start", "on", "up"], "fw-user attach eth0 --allow 22"),
+    (&["start", "on", "up"], "fw-user attach --all --allow 22"),
     (&["stop", "off", "down"], "fw-user detach --all"),
     (&["open", "add"], "fw-user allow PORTS"),
     (&["close", "block", "delete", "remove"], "fw-user deny PORTS"),

@@ -51,7 +51,7 @@ use crate::{
     port_grammar!(),
     "
 
-Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported.
+Exit codes: 0 done, 1 failed and nothing changed, 2 usage, 3 interface taken, 4 privilege missing, 5 changed in part or not reported, 6 not filtered (status --check).
 Locked out? From the console: fw-user detach --all"
 ))]
 pub struct Cli {

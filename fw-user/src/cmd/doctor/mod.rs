@@ -10,6 +10,7 @@ use crate::{
         args::InterfacesArgs,
         boot::state::BootFiles,
         doctor::checks::{Finding, Verdict, interfaces, machine, offloads},
+        unfiltered::Gaps,
     },
     error::{Error, HostError, Result},
     host::{
@@ -77,6 +78,16 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
             None if with_pins.contains(name) => findings.push(interfaces::examine_gone(pins, name)),
             None => drop(interface::named(std::slice::from_ref(name))?),
         }
+    }
+    // Before the first attach nothing is expected to be filtered, and nothing is wrong.
+    let verdict = if with_pins.is_empty() { Verdict::Ok } else { Verdict::Note };
+    match Gaps::find(pins).await {
+        Ok(gaps) => {
+            let named = gaps.unfiltered.iter().filter(|one| names.contains(&one.name));
+            findings.extend(named.map(|one| interfaces::unfiltered(one, gaps.fix(one), verdict)));
+        }
+        Err(error) if with_pins.is_empty() => drop(error),
+        Err(error) => findings.push(machine::blind(&error)),
     }
     let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
     if args.json {

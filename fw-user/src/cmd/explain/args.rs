@@ -21,7 +21,7 @@ pub struct ExplainArgs {
     /// Destination address [default: the interface's own].
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<IpAddr>,
-    /// Interface that receives the packet [default: the only attached one].
+    /// Interface that receives the packet [default: the one that the route to the sender takes].
     #[arg(long, short, visible_alias = "interface", value_name = "INTERFACE")]
     pub iface: Option<String>,
     /// Explain this Ethernet frame, given in hexadecimal digits; `-` reads them from standard input.

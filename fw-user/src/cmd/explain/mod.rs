@@ -26,6 +26,7 @@ use crate::{
     error::{Error, HostError, KernelError, Result, UsageError, capture::CaptureError},
     host::{
         interface::{self, Interface},
+        network::Network,
         privilege,
     },
     kernel::{
@@ -52,8 +53,11 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
     let lock = pins.lock()?;
     let names = attached(pins, args.iface.as_slice())?;
-    let [name] = names.as_slice() else {
-        return Err(Error::Usage(UsageError::WhichInterface { there: names.join(" and "), example: names[0].clone() }));
+    let name = match names.as_slice() {
+        [name] => name,
+        _ => by_route(args, &names)?.ok_or_else(|| {
+            Error::Usage(UsageError::WhichInterface { there: names.join(" and "), example: names[0].clone() })
+        })?,
     };
     let interface = interface::named(std::slice::from_ref(name))?.remove(0);
     let twin = ask_for(pins, &interface)?;
@@ -75,6 +79,19 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
         ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
     }
     Ok(())
+}
+
+/// The filtered interface by which the sender is answered; without a sender, the one by which the default route leaves.
+fn by_route<'a>(args: &ExplainArgs, names: &'a [String]) -> Result<Option<&'a String>> {
+    if args.target.is_none() {
+        return Ok(None);
+    }
+    let network = Network::ask()?;
+    let index = match args.from {
+        Some(from) => Network::route_to(from.ip()),
+        None => network.default_routes.iter().copied().next().filter(|_| network.default_routes.len() == 1),
+    };
+    Ok(names.iter().find(|name| index.is_some() && network.index(name) == index))
 }
 
 fn ask_for(pins: &Pins, interface: &Interface) -> Result<Twin> {

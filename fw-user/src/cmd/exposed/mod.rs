@@ -74,7 +74,7 @@ fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {
 }
 
 /// The ports from which the kernel chooses for who does not name one. Where it does not say, those that it has by default.
-fn chosen_by_kernel() -> RangeInclusive<u16> {
+pub(crate) fn chosen_by_kernel() -> RangeInclusive<u16> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = text.split_whitespace().map(str::parse);
     match (ends.next(), ends.next()) {

@@ -22,6 +22,7 @@ use crate::{
         running::running,
         select::{after_change, at_work},
         trial::{self, Trial},
+        unfiltered::{self, UnfilteredJson},
     },
     config::edits::Edits,
     error::{Error, Result, UsageError},
@@ -43,8 +44,9 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct PortsJson {
-    interfaces: Vec<ChangedJson>,
+struct PortsJson<'a> {
+    interfaces: &'a [ChangedJson],
+    unfiltered: Vec<UnfilteredJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -131,12 +133,14 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             boots.push(at_boot);
             outcomes.push(ChangedJson { name, changed, in_file, boot, cut, policy: PolicyJson::new(&after) });
         }
+        let gaps = unfiltered::look(pins).await;
         if args.json {
-            return print(&json(&PortsJson { interfaces: outcomes })?);
+            return print(&json(&PortsJson { interfaces: &outcomes, unfiltered: gaps.json() })?);
         }
         for ((ChangedJson { name, .. }, in_file), at_boot) in outcomes.iter().zip(&in_files).zip(&boots) {
             print(&kept(name, in_file, at_boot, args))?;
         }
+        print(&gaps.text())?;
         trial::wait(pins, trial?).await
     };
     told.await.map_err(|error| after_change(error, &changed, &saved))

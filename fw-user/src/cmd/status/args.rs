@@ -5,6 +5,9 @@ use clap::Args;
 /// Of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// Fail with exit code 6 where an outside interface has an address and no filter, or a filter is gone.
+    #[arg(long)]
+    pub check: bool,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

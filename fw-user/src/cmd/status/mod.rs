@@ -13,13 +13,14 @@ use crate::{
             args::StatusArgs,
             report::{Details, InterfaceStatus, Status},
         },
+        unfiltered::Gaps,
     },
-    error::Result,
+    error::{Error, HostError, Result},
     host::{class::Classes, interface::Interface, network::Network, privilege},
     kernel::{
         attach::{
             foreign, remove,
-            state::{self, State},
+            state::{self, Stale, State},
         },
         clock,
         maps::policy_map::PolicyMap,
@@ -31,7 +32,7 @@ use crate::{
     output::{complain, json, print},
 };
 
-pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
+pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     privilege::check()?;
     let network = Network::ask()?;
     let here = &network.interfaces;
@@ -51,12 +52,18 @@ pub(crate) fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: shape::capacity(pins),
+        gaps: Gaps::find(pins).await?,
         interfaces,
     };
     for intruder in pins.intruders()? {
         complain(&format!("note: {intruder}; it is not used, and the next change moves it aside"));
     }
-    print(&if args.json { json(&report::StatusJson::new(&status))? } else { report::text(&status) })
+    print(&if args.json { json(&report::StatusJson::new(&status))? } else { report::text(&status) })?;
+    let open = status.open();
+    if args.check && !open.is_empty() {
+        return Err(Error::Host(HostError::NotFiltered { names: open.join(", ") }));
+    }
+    Ok(())
 }
 
 /// What to do about a program that sees packets before the filter.
@@ -75,6 +82,8 @@ fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: St
     };
     let memory = pinned::memory(map::PER_INTERFACE.iter().map(|map| pins.map(&name, map)));
     let ahead = present.map_or(Ok(Vec::new()), |interface| state::ahead(pins, interface)).unwrap_or_default();
+    let is_gone = present.is_some()
+        && matches!(state, Ok(State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink) | State::Foreign(_)));
     let (state, fix) = match state {
         Ok(State::Ours) if !ahead.is_empty() => (State::Ours.words(), Some(FIRST.to_owned())),
         Ok(state) => (state.words(), state.cure(&name)),
@@ -86,7 +95,7 @@ fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: St
     problems.extend(ahead);
     let running = details.as_ref().and_then(|_| running(pins, &name).ok());
     let at_boot = files.at_boot(&name, running.as_ref());
-    InterfaceStatus { name, state, class: None, problems, fix, details, at_boot, memory }
+    InterfaceStatus { name, state, is_gone, class: None, problems, fix, details, at_boot, memory }
 }
 
 fn details(pins: &Pins, name: &str) -> Result<Details> {
@@ -124,6 +133,7 @@ fn without_pins(pins: &Pins, files: &BootFiles, interface: &Interface) -> Interf
             "`fw-user detach {name}` takes it off; `findmnt {}` shows what is mounted there",
             pins.bpffs().display()
         )),
+        is_gone: false,
         class: None,
         details: None,
         at_boot: files.at_boot(&name, None),

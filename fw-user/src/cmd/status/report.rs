@@ -7,7 +7,10 @@ use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::{
-    cmd::boot::state::{AtBoot, AtBootJson},
+    cmd::{
+        boot::state::{AtBoot, AtBootJson},
+        unfiltered::{Gaps, UnfilteredJson},
+    },
     host::class::Class,
     kernel::meta::{Egress, Record},
     policy_text::{
@@ -21,6 +24,8 @@ use crate::{
 pub(crate) struct Status {
     /// One an interface that has pins.
     pub interfaces: Vec<InterfaceStatus>,
+    /// The outside interfaces that have an address and no filter.
+    pub gaps: Gaps,
     /// Bytes that the shared maps take.
     pub shared_memory: u64,
     /// How many flows each of the two tables holds at most.
@@ -33,6 +38,8 @@ pub(crate) struct InterfaceStatus {
     pub name: String,
     /// `active`, or why not.
     pub state: String,
+    /// Whether it had a filter that is not there any more.
+    pub is_gone: bool,
     /// How the interface is classed, and why; nothing for one that is gone.
     pub class: Option<Class>,
     /// What is wrong, where something is.
@@ -60,6 +67,23 @@ pub(crate) struct Details {
 }
 
 impl Status {
+    /// The interfaces that are open: those whose filter is gone, and the outside ones that never had one.
+    pub(crate) fn open(&self) -> Vec<&str> {
+        let mut open: Vec<&str> = self.gone().collect();
+        open.extend(
+            self.gaps
+                .unfiltered
+                .iter()
+                .map(|one| one.name.as_str())
+                .filter(|name| !self.gone().any(|gone| gone == *name)),
+        );
+        open
+    }
+
+    fn gone(&self) -> impl Iterator<Item = &str> {
+        self.interfaces.iter().filter(|one| one.is_gone).map(|one| one.name.as_str())
+    }
+
     /// Bytes that all maps take.
     fn memory(&self) -> u64 {
         self.shared_memory + self.interfaces.iter().map(|interface| interface.memory).sum::<u64>()
@@ -70,6 +94,7 @@ impl Status {
 #[derive(Serialize)]
 pub(crate) struct StatusJson<'a> {
     interfaces: Vec<InterfaceJson<'a>>,
+    unfiltered: Vec<UnfilteredJson<'a>>,
     map_memory: u64,
     flow_capacity: Option<u32>,
 }
@@ -109,6 +134,7 @@ impl<'a> StatusJson<'a> {
     pub(crate) fn new(status: &'a Status) -> Self {
         Self {
             interfaces: status.interfaces.iter().map(InterfaceJson::new).collect(),
+            unfiltered: status.gaps.json(),
             map_memory: status.memory(),
             flow_capacity: status.flow_capacity,
         }
@@ -163,10 +189,18 @@ fn rfc3339(time: SystemTime) -> String {
 /// For people.
 #[must_use]
 pub(crate) fn text(status: &Status) -> String {
+    let gone: Vec<&str> = status.gone().collect();
+    let mut text = if gone.is_empty() {
+        String::new()
+    } else {
+        format!("NOT FILTERED: every port is open on {}\n", gone.join(", "))
+    };
     if status.interfaces.is_empty() {
-        return "fw is not attached to any interface; start with: fw-user attach eth0 --allow 22\n".to_owned();
+        text += "fw is not attached to any interface; start with: fw-user attach --all --allow 22\n";
+        return text + &status.gaps.text();
     }
-    let mut text: String = status.interfaces.iter().map(interface_text).collect();
+    text += &status.interfaces.iter().map(interface_text).collect::<String>();
+    text += &status.gaps.text();
     text += &format!(
         "maps take {} in total; they hold up to {} flows for each of IPv4 and IPv6\n",
         bytes(status.memory()),
@@ -176,7 +210,7 @@ pub(crate) fn text(status: &Status) -> String {
 }
 
 fn interface_text(interface: &InterfaceStatus) -> String {
-    let InterfaceStatus { name, state, class, problems, fix, details, at_boot, memory: _ } = interface;
+    let InterfaceStatus { name, state, is_gone: _, class, problems, fix, details, at_boot, memory: _ } = interface;
     let mut text = format!("{name}  {state}");
     if let Some(details) = details {
         text += &details_text(details);

@@ -65,12 +65,15 @@ fn attach_says_what_a_person_wants_to_know(mode: Mode) -> Result<()> {
 fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let empty: Status = json(&lab, &["status", "--json"])?;
-    assert_eq!(empty, Status { interfaces: Vec::new(), map_memory: 0, flow_capacity: None });
+    let Status { interfaces: none, unfiltered: open, map_memory: 0, flow_capacity: None } = empty else {
+        panic!("{empty:?}");
+    };
+    assert!(none.is_empty() && open.len() == 1 && open[0].name == "eth0", "{none:?} {open:?}");
     let mode = mode.to_string();
     let attach = ["attach", "eth0", "--allow", "22/tcp,6000-6010/udp", "--mode", &mode, "--allow-proto", "gre,50"];
     let attach = [&attach[..], &["--forward", "pass", "--flows", "2048", "--json"]].concat();
-    let Changes { interfaces } = json(&lab, &attach)?;
-    let Status { interfaces: status, map_memory, flow_capacity } = json(&lab, &["status", "--json"])?;
+    let Changes { interfaces, .. } = json(&lab, &attach)?;
+    let Status { interfaces: status, unfiltered, map_memory, flow_capacity } = json(&lab, &["status", "--json"])?;
     let ([attached], [status]) = (&interfaces[..], &status[..]) else { panic!("{interfaces:?} {status:?}") };
     assert_eq!((&*attached.name, attached.mode.as_deref(), attached.replaced), ("eth0", Some(&*mode), Some(false)));
     assert_eq!(attached.allow, ["22/tcp", "6000-6010/udp"]);
@@ -83,8 +86,9 @@ fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     assert_eq!(status.uid, 0);
     assert_eq!(flow_capacity, Some(2048));
     assert!(map_memory > status.map_memory && status.map_memory > 0);
+    assert!(unfiltered.is_empty(), "{unfiltered:?}");
     let before = status.clone();
-    let Changes { interfaces } = json(&lab, &["attach", "eth0", "--allow", "22", "--json"])?;
+    let Changes { interfaces, .. } = json(&lab, &["attach", "eth0", "--allow", "22", "--json"])?;
     assert_eq!(interfaces[0].replaced, Some(true));
     let Status { interfaces: status, .. } = json(&lab, &["status", "--json"])?;
     assert_eq!(status[0].since, before.since, "it is attached since the first time");
@@ -100,11 +104,11 @@ fn allow_and_deny_say_what_is_open_now(mode: Mode) -> Result<()> {
     assert_eq!(said.trim_end(), "eth0  open: 22/tcp, 5353/udp, 6000-6002/tcp, 8080/tcp");
     let said = lab.fw(&["allow", "8080/tcp"])?;
     assert!(said.contains("as before"), "{said}");
-    let Changes { interfaces } = json(&lab, &["deny", "6001/tcp", "5353", "--json"])?;
+    let Changes { interfaces, .. } = json(&lab, &["deny", "6001/tcp", "5353", "--json"])?;
     let [changed] = &interfaces[..] else { panic!("{interfaces:?}") };
     assert_eq!((&*changed.name, changed.changed), ("eth0", Some(true)));
     assert_eq!(changed.allow, ["22/tcp", "6000/tcp", "6002/tcp", "8080/tcp"]);
-    let Changes { interfaces } = json(&lab, &["allow", "22/tcp", "--interface", "eth0", "--json"])?;
+    let Changes { interfaces, .. } = json(&lab, &["allow", "22/tcp", "--interface", "eth0", "--json"])?;
     assert_eq!(interfaces[0].changed, Some(false));
     assert_eq!(interfaces[0].allow, changed.allow);
     Ok(())
@@ -259,7 +263,8 @@ fn a_name_that_is_given_twice_counts_once() -> Result<()> {
     let lab = Lab::without_containers()?;
     let said = lab.fw(&["attach", "eth0", "eth0", "--allow", "22"])?;
     assert_eq!(said.matches("eth0  attached").count(), 1, "{said}");
-    let Changes { interfaces } = json(&lab, &["allow", "80", "--interface", "eth0", "--interface", "eth0", "--json"])?;
+    let Changes { interfaces, .. } =
+        json(&lab, &["allow", "80", "--interface", "eth0", "--interface", "eth0", "--json"])?;
     assert_eq!(interfaces.len(), 1, "{interfaces:?}");
     let said = lab.fw(&["detach", "eth0", "eth0"])?;
     assert_eq!(said.lines().count(), 1, "{said}");

@@ -122,7 +122,7 @@ fn interfaces_that_cannot_be_filtered_are_refused() -> Result<()> {
 fn commands_about_a_filter_that_is_not_there_are_refused() -> Result<()> {
     let lab = Lab::without_containers()?;
     for args in [&["detach", "eth0"][..], &["allow", "22"], &["deny", "22"], &["stats"], &["stats", "eth0"]] {
-        lab.refuses(args, FAILED, &["not attached", "attach eth0 --allow 22"])?;
+        lab.refuses(args, FAILED, &["not attached", "attach --all --allow 22"])?;
     }
     Ok(())
 }

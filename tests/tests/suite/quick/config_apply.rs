@@ -134,6 +134,7 @@ fn each_difference_is_printed() -> Result<()> {
             "cut": [],
         }],
         "missing": [],
+        "unfiltered": [],
     });
     assert_eq!(outcome, expected);
     Ok(())
@@ -199,7 +200,8 @@ fn a_file_may_be_for_several_interfaces() -> Result<()> {
     lab.add_second_lan()?;
     lab.write_file("lan", "interfaces = [\"eth0\", \"eth1\"]\nallow = [\"22\"]")?;
     let said = lab.fw(&["apply", "eth1"])?;
-    assert!(said.contains("eth1  attach") && !said.contains("eth0"), "{said}");
+    assert!(said.contains("eth1  attach") && !said.contains("eth0  attach"), "{said}");
+    assert!(said.contains("eth0  NOT FILTERED") && said.contains("fw-user attach eth0 --allow 22"), "{said}");
     let said = lab.fw(&["apply"])?;
     assert!(said.contains("eth0  attach") && said.contains("eth1  matches "), "{said}");
     Ok(())

@@ -405,6 +405,10 @@ fn one_of_several_interfaces_must_be_named() -> Result<()> {
     lab.refuses(&["explain", "22/tcp"], FAILED, &["not attached to any interface"])?;
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     lab.fw(&["attach", "eth1", "--allow", "80"])?;
+    // The default route leaves by eth0.
+    assert_eq!(explain(&lab, &["22/tcp"])?.interface, "eth0");
+    lab.pi.run("ip route del default")?;
+    lab.pi.run("ip -6 route del default")?;
     lab.refuses(&["explain", "22/tcp"], USAGE, &["eth0 and eth1", "--iface eth0"])?;
     for (interface, outcome) in [("eth0", "pass allowed"), ("eth1", "drop closed-port")] {
         let said = explain(&lab, &["22/tcp", "--iface", interface])?;

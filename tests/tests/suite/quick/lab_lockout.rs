@@ -380,7 +380,7 @@ fn other_connections_are_listed_with_their_process_and_cut() -> Result<()> {
 
     let output = attach(&["22", "--json"])?;
     ensure!(output.stderr.is_empty(), "{output:?}");
-    let Changes { interfaces } = serde_json::from_slice(&output.stdout)?;
+    let Changes { interfaces, .. } = serde_json::from_slice(&output.stdout)?;
     let of = |peer: &String| Cut {
         peer: Some(peer.clone()),
         proto: "tcp".to_owned(),
@@ -408,7 +408,7 @@ fn connections_to_containers_are_listed_by_the_published_port() -> Result<()> {
         open.push(stream);
     }
     let attach = |allow: &str| -> Result<Vec<Cut>> {
-        let Changes { mut interfaces } =
+        let Changes { mut interfaces, .. } =
             serde_json::from_str(&lab.fw(&["attach", "eth0", "--json", "--allow", allow])?)?;
         Ok(interfaces.remove(0).cut)
     };
@@ -435,11 +435,11 @@ fn what_stays_inside_is_not_listed() -> Result<()> {
     for to in [PI4, PI6] {
         open.push(lab.container(0).connect_tcp(SocketAddr::new(to, 8000))?);
     }
-    let Changes { interfaces } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--json", "--allow", "22"])?)?;
+    let Changes { interfaces, .. } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--json", "--allow", "22"])?)?;
     assert_eq!(interfaces[0].cut, []);
     lab.fw(&["detach", "eth0"])?;
     open.push(lab.lan.connect_tcp(SocketAddr::new(PI4, 8000))?);
-    let Changes { interfaces } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--json", "--allow", "22"])?)?;
+    let Changes { interfaces, .. } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--json", "--allow", "22"])?)?;
     assert_eq!(interfaces[0].cut.len(), 1, "the one from the LAN");
     Ok(())
 }

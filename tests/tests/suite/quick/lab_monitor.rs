@@ -119,7 +119,7 @@ fn everybody_is_told_loudly() -> Result<()> {
         ensure!(said.contains("MONITOR ONLY") && said.contains("fw-user enforce"), "{said}");
     }
     ensure!(stats.contains("would drop") && !stats.contains("dropped  "), "{stats}");
-    let Changes { interfaces } =
+    let Changes { interfaces, .. } =
         serde_json::from_str(&lab.fw(&["attach", "eth0", "--allow", "22", "--monitor", "--json"])?)?;
     assert_eq!(interfaces[0].monitor, Some(true));
     lab.fw(&["enforce"])?;

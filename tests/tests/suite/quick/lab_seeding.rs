@@ -217,7 +217,7 @@ fn datagrams_of_which_nothing_is_known_are_listed_as_cut() -> Result<()> {
     server.send_to(b"play", SocketAddr::new(PI4, 5400))?;
     game.recv_from(&mut [0; 16])?;
     lab.lan.echo_udp(SocketAddr::new(PI4, 9125))?;
-    let Changes { interfaces } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--allow", "22", "--json"])?)?;
+    let Changes { interfaces, .. } = serde_json::from_str(&lab.fw(&["attach", "eth0", "--allow", "22", "--json"])?)?;
     let cut: Vec<_> = interfaces[0].cut.iter().map(|cut| (&*cut.proto, cut.port, cut.peer.as_deref())).collect();
     assert_eq!(cut, [("udp", 5353, None), ("udp", 5400, None), ("udp", 9125, None)]);
     // The one that is not listed is heard, also when the remote speaks first.

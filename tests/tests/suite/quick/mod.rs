@@ -24,6 +24,7 @@ mod evasion_inside_the_machine;
 mod evasion_replies;
 mod evasion_routes;
 mod evasion_shapes;
+mod every_interface;
 mod explain;
 mod explain_captures;
 mod exposed;

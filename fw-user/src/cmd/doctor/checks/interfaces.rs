@@ -5,8 +5,9 @@ use std::{fs, path::PathBuf};
 use crate::{
     cmd::{
         boot::state::{AtBoot, BootFiles},
-        doctor::checks::Finding,
+        doctor::checks::{Finding, Verdict},
         running::running,
+        unfiltered::Unfiltered,
     },
     host::{bridge_ports, class::Class, interface::Interface},
     kernel::{
@@ -58,6 +59,12 @@ pub(crate) fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> 
 #[must_use]
 pub(crate) fn class(interface: &Interface, class: &Class) -> Finding {
     Finding::ok("class", class.to_string()).of(&interface.name)
+}
+
+/// What is open on an outside interface that has an address and no filter.
+#[must_use]
+pub(crate) fn unfiltered(one: &Unfiltered, fix: String, verdict: Verdict) -> Finding {
+    Finding::new("open", verdict, one.words()).fix(fix).of(&one.name)
 }
 
 /// Look at the pins of an interface that is not there.

@@ -36,6 +36,11 @@ fn kernel() -> Finding {
     }
 }
 
+/// What other interfaces leave open cannot be seen.
+pub(crate) fn blind(error: &Error) -> Finding {
+    Finding::note("open", format!("cannot tell whether another interface is open: {error}"))
+}
+
 fn egress() -> Finding {
     let has_tcx = object::kernel_version().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
     Finding::ok("replies", if has_tcx { "tracked by TCX" } else { "tracked by clsact, since TCX came with kernel 6.6" })

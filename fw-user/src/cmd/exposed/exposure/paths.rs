@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use aya::util::KernelVersion;
 use fw_common::policy::Policy;
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
         interface::Interface,
         network::Network,
     },
-    kernel::{maps::counters::Counters, meta::Mode},
+    kernel::{maps::counters::Counters, meta::Mode, object},
 };
 
 /// What stands on an interface.
@@ -47,13 +48,22 @@ pub(crate) struct IngressPath {
     pub index: u32,
     /// How it is classed, and why.
     pub class: Class,
-    /// Whether its packets have Ethernet headers, which a filter needs.
-    pub has_ethernet: bool,
+    /// Whether a filter can be put there.
+    pub can_be_filtered: bool,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// The interfaces whose filters judge what comes in here: itself, or each of those that feed it, containers and virtual machines left
     /// out. `None` for what nothing judges.
     pub judges: Vec<Option<String>>,
+}
+
+/// Why some interfaces cannot be filtered.
+pub(crate) const BARE: &str = "fw filters interfaces without Ethernet headers from Linux 6.6 on, in tc mode";
+
+/// Whether this kernel lets a filter be put on an interface.
+pub(crate) fn can_be_filtered(interface: &Interface) -> bool {
+    let has_tcx = || object::kernel_version().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
+    interface.is_ethernet() || interface.check_can_be_filtered().is_ok() && has_tcx()
 }
 
 /// The ingress paths: the named interfaces, or those by which other machines come in.
@@ -69,7 +79,7 @@ pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> V
         name: interface.name.clone(),
         index: interface.index,
         class: classes.class(interface),
-        has_ethernet: interface.is_ethernet(),
+        can_be_filtered: can_be_filtered(interface),
         addresses: network.addresses_of(interface.index).collect(),
         judges: judges(network, &classes, filters, interface),
     };

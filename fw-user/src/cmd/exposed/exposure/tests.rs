@@ -122,9 +122,6 @@ fn a_network_comes_in_by_what_has_a_cable_and_an_address() {
     let filter = || ours("22", false, &[]);
     let all = ["eth0: ", "eth1: ", "br0: ", "eth2.5: ", "wg0: "];
     assert_eq!(judges(&filters(&[]), &[]), all);
-    let has_ethernet = |path: &IngressPath| path.has_ethernet;
-    let ethernet: Vec<bool> = judge(&filters(&[]), &[], &[]).paths.iter().map(has_ethernet).collect();
-    assert_eq!(ethernet, [true, true, true, true, false]);
     let on_eth0 = filters(&[("eth0", filter())]);
     assert_eq!(judges(&on_eth0, &[]), ["eth0: eth0", "eth1: ", "br0: ", "eth2.5: ", "wg0: "]);
     assert_eq!(judges(&on_eth0, &["eth1", "docker0"]), ["eth1: ", "docker0: "]);

@@ -126,7 +126,7 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
             protocol.name().to_uppercase()
         ));
     }
-    for path in exposure.paths.iter().filter(|path| !path.has_ethernet && path.judges.contains(&None)) {
+    for path in exposure.paths.iter().filter(|path| !path.can_be_filtered && path.judges.contains(&None)) {
         notes.push(format!(
             "{name} has no filter: open ports are reachable there; from Linux 6.6 on: fw-user attach {name} --allow PORTS",
             name = path.name
@@ -138,7 +138,7 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
 /// What to type now.
 fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
-    let is_unfiltered = |path: &&IngressPath| path.has_ethernet && path.judges.contains(&None);
+    let is_unfiltered = |path: &&IngressPath| path.can_be_filtered && path.judges.contains(&None);
     let unfiltered: Vec<&str> = exposure.paths.iter().filter(is_unfiltered).map(|path| path.name.as_str()).collect();
     let is_open_there =
         |port: &&&ExposedPort| port.reach.is_by(|name, state| *state == PortState::Open && unfiltered.contains(&name));

@@ -1,0 +1,63 @@
+//! Which interfaces `attach` is to filter.
+
+use crate::{
+    cmd::{
+        attach::args::AttachArgs,
+        exposed::exposure::paths::{BARE, can_be_filtered},
+    },
+    error::{Error, HostError, Result, UsageError},
+    host::{
+        class::Classes,
+        interface::{self, Interface},
+        network::Network,
+    },
+};
+
+/// The interfaces that are meant, and what to know of those that are left out.
+pub(crate) struct Chosen {
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// Refuse words that cannot be meant as they stand, before the kernel is asked.
+pub(crate) fn check(args: &AttachArgs) -> Result<()> {
+    if args.all && !args.interfaces.is_empty() {
+        return Err(Error::Usage(UsageError::Usage(format!(
+            "--all is every outside interface; leave out --all, or leave out {}",
+            args.interfaces.join(" ")
+        ))));
+    }
+    match args.interfaces.iter().find(|name| name.contains(['*', '?', '['])) {
+        Some(pattern) => Err(Error::Usage(UsageError::Usage(format!(
+            "`{pattern}` is no interface; `fw-user attach --all` takes every outside one, --except NAME leaves one out"
+        )))),
+        None => Ok(()),
+    }
+}
+
+/// The interfaces as they are now: those named, or every outside one that can be filtered.
+pub(crate) fn choose(args: &AttachArgs) -> Result<Chosen> {
+    if !args.all {
+        let interfaces = interface::named(&args.interfaces)?;
+        interfaces.iter().try_for_each(Interface::check_can_be_filtered)?;
+        return Ok(Chosen { interfaces, notes: Vec::new() });
+    }
+    let network = Network::ask()?;
+    let classes = Classes::of(&network);
+    let mut notes: Vec<String> = Vec::new();
+    for name in interface::once_each(&args.except) {
+        if !classes.outside().any(|one| one.name == *name) {
+            notes.push(format!("--except {name}: no outside interface is called so"));
+        }
+    }
+    let meant = classes.outside().filter(|one| !args.except.contains(&one.name));
+    let (interfaces, others): (Vec<Interface>, Vec<Interface>) = meant.cloned().partition(|one| can_be_filtered(one));
+    for one in others {
+        let why = classes.class(&one).why;
+        notes.push(format!("{} stays open ({why}): {BARE}", one.name));
+    }
+    if interfaces.is_empty() {
+        return Err(Error::Host(HostError::NothingOutside { notes }));
+    }
+    Ok(Chosen { interfaces, notes })
+}

@@ -1,0 +1,206 @@
+//! The outside interfaces that have an address and no filter, and what is open there.
+
+use fw_common::{
+    grammar::{PortRange, Rule},
+    policy::Policy,
+};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::{
+    cmd::exposed::{
+        chosen_by_kernel,
+        exposure::{
+            ExposureFacts, Filter, Filters, IngressPath, PortState,
+            paths::{self, BARE},
+        },
+    },
+    error::Result,
+    host::{
+        class::Side,
+        network::{Network, is_link_local},
+        targets::{self, Targets},
+    },
+    kernel::{
+        attach::state::{self, State},
+        maps::policy_map::PolicyMap,
+        pins::Pins,
+    },
+    output::complain,
+    policy_text::words::{open_ports, rule_words},
+};
+
+/// An interface by which other machines come in, and where nothing judges what they send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unfiltered {
+    pub(crate) name: String,
+    /// Which way it leads.
+    pub(crate) class: Side,
+    /// Whether a filter can be put there.
+    can_be_filtered: bool,
+    /// Its addresses with the networks on its link.
+    nets: Vec<IpNet>,
+    /// What is served there.
+    open: Policy,
+}
+
+/// All of them, and what to type against it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gaps {
+    pub(crate) unfiltered: Vec<Unfiltered>,
+    /// The policy of the filters that are there, where they agree.
+    policy: Option<Policy>,
+    /// The filtered interfaces with their networks.
+    filtered: Vec<(String, Vec<IpNet>)>,
+}
+
+/// In JSON.
+#[derive(Serialize)]
+pub(crate) struct UnfilteredJson<'a> {
+    name: &'a str,
+    class: Side,
+    addresses: Vec<String>,
+    open: Vec<String>,
+}
+
+/// Look for them after a change that stays whether or not they can be seen.
+pub(crate) async fn look(pins: &Pins) -> Gaps {
+    Gaps::find(pins).await.unwrap_or_else(|error| {
+        complain(&format!("note: cannot tell whether another interface is open: {error}"));
+        Gaps::default()
+    })
+}
+
+impl Gaps {
+    /// Look for them. Sockets and Docker are asked only where there is one.
+    pub(crate) async fn find(pins: &Pins) -> Result<Self> {
+        let network = Network::ask()?;
+        let mut filters = Filters::new();
+        let mut policies: Vec<Policy> = Vec::new();
+        let nets = |index: u32| -> Vec<IpNet> {
+            network.addresses.iter().filter(|(at, _)| *at == index).map(|(_, net)| *net).collect()
+        };
+        let mut filtered = Vec::new();
+        for interface in &network.interfaces {
+            match state::of(pins, &interface.name, Some(interface))? {
+                State::Free | State::Stale(_) => continue,
+                State::Ours | State::Damaged => {
+                    policies.extend(PolicyMap::open(pins, &interface.name).and_then(|map| map.read()).ok());
+                }
+                State::OtherAbi(_) | State::Foreign(_) => {}
+            }
+            filters.insert(interface.name.clone(), Filter::Unknown(String::new()));
+            filtered.push((interface.name.clone(), nets(interface.index)));
+        }
+        let is_unfiltered = |path: &IngressPath| !path.addresses.is_empty() && path.judges.contains(&None);
+        let found: Vec<IngressPath> = paths::paths(&network, &filters, &[]).into_iter().filter(is_unfiltered).collect();
+        policies.dedup();
+        let policy = if policies.len() == 1 { policies.pop() } else { None };
+        if found.is_empty() {
+            return Ok(Self { unfiltered: Vec::new(), policy, filtered });
+        }
+        let targets = Targets::read(&targets::docker_socket()).await?;
+        let facts = ExposureFacts {
+            network: &network,
+            filters,
+            endpoints: targets.endpoints(),
+            chosen_by_kernel: chosen_by_kernel(),
+        };
+        let ports = facts.judge(&[]).ports;
+        let open = |path: &IngressPath| {
+            let is_open = |name: &str, state: &PortState| name == path.name && *state == PortState::Open;
+            let open = ports.iter().filter(|port| !port.is_of_client && port.reach.is_by(is_open));
+            Policy::new(open.filter_map(|port| {
+                let number = port.endpoint.local.port();
+                Some(Rule { protocol: port.endpoint.protocol, ports: PortRange::new(number, number)?, source: None })
+            }))
+        };
+        let unfiltered = found.iter().map(|path| Unfiltered {
+            name: path.name.clone(),
+            class: path.class.side,
+            can_be_filtered: path.can_be_filtered,
+            nets: nets(path.index),
+            open: open(path),
+        });
+        Ok(Self { unfiltered: unfiltered.collect(), policy, filtered })
+    }
+
+    /// Leave interfaces out that are meant to be open.
+    pub(crate) fn without(mut self, names: &[String]) -> Self {
+        self.unfiltered.retain(|one| !names.contains(&one.name));
+        self
+    }
+
+    /// For people, each with the command that closes it.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for one in &self.unfiltered {
+            text += &format!("{}  {}\n", one.name, one.words());
+            text += &format!("  fix     {}\n", self.fix(one));
+        }
+        for (filtered, one, net) in self.in_one_network() {
+            text += &format!(
+                "{filtered} and {name} are in one network ({net}): {name} answers for both, and replies may come in by either\n  fix     {}\n",
+                self.command(&[filtered, &one.name]),
+                name = one.name,
+            );
+        }
+        text
+    }
+
+    /// For programs.
+    pub(crate) fn json(&self) -> Vec<UnfilteredJson<'_>> {
+        let json =
+            |one: &'_ Unfiltered| (one.nets.iter().map(|net| net.addr().to_string()).collect(), rule_words(&one.open));
+        self.unfiltered
+            .iter()
+            .map(|one| {
+                let (addresses, open) = json(one);
+                UnfilteredJson { name: &one.name, class: one.class, addresses, open }
+            })
+            .collect()
+    }
+
+    /// What closes one.
+    pub(crate) fn fix(&self, one: &Unfiltered) -> String {
+        if one.can_be_filtered {
+            self.command(&[&one.name])
+        } else {
+            format!("{BARE}; close {} with another firewall", one.name)
+        }
+    }
+
+    fn command(&self, names: &[&str]) -> String {
+        let allow = self.policy.as_ref().map_or_else(|| "PORTS".to_owned(), |policy| rule_words(policy).join(","));
+        format!("fw-user attach {} --allow {allow}", names.join(" "))
+    }
+
+    /// Each interface without a filter that shares a network with one that has one.
+    fn in_one_network(&self) -> Vec<(&str, &Unfiltered, IpNet)> {
+        let mut found = Vec::new();
+        for one in self.unfiltered.iter().filter(|one| one.can_be_filtered) {
+            let shared = self.filtered.iter().find_map(|(name, nets)| {
+                let net = nets
+                    .iter()
+                    .map(IpNet::trunc)
+                    .find(|net| !is_link_local(net.addr()) && one.nets.iter().any(|other| other.trunc() == *net))?;
+                Some((name.as_str(), one, net))
+            });
+            found.extend(shared);
+        }
+        found
+    }
+}
+
+impl Unfiltered {
+    /// What is open, in a line.
+    pub(crate) fn words(&self) -> String {
+        let addresses: Vec<String> = self.nets.iter().map(|net| net.addr().to_string()).collect();
+        let open = if self.open.is_closed() {
+            "nobody listens there now".to_owned()
+        } else {
+            format!("open there: {}", open_ports(&self.open))
+        };
+        format!("NOT FILTERED ({}): {open}", addresses.join(", "))
+    }
+}
