@@ -47,6 +47,8 @@ pub mod map {
     pub const RARE_PORT_COUNTERS: &str = "RARE_PORT_COUNTERS";
     /// Where destination addresses lead, remembered for [`super::ROUTE_LIFETIME`].
     pub const ROUTES: &str = "ROUTES";
+    /// On whose behalf frames come in: the bridge or bond above the interface, and VLANs, by tags.
+    pub const UPPERS: &str = "UPPERS";
     /// The last drops, a ring a CPU.
     pub const DROPS: &str = "DROPS";
     /// How many drops are in the rings, and how many more may be kept now.
@@ -59,7 +61,7 @@ pub mod map {
     /// The maps that all attached interfaces share.
     pub const SHARED: [&str; 7] = [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT];
     /// The maps that each interface has for itself.
-    pub const PER_INTERFACE: [&str; 13] = [
+    pub const PER_INTERFACE: [&str; 14] = [
         ACTIVE,
         SETTINGS,
         PORTS,
@@ -69,6 +71,7 @@ pub mod map {
         PORT_COUNTERS,
         RARE_PORT_COUNTERS,
         ROUTES,
+        UPPERS,
         DROPS,
         RECORDERS,
         KNOCKS,
@@ -413,6 +416,31 @@ impl PortDrops {
     }
 }
 
+/// How many combinations of VLAN tags `UPPERS` holds: every VLAN of an interface, and frames without a tag.
+pub const MAX_UPPERS: u32 = 4096;
+
+/// The interfaces on whose behalf an interface receives frames with certain tags, by index; 0 for none. The key of `UPPERS` is the frame's
+/// [`Tags`](crate::wire::ethernet::Tags).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct Uppers {
+    /// The one that the network layer sees: its addresses, its routing rules and whether it forwards count.
+    pub network: u32,
+    /// Those on the way there and, for a VLAN's, what frames without a tag come in for.
+    pub others: [u32; 3],
+}
+
+impl Uppers {
+    /// Whether one of them has this index.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, ifindex: u32) -> bool {
+        let [first, second, third] = self.others;
+        // All of them at once: the verifier would follow each branch.
+        (self.network == ifindex) | (first == ifindex) | (second == ifindex) | (third == ifindex)
+    }
+}
+
 /// A destination address and where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -421,8 +449,10 @@ pub struct Route {
     pub destination: [u32; 4],
     /// When the routing table was asked, in ticks of the kernel; 0 for an empty slot.
     pub asked: u64,
+    /// The [tags](crate::wire::ethernet::Tags) of the frames that it is about.
+    pub tags: u32,
     /// 1 where the packet would be routed on to another machine or container.
-    pub forwarded: u64,
+    pub forwarded: u32,
 }
 
 /// Who attached what, and when; the only value of `META`.

@@ -22,6 +22,10 @@ pub trait Address: Copy + Eq {
     /// The address' bytes.
     type Bytes;
 
+    /// Whether it is an IPv6 address.
+    const IS_IPV6: bool;
+    /// Where the addresses start in the IP header, the source first, in bytes (RFC 791, 3.1; RFC 8200, 3).
+    const OFFSET: usize;
     /// Whether a later fragment passes whatever protocol it claims. In IPv6 the Next Header of the first one is used (RFC 8200, 4.5).
     const LATER_FRAGMENT_IS_ANONYMOUS: bool;
     /// The port at which a DHCP client hears answers.
@@ -53,6 +57,8 @@ pub trait Address: Copy + Eq {
 impl Address for V4 {
     type Bytes = [u8; 4];
 
+    const IS_IPV6: bool = false;
+    const OFFSET: usize = 12;
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
     const DHCP_CLIENT: u16 = 68;
 
@@ -96,6 +102,8 @@ impl Address for V4 {
 impl Address for V6 {
     type Bytes = [u8; 16];
 
+    const IS_IPV6: bool = true;
+    const OFFSET: usize = 8;
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
     const DHCP_CLIENT: u16 = 546;
 

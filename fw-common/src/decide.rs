@@ -5,13 +5,15 @@ use core::fmt;
 
 use crate::{
     abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
-    address::{V4, V6},
+    address::{Address, V4, V6},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
     reason::{Reason, Verdict},
     wire::{
-        Addresses, Packet, Piece, ethernet, ipv4, ipv6,
+        Addresses, Packet, Piece,
+        ethernet::{self, Tags},
+        ipv4, ipv6,
         located::{Located, LocatedNetwork},
         transport,
     },
@@ -24,6 +26,8 @@ use crate::{
 /// | 0-7 | the reason |
 /// | 8-23 | the destination port |
 /// | 24-31 | 1 more than the number of its protocol; 0 where there is no port |
+/// | 32-38 | where the addresses start, if the rest holds only for a packet that [is forwarded](Decision::settled); else 0 |
+/// | 39 | 1 for IPv6 then |
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Decision(u64);
@@ -31,6 +35,10 @@ pub struct Decision(u64);
 impl Decision {
     const PORT: u32 = 8;
     const PROTOCOL: u32 = 24;
+    const ADDRESSES: u32 = 32;
+    const IPV6: u32 = 39;
+    /// What is left of one that was settled.
+    const SETTLED: u64 = u32::MAX as u64;
 
     /// For this reason. The port is the one to count the packet under.
     #[inline(always)]
@@ -98,6 +106,35 @@ impl Decision {
         (self.number() as u64) << 32 | self.port_index() as u32 as u64
     }
 
+    /// The same where the packet is forwarded, the addresses of which start there.
+    #[inline(always)]
+    const fn unsettled<A: Address>(self, addresses: usize) -> Self {
+        Self(self.0 | (addresses as u64) << Self::ADDRESSES | (A::IS_IPV6 as u64) << Self::IPV6)
+    }
+
+    /// Whether it is one of [`judge_located`] for a packet that is let in unless it is forwarded.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_unsettled(self) -> bool {
+        self.0 > Self::SETTLED
+    }
+
+    /// What such a one becomes.
+    #[inline(always)]
+    #[must_use]
+    pub const fn settled(self, is_forwarded: bool) -> Self {
+        let word = self.0 & Self::SETTLED;
+        if !is_forwarded {
+            let has_port = word >> Self::PROTOCOL != 0;
+            Self(word & !0xff | if has_port { Reason::Allowed } else { Reason::Protocol } as u64)
+        } else if self.number() == Reason::Reply as u8 {
+            // Not counted by port.
+            Self(Reason::Reply as u64)
+        } else {
+            Self(word)
+        }
+    }
+
     /// Pass or drop.
     #[inline(always)]
     #[must_use]
@@ -139,8 +176,9 @@ pub trait AddressLookups<A: Tracked> {
     /// Whether a source is in the networks of a class that is neither closed nor open.
     fn is_source_of(&self, class: u16, source: A) -> bool;
 
-    /// Whether the policy forbids routing on, and the routing table would route the packet on to another machine or container.
-    fn is_forwarded(&self, addresses: &Addresses<A>) -> bool;
+    /// Whether the policy forbids routing on, and the routing table would route a packet in a frame with these tags on to another machine or
+    /// container.
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
 
     /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
     /// the entry.
@@ -186,25 +224,50 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
+    let asked = |addresses: &Addresses<A>| Some(lookups.is_forwarded(Tags::NONE, addresses));
     let judged = packet.and_then(|packet| match packet.protocol {
         // The same for each, so that the compiler knows which it is about.
-        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
-        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
-        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
+        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, asked, lookups).map(Some),
+        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, asked, lookups).map(Some),
+        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, asked, lookups)),
         _ => Ok(None),
     });
     judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))
 }
 
 /// Judge a frame in which a packet was [located](Located::locate).
+///
+/// In the kernel the steps of this are functions of their own, because the many ways to a packet would each be followed through the routing
+/// table, and each answer of that through the flows.
 #[inline(always)]
 pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
+    let decision = judge_located(frame, located, lookups);
+    if decision.is_unsettled() { settle(frame, decision, lookups) } else { decision }
+}
+
+/// Judge it without a look at the routing table: what is let in unless it is forwarded is [unsettled](Decision::is_unsettled).
+#[inline(always)]
+pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
     let judged = if located.is_ipv6() {
         located.packet::<V6>().and_then(|packet| judge(frame, &packet, lookups))
     } else {
         located.packet::<V4>().and_then(|packet| judge(frame, &packet, lookups))
     };
     judged.unwrap_or_else(|reason| Decision::new(reason, None)).forgotten(frame)
+}
+
+/// Say what becomes of a packet that is let in unless it is forwarded.
+#[inline(always)]
+pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
+    #[inline(always)]
+    fn ask<F: Frame + ?Sized, L: AddressLookups<A>, A: Tracked>(frame: &F, at: usize, lookups: &L) -> bool {
+        // Addresses that are not there were refused before.
+        A::read(frame, at).is_none_or(|addresses| lookups.is_forwarded(tags::<F, A>(frame, at), &addresses))
+    }
+    let at = (decision.0 >> Decision::ADDRESSES) as usize & 0x7f;
+    let is_ipv6 = decision.0 >> Decision::IPV6 != 0;
+    let is_forwarded = if is_ipv6 { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) };
+    decision.settled(is_forwarded).forgotten(frame)
 }
 
 /// `Err` is a verdict like `Ok`: one that leaves early.
@@ -216,25 +279,43 @@ where
     A: Tracked,
 {
     match PortProtocol::from_number(packet.protocol) {
-        None => Err(without_ports(frame, packet, lookups)),
+        None => {
+            let reason = without_ports(frame, packet, |_| None, lookups);
+            let decision = Decision::new(reason, None);
+            let is_unsettled = matches!(reason, Reason::Forwarded);
+            Ok(if is_unsettled { decision.unsettled::<A>(packet.addresses) } else { decision })
+        }
         Some(_) if matches!(packet.piece, Piece::Later) => {
             Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment })
         }
-        Some(protocol) => judge_ports(frame, packet, protocol, lookups),
+        Some(protocol) => judge_ports(frame, packet, protocol, |_| None, lookups),
     }
 }
 
 #[inline(always)]
-fn judge_ports<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Result<Decision, Reason>
+fn judge_ports<F, L, A>(
+    frame: &F,
+    packet: &Packet<A>,
+    protocol: PortProtocol,
+    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
+    lookups: &L,
+) -> Result<Decision, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
     let ports = transport::ports(frame, packet, protocol)?;
-    let reason = with_ports(frame, packet, protocol, &ports, lookups);
-    let counted = !matches!(reason, Reason::Reply);
-    Ok(Decision::new(reason, counted.then_some((protocol, ports.destination()))))
+    let mut is_unsettled = false;
+    let is_forwarded = |addresses: &Addresses<A>| {
+        let answer = is_forwarded(addresses);
+        is_unsettled = answer.is_none();
+        answer
+    };
+    let reason = with_ports(frame, packet, protocol, &ports, is_forwarded, lookups);
+    let counted = is_unsettled || !matches!(reason, Reason::Reply);
+    let decision = Decision::new(reason, counted.then_some((protocol, ports.destination())));
+    Ok(if is_unsettled { decision.unsettled::<A>(packet.addresses) } else { decision })
 }
 
 /// Whether the packet comes from where something of the same protocol was sent to.
@@ -253,7 +334,12 @@ where
 
 /// Protocols without ports: ICMP and IGMP live, tunnels need a word, or to be begun from here.
 #[inline(always)]
-fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
+fn without_ports<F, L, A>(
+    frame: &F,
+    packet: &Packet<A>,
+    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
+    lookups: &L,
+) -> Reason
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
@@ -275,7 +361,7 @@ where
         Reason::Fragment
     } else {
         match A::read(frame, packet.addresses) {
-            Some(addresses) if !lookups.is_forwarded(&addresses) => Reason::Protocol,
+            Some(addresses) if is_forwarded(&addresses) == Some(false) => Reason::Protocol,
             Some(_) => Reason::Forwarded,
             None => Reason::Truncated,
         }
@@ -288,6 +374,7 @@ fn with_ports<F, L, A>(
     packet: &Packet<A>,
     protocol: PortProtocol,
     ports: &transport::Ports,
+    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
     lookups: &L,
 ) -> Reason
 where
@@ -318,10 +405,10 @@ where
         return Reason::Martian;
     }
     let closed = if lets_in(lookups, class, addresses.source) {
-        if !lookups.is_forwarded(&addresses) {
-            return Reason::Allowed;
+        match is_forwarded(&addresses) {
+            Some(false) => return Reason::Allowed,
+            Some(true) | None => Reason::Forwarded,
         }
-        Reason::Forwarded
     } else {
         Reason::ClosedPort
     };
@@ -332,6 +419,12 @@ where
     } else {
         closed
     }
+}
+
+/// The VLAN tags in front of the packet whose addresses are there.
+#[inline(always)]
+pub(crate) fn tags<F: Frame + ?Sized, A: Address>(frame: &F, addresses: usize) -> Tags {
+    Tags(frame.forget(u64::from(Tags::of(frame, addresses - A::OFFSET).0)) as u32)
 }
 
 /// Whether a class lets a sender in.

@@ -34,8 +34,12 @@ pub mod timeouts;
 pub mod track;
 pub mod wire;
 
-pub use decide::{AddressLookups, Decision, Lookups, decide, decide_located, decide_packet, decide_plain};
+pub use decide::{
+    AddressLookups, Decision, Lookups, decide, decide_located, decide_packet, decide_plain, judge_located, settle,
+};
 pub use frame::Frame;
 pub use protocol::PortProtocol;
 pub use reason::{Reason, Verdict};
-pub use track::{track, track_located, track_packet, track_plain};
+pub use track::{
+    Noted, is_answer_forwarded, note_forwarded, note_located, track, track_located, track_packet, track_plain,
+};

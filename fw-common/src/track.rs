@@ -2,13 +2,15 @@
 
 use crate::{
     address::{V4, V6},
-    decide::{AddressLookups, Lookups, lets_in},
+    decide::{AddressLookups, Lookups, lets_in, tags},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
     reason::Reason,
     wire::{
-        Addresses, Packet, Piece, ethernet, ipv4, ipv6,
+        Addresses, Packet, Piece,
+        ethernet::{self, Tags},
+        ipv4, ipv6,
         located::{Located, LocatedNetwork},
         transport,
     },
@@ -58,9 +60,18 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
+    let note = |protocol| {
+        let seen = Seen::read(frame, packet, protocol, lookups).ok()?;
+        if let Some(seen) = seen
+            && (!seen.passes_anyway(lookups) || lookups.is_forwarded(Tags::NONE, &seen.answer))
+        {
+            seen.note(lookups);
+        }
+        Some(())
+    };
     match packet.protocol {
-        number::TCP => note_ports(frame, packet, PortProtocol::Tcp, lookups).ok(),
-        number::UDP => note_ports(frame, packet, PortProtocol::Udp, lookups).ok(),
+        number::TCP => note(PortProtocol::Tcp),
+        number::UDP => note(PortProtocol::Udp),
         protocol => A::is_control(protocol).then_some(()),
     }
 }
@@ -71,26 +82,45 @@ where
 /// As [`track`].
 #[inline(always)]
 pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
-    if located.is_ipv6() {
-        note(frame, &located.packet::<V6>()?, lookups)
-    } else {
-        note(frame, &located.packet::<V4>()?, lookups)
+    match note_located(frame, located, lookups)? {
+        Noted::Done => Ok(()),
+        Noted::Unsettled if is_answer_forwarded(frame, located, lookups) => note_forwarded(frame, located, lookups),
+        Noted::Unsettled => Ok(()),
     }
 }
 
+/// Whether a packet was noted as far as needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It was.
+    Done,
+    /// Its answers are let in [unless they are forwarded](is_answer_forwarded): [then](note_forwarded) it is to be noted.
+    Unsettled,
+}
+
+/// Note it without a look at the routing table, as [`judge_located`](crate::judge_located) judges what comes in.
+///
+/// # Errors
+/// As [`track`].
 #[inline(always)]
-fn note<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<(), Reason>
-where
-    F: Frame + ?Sized,
-    L: Lookups + AddressLookups<A>,
-    A: Tracked,
-{
-    match PortProtocol::from_number(packet.protocol) {
-        _ if matches!(packet.piece, Piece::Later) => Ok(()),
-        Some(protocol) => note_ports(frame, packet, protocol, lookups),
-        None if A::is_control(packet.protocol) => Ok(()),
-        None => note_portless(frame, packet, lookups),
+pub fn note_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<Noted, Reason> {
+    if located.is_ipv6() {
+        note::<F, L, V6>(frame, located, lookups)
+    } else {
+        note::<F, L, V4>(frame, located, lookups)
     }
+}
+
+/// Whether the answers to a packet are forwarded, and the policy forbids that.
+#[inline(always)]
+pub fn is_answer_forwarded<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> bool {
+    #[inline(always)]
+    fn ask<F: Frame + ?Sized, L: AddressLookups<A>, A: Tracked>(frame: &F, at: usize, lookups: &L) -> bool {
+        let answer = A::read(frame, at).map(Addresses::swapped);
+        answer.is_some_and(|answer| lookups.is_forwarded(tags::<F, A>(frame, at), &answer))
+    }
+    let at = located.addresses();
+    if located.is_ipv6() { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) }
 }
 
 /// To one address only: who listens to a group, as VRRP's backups do, asks nobody.
@@ -101,12 +131,11 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let Addresses { source, destination } = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?;
-    if destination.is_multicast() || packet.link_multicast {
+    let answer = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?.swapped();
+    if answer.source.is_multicast() || packet.link_multicast {
         return Ok(());
     }
-    let swapped = Addresses { source: destination, destination: source };
-    let key = A::reply_key(&swapped, packet.protocol, &transport::Ports::new(0, 0), FlowKind::Unicast);
+    let key = A::reply_key(&answer, packet.protocol, &transport::Ports::new(0, 0), FlowKind::Unicast);
     if !AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Portless, Direction::Egress) {
         AddressLookups::<A>::insert_flow(lookups, &key, FlowClass::Portless);
         lookups.mark_sent_portless(packet.protocol);
@@ -114,39 +143,105 @@ where
     Ok(())
 }
 
+/// Note a packet the answers to which are forwarded.
+///
+/// # Errors
+/// As [`track`].
 #[inline(always)]
-fn note_ports<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Result<(), Reason>
+pub fn note_forwarded<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
+    if located.is_ipv6() {
+        read_located::<F, L, V6>(frame, located, lookups)?.iter().for_each(|seen| seen.note(lookups));
+    } else {
+        read_located::<F, L, V4>(frame, located, lookups)?.iter().for_each(|seen| seen.note(lookups));
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn note<F, L, A>(frame: &F, located: Located, lookups: &L) -> Result<Noted, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let ports = transport::ports(frame, packet, protocol)?;
-    let is_tcp = matches!(protocol, PortProtocol::Tcp);
-    // A server's data: of a port that never opened a connection no flow is known.
-    if is_tcp && !ports.opens_connection() && lookups.sent(protocol, ports.source()).unicast == 0 {
-        return Ok(());
+    let packet = located.packet::<A>()?;
+    if PortProtocol::from_number(packet.protocol).is_none() {
+        let is_noted = !A::is_control(packet.protocol) && !matches!(packet.piece, Piece::Later);
+        return if is_noted { note_portless(frame, &packet, lookups).map(|()| Noted::Done) } else { Ok(Noted::Done) };
     }
-    let Addresses { source, destination } = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?;
-    let swapped = Addresses { source: destination, destination: source };
-    if is_tcp && destination.is_multicast() {
-        return Ok(());
+    let Some(seen) = read_located::<F, L, A>(frame, located, lookups)? else { return Ok(Noted::Done) };
+    if seen.passes_anyway(lookups) {
+        return Ok(Noted::Unsettled);
     }
-    let passes_anyway = !is_tcp && lets_in(lookups, lookups.class(protocol, ports.source()), destination);
-    if passes_anyway && !lookups.is_forwarded(&swapped) {
-        return Ok(());
+    seen.note(lookups);
+    Ok(Noted::Done)
+}
+
+#[inline(always)]
+fn read_located<F, L, A>(frame: &F, located: Located, lookups: &L) -> Result<Option<Seen<A>>, Reason>
+where
+    F: Frame + ?Sized,
+    L: Lookups,
+    A: Tracked,
+{
+    let packet = located.packet::<A>()?;
+    match PortProtocol::from_number(packet.protocol) {
+        Some(protocol) if !matches!(packet.piece, Piece::Later) => Seen::read(frame, &packet, protocol, lookups),
+        _ => Ok(None),
     }
-    // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else. TCP has one peer, also
-    // where frames for it go to a group (clusters).
-    let to_many = !is_tcp && (destination.is_multicast() || packet.link_multicast);
-    let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
-    let answer = ports.reversed();
-    let key = A::reply_key(&swapped, packet.protocol, &answer, kind);
-    let class = FlowClass::new(protocol, kind);
-    let is_known = AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Egress);
-    if !is_known && (!is_tcp || ports.opens_connection()) {
-        AddressLookups::<A>::insert_flow(lookups, &key, class);
-        lookups.mark_sent(protocol, ports.source(), kind);
+}
+
+/// A packet that may make a flow, or keep one alive.
+struct Seen<A> {
+    protocol: PortProtocol,
+    ports: transport::Ports,
+    /// Between whom its answers are.
+    answer: Addresses<A>,
+    /// Whether its frame goes to a group.
+    link_multicast: bool,
+}
+
+impl<A: Tracked> Seen<A> {
+    /// `None` where it does neither.
+    #[inline(always)]
+    fn read<F: Frame + ?Sized, L: Lookups>(
+        frame: &F,
+        packet: &Packet<A>,
+        protocol: PortProtocol,
+        lookups: &L,
+    ) -> Result<Option<Self>, Reason> {
+        let ports = transport::ports(frame, packet, protocol)?;
+        let is_tcp = matches!(protocol, PortProtocol::Tcp);
+        // A server's data: of a port that never opened a connection no flow is known.
+        if is_tcp && !ports.opens_connection() && lookups.sent(protocol, ports.source()).unicast == 0 {
+            return Ok(None);
+        }
+        let answer = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?.swapped();
+        let link_multicast = packet.link_multicast;
+        Ok((!(is_tcp && answer.source.is_multicast())).then_some(Self { protocol, ports, answer, link_multicast }))
     }
-    Ok(())
+
+    /// Whether the policy lets its answers in anyway, unless they are forwarded.
+    #[inline(always)]
+    fn passes_anyway<L: Lookups + AddressLookups<A>>(&self, lookups: &L) -> bool {
+        !matches!(self.protocol, PortProtocol::Tcp)
+            && lets_in(lookups, lookups.class(self.protocol, self.ports.source()), self.answer.source)
+    }
+
+    #[inline(always)]
+    fn note<L: Lookups + AddressLookups<A>>(&self, lookups: &L) {
+        let Self { protocol, ref ports, ref answer, link_multicast } = *self;
+        let is_tcp = matches!(protocol, PortProtocol::Tcp);
+        // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else. TCP has one peer, also
+        // where frames for it go to a group (clusters).
+        let to_many = !is_tcp && (answer.source.is_multicast() || link_multicast);
+        let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
+        let key = A::reply_key(answer, protocol.number(), &ports.reversed(), kind);
+        let class = FlowClass::new(protocol, kind);
+        let is_known = AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Egress);
+        if !is_known && (!is_tcp || ports.opens_connection()) {
+            AddressLookups::<A>::insert_flow(lookups, &key, class);
+            lookups.mark_sent(protocol, ports.source(), kind);
+        }
+    }
 }

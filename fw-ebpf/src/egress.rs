@@ -6,7 +6,7 @@ use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_log_ebpf::debug;
 use fw_common::{
     abi::Active,
-    track_located, track_plain,
+    Noted, is_answer_forwarded, note_forwarded, note_located, track_plain,
     wire::located::{Located, LocatedNetwork},
 };
 
@@ -23,10 +23,13 @@ use crate::{
 pub fn fw_egress(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     let active = active();
-    if track_plain(&Tc::packet(&ctx), &Maps::of::<Tc>(&ctx, active)).is_none() {
+    if track_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active)).is_none() {
         // The headers may lie outside the linear part (forwarded packets).
         fetch_all(&ctx);
-        note_general(skb, active);
+        let mut located = Located::default();
+        if note_general(skb, active, &mut located) != 0 && is_forwarded(skb, active, located) != 0 {
+            forwarded(skb, active, located);
+        }
     }
     // TCX calls it TCX_NEXT: whatever comes next decides.
     TC_ACT_UNSPEC
@@ -37,26 +40,49 @@ pub fn fw_egress(skb: *mut c_void) -> i32 {
 pub fn fw_egress_l3(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     fetch_exactly::<0>(&ctx);
-    note_bare(skb, active());
+    let (active, mut located) = (active(), Located::default());
+    if note_bare(skb, active, &mut located) != 0 && is_forwarded(skb, active, located) != 0 {
+        forwarded(skb, active, located);
+    }
     TC_ACT_UNSPEC
 }
 
 #[inline(never)]
-fn note_general(skb: *mut c_void, active: Active) -> u64 {
-    note(skb, network::<Tc>(skb), active)
+fn note_general(skb: *mut c_void, active: Active, located: &mut Located) -> u64 {
+    note(skb, network::<Tc>(skb), active, located)
 }
 
 #[inline(never)]
-fn note_bare(skb: *mut c_void, active: Active) -> u64 {
-    note(skb, bare::<Tc>(&anew::<Tc>(skb)), active)
+fn note_bare(skb: *mut c_void, active: Active, located: &mut Located) -> u64 {
+    note(skb, bare::<Tc>(&anew::<Tc>(skb)), active, located)
 }
 
 #[inline(never)]
-fn note(skb: *mut c_void, network: LocatedNetwork, active: Active) -> u64 {
-    let located = Located::find(&Tc::packet(&anew::<Tc>(skb)), network);
+fn note(skb: *mut c_void, network: LocatedNetwork, active: Active, located: &mut Located) -> u64 {
+    let here = Located::find(&Tc::packet(&anew::<Tc>(skb)), network);
     let ctx = anew::<Tc>(skb);
-    if let Err(reason) = track_located(&Tc::packet(&ctx), located, &Maps::of::<Tc>(&ctx, active)) {
-        debug!((), "not tracked: {}", reason.name());
+    let packet = Tc::packet(&ctx);
+    // As for what comes in.
+    *located = here.forgotten(&packet);
+    match note_located(&packet, here, &Maps::<Tc>::of(&ctx, active)) {
+        Ok(noted) => u64::from(noted == Noted::Unsettled),
+        Err(reason) => {
+            debug!((), "not tracked: {}", reason.name());
+            0
+        }
     }
+}
+
+#[inline(never)]
+fn is_forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
+    let ctx = anew::<Tc>(skb);
+    u64::from(is_answer_forwarded(&Tc::packet(&ctx), located, &Maps::<Tc>::of(&ctx, active)))
+}
+
+#[inline(never)]
+fn forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
+    let ctx = anew::<Tc>(skb);
+    // What was read once is read again.
+    let _unused = note_forwarded(&Tc::packet(&ctx), located, &Maps::<Tc>::of(&ctx, active));
     0
 }

@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{
-        TC_ACT_SHOT, TC_ACT_UNSPEC,
+        __sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC,
         xdp_action::{XDP_DROP, XDP_PASS},
     },
     programs::{TcContext, XdpContext},
@@ -13,13 +13,15 @@ use aya_ebpf::{
 use fw_common::{
     Frame as _,
     record::CAPTURED,
-    wire::{ethernet, located::LocatedNetwork},
+    wire::{
+        ethernet::{self, Tags},
+        located::LocatedNetwork},
 };
 
 use crate::{
     capture::{capture, capture_tc},
     frame::Packet,
-    verifier::whole,
+    verifier::{forget, whole},
 };
 
 /// Bytes before what is read of a socket buffer: always 0 where a program is attached. `BPF_PROG_TEST_RUN` puts an Ethernet header before every
@@ -40,6 +42,9 @@ pub(crate) trait Hook {
 
     /// The interface that the packet came in by, or leaves by.
     fn ifindex(ctx: &Self::Context) -> u32;
+
+    /// All tags that the frame came with: those that it has, behind the one that was taken off it.
+    fn behind_taken_off(ctx: &Self::Context, tags: Tags) -> Tags;
 
     /// The network protocol, as Linux sees it: an `EtherType` in host byte order. 0 where that is not known.
     fn ether_type(ctx: &Self::Context) -> u16;
@@ -92,6 +97,12 @@ impl Hook for Xdp {
         ctx.ingress_ifindex() as u32
     }
 
+    /// The card may have taken one off, and XDP cannot ask for it.
+    #[inline(always)]
+    fn behind_taken_off(_ctx: &XdpContext, tags: Tags) -> Tags {
+        tags
+    }
+
     #[inline(always)]
     fn ether_type(_ctx: &XdpContext) -> u16 {
         0
@@ -134,6 +145,13 @@ impl Hook for Tc {
     }
 
     #[inline(always)]
+    fn behind_taken_off(ctx: &TcContext, tags: Tags) -> Tags {
+        // SAFETY: the context is this program's own, and the field is a plain integer.
+        let is_tagged = unsafe { (*ctx.skb.skb).vlan_present };
+        if is_tagged == 0 { tags } else { Tags(behind_taken_off(ctx.skb.skb.cast(), tags) as u32) }
+    }
+
+    #[inline(always)]
     fn ether_type(ctx: &TcContext) -> u16 {
         // SAFETY: the context is this program's own, and the field is a plain integer.
         u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
@@ -149,4 +167,14 @@ impl Hook for Tc {
     fn capture(ctx: &TcContext, bytes: &mut [u8; CAPTURED]) -> usize {
         capture_tc(ctx, Self::packet(ctx).len(), Self::tag(ctx) != 0, u32::from(SKIPPED.load()), bytes)
     }
+}
+
+/// Out of line, so that the ways to the tag meet where it ends.
+#[inline(never)]
+fn behind_taken_off(skb: *mut c_void, tags: Tags) -> u64 {
+    let skb = whole(skb).cast::<__sk_buff>();
+    // SAFETY: the context is this program's own, and the fields are plain integers.
+    let (ether_type, control) = unsafe { ((*skb).vlan_proto, (*skb).vlan_tci) };
+    let Tags(word) = tags.behind(Tags::NONE.with(u16::from_be(ether_type as u16), control as u16));
+    forget(u64::from(word), control as usize)
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{macros::xdp, programs::XdpContext};
 use fw_common::{
     Decision, Frame as _,
     abi::Active,
-    decide_located, decide_plain,
+    decide_plain, judge_located,
     wire::located::{Located, LocatedNetwork},
 };
 
@@ -22,8 +22,15 @@ use crate::{
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let active = active();
-    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::of::<hook::Xdp>(&ctx, active))
-        .unwrap_or_else(|| judge(ctx.ctx.cast(), active));
+    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::<hook::Xdp>::of(&ctx, active))
+        .unwrap_or_else(|| {
+                let decision = judge(ctx.ctx.cast(), active);
+            if decision.is_unsettled() {
+                settle(ctx.ctx.cast(), active, decision)
+            } else {
+                decision
+            }
+        });
     let size = Size { packets: 1, bytes: Packet::from_xdp(&ctx).len() };
     conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }
@@ -41,11 +48,23 @@ fn judge(ctx: *mut c_void, active: Active) -> Decision {
     judge_behind::<hook::Xdp>(ctx, network::<hook::Xdp>(ctx), active)
 }
 
-/// Judge a packet behind any link layer.
+#[inline(never)]
+fn settle(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
+    settle_behind::<hook::Xdp>(ctx, active, decision)
+}
+
+/// Judge a packet behind any link layer. What is let in unless it is forwarded is to be settled.
 #[inline(always)]
 pub(crate) fn judge_behind<H: Hook>(ctx: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
     // Asked for anew after the tags: how much of the frame was seen to be there differs by them.
     let located = Located::locate(&H::packet(&anew::<H>(ctx)), network);
     let ctx = anew::<H>(ctx);
-    decide_located(&H::packet(&ctx), located, &Maps::of::<H>(&ctx, active))
+    judge_located(&H::packet(&ctx), located, &Maps::<H>::of(&ctx, active))
+}
+
+/// Say what becomes of it then.
+#[inline(always)]
+pub(crate) fn settle_behind<H: Hook>(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
+    let ctx = anew::<H>(ctx);
+    fw_common::settle(&H::packet(&ctx), decision, &Maps::<H>::of(&ctx, active))
 }

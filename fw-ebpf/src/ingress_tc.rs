@@ -20,7 +20,7 @@ use fw_common::{
 use crate::{
     count::Size,
     hook::{Hook as _, Tc, anew, bare, network},
-    ingress::judge_behind,
+    ingress::{judge_behind, settle_behind},
     lookups::{Maps, active},
     readable::{fetch, fetch_all, fetch_exactly},
     verdict::conclude,
@@ -40,7 +40,7 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
     fetch::<{ ethernet::HEADER }>(&ctx);
     let active = active();
     let decision =
-        decide_plain(&Tc::packet(&ctx), &Maps::of::<Tc>(&ctx, active)).unwrap_or_else(|| judge_general(skb, active));
+        decide_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active)).unwrap_or_else(|| general(skb, active, judge_general));
     answer::<{ ethernet::HEADER }>(&ctx, decision, active)
 }
 
@@ -50,7 +50,17 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
 pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     let active = active();
-    answer::<0>(&ctx, judge_bare(skb, active), active)
+    answer::<0>(&ctx, general(skb, active, judge_bare), active)
+}
+
+#[inline(always)]
+fn general(
+    skb: *mut c_void,
+    active: Active,
+    judge: impl FnOnce(*mut c_void, Active) -> Decision,
+) -> Decision {
+    let decision = judge(skb, active);
+    if decision.is_unsettled() { settle(skb, active, decision) } else { decision }
 }
 
 // Out of line, so that the many ways through the headers of what is not plain meet where they end.
@@ -75,6 +85,11 @@ fn judge_bare(skb: *mut c_void, active: Active) -> Decision {
 #[inline(never)]
 fn judge(skb: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
     judge_behind::<Tc>(skb, network, active)
+}
+
+#[inline(never)]
+fn settle(skb: *mut c_void, active: Active, decision: Decision) -> Decision {
+    settle_behind::<Tc>(skb, active, decision)
 }
 
 #[inline(always)]

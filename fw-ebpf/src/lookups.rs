@@ -1,6 +1,6 @@
 //! fw-common's look-ups as maps and helpers.
 
-use aya_ebpf::{EbpfContext, maps::lpm_trie::Key};
+use aya_ebpf::maps::lpm_trie::Key;
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{
@@ -9,7 +9,7 @@ use fw_common::{
     },
     address::{Address, V4, V6},
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
-    wire::Addresses,
+    wire::{Addresses, ethernet::Tags},
 };
 
 use crate::{
@@ -17,14 +17,14 @@ use crate::{
     flows,
     hook::Hook,
     maps::{ACTIVE, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
-    route,
+    route::{self, Way},
     slot::slot,
     verifier::settled,
 };
 
 /// The maps as one packet sees them: the policy is chosen once, so that no packet is judged by two.
-pub(crate) struct Maps<'a, C> {
-    ctx: &'a C,
+pub(crate) struct Maps<'a, H: Hook> {
+    ctx: &'a H::Context,
     ifindex: u32,
     active: Active,
 }
@@ -41,14 +41,20 @@ pub(crate) fn active() -> Active {
     Active(settled::<{ Active::STATE }>(word))
 }
 
-impl<'a, C: EbpfContext> Maps<'a, C> {
+impl<'a, H: Hook> Maps<'a, H> {
     #[inline(always)]
-    pub(crate) fn of<H: Hook<Context = C>>(ctx: &'a C, active: Active) -> Self {
+    pub(crate) fn of(ctx: &'a H::Context, active: Active) -> Self {
         Self { ctx, ifindex: H::ifindex(ctx), active }
     }
 }
 
-impl<C: EbpfContext> Maps<'_, C> {
+impl<H: Hook> Maps<'_, H> {
+    /// How the packet came in.
+    #[inline(always)]
+    fn way(&self, tags: Tags) -> Way {
+        Way { ifindex: self.ifindex, tags: H::behind_taken_off(self.ctx, tags) }
+    }
+
     #[inline(always)]
     fn buffer(&self) -> u32 {
         self.active.buffer()
@@ -65,7 +71,7 @@ impl<C: EbpfContext> Maps<'_, C> {
     }
 }
 
-impl<C: EbpfContext> Lookups for Maps<'_, C> {
+impl<H: Hook> Lookups for Maps<'_, H> {
     #[inline(always)]
     fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
         PORTS.get(class_page(self.buffer(), protocol, port)).map_or(CLASS_CLOSED, |page| page[slot_of(port)])
@@ -109,15 +115,15 @@ impl<C: EbpfContext> Lookups for Maps<'_, C> {
     }
 }
 
-impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
+impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V4) -> bool {
         is_source4(class, source, self.active) != 0
     }
 
     #[inline(always)]
-    fn is_forwarded(&self, addresses: &Addresses<V4>) -> bool {
-        self.forbids_forwarding() && route::leads_elsewhere4(self.ctx, self.ifindex, addresses)
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V4>) -> bool {
+        self.forbids_forwarding() && route::leads_elsewhere4(self.ctx, self.way(tags), addresses)
     }
 
     #[inline(always)]
@@ -131,15 +137,15 @@ impl<C: EbpfContext> AddressLookups<V4> for Maps<'_, C> {
     }
 }
 
-impl<C: EbpfContext> AddressLookups<V6> for Maps<'_, C> {
+impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
     #[inline(always)]
     fn is_source_of(&self, class: u16, source: V6) -> bool {
         is_source6(class, &source, self.active) != 0
     }
 
     #[inline(always)]
-    fn is_forwarded(&self, addresses: &Addresses<V6>) -> bool {
-        self.forbids_forwarding() && route::leads_elsewhere6(self.ctx, self.ifindex, addresses)
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
+        self.forbids_forwarding() && route::leads_elsewhere6(self.ctx, self.way(tags), addresses)
     }
 
     #[inline(always)]

@@ -1,14 +1,15 @@
 //! The maps. Their names and shapes are `fw_common::abi`'s; what depends on the machine (CPUs, `--flows`) is set by the loader.
 
 use aya_ebpf::{
+    bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{Array, LpmTrie, LruHashMap},
+    maps::{Array, HashMap, LpmTrie, LruHashMap},
 };
 use fw_common::{
     abi::{
-        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, Meta, PAGES,
+        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, MAX_UPPERS, Meta, PAGES,
         PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
-        SENT_PORTLESS, SentPage, Settings, Source4, Source6,
+        SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers,
     },
     address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
@@ -52,6 +53,8 @@ pub(crate) static PORT_COUNTERS: Array<CounterPage> = Array::with_max_entries(CO
 pub(crate) static RARE_PORT_COUNTERS: Array<RarePort> = Array::with_max_entries(RARE_PORTS, 0);
 #[map]
 pub(crate) static ROUTES: Array<Route> = Array::with_max_entries(ROUTES_PER_CPU, 0);
+#[map]
+pub(crate) static UPPERS: HashMap<u32, Uppers> = HashMap::with_max_entries(MAX_UPPERS, BPF_F_NO_PREALLOC);
 #[map]
 pub(crate) static DROPS: Array<Record> = Array::with_max_entries(RECORDS_PER_CPU, 0);
 #[map]

@@ -11,16 +11,16 @@ use aya_ebpf::{
     helpers::generated::bpf_fib_lookup,
 };
 use fw_common::{
-    abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route},
+    abi::{ROUTE_LIFETIME, ROUTES_PER_CPU, Route, Uppers},
     address::{Address, V4, V6, is_link_local, mapped},
-    wire::Addresses,
+    wire::{Addresses, ethernet::Tags},
 };
 
 use crate::{
     clock::ticks,
-    maps::ROUTES,
+    maps::{ROUTES, UPPERS},
     slot::{cpu, slot},
-    verifier::Room,
+    verifier::{Room, forget},
 };
 
 /// Linux's number for IPv4 in a routing request.
@@ -29,31 +29,55 @@ const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 /// The index of the loopback interface, the same in every network namespace.
 const LOOPBACK: u32 = 1;
+/// From here on an answer is an error of the kernel, a negative number: no such interface.
+const ERRORS: u32 = i32::MIN.cast_unsigned();
+/// No interface: the packet ends here.
+const NOT_SENT_ON: u64 = 0;
+/// No interface's index, but one of them it is.
+const NOBODY_KNOWS: u64 = u32::MAX as u64;
 
-/// Whether the routing table would send an IPv4 packet that came in on `ifindex` out of another interface, to a machine or container there.
-/// What would go back to the link that it came from is for somebody on that link: a macvlan's or ipvlan's container, a load balancer's
-/// address, which the kernel does not count among this host's own. Multicast and broadcast stay here.
+/// How a packet came in: by which interface, by index, and with which tags.
+#[derive(Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) ifindex: u32,
+    pub(crate) tags: Tags,
+}
+
+impl Way {
+    /// In one argument.
+    #[inline(always)]
+    fn word(self) -> u64 {
+        u64::from(self.ifindex) << 32 | u64::from(self.tags.0)
+    }
+
+    #[inline(always)]
+    const fn from_word(word: u64) -> Self {
+        Self { ifindex: (word >> 32) as u32, tags: Tags(word as u32) }
+    }
+}
+
+/// Whether the routing table would send an IPv4 packet out of another interface than it came in by, to a machine or container there.
+/// What would go back to the link that it came from is for somebody on that link: a macvlan's or ipvlan's container, a virtual machine behind
+/// the same bridge, a load balancer's address, which the kernel does not count among this host's own. Multicast and broadcast stay here.
 #[inline(always)]
-pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V4>) -> bool {
+pub(crate) fn leads_elsewhere4<C: EbpfContext>(ctx: &C, way: Way, addresses: &Addresses<V4>) -> bool {
     let Addresses { source, destination } = *addresses;
     if destination.is_multicast() {
         return false;
     }
-    let index = index_of(destination);
-    remembered(index, mapped(destination))
-        .unwrap_or_else(|| ask_anew4(ctx.as_ptr(), packed(ifindex, index), source, destination) != 0)
+    remembered(index_of(destination), mapped(destination), way.tags)
+        .unwrap_or_else(|| look_up4(ctx.as_ptr(), way.word(), source, destination) != 0)
 }
 
 /// The same for IPv6. A link-local sender's packets are never routed on (RFC 4291, 2.5.6), others' are where `all` interfaces forward, whatever
 /// this one says, which may be off so that it hears router advertisements. The helper heeds this one alone; loopback says what `all` do.
 #[inline(always)]
-pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, ifindex: u32, addresses: &Addresses<V6>) -> bool {
+pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, way: Way, addresses: &Addresses<V6>) -> bool {
     if addresses.destination.is_multicast() || is_link_local(addresses.source) {
         return false;
     }
-    let index = index_of(addresses.destination[3]);
-    remembered(index, addresses.destination)
-        .unwrap_or_else(|| ask_anew6(ctx.as_ptr(), packed(ifindex, index), addresses) != 0)
+    remembered(index_of(addresses.destination[3]), addresses.destination, way.tags)
+        .unwrap_or_else(|| look_up6(ctx.as_ptr(), way.word(), addresses) != 0)
 }
 
 /// The slot of a destination with this last word. Each CPU has slots of its own.
@@ -66,10 +90,14 @@ fn index_of(last: u32) -> u32 {
 /// The answer for a destination that was asked about in the last [`ROUTE_LIFETIME`] ticks. An empty slot is as old as the kernel's ticks, which
 /// begin near 2^32.
 #[inline(always)]
-fn remembered(index: u32, destination: V6) -> Option<bool> {
+fn remembered(index: u32, destination: V6, tags: Tags) -> Option<bool> {
     let Some(route) = ROUTES.get(index) else { return Some(true) };
-    (route.destination == destination && ticks().wrapping_sub(route.asked) < ROUTE_LIFETIME)
-        .then_some(route.forwarded != 0)
+    // All of it in one word: the verifier would follow each comparison to its end.
+    let [d0, d1, d2, d3] = route.destination;
+    let [w0, w1, w2, w3] = destination;
+    let difference = (d0 ^ w0) | (d1 ^ w1) | (d2 ^ w2) | (d3 ^ w3) | (route.tags ^ tags.0);
+    let age = ticks().wrapping_sub(route.asked);
+    (u64::from(difference) | age >> ROUTE_LIFETIME.ilog2() == 0).then_some(route.forwarded != 0)
 }
 
 // Out of line: they are asked about once a second and destination, and one request has room on the stack.
@@ -77,87 +105,119 @@ fn remembered(index: u32, destination: V6) -> Option<bool> {
 // An answer is believed whoever sends. So it is remembered only where it does not depend on the sender, or keeps packets out: that a rule of
 // routing forbids one sender's must not open a container to the others. Nobody in particular, an address of zeros, meets no such rule.
 
-/// The interface and the slot in one argument.
-#[inline(always)]
-fn packed(ifindex: u32, index: u32) -> u64 {
-    u64::from(ifindex) << 32 | u64::from(index)
-}
-
 #[inline(never)]
-fn ask_anew4(ctx: *mut c_void, packed: u64, source: V4, destination: V4) -> u64 {
-    let forwarded = ask4(ctx, packed, source, destination);
-    if forwarded == 0 && ask4(ctx, packed, 0, destination) != 0 {
+fn look_up4(ctx: *mut c_void, way: u64, source: V4, destination: V4) -> u64 {
+    let known = known(way);
+    let questions = network(known) << 32 | way >> 32;
+    let forwarded = is_elsewhere(known, ask4(ctx, questions, source, destination));
+    if forwarded == 0 && is_elsewhere(known, ask4(ctx, questions, 0, destination)) != 0 {
         return 0;
     }
-    remember(packed as u32, mapped(destination), forwarded);
+    remember(index_of(destination), mapped(destination), way as u32, forwarded);
     forwarded
 }
 
 #[inline(never)]
-fn ask_anew6(ctx: *mut c_void, packed: u64, addresses: &Addresses<V6>) -> u64 {
-    let forwarded = ask6(ctx, packed, &addresses.source, &addresses.destination);
-    if forwarded == 0 && ask6(ctx, packed, &NOBODY, &addresses.destination) != 0 {
+fn look_up6(ctx: *mut c_void, way: u64, addresses: &Addresses<V6>) -> u64 {
+    // Loopback forwards where `all` interfaces do, and then each does.
+    let known = known(way);
+    let questions = network(known) << 32 | u64::from(LOOPBACK);
+    let forwarded = is_elsewhere(known, ask6(ctx, questions, &addresses.source, &addresses.destination));
+    if forwarded == 0 && is_elsewhere(known, ask6(ctx, questions, &NOBODY, &addresses.destination)) != 0 {
         return 0;
     }
-    remember(packed as u32, addresses.destination, forwarded);
+    remember(index_of(addresses.destination[3]), addresses.destination, way as u32, forwarded);
     forwarded
 }
 
 static NOBODY: V6 = [0; 4];
 
 #[inline(always)]
-fn remember(index: u32, destination: V6, forwarded: u64) {
+fn remember(index: u32, destination: V6, tags: u32, forwarded: u64) {
     if let Some(route) = slot(&ROUTES, index) {
-        *route = Route { destination, asked: ticks(), forwarded };
+        *route = Route { destination, asked: ticks(), tags, forwarded: forwarded as u32 };
     }
 }
 
 #[inline(never)]
-fn ask4(ctx: *mut c_void, packed: u64, source: V4, destination: V4) -> u64 {
+fn ask4(ctx: *mut c_void, questions: u64, source: V4, destination: V4) -> u64 {
     let mut room = Room::<FibLookup>::new();
     let request = room.cleared();
     request.family = AF_INET;
-    let ifindex = (packed >> 32) as u32;
-    request.ifindex = ifindex;
     request.__bindgen_anon_3.ipv4_src = source;
     request.__bindgen_anon_4.ipv4_dst = destination;
-    let answer = ask(ctx, request);
-    u64::from(leads_out(answer, ifindex, request.ifindex))
+    ask(ctx, questions, request)
 }
 
 #[inline(never)]
-fn ask6(ctx: *mut c_void, packed: u64, source: &V6, destination: &V6) -> u64 {
+fn ask6(ctx: *mut c_void, questions: u64, source: &V6, destination: &V6) -> u64 {
     let mut room = Room::<FibLookup>::new();
     let request = room.cleared();
     request.family = AF_INET6;
-    let ifindex = (packed >> 32) as u32;
-    request.ifindex = ifindex;
     request.__bindgen_anon_3.ipv6_src = *source;
     request.__bindgen_anon_4.ipv6_dst = *destination;
-    let mut answer = ask(ctx, request);
-    if answer == BPF_FIB_LKUP_RET_FWD_DISABLED {
-        request.ifindex = LOOPBACK;
-        answer = ask(ctx, request);
+    ask(ctx, questions, request)
+}
+
+/// The index of the interface that the kernel would send the packet on by; [`NOT_SENT_ON`], or [`NOBODY_KNOWS`] which. It is asked for two
+/// interfaces, in the upper and the lower half of a word: the one that the network layer sees, a bridge rather than its port, since that one's
+/// forwarding and rules count; and where that one does not forward, for the other, in case frames no longer go the way that was noted.
+#[inline(always)]
+fn ask(ctx: *mut c_void, questions: u64, request: &mut FibLookup) -> u64 {
+    request.ifindex = (questions >> 32) as u32;
+    let mut answer = ask_once(ctx, request);
+    if answer == BPF_FIB_LKUP_RET_FWD_DISABLED || answer >= ERRORS {
+        request.ifindex = questions as u32;
+        answer = ask_once(ctx, request);
     }
-    u64::from(leads_out(answer, ifindex, request.ifindex))
+    match answer {
+        // All say by which interface (Linux 5.10, d1c362e1dd68): the length of an answer that a packet is too large for is asked for last.
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => {
+            u64::from(request.ifindex)
+        }
+        // A tunnel's.
+        BPF_FIB_LKUP_RET_UNSUPP_LWT => NOBODY_KNOWS,
+        // Not forwarded, forbidden, unreachable, or no forwarding at all: the packet ends here.
+        _ => NOT_SENT_ON,
+    }
 }
 
 #[inline(always)]
-fn ask(ctx: *mut c_void, request: &mut FibLookup) -> u32 {
+fn ask_once(ctx: *mut c_void, request: &mut FibLookup) -> u32 {
     // SAFETY: the context is this program's own, the request is writable and as long as said.
     let answer = unsafe { bpf_fib_lookup(ctx, request, size_of::<FibLookup>() as i32, 0) };
     answer as u32
 }
 
-/// Found a way out that is not the way in, even where the neighbour's address is not known yet. Not forwarded, forbidden, unreachable, or no
-/// forwarding at all: the packet ends here.
+/// The way of a packet, without tags that are none of a VLAN of this host.
+#[inline(never)]
+fn known(way: u64) -> u64 {
+    let Way { ifindex, tags } = Way::from_word(way);
+    let tags = if uppers(tags).is_some() { tags } else { Tags::NONE };
+    forget(Way { ifindex, tags }.word(), ifindex as usize)
+}
+
+/// The interface that the network layer sees a packet come in by.
+#[inline(never)]
+fn network(way: u64) -> u64 {
+    let way = Way::from_word(way);
+    let network = uppers(way.tags).map_or(way.ifindex, |uppers| uppers.network);
+    forget(u64::from(network), way.ifindex as usize)
+}
+
+/// Whether an answer is none of the interfaces on whose behalf a packet came in.
+#[inline(never)]
+fn is_elsewhere(way: u64, answer: u64) -> u64 {
+    let way = Way::from_word(way);
+    let way_out = answer as u32;
+    let stays = || way_out == way.ifindex || uppers(way.tags).is_some_and(|uppers| uppers.has(way_out));
+    u64::from(answer != NOT_SENT_ON && !stays())
+}
+
+/// On whose behalf frames with these tags come in.
 #[inline(always)]
-fn leads_out(answer: u32, way_in: u32, way_out: u32) -> bool {
-    match answer {
-        // Both say by which interface (Linux 5.10, d1c362e1dd68).
-        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH => way_out != way_in,
-        // A tunnel's, or one that the packet is too large for: neither says by which.
-        BPF_FIB_LKUP_RET_UNSUPP_LWT | BPF_FIB_LKUP_RET_FRAG_NEEDED => true,
-        _ => false,
-    }
+fn uppers(tags: Tags) -> Option<&'static Uppers> {
+    // SAFETY: the kernel keeps the element's memory while the program runs. It may be given to other tags meanwhile, which a hash without locks
+    // promises no better.
+    unsafe { UPPERS.get(tags.0) }
 }

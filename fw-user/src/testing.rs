@@ -12,7 +12,7 @@ pub use crate::{
     kernel::{
         attach::{attachment, egress, ingress, plan},
         bpffs, dry_run,
-        maps::{batch, counters, flows, policy_map, sources},
+        maps::{batch, counters, flows, policy_map, sources, uppers},
         meta, mount, object,
         object::OBJECT,
         pins, plain, shape,

@@ -16,7 +16,10 @@ use fw_common::{
     flow::{self, FlowClass, FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::Policy,
     track, track_packet,
-    wire::{Addresses, ethernet},
+    wire::{
+        Addresses,
+        ethernet::{self, Tags},
+    },
 };
 
 use crate::{
@@ -170,9 +173,9 @@ impl Model {
         }
     }
 
-    fn is_forwarded(&self, source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> bool {
+    fn is_forwarded(&self, tags: Tags, source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> bool {
         let forbidden = self.policy.settings.forward == 0;
-        forbidden && self.is_router && world::leads_elsewhere(source.into(), destination.into())
+        forbidden && self.is_router && world::leads_elsewhere(tags, source.into(), destination.into())
     }
 
     fn is_in_class(&self, class: u16, source: IpAddr) -> bool {
@@ -232,8 +235,8 @@ impl AddressLookups<V4> for Model {
         self.is_in_class(class, source.to_bytes().into())
     }
 
-    fn is_forwarded(&self, addresses: &Addresses<V4>) -> bool {
-        self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V4>) -> bool {
+        self.is_forwarded(tags, addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
     fn find_flow(&self, key: &FlowKey4, class: FlowClass, direction: flow::Direction) -> bool {
@@ -250,8 +253,8 @@ impl AddressLookups<V6> for Model {
         self.is_in_class(class, source.to_bytes().into())
     }
 
-    fn is_forwarded(&self, addresses: &Addresses<V6>) -> bool {
-        self.is_forwarded(addresses.source.to_bytes(), addresses.destination.to_bytes())
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
+        self.is_forwarded(tags, addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
     fn find_flow(&self, key: &FlowKey6, class: FlowClass, direction: flow::Direction) -> bool {

@@ -8,6 +8,8 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
+use fw_common::wire::ethernet::{ETHER_TYPE_8021Q, Tags};
+
 use crate::packet::{Layer, Stack, eth};
 
 /// Somebody who sends or receives.
@@ -35,6 +37,10 @@ pub const SERVER: Station = Station { v4: "203.0.113.9", v6: "2001:db8:f::9", ma
 pub const CONTAINER: Station = Station { v4: "198.51.100.9", v6: "2001:db8:c::9", mac: HOST.mac };
 /// This host's own address on that bridge.
 pub const BRIDGE: Station = Station { v4: "198.51.100.1", v6: "2001:db8:c::1", mac: HOST.mac };
+/// Somebody in the VLAN of the tag [`VLAN`].
+pub const IN_VLAN: Station = Station { v4: "203.0.113.200", v6: "2001:db8:d::9", mac: HOST.mac };
+/// This host's own address in that VLAN.
+pub const VLAN_HOST: Station = Station { v4: "203.0.113.129", v6: "2001:db8:d::1", mac: HOST.mac };
 /// An address that the routing table calls unreachable.
 pub const NOWHERE: Station = Station { v4: "198.51.100.250", v6: "2001:db8:c::250", mac: HOST.mac };
 /// The group of mDNS (RFC 6762), the port of which is 5353.
@@ -49,14 +55,22 @@ pub const SUBNET_BROADCAST: &str = "192.0.2.255";
 pub const BROADCAST_MAC: [u8; 6] = [0xff; 6];
 /// The name of the interface on the host's link.
 pub const INTERFACE: &str = "lan";
+/// The VLAN that has an interface of its own on the host.
+pub const VLAN: u16 = 7;
+/// The name of that interface. It is a cable of its own, because not every kernel that tests run on has VLANs: what matters is that the filter
+/// was told of it.
+pub const VLAN_INTERFACE: &str = "lan7";
 
 /// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on or off by [`Routing::sysctls`].
 pub const IP_COMMANDS: &str = "\
 link set lo up
 link add lan type veth peer name lan-peer
 link add ctr type veth peer name ctr-peer
+link add lan7 type veth peer name lan7-peer
 link set lan up
 link set lan-peer up
+link set lan7 up
+link set lan7-peer up
 link set ctr up
 link set ctr-peer up
 address add 192.0.2.2/24 broadcast 192.0.2.255 dev lan
@@ -64,6 +78,8 @@ address add 2001:db8::2/64 dev lan nodad
 address add fe80::2/64 dev lan nodad
 address add 198.51.100.1/24 broadcast 198.51.100.255 dev ctr
 address add 2001:db8:c::1/64 dev ctr nodad
+address add 203.0.113.129/25 broadcast 203.0.113.255 dev lan7
+address add 2001:db8:d::1/64 dev lan7 nodad
 route add default via 192.0.2.1
 route add default via 2001:db8::1
 route add unreachable 198.51.100.250
@@ -101,12 +117,12 @@ impl Routing {
 }
 
 /// Whether the routing table sends a packet from the host's link on to somewhere else, when this host forwards at all. What goes back to the
-/// link stays there.
+/// link stays there, and what came in by the VLAN may stay in the VLAN.
 ///
 /// # Panics
 /// Never: the addresses are constants.
 #[must_use]
-pub fn leads_elsewhere(source: IpAddr, destination: IpAddr) -> bool {
+pub fn leads_elsewhere(tags: Tags, source: IpAddr, destination: IpAddr) -> bool {
     // Link-local addresses are never forwarded (RFC 4291, 2.5.6), whichever side has one.
     let is_link_local = |address| matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
     let is_quarantined = source == IpAddr::V4(QUARANTINED.v4());
@@ -117,10 +133,24 @@ pub fn leads_elsewhere(source: IpAddr, destination: IpAddr) -> bool {
         IpAddr::V4(v4) => v4.octets()[..3] == BRIDGE.v4().octets()[..3],
         IpAddr::V6(v6) => v6.octets()[..8] == BRIDGE.v6().octets()[..8],
     };
-    let here = [BRIDGE, NOWHERE].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
+    let is_in_vlan = match destination {
+        IpAddr::V4(v4) => v4.octets()[..3] == VLAN_HOST.v4().octets()[..3] && v4.octets()[3] >= 128,
+        IpAddr::V6(v6) => v6.octets()[..8] == VLAN_HOST.v6().octets()[..8],
+    };
+    let here = [BRIDGE, NOWHERE, VLAN_HOST].map(|station| [IpAddr::V4(station.v4()), IpAddr::V6(station.v6())]);
     // Everybody on the bridge, and its router, which this host is itself (RFC 4291, 2.6.1).
-    let of_bridge = ["198.51.100.0", "198.51.100.255", "2001:db8:c::"].map(|text| text.parse().expect("an address"));
-    is_behind_bridge && !here.as_flattened().contains(&destination) && !of_bridge.contains(&destination)
+    let everybody =
+        ["198.51.100.0", "198.51.100.255", "2001:db8:c::", "203.0.113.128", "203.0.113.255", "2001:db8:d::"];
+    let everybody = everybody.map(|text| text.parse().expect("an address"));
+    (is_behind_bridge || is_in_vlan && tags != vlan_tags())
+        && !here.as_flattened().contains(&destination)
+        && !everybody.contains(&destination)
+}
+
+/// The tags of a frame from the VLAN.
+#[must_use]
+pub const fn vlan_tags() -> Tags {
+    Tags::NONE.with(ETHER_TYPE_8021Q, VLAN)
 }
 
 impl Station {

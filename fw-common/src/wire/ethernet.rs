@@ -70,6 +70,65 @@ pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
     (!is_tag(ether_type)).then_some(Link { ether_type, network: HEADER, multicast: header[0] & 1 != 0 })
 }
 
+/// The VLAN IDs of a frame, the outer one first, in a word; 0 for none. Tags with VLAN ID 0 only carry a priority, and do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Tags(pub u32);
+
+impl Tags {
+    /// No tag.
+    pub const NONE: Self = Self(0);
+
+    /// [`NONE`](Self::NONE).
+    #[inline(always)]
+    #[must_use]
+    pub const fn none() -> Self {
+        Self::NONE
+    }
+
+    /// Bits of a tag: its VLAN ID, and 1 where it is a service tag.
+    const BITS: u32 = 13;
+    const SERVICE: u32 = 1 << 12;
+
+    /// With another tag inside, of this `EtherType` and with this tag control information, host byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn with(self, ether_type: u16, control: u16) -> Self {
+        let id = control as u32 & 0x0fff;
+        if id == 0 {
+            return self;
+        }
+        Self(self.0 << Self::BITS | id | if ether_type == ETHER_TYPE_8021AD { Self::SERVICE } else { 0 })
+    }
+
+    /// Behind an outer tag. The tags of three VLANs do not fit a word: they are none that is known.
+    #[inline(always)]
+    #[must_use]
+    pub const fn behind(self, outer: Self) -> Self {
+        if outer.0 == 0 {
+            self
+        } else if self.0 >> (2 * Self::BITS - 1) != 0 {
+            Self(u32::MAX)
+        } else {
+            Self(outer.0 << if self.0 == 0 { 0 } else { Self::BITS } | self.0)
+        }
+    }
+
+    /// Those of a frame whose network header starts at `network`. Bytes that are not there make no tag.
+    #[inline(always)]
+    #[must_use]
+    pub fn of<F: Frame + ?Sized>(frame: &F, network: usize) -> Self {
+        if network < HEADER + TAG {
+            return Self::NONE;
+        }
+        // At once, from the end of the sender's address on: an IP header behind one tag is longer than the other.
+        let Some([first, second, third]) = frame.words(HEADER - 4) else { return Self::NONE };
+        let (outer, inner) = (u32::from_be(second), u32::from_be(third));
+        let tags = Self::NONE.with(u32::from_be(first) as u16, (outer >> 16) as u16);
+        if network < HEADER + 2 * TAG { tags } else { tags.with(outer as u16, (inner >> 16) as u16) }
+    }
+}
+
 #[inline(always)]
 const fn is_tag(ether_type: u16) -> bool {
     matches!(ether_type, ETHER_TYPE_8021Q | ETHER_TYPE_8021AD)

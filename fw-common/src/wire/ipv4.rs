@@ -3,13 +3,18 @@
 use core::marker::PhantomData;
 
 use super::{Packet, Piece, ethernet::Link};
-use crate::{address::V4, frame::Frame, protocol::number, reason::Reason};
+use crate::{
+    address::{Address, V4},
+    frame::Frame,
+    protocol::number,
+    reason::Reason,
+};
 
 /// Length of a header without options, in bytes.
 pub const HEADER: usize = 20;
 
 /// Offset of the source address, in bytes.
-pub const SOURCE: usize = 12;
+pub const SOURCE: usize = V4::OFFSET;
 
 /// The end-of-list option, one byte.
 const OPTION_END: u8 = 0;

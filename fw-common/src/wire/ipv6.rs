@@ -3,12 +3,17 @@
 use core::marker::PhantomData;
 
 use super::{Packet, Piece, ethernet::Link};
-use crate::{address::V6, frame::Frame, protocol::number, reason::Reason};
+use crate::{
+    address::{Address, V6},
+    frame::Frame,
+    protocol::number,
+    reason::Reason,
+};
 
 /// Length of the fixed header, in bytes.
 pub const HEADER: usize = 40;
 /// Offset of the source address, in bytes.
-pub const SOURCE: usize = 8;
+pub const SOURCE: usize = V6::OFFSET;
 /// How many extension headers are walked; a longer chain drops.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 

@@ -99,7 +99,7 @@ impl LocatedNetwork {
 }
 
 /// A packet up to its transport.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct Located(u64);
 
@@ -170,6 +170,20 @@ impl Located {
     #[must_use]
     pub const fn is_ipv6(self) -> bool {
         Self::IPV6.of(self.0) != 0
+    }
+
+    /// Where the addresses start, in bytes from the start of the frame.
+    #[inline(always)]
+    #[must_use]
+    pub const fn addresses(self) -> usize {
+        Self::ADDRESSES.of(self.0)
+    }
+
+    /// The same, of which nothing that was seen of it is known any more.
+    #[inline(always)]
+    #[must_use]
+    pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
+        Self(frame.forget(self.0))
     }
 
     /// The packet.

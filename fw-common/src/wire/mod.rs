@@ -53,3 +53,13 @@ pub struct Addresses<A> {
     /// The receiver.
     pub destination: A,
 }
+
+impl<A> Addresses<A> {
+    /// Those of an answer.
+    #[inline(always)]
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        let Self { source, destination } = self;
+        Self { source: destination, destination: source }
+    }
+}

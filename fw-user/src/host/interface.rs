@@ -9,8 +9,8 @@ use rtnetlink::packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{
-        InfoBridge, InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoVti, InfoVxlan, LinkAttribute,
-        LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
+        InfoBridge, InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoVlan, InfoVti, InfoVxlan,
+        LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol, XdpAttached,
     },
 };
 
@@ -38,6 +38,8 @@ pub struct Interface {
     pub has_remote: bool,
     /// Whether it is a tap that takes virtio headers, as virtual machines do.
     pub is_guests: bool,
+    /// Of a VLAN: the `EtherType` of its tag and its ID.
+    pub vlan: Option<(u16, u16)>,
     /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
     pub calls_netfilter: bool,
     /// The largest packet, in bytes.
@@ -90,6 +92,7 @@ impl Interface {
                     matches!(option, InfoBridge::NfCallIpTables(true) | InfoBridge::NfCallIp6Tables(true))
                 });
             }
+            InfoData::Vlan(options) => self.vlan = Some(tag(options)),
             InfoData::Tun(options) => {
                 let is_on = |value: &[u8]| value.first().is_some_and(|value| *value != 0);
                 self.is_guests = options.iter().any(|option| {
@@ -144,6 +147,7 @@ impl Default for Interface {
             peer: None,
             has_remote: false,
             is_guests: false,
+            vlan: None,
             calls_netfilter: false,
             mtu: 1500,
             xdp_program: None,
@@ -195,6 +199,19 @@ impl From<LinkMessage> for Interface {
         }
         interface
     }
+}
+
+/// What a VLAN's frames are tagged with.
+fn tag(options: &[InfoVlan]) -> (u16, u16) {
+    let (mut ether_type, mut id) = (VlanProtocol::Ieee8021Q, 0);
+    for option in options {
+        match option {
+            InfoVlan::Id(found) => id = *found,
+            InfoVlan::Protocol(found) => ether_type = *found,
+            _ => {}
+        }
+    }
+    (ether_type.into(), id)
 }
 
 /// Every interface of this network namespace.

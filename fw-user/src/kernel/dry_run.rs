@@ -17,7 +17,11 @@ use fw_common::{
     address::{V4, V6},
     decide, decide_packet,
     flow::{Direction, FlowClass, FlowKey, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6},
-    wire::{Addresses, ethernet, ipv4, ipv6},
+    wire::{
+        Addresses,
+        ethernet::{self, Tags},
+        ipv4, ipv6,
+    },
 };
 
 use crate::{
@@ -41,7 +45,7 @@ pub const LEAST_FRAME: usize = 14;
 pub const LARGEST_FRAME: usize = 3520;
 
 /// Maps that tell the program what to do, and that it does not write to.
-const LIVE: [&str; 6] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::SENT];
+const LIVE: [&str; 7] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::UPPERS, map::SENT];
 
 /// Capacity of its own flow tables, as small as LRU tables work well.
 const FLOWS: u32 = 2048;
@@ -310,7 +314,7 @@ impl AddressLookups<V4> for Questions {
         false
     }
 
-    fn is_forwarded(&self, _: &Addresses<V4>) -> bool {
+    fn is_forwarded(&self, _: Tags, _: &Addresses<V4>) -> bool {
         false
     }
 
@@ -327,7 +331,7 @@ impl AddressLookups<V6> for Questions {
         false
     }
 
-    fn is_forwarded(&self, _: &Addresses<V6>) -> bool {
+    fn is_forwarded(&self, _: Tags, _: &Addresses<V6>) -> bool {
         false
     }
 

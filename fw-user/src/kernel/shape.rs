@@ -8,9 +8,9 @@ use aya::{
 };
 use fw_common::{
     abi::{
-        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, Meta, PAGES,
-        PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
-        SENT_PORTLESS, SentPage, Settings, Source4, Source6, map,
+        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, MAX_UPPERS, Meta,
+        PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters,
+        Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers, map,
     },
     address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
@@ -105,6 +105,7 @@ impl Shapes {
             map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
             map::RARE_PORT_COUNTERS => shape::<u32, RarePort>(self.cpus * RARE_PORTS),
             map::ROUTES => shape::<u32, Route>(self.cpus * ROUTES_PER_CPU),
+            map::UPPERS => shape::<u32, Uppers>(MAX_UPPERS),
             map::DROPS => shape::<u32, Record>(self.cpus * RECORDS_PER_CPU),
             map::RECORDERS => shape::<u32, Recorder>(self.cpus),
             map::KNOCKS => shape::<V6, Knocks>(KNOCKERS),
@@ -154,6 +155,7 @@ fn kind(name: &str) -> MapType {
     match name {
         map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::KNOCKS => MapType::LruHash,
         map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
+        map::UPPERS => MapType::Hash,
         _ => MapType::Array,
     }
 }

@@ -2,18 +2,21 @@
 
 use fw_common::{
     PortProtocol::{Dccp, Sctp, Tcp, Udp, UdpLite},
-    Reason::{Allowed, ClosedPort, Forwarded, Reply, VlanDepth},
+    Reason::{self, Allowed, ClosedPort, Forwarded, Reply, VlanDepth},
 };
 
 use super::{both, every_transport, rule};
 use crate::{
     packet::eth,
     row::{Row, row},
-    world::{BRIDGE, CONTAINER, Family, HOST, HOST_LINK_LOCAL, NOWHERE, OTHER, PEER, QUARANTINED, SERVER, Station},
+    world::{
+        BRIDGE, CONTAINER, Family, HOST, HOST_LINK_LOCAL, IN_VLAN, NOWHERE, OTHER, PEER, QUARANTINED, SERVER, Station,
+        VLAN, VLAN_HOST,
+    },
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [to_containers(), from_containers(), to_others(), to_this_host(), by_the_sender(), combined()].concat()
+    [to_containers(), from_containers(), to_others(), to_this_host(), in_vlans(), by_the_sender(), combined()].concat()
 }
 
 fn to_containers() -> Vec<Row> {
@@ -121,6 +124,56 @@ fn to_this_host() -> Vec<Row> {
         it.allow("80").receives(frame, Allowed).under(Udp, 80)
     }));
     rows
+}
+
+/// A VLAN with an interface of its own: what came in by it and goes back to it stays there.
+fn in_vlans() -> Vec<Row> {
+    let rows = |name: &str, tags: &[u16], to: Station, reason: Reason| {
+        both(name, |it, ip| {
+            let link = match tags {
+                [] => eth().erased(),
+                [tag] => eth().vlan(*tag).erased(),
+                [outer, inner, ..] => eth().vlan(*outer).vlan(*inner).erased(),
+            };
+            it.allow("80").receives(ip.on(link, PEER, to).tcp(40_000, 80).syn(), reason).under(Tcp, 80)
+        })
+    };
+    let mut all = [
+        rows(
+            "an allowed port of somebody in the VLAN that the frame is tagged for is judged as this host's",
+            &[VLAN],
+            IN_VLAN,
+            Allowed,
+        ),
+        rows("a priority tag in front of the VLAN's changes nothing", &[0, VLAN], IN_VLAN, Allowed),
+        rows("a priority tag behind the VLAN's changes nothing", &[VLAN, 0], IN_VLAN, Allowed),
+        rows("without a tag an allowed port of somebody in the VLAN is forwarded", &[], IN_VLAN, Forwarded),
+        rows("a priority tag alone is none of the VLAN", &[0], IN_VLAN, Forwarded),
+        rows("from another VLAN an allowed port of somebody in the VLAN is forwarded", &[VLAN + 1], IN_VLAN, Forwarded),
+        rows("a VLAN inside the VLAN is another one", &[VLAN, VLAN], IN_VLAN, Forwarded),
+        rows("from the VLAN an allowed port of a container is forwarded", &[VLAN], CONTAINER, Forwarded),
+        rows("this host's address in the VLAN is this host, with a tag", &[VLAN], VLAN_HOST, Allowed),
+        rows("this host's address in the VLAN is this host, without a tag", &[], VLAN_HOST, Allowed),
+        // One-armed routing: the filter cannot tell it from a guest behind the same bridge.
+        rows(
+            "an allowed port of somebody on the host's link is judged as this host's also from the VLAN",
+            &[VLAN],
+            OTHER,
+            Allowed,
+        ),
+    ]
+    .concat();
+    all.extend(both("with a service tag of the same number it is another VLAN", |it, ip| {
+        let frame = ip.on(eth().service_vlan(VLAN), PEER, IN_VLAN).tcp(40_000, 80).syn();
+        it.allow("80").receives(frame, Forwarded).under(Tcp, 80)
+    }));
+    for (first, then, reason) in [(VLAN, VLAN + 1, Forwarded), (VLAN + 1, VLAN, Allowed)] {
+        all.extend(both(format!("after a frame of VLAN {first} one of VLAN {then} is judged for itself"), |it, ip| {
+            let frame = |tag| ip.on(eth().vlan(tag), PEER, IN_VLAN).tcp(40_000, 80).syn();
+            it.allow("80").received_ago(0, frame(first)).receives(frame(then), reason).under(Tcp, 80)
+        }));
+    }
+    all
 }
 
 /// The way depends on who sends, too. An answer about one must not be taken for an answer about another.

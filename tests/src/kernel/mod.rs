@@ -33,6 +33,7 @@ use fw_user::testing::{
     plain::Plain,
     policy_map::{PolicyMap, Terms},
     shape::Shapes,
+    uppers,
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -52,7 +53,7 @@ use crate::{
 pub use self::{
     counters::Ports,
     many::Received,
-    namespace::Namespace,
+    namespace::{Namespace, uppers as uppers_here},
     place::{Place, ether_type},
     recorder::Recorded,
 };
@@ -125,6 +126,7 @@ impl Kernel {
         let globals = Globals { debug: false, skipped: place.skipped() };
         let mut ebpf = object::load_around(&pins, name, &object::every_map(), shapes, globals)?;
         place.load(&mut ebpf)?;
+        uppers::Table::open(&pins, name)?.write(namespace.uppers())?;
         let mut policy = PolicyMap::open(&pins, name)?;
         let written = Policy::default();
         policy.write_first(&written, Terms::default())?;

@@ -1,6 +1,7 @@
 //! A network namespace for one thread: the world of [`crate::world`] as the kernel knows it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::Write as _,
     path::PathBuf,
@@ -8,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use fw_common::{abi::Uppers, wire::ethernet::Tags};
 use nix::{
     mount::{MsFlags, mount},
     net::if_::if_nametoindex,
@@ -15,7 +17,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::world::{INTERFACE, IP_COMMANDS, Routing};
+use crate::world::{INTERFACE, IP_COMMANDS, Routing, VLAN_INTERFACE, vlan_tags};
 
 const BPFFS: &str = "/sys/fs/bpf";
 
@@ -23,6 +25,7 @@ const BPFFS: &str = "/sys/fs/bpf";
 pub struct Namespace {
     cpu: u32,
     ifindex: u32,
+    uppers: BTreeMap<u32, Uppers>,
     routing: Routing,
 }
 
@@ -43,6 +46,7 @@ impl Namespace {
         let mut namespace = Self {
             cpu: stay_on_one_cpu()?,
             ifindex: if_nametoindex(INTERFACE).context("finding the interface")?,
+            uppers: uppers()?,
             routing: Routing::Off,
         };
         namespace.set_routing(Routing::On)?;
@@ -67,6 +71,12 @@ impl Namespace {
         self.ifindex
     }
 
+    /// On whose behalf frames come in, by tags.
+    #[must_use]
+    pub const fn uppers(&self) -> &BTreeMap<u32, Uppers> {
+        &self.uppers
+    }
+
     /// Make the host a router, or not.
     ///
     /// # Errors
@@ -80,6 +90,20 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// On whose behalf the world's link receives frames, by tags, in this thread's network namespace.
+///
+/// # Errors
+/// There is no such link.
+pub fn uppers() -> Result<BTreeMap<u32, Uppers>> {
+    let index = |name| if_nametoindex(name).with_context(|| format!("finding {name}"));
+    let (link, vlan) = (index(INTERFACE)?, index(VLAN_INTERFACE)?);
+    let uppers = [
+        (Tags::NONE, Uppers { network: link, others: [0; 3] }),
+        (vlan_tags(), Uppers { network: vlan, others: [link, 0, 0] }),
+    ];
+    Ok(uppers.map(|(Tags(tags), uppers)| (tags, uppers)).into())
 }
 
 fn stay_on_one_cpu() -> Result<u32> {

@@ -8,10 +8,12 @@ use fw_user::testing::{
     counters::{Counters, Reader},
     pins::Pins,
     policy_map::{PolicyMap, Terms},
+    uppers,
 };
 
 use super::{Mode, Namespace, command, fw::FwUser, wait, wire::Wire};
 use crate::{
+    kernel::uppers_here,
     row::{Direction, Row},
     world::{self, Routing},
 };
@@ -62,6 +64,7 @@ impl WireWorld {
         }
         self.fw(&["attach", world::INTERFACE, "--mode", &self.mode.to_string(), "--allow", "22"])?;
         let pins = Pins::new(self.fw.bpffs());
+        uppers::Table::open(&pins, world::INTERFACE)?.write(&self.host.enter(uppers_here)?)?;
         let (policy, counters) = (PolicyMap::open(&pins, world::INTERFACE)?, Reader::open(&pins, world::INTERFACE)?);
         self.filter = Some(Filter { policy, counters });
         Ok(())

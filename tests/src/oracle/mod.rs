@@ -90,7 +90,9 @@ impl Situation {
     }
 
     fn is_routed_on(&self, packet: &Packet<'_>) -> bool {
-        self.policy.forward == Forward::Drop && self.is_router && leads_elsewhere(packet.source, packet.destination)
+        self.policy.forward == Forward::Drop
+            && self.is_router
+            && leads_elsewhere(packet.tags, packet.source, packet.destination)
     }
 }
 

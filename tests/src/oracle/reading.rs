@@ -8,6 +8,7 @@ use etherparse::{
     err::ip_auth::{HeaderError, HeaderSliceError},
     ether_type, ip_number,
 };
+use fw_common::wire::ethernet::Tags;
 
 /// How many VLAN tags, and how many IPv6 extension headers, are looked behind at the most.
 const MAX_TAGS: usize = 2;
@@ -31,6 +32,8 @@ pub enum Reading<'a> {
 /// An IP packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
+    /// The VLANs that it is tagged for.
+    pub tags: Tags,
     /// Who says to have sent it.
     pub source: IpAddr,
     /// Whom it is for.
@@ -83,22 +86,26 @@ pub fn read(frame: &[u8]) -> Reading<'_> {
     let Ok(ethernet) = Ethernet2Slice::from_slice_without_fcs(frame) else { return Reading::Unreadable };
     let mut inside = ethernet.payload();
     let is_tag = |number: EtherType| matches!(number, ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING);
+    let mut tags = Tags::NONE;
     for _ in 0..MAX_TAGS {
         if is_tag(inside.ether_type) {
             let Ok(tag) = SingleVlanSlice::from_slice(inside.payload) else { return Reading::Unreadable };
+            // The upper four bits are a priority and a hint that the frame may be dropped.
+            let [control0, control1, ..] = *tag.slice() else { return Reading::Unreadable };
+            tags = tags.with(inside.ether_type.0, u16::from_be_bytes([control0, control1]));
             inside = tag.payload();
         }
     }
     let packet = match inside.ether_type {
-        ether_type::IPV4 => read_ipv4(inside.payload),
-        ether_type::IPV6 => read_ipv6(inside.payload),
+        ether_type::IPV4 => read_ipv4(inside.payload, tags),
+        ether_type::IPV6 => read_ipv6(inside.payload, tags),
         number if is_tag(number) => None,
         _ => return Reading::NotIp,
     };
     packet.map_or(Reading::Unreadable, Reading::Ip)
 }
 
-fn read_ipv4(bytes: &[u8]) -> Option<Packet<'_>> {
+fn read_ipv4(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
     let (ip, _) = LaxIpv4Slice::from_slice(bytes).ok()?;
     let header = ip.header();
     // Where the header's length is no good, etherparse takes what there is.
@@ -107,6 +114,7 @@ fn read_ipv4(bytes: &[u8]) -> Option<Packet<'_>> {
     }
     let at_byte = header.fragments_offset().byte_offset();
     Some(Packet {
+        tags,
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         protocol: header.protocol().0,
@@ -136,7 +144,7 @@ fn is_source_routed(mut options: &[u8], ends_frame: bool) -> Option<bool> {
     }
 }
 
-fn read_ipv6(bytes: &[u8]) -> Option<Packet<'_>> {
+fn read_ipv6(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
     let header = Ipv6HeaderSlice::from_slice(bytes).ok()?;
     let payload_len = usize::from(header.payload_length());
     let rest = bytes.get(header.slice().len()..)?.get(..payload_len)?;
@@ -158,6 +166,7 @@ fn read_ipv6(bytes: &[u8]) -> Option<Packet<'_>> {
         return None;
     }
     Some(Packet {
+        tags,
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
         protocol: chain.next.0,

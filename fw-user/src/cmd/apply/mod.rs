@@ -35,6 +35,7 @@ use crate::{
             attachment,
             state::{self, State},
         },
+        maps::uppers,
         meta::Record,
         object,
         pins::Pins,
@@ -157,6 +158,11 @@ pub(crate) fn apply(
     } else {
         attach::attach_all(pins, &changes, guard)?.1
     };
+    if !dry_run {
+        for interface in interfaces.iter().filter(|one| changes.iter().all(|(changed, _)| changed.name != one.name)) {
+            uppers::note(pins, &interface.name)?;
+        }
+    }
     let changed: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();
     let trial = if dry_run { Ok(None) } else { Trial::begin(pins, &changed, deadline, guard.as_json) };
     if let Some(turn) = turn {

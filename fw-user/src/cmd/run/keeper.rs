@@ -30,6 +30,7 @@ use crate::{
             attachment,
             state::{self, State},
         },
+        maps::uppers,
         pins::Pins,
     },
     output::{complain, narrate},
@@ -184,6 +185,7 @@ impl<'a> Keeper<'a> {
             }
             let state = state::of(self.pins, name, Some(interface));
             if is_settled && matches!(state, Ok(State::Ours)) {
+                uppers::note_among(self.pins, name, &here)?;
                 let settled = self.settled.get_mut(name);
                 let is_changed = settled.is_some_and(|settled| settled.notice_change(self.pins, name));
                 seen.is_news |= self.amiss.remove(name).is_some() || is_changed;

@@ -12,7 +12,7 @@ use crate::{
             state::{self, Stale, State},
             tcx,
         },
-        maps::policy_map::PolicyMap,
+        maps::{policy_map::PolicyMap, uppers},
         meta::{Egress, Mode, Record},
         object,
         pins::Pins,
@@ -132,6 +132,7 @@ fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
 fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let mut ebpf = plan::load(pins, name, plan)?;
+    uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
     let mut record = Record::now(interface, Mode::Native, Egress::None)?;
@@ -169,6 +170,7 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     let record = Record::read(pins, name)?;
     let mut map = PolicyMap::open(pins, name)?;
     let before = map.active()?;
+    uppers::note(pins, name)?;
     if plan.terms.deadline.is_some() {
         map.write(&plan.policy, plan.terms)?;
         return Ok(Attached { record, before: Some(before), rebuilt: false, not_native: None, ebpf: None });

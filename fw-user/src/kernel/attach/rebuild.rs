@@ -16,7 +16,7 @@ use crate::{
             remove, seed, state,
         },
         clock,
-        maps::{flows, policy_map::PolicyMap},
+        maps::{flows, policy_map::PolicyMap, uppers},
         meta::{Egress, Record},
         pins::Pins,
         shape::{self, Shapes},
@@ -60,6 +60,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
         }
     }
     let mut ebpf = plan::load(pins, name, &Plan { flows, ..plan.clone() })?;
+    uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // An interrupted attempt may have moved the link already.
     let old_egress = if links::egress_link(from, name)?.is_some() { from } else { pins };

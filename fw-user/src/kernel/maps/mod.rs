@@ -6,3 +6,4 @@ pub(crate) mod drops;
 pub mod flows;
 pub mod policy_map;
 pub mod sources;
+pub mod uppers;

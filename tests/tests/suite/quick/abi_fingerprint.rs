@@ -6,7 +6,10 @@ use std::{fmt::Write as _, mem::offset_of};
 use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
-    abi::{self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, map},
+    abi::{
+        self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, Uppers,
+        map,
+    },
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
@@ -44,7 +47,8 @@ fn current() -> String {
     layout!(text, PortSlot { passed, drops });
     layout!(text, RarePort { port, slot });
     layout!(text, PortDrops { 0 });
-    layout!(text, Route { destination, asked, forwarded });
+    layout!(text, Route { destination, asked, tags, forwarded });
+    layout!(text, Uppers { network, others });
     layout!(text, Meta { abi, ifindex, attached_at, netns, uid, mode, egress, padding, version });
     layout!(text, FlowKey4 { remote, local, ports, class });
     layout!(text, FlowKey6 { remote, local, ports, class });
@@ -62,7 +66,7 @@ fn current() -> String {
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
-    constants!(text, abi: DEFAULT_FLOWS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_OPEN, SOURCE_PREFIX);
+    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_OPEN, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));

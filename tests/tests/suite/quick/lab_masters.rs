@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{LAN4, Lab, Mode, Namespace, PI4, Transport},
+    lab::{LAN4, Lab, Mode, Namespace, PI4, PI6, Transport},
     tests,
 };
 
@@ -13,6 +13,8 @@ const TAKEN: i32 = 3;
 tests! { in every mode:
     a_port_of_a_bridge_is_filtered_for_this_machine_and_for_those_behind_it;
     what_stands_above_an_interface_is_judged_by_its_ports;
+    a_port_that_does_not_forward_where_its_bridge_does_leads_to_no_container;
+    a_guest_behind_the_same_bridge_is_reached_at_an_allowed_port;
 }
 
 tests! {
@@ -77,6 +79,61 @@ fn a_bridge_is_filtered_for_this_machine_alone() -> Result<()> {
     let server = lab.lan.serve_tcp(5000)?;
     lab.pi.reaches(&server, Transport::Tcp, LAN4, 5000)?;
     behind.reaches(&server, Transport::Tcp, LAN4, 5000)
+}
+
+/// A container behind a second bridge, none of its ports published, and a LAN host that knows the way.
+fn unpublished(lab: &Lab) -> Result<Namespace> {
+    let container = Namespace::new()?;
+    lab.pi.run("ip link add docker0 type bridge")?;
+    lab.pi.set_address("docker0", &["172.17.0.1/16", "fd00:17::1/64"])?;
+    lab.pi.run(&format!("ip link add veth0 type veth peer name eth0 netns {}", container.path()))?;
+    lab.pi.run("ip link set veth0 master docker0 up")?;
+    container.set_address("eth0", &["172.17.0.2/16", "fd00:17::2/64"])?;
+    container.run("ip route add default via 172.17.0.1")?;
+    container.run("ip -6 route add default via fd00:17::1")?;
+    lab.lan.run(&format!("ip route add 172.17.0.0/16 via {PI4}"))?;
+    lab.lan.run(&format!("ip -6 route add fd00:17::/64 via {PI6}"))?;
+    lab.pi.sysctl("net/ipv4/ip_forward", "1")?;
+    lab.pi.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    Ok(container)
+}
+
+/// What counts is whether the bridge forwards: the network layer does not see the port.
+fn a_port_that_does_not_forward_where_its_bridge_does_leads_to_no_container(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let _behind = bridged(&lab)?;
+    lab.pi.set_address("br0", &[&format!("{PI6}/64")])?;
+    let container = unpublished(&lab)?;
+    for family in ["ipv4", "ipv6"] {
+        lab.pi.sysctl(&format!("net/{family}/conf/eth0/forwarding"), "0")?;
+    }
+    let server = container.serve_tcp(8080)?;
+    let addresses = ["172.17.0.2".parse()?, "fd00:17::2".parse()?];
+    for address in addresses {
+        lab.lan.reaches(&server, Transport::Tcp, address, 8080).context("without the filter")?;
+    }
+    lab.attach(mode, "22,8080/tcp")?;
+    for address in addresses {
+        lab.is_closed(&server, Transport::Tcp, address, 8080)?;
+    }
+    let stats = lab.stats("eth0")?;
+    ensure!(stats.reason("forwarded").packets >= 2, "dropped for another reason: {stats:?}");
+    Ok(())
+}
+
+/// As a virtual machine is on the bridge of the host, which forwards since it runs Docker as well.
+fn a_guest_behind_the_same_bridge_is_reached_at_an_allowed_port(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let guest = bridged(&lab)?;
+    let container = unpublished(&lab)?;
+    let far = "192.0.2.20".parse()?;
+    let (open, closed, inside) = (guest.serve_tcp(8080)?, guest.serve_tcp(9123)?, container.serve_tcp(8080)?);
+    lab.lan.reaches(&open, Transport::Tcp, far, 8080).context("without the filter")?;
+    lab.attach(mode, "22,8080/tcp")?;
+    lab.lan.reaches(&open, Transport::Tcp, far, 8080).context("an allowed port")?;
+    lab.is_closed(&closed, Transport::Tcp, far, 9123)?;
+    lab.is_closed(&inside, Transport::Tcp, "172.17.0.2".parse()?, 8080)?;
+    Ok(())
 }
 
 /// A container with an address of its own on the LAN, as Docker's macvlan networks have them.

@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     os::unix::{fs::symlink, net::UnixDatagram, process::ExitStatusExt},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use fw_tests::{
     lab::{
-        Lab, PI4, Transport,
+        Lab, Namespace, PI4, Transport,
         background::Background,
         command, fw, skip,
         ssh::{EVERYWHERE, Sshd},
@@ -36,6 +36,7 @@ tests! {
     a_file_that_loses_its_interface_leaves_the_filter_on;
     an_interface_that_comes_or_comes_back_is_closed;
     an_interface_that_comes_is_closed_while_another_cannot_be;
+    a_bridge_that_an_interface_joins_is_noted;
     a_filter_that_is_taken_off_is_put_back;
     a_filter_before_which_a_program_was_put_goes_first_again;
     a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone;
@@ -111,6 +112,29 @@ fn ready_with(lab: &Lab, args: &[&str], variables: &[(&str, &str)]) -> Result<(B
     let run = supervisor.start(lab, args, variables)?;
     supervisor.hears("READY=1").with_context(|| format!("it said {:?}", run.said()))?;
     Ok((run, supervisor))
+}
+
+/// Until it is noted, what is for a guest behind the bridge counts as routed on to somewhere else.
+fn a_bridge_that_an_interface_joins_is_noted() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22/tcp\", \"8080/tcp\"]")?;
+    let guest = Namespace::new()?;
+    lab.pi.run("ip link add br0 type bridge")?;
+    lab.pi.run(&format!("ip link add eth1 type veth peer name eth0 netns {}", guest.path()))?;
+    lab.pi.run("ip link set eth1 master br0 up")?;
+    lab.pi.sysctl("net/ipv4/ip_forward", "1")?;
+    guest.set_address("eth0", &["192.0.2.20/24"])?;
+    let server = guest.serve_tcp(8080)?;
+    let far = "192.0.2.20".parse()?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    lab.pi.run("ip address flush dev eth0")?;
+    lab.pi.set_address("br0", &["192.0.2.1/24"])?;
+    lab.pi.run("ip link set eth0 master br0")?;
+    if lab.pi.enter(|| Path::new("/proc/sys/net/bridge").exists()) {
+        lab.pi.sysctl("net/bridge/bridge-nf-call-iptables", "0")?;
+    }
+    wait::until("the guest to be reached", || Ok(lab.lan.reaches(&server, Transport::Tcp, far, 8080).ok()))?;
+    run.end(Signal::SIGTERM).map(drop)
 }
 
 /// The rules that are in force, as `status` writes them.
