@@ -26,7 +26,6 @@ pub enum ConfigError {
         "no file in {folder} is for {name}; `fw-user save {name}` writes the policy in force to one, docs/file.md describes the format"
     )]
     NoFile {
-        /// The interface.
         name: String,
         /// Where files are looked for.
         folder: PathBuf,

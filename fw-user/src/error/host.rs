@@ -33,10 +33,7 @@ pub enum HostError {
     UserNamespace,
     /// The boot service of an interface is not installed.
     #[error("no service is installed for {name}; `fw-user service install {name}` installs it")]
-    NoService {
-        /// The interface.
-        name: String,
-    },
+    NoService { name: String },
     /// The machine runs without systemd.
     #[error("this system was not started by systemd; have yours run `fw-user apply --force` before the network starts")]
     NoSystemd,

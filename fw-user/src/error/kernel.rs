@@ -14,7 +14,6 @@ pub enum KernelError {
         "{name} ({kind}) has neither Ethernet nor plain IP packets: the filter would misread them; attach to the interface that carries them"
     )]
     NotFilterable {
-        /// The interface.
         name: String,
         /// What it is instead.
         kind: String,
@@ -22,7 +21,6 @@ pub enum KernelError {
     /// TC mode is the only one, and is not to be had or was not asked for.
     #[error("{name} {}", needs_tc(*is_bare, *lacks))]
     NeedsTc {
-        /// The interface.
         name: String,
         /// Whether its packets have no Ethernet headers.
         is_bare: bool,
@@ -35,7 +33,6 @@ pub enum KernelError {
          replace it: attach --replace"
     )]
     Taken {
-        /// The interface.
         name: String,
         /// The program's name and ID, as far as the kernel tells.
         program: String,
@@ -47,7 +44,6 @@ pub enum KernelError {
         above.as_ref().map(|above| format!(": fw-user detach {above}")).unwrap_or_default()
     )]
     TakenAbove {
-        /// The interface.
         name: String,
         /// The bridge or bond that it is a port of, where it is that.
         above: Option<String>,
@@ -57,16 +53,12 @@ pub enum KernelError {
         "the pins of {name} belong to a filter on another interface, in another network namespace or under another name; \
          pin this one elsewhere: --bpffs /sys/fs/bpf/here (or remove that filter: fw-user detach {name})"
     )]
-    OtherNamespace {
-        /// The interface.
-        name: String,
-    },
+    OtherNamespace { name: String },
     /// The interface has the filter that it got under another name.
     #[error(
         "{name} has its filter already, attached under its former name {former}; detach that first: fw-user detach {former}"
     )]
     Renamed {
-        /// The interface.
         name: String,
         /// What it was called then.
         former: String,
@@ -111,14 +103,10 @@ pub enum KernelError {
     },
     /// Nothing of ours is attached.
     #[error("fw is not attached to {name}; `fw-user status` shows where it is")]
-    NotAttached {
-        /// The interface.
-        name: String,
-    },
+    NotAttached { name: String },
     /// The pins are there, and the filter is not at work.
     #[error("{name}: {state}; `fw-user status` says what to do")]
     NotFiltering {
-        /// The interface.
         name: String,
         /// What is there instead.
         state: String,
@@ -137,7 +125,6 @@ pub enum KernelError {
     /// Another mode was asked for than the attached one.
     #[error("{name} is attached in {current} mode, which cannot change in place; detach first: fw-user detach {name}")]
     OtherMode {
-        /// The interface.
         name: String,
         /// The mode it is in.
         current: &'static str,
@@ -145,7 +132,6 @@ pub enum KernelError {
     /// Something else was asked for than what holds until it is detached.
     #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {cure}")]
     NotInPlace {
-        /// The interface.
         name: String,
         /// What differs.
         what: &'static str,
@@ -159,7 +145,6 @@ pub enum KernelError {
     /// The driver does not take the filter.
     #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode tc or --mode generic")]
     NoNativeMode {
-        /// The interface.
         name: String,
         /// Why not.
         why: String,
@@ -170,7 +155,6 @@ pub enum KernelError {
          would fail; load the kernel modules sch_ingress and cls_bpf, or accept that loss with --no-replies"
     )]
     NoEgress {
-        /// The interface.
         name: String,
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -180,7 +164,6 @@ pub enum KernelError {
         "{name}: a {kind} filter has priority 1 on egress, which fw-user needs, because an earlier filter could hide packets from it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
     )]
     EgressTaken {
-        /// The interface.
         name: String,
         /// What kind of filter it is, by tc's name.
         kind: String,
@@ -226,7 +209,6 @@ pub enum KernelError {
          without a gap, `fw-user detach {name}` removes it"
     )]
     OtherAbi {
-        /// The interface.
         name: String,
         /// The other version's ABI.
         abi: u32,
@@ -236,14 +218,10 @@ pub enum KernelError {
         "the filter of {name} is of another build of fw-user, whose verdicts this version cannot reproduce; `fw-user attach {name} --allow \
          PORTS` replaces it without a gap"
     )]
-    OtherBuild {
-        /// The interface.
-        name: String,
-    },
+    OtherBuild { name: String },
     /// There is no whole filter at work on the interface.
     #[error("{name}: {state}; {cure}")]
     NotAtWork {
-        /// The interface.
         name: String,
         /// What is there, in words.
         state: String,

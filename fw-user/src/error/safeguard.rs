@@ -13,7 +13,6 @@ pub enum SafeguardError {
          undoes it"
     )]
     Unconfirmed {
-        /// The interface.
         name: String,
         /// How long it can still be confirmed.
         seconds: u64,
@@ -33,7 +32,6 @@ pub enum SafeguardError {
     /// More would change than can be taken back.
     #[error("{name}: {what} cannot be undone alone; attach without --confirm first, then change the ports with it")]
     NotOnTrial {
-        /// The interface.
         name: String,
         /// What would change.
         what: &'static str,

@@ -43,7 +43,6 @@ pub enum UsageError {
     NotOpen {
         /// The rule.
         rule: String,
-        /// The interface.
         name: String,
     },
     /// A port was denied to everyone that is open to networks alone.
@@ -51,7 +50,6 @@ pub enum UsageError {
     OpenToSome {
         /// What was denied, as typed.
         rule: String,
-        /// The interface.
         name: String,
         /// The rules that are open.
         narrower: Vec<String>,
@@ -61,7 +59,6 @@ pub enum UsageError {
     OpenToAll {
         /// The rule.
         rule: String,
-        /// The interface.
         name: String,
         /// The rule without the network.
         port: String,
@@ -73,7 +70,7 @@ pub enum UsageError {
         folder: PathBuf,
     },
     /// Several interfaces have a filter, and one is meant.
-    #[error("fw is attached to {there}; choose one: --iface {example}")]
+    #[error("fw is attached to {there}; choose one: --interface {example}")]
     WhichInterface {
         /// All of them.
         there: String,

@@ -83,7 +83,7 @@ impl Interface {
 impl Interface {
     /// What its kind says of it.
     fn take(&mut self, data: &InfoData) {
-        /// `IFLA_TUN_VNET_HDR` of include/uapi/linux/if_link.h.
+        /// `IFLA_TUN_VNET_HDR` of `include/uapi/linux/if_link.h`.
         const VIRTIO_HEADERS: u16 = 5;
         let is_set = |address: IpAddr| !address.is_unspecified();
         match data {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{
-    CommandFactory as _, FromArgMatches as _,
+    Arg, ArgAction, CommandFactory as _, FromArgMatches as _,
     builder::StyledStr,
     error::{ContextKind, ContextValue, ErrorKind, Result},
 };
@@ -26,7 +26,7 @@ const COMMANDS: [(&[&str], &str); 9] = [
 impl Cli {
     /// Reads a command line, the program's name first.
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self> {
-        let mut command = Self::command().disable_help_subcommand(false);
+        let mut command = with_lists(Self::command()).disable_help_subcommand(false);
         let matches = command.try_get_matches_from_mut(line);
         matches.and_then(|mut matches| Self::from_arg_matches_mut(&mut matches)).map_err(|mut error| {
             if let Some(tip) = command_meant(&error) {
@@ -37,8 +37,37 @@ impl Cli {
     }
 }
 
+/// Interfaces are given one by one or in a list with commas, wherever several are taken.
+fn with_lists(command: clap::Command) -> clap::Command {
+    let takes_many = |argument: &Arg| {
+        matches!(argument.get_action(), ArgAction::Append)
+            && argument.get_value_names().is_some_and(|names| names.iter().any(|name| name == "INTERFACE"))
+    };
+    let list = |argument: Arg| if takes_many(&argument) { argument.value_delimiter(',') } else { argument };
+    command.mut_args(list).mut_subcommands(with_lists)
+}
+
 fn command_meant(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
     let (_, command) = COMMANDS.iter().find(|(words, _)| words.contains(&word.as_str()))?;
     (error.kind() == ErrorKind::InvalidSubcommand).then(|| format!("type: {command}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cmd::cli::Command;
+
+    #[test]
+    fn interfaces_are_given_one_by_one_or_in_a_list() -> Result<()> {
+        for line in ["detach eth0 wlan0", "detach eth0,wlan0"] {
+            let cli = Cli::read(["fw-user"].into_iter().chain(line.split(' ')).map(OsString::from))?;
+            assert!(matches!(&cli.command, Command::Detach(args) if args.interfaces == ["eth0", "wlan0"]), "{cli:?}");
+        }
+        for line in ["allow 80 -i eth0 -i wlan0", "allow 80 --interface eth0,wlan0"] {
+            let cli = Cli::read(["fw-user"].into_iter().chain(line.split(' ')).map(OsString::from))?;
+            assert!(matches!(&cli.command, Command::Allow(args) if args.interface == ["eth0", "wlan0"]), "{cli:?}");
+        }
+        Ok(())
+    }
 }

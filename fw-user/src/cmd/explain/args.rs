@@ -22,8 +22,8 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<IpAddr>,
     /// Interface that receives the packet [default: the one that the route to the sender takes].
-    #[arg(long, short, visible_alias = "interface", value_name = "INTERFACE")]
-    pub iface: Option<String>,
+    #[arg(long, short, alias = "iface", value_name = "INTERFACE")]
+    pub interface: Option<String>,
     /// Explain this Ethernet frame, given in hexadecimal digits; `-` reads them from standard input.
     #[arg(long, value_name = "DIGITS", conflicts_with_all = ["target", "from", "to", "pcap"])]
     pub hex: Option<String>,

@@ -52,7 +52,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     privilege::check()?;
     // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
     let lock = pins.lock()?;
-    let names = attached(pins, args.iface.as_slice())?;
+    let names = attached(pins, args.interface.as_slice())?;
     let name = match names.as_slice() {
         [name] => name,
         _ => by_route(args, &names)?.ok_or_else(|| {

@@ -289,7 +289,7 @@ fn typing_the_fix_opens_the_port_to_the_sender() -> Result<()> {
         ("9125/udp", "2001:db8:1::10", "fw-user allow 9125/udp@[2001:db8:1::10] --interface eth0"),
         ("9125/sctp", "192.0.2.10", "fw-user allow 9125/sctp@192.0.2.10 --interface eth0"),
     ] {
-        let args = [port, "--from", from, "--iface", "eth0"];
+        let args = [port, "--from", from, "--interface", "eth0"];
         let closed = explain(&lab, &args)?;
         assert_eq!((closed.outcome().as_str(), closed.fix.as_deref()), ("drop closed-port", Some(wanted)));
         type_fix(&lab, &closed)?;
@@ -409,7 +409,7 @@ fn one_of_several_interfaces_must_be_named() -> Result<()> {
     assert_eq!(explain(&lab, &["22/tcp"])?.interface, "eth0");
     lab.pi.run("ip route del default")?;
     lab.pi.run("ip -6 route del default")?;
-    lab.refuses(&["explain", "22/tcp"], USAGE, &["eth0 and eth1", "--iface eth0"])?;
+    lab.refuses(&["explain", "22/tcp"], USAGE, &["eth0 and eth1", "--interface eth0"])?;
     for (interface, outcome) in [("eth0", "pass allowed"), ("eth1", "drop closed-port")] {
         let said = explain(&lab, &["22/tcp", "--iface", interface])?;
         assert_eq!((said.interface.as_str(), said.outcome().as_str()), (interface, outcome));
