@@ -95,7 +95,7 @@ pub enum HostError {
         names: String,
     },
     /// `attach --all` found nothing to filter.
-    #[error("no outside interface is here that fw can filter{}", notes.iter().map(|note| format!("\n{note}")).collect::<String>())]
+    #[error("no outside interface is here that fw can filter{}", notes.iter().flat_map(|note| ["\n", note]).collect::<String>())]
     NothingOutside {
         /// What was left out, and why.
         notes: Vec<String>,

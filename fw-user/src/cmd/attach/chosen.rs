@@ -51,7 +51,7 @@ pub(crate) fn choose(args: &AttachArgs) -> Result<Chosen> {
         }
     }
     let meant = classes.outside().filter(|one| !args.except.contains(&one.name));
-    let (interfaces, others): (Vec<Interface>, Vec<Interface>) = meant.cloned().partition(|one| can_be_filtered(one));
+    let (interfaces, others): (Vec<Interface>, Vec<Interface>) = meant.cloned().partition(can_be_filtered);
     for one in others {
         let why = classes.class(&one).why;
         notes.push(format!("{} stays open ({why}): {BARE}", one.name));

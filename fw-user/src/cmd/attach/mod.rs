@@ -105,7 +105,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
             _ => Ok(()),
         };
         let gaps = unfiltered::look(pins).await.without(&args.except);
-        tell(pins, args, &plan, (&attached, &before, &outlook), (&notes, &gaps))?;
+        tell(pins, args, &plan, (&attached, &before), &outlook, (&notes, &gaps))?;
         written?;
         installed?;
         started?;
@@ -131,7 +131,8 @@ fn tell(
     pins: &Pins,
     args: &AttachArgs,
     plan: &Plan,
-    (attached, differences, outlook): (&[(String, Attached)], &[Option<Difference>], &Outlook),
+    (attached, differences): (&[(String, Attached)], &[Option<Difference>]),
+    outlook: &Outlook,
     (left_out, gaps): (&[String], &Gaps),
 ) -> Result<()> {
     let all = interface::all()?;
