@@ -176,10 +176,10 @@ fn everything_that_matters_fits_into_80x24() {
     let text = lines.join("\n");
     for words in [
         "eth0  native mode  1234 flows",
-        "passed 300/s  29.30 KiB/s  600 in all",
+        "passed 300/s  29.30 KiB/s  600 total",
         "dropped 31/s",
-        "1062 in all",
-        "knocked at: 4 ports, by rate",
+        "1062 total",
+        "drops at 4 ports, by rate",
         "q quit   s sort   p pause   ? keys",
     ] {
         assert!(text.contains(words), "no {words:?} in\n{text}");
@@ -198,16 +198,16 @@ fn a_title_says_what_there_is_room_for_and_never_half_a_word() {
     scene.tick(1);
     let title = |scene: &Scene, columns| scene.lines(columns, 24, PLAIN)[1].clone();
     let whole = title(&scene, 120);
-    assert!(whole.contains("+ dropped 123.5M/s  11.50 GiB/s  123.5M in all -"), "{whole}");
+    assert!(whole.contains("+ dropped 123.5M/s  11.50 GiB/s  123.5M total -"), "{whole}");
     let narrower = title(&scene, 80);
-    assert!(narrower.contains("+ dropped 123.5M/s  123.5M in all -"), "{narrower}");
-    assert!(narrower.starts_with("+ passed 0/s  0 B/s  600 in all -"), "{narrower}");
+    assert!(narrower.contains("+ dropped 123.5M/s  123.5M total -"), "{narrower}");
+    assert!(narrower.starts_with("+ passed 0/s  0 B/s  600 total -"), "{narrower}");
     let narrow = title(&scene, 50);
     assert!(narrow.contains("+ dropped 123.5M/s -"), "{narrow}");
     scene.interfaces[0].monitors = true;
     scene.tick(1);
     let lines = scene.lines(80, 24, PLAIN);
-    assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M in all +"), "{lines:#?}");
+    assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M total -+"), "{lines:#?}");
 }
 
 /// The picture in the README is one of this screen: what always stands there stands there too.
@@ -360,7 +360,7 @@ fn the_busiest_of_all_ports_are_found() {
     eth0.knock((Tcp, 65_535), 2);
     scene.tick(1);
     assert_eq!(scene.ports()[..4], ["60000/udp", "65535/tcp", "0/tcp", "1/tcp"]);
-    assert!(scene.text(FULL).contains("knocked at: 131072 ports"));
+    assert!(scene.text(FULL).contains("drops at 131072 ports"));
     // As many as there is room for, and no more.
     assert_eq!(scene.ports().len(), 24 - 1 - 5 - 3 - 1);
 }

@@ -229,7 +229,7 @@ fn ports_and_sources_have_names() -> Result<()> {
     tmux.await_screen("who is there, and who knocks", |screen| {
         row(screen, "9125/udp").is_some_and(|row| row[1].starts_with(&process))
             && row(screen, &source).is_some_and(|row| row.ends_with(&["1"]))
-            && screen.contains("who knocks: 1")
+            && screen.contains("sources: 1")
     })?;
     assert_eq!(server.reached(), 0, "the port is closed");
     Ok(())

@@ -79,7 +79,7 @@ pub(crate) fn large(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, loo
 /// What it is, and as much of the numbers as there is room for.
 fn title(name: &str, traffic: &Traffic, columns: usize) -> String {
     let rate = format!(" {name} {}/s ", short(traffic.packets_per_second));
-    let sum = format!(" {} in all ", short(traffic.total.packets));
+    let sum = format!(" {} total ", short(traffic.total.packets));
     let bytes = format!(" {}/s ", table::bytes(traffic.bytes_per_second));
     let titles = [[&rate, &bytes, &sum].map(String::as_str).concat(), rate.clone() + &sum];
     titles.into_iter().find(|title| title.trim_end().chars().count() <= columns).unwrap_or(rate)

@@ -12,7 +12,7 @@ use crate::cmd::stats::screen::{look::Look, model::Model, view::block::block};
 /// A key, what it does in a word, and in a sentence.
 const KEYS: [(&str, &str, &str); 5] = [
     ("q", "quit", "ends the view; the filter stays"),
-    ("s", "sort", "sorts the ports: by rate, in all, by number"),
+    ("s", "sort", "sorts the ports: by rate, by total, by number"),
     ("p", "pause", "freezes the numbers; again goes on"),
     ("tab", "interface", "next interface; arrows as well"),
     ("?", "keys", "shows these keys; again hides them"),

@@ -18,12 +18,12 @@ use crate::cmd::stats::screen::{
 /// From so many columns on it is said which of the ports are open meanwhile.
 const WIDE: u16 = 48;
 
-/// From so many columns on it is said where a source knocked last.
+/// From so many columns on it is said where a source sent last.
 const WIDE_SOURCES: u16 = 48;
 
 /// The ports that drop something.
 pub(crate) fn ports(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &FilterModel, look: Look) {
-    let title = format!(" knocked at: {} ports, by {} ", filter.ports_in_all, model.sort.name());
+    let title = format!(" drops at {} ports, by {} ", filter.ports_in_all, model.sort.name());
     let is_wide = area.width >= WIDE;
     let drops = if filter.monitors { "would drop" } else { "dropped" };
     let shown = usize::from(area.height.saturating_sub(3));
@@ -36,7 +36,7 @@ pub(crate) fn ports(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &F
         cells.push(number(row.dropped).style(look.dropped()));
         Row::new(cells)
     });
-    let mut head = vec![Cell::new("port"), Cell::new("would meet")];
+    let mut head = vec![Cell::new("port"), Cell::new("service")];
     let longest = filter.ports.iter().take(shown).map(|row| name_of(row.port).len()).max().unwrap_or_default();
     let mut widths = vec![Constraint::Length(longest as u16), Constraint::Fill(1)];
     if is_wide {
@@ -49,7 +49,7 @@ pub(crate) fn ports(frame: &mut Frame<'_>, area: Rect, model: &Model, filter: &F
     frame.render_widget(table, area);
 }
 
-/// Who knocks.
+/// The senders of dropped packets.
 pub(crate) fn sources(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, look: Look) {
     let has_ports = area.width >= WIDE_SOURCES;
     let width = usize::from(area.width).saturating_sub(if has_ports { 30 } else { 16 });
@@ -67,10 +67,10 @@ pub(crate) fn sources(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, l
         head.push(Cell::new("last at"));
         widths.push(Constraint::Length(13));
     }
-    head.extend([right("per s"), right("in all")]);
+    head.extend([right("per s"), right("total")]);
     widths.extend([Constraint::Length(6); 2]);
     let table = Table::new(rows, widths).header(Row::new(head).style(Look::STRONG));
-    frame.render_widget(table.block(block(format!(" who knocks: {} ", filter.sources.len()), look)), area);
+    frame.render_widget(table.block(block(format!(" sources: {} ", filter.sources.len()), look)), area);
 }
 
 /// The reasons that occurred.
@@ -80,7 +80,7 @@ pub(crate) fn reasons(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, l
         Row::new([Cell::new(row.reason.name()).style(style), number(row.per_second), number(row.packets)])
     });
     let widths = [Constraint::Fill(1), Constraint::Length(6), Constraint::Length(6)];
-    let head = Row::new([Cell::new("reason"), right("per s"), right("in all")]).style(Look::STRONG);
+    let head = Row::new([Cell::new("reason"), right("per s"), right("total")]).style(Look::STRONG);
     frame.render_widget(Table::new(rows, widths).header(head).block(block(" reasons ".to_owned(), look)), area);
 }
 
