@@ -434,9 +434,9 @@ impl Uppers {
     /// Whether one of them has this index.
     #[inline(always)]
     #[must_use]
+    #[expect(clippy::needless_bitwise_bool, reason = "the verifier would follow each branch")]
     pub const fn has(&self, ifindex: u32) -> bool {
         let [first, second, third] = self.others;
-        // All of them at once: the verifier would follow each branch.
         (self.network == ifindex) | (first == ifindex) | (second == ifindex) | (third == ifindex)
     }
 }

@@ -83,9 +83,8 @@ where
 #[inline(always)]
 pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
     match note_located(frame, located, lookups)? {
-        Noted::Done => Ok(()),
         Noted::Unsettled if is_answer_forwarded(frame, located, lookups) => note_forwarded(frame, located, lookups),
-        Noted::Unsettled => Ok(()),
+        Noted::Done | Noted::Unsettled => Ok(()),
     }
 }
 
