@@ -26,22 +26,22 @@ fn begun_here() -> Vec<Row> {
     for (name, number) in [("6in4", SIX_IN_FOUR), ("GRE", GRE), ("ESP", ESP)] {
         let out = move |ip: Family| ip.between(HOST, SERVER).raw(number, &[7; 20]);
         let back = move |ip: Family| ip.between(SERVER, HOST).raw(number, &[8; 20]);
-        rows.extend(both(&format!("{name} that this host begins is answered"), |it, ip| {
+        rows.extend(both(format!("{name} that this host begins is answered"), |it, ip| {
             it.sent(out(ip)).receives(back(ip), Reply).remembering(1)
         }));
-        rows.extend(both(&format!("{name} is answered for ten minutes"), |it, ip| {
+        rows.extend(both(format!("{name} is answered for ten minutes"), |it, ip| {
             it.sent_ago(LIMIT - 2, out(ip)).receives(back(ip), Reply)
         }));
-        rows.extend(both(&format!("{name} is forgotten after ten minutes"), |it, ip| {
+        rows.extend(both(format!("{name} is forgotten after ten minutes"), |it, ip| {
             it.sent_ago(LIMIT + 1, out(ip)).receives(back(ip), ClosedProtocol)
         }));
-        rows.extend(both(&format!("{name} from another address is no answer"), |it, ip| {
+        rows.extend(both(format!("{name} from another address is no answer"), |it, ip| {
             it.sent(out(ip)).receives(ip.between(PEER, HOST).raw(number, &[8; 20]), ClosedProtocol)
         }));
-        rows.extend(both(&format!("another protocol does not answer {name}"), |it, ip| {
+        rows.extend(both(format!("another protocol does not answer {name}"), |it, ip| {
             it.sent(out(ip)).receives(ip.between(SERVER, HOST).raw(99, &[8; 20]), ClosedProtocol)
         }));
-        rows.extend(both(&format!("what answers prolongs {name}"), |it, ip| {
+        rows.extend(both(format!("what answers prolongs {name}"), |it, ip| {
             it.sent_ago(LIMIT + 300, out(ip)).received_ago(LIMIT - 50, back(ip)).receives(back(ip), Reply)
         }));
     }
