@@ -7,7 +7,7 @@ use fw_common::{
     wire::ethernet::{HEADER, TAG},
 };
 
-use crate::frame::Packet;
+use crate::{frame::Packet, verifier::forget};
 
 /// The same at these offsets. Written out, since offsets that the compiler knows are what the verifier likes best.
 macro_rules! capture {
@@ -71,8 +71,10 @@ pub(crate) fn capture_tc(
 /// Copy `len` bytes, `MOST` at most, to where there is room for that.
 #[inline(always)]
 fn load<const MOST: usize>(ctx: &TcContext, at: u32, to: *mut u8, len: usize) -> usize {
-    let len = len.clamp(1, MOST);
+    // The helper takes no length of 0. Linux 6.12 sees that there is none where one less is bounded and one is added to that; a comparison with 0
+    // tells it nothing.
+    let len = forget(len.wrapping_sub(1) as u64, len).min(MOST as u64 - 1) + 1;
     // SAFETY: the helper writes no more than `len` bytes.
     let copied = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), at, to.cast(), len as u32) };
-    if copied == 0 { len } else { 0 }
+    if copied == 0 { len as usize } else { 0 }
 }

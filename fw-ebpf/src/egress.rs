@@ -5,8 +5,9 @@ use core::ffi::c_void;
 use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_log_ebpf::debug;
 use fw_common::{
+    Noted,
     abi::Active,
-    Noted, is_answer_forwarded, note_forwarded, note_located, track_plain,
+    is_answer_forwarded, note_forwarded, note_located, track_plain,
     wire::located::{Located, LocatedNetwork},
 };
 

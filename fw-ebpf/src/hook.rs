@@ -15,7 +15,8 @@ use fw_common::{
     record::CAPTURED,
     wire::{
         ethernet::{self, Tags},
-        located::LocatedNetwork},
+        located::LocatedNetwork,
+    },
 };
 
 use crate::{

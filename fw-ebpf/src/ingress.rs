@@ -22,15 +22,10 @@ use crate::{
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let active = active();
-    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::<hook::Xdp>::of(&ctx, active))
-        .unwrap_or_else(|| {
-                let decision = judge(ctx.ctx.cast(), active);
-            if decision.is_unsettled() {
-                settle(ctx.ctx.cast(), active, decision)
-            } else {
-                decision
-            }
-        });
+    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::<hook::Xdp>::of(&ctx, active)).unwrap_or_else(|| {
+        let decision = judge(ctx.ctx.cast(), active);
+        if decision.is_unsettled() { settle(ctx.ctx.cast(), active, decision) } else { decision }
+    });
     let size = Size { packets: 1, bytes: Packet::from_xdp(&ctx).len() };
     conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }

@@ -39,8 +39,8 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     fetch::<{ ethernet::HEADER }>(&ctx);
     let active = active();
-    let decision =
-        decide_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active)).unwrap_or_else(|| general(skb, active, judge_general));
+    let decision = decide_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active))
+        .unwrap_or_else(|| general(skb, active, judge_general));
     answer::<{ ethernet::HEADER }>(&ctx, decision, active)
 }
 
@@ -54,11 +54,7 @@ pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
 }
 
 #[inline(always)]
-fn general(
-    skb: *mut c_void,
-    active: Active,
-    judge: impl FnOnce(*mut c_void, Active) -> Decision,
-) -> Decision {
+fn general(skb: *mut c_void, active: Active, judge: impl FnOnce(*mut c_void, Active) -> Decision) -> Decision {
     let decision = judge(skb, active);
     if decision.is_unsettled() { settle(skb, active, decision) } else { decision }
 }

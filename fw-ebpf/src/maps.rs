@@ -7,9 +7,9 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{
-        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, MAX_UPPERS, Meta, PAGES,
-        PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route,
-        SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers,
+        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, MAX_UPPERS,
+        Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort,
+        ReasonCounters, Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers,
     },
     address::V6,
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},

@@ -21,7 +21,7 @@ use fw_user::testing::{
         reading::{FilterReading, InterfaceReading, Port, Reading},
         view,
     },
-    sources::Knocker,
+    sources::DropSource,
 };
 use ratatui::{
     Terminal,
@@ -42,7 +42,7 @@ struct Interface {
     open: BTreeSet<Port>,
     counters: Counters,
     without: Option<&'static str>,
-    knockers: Vec<Knocker>,
+    sources: Vec<DropSource>,
 }
 
 impl Interface {
@@ -55,7 +55,7 @@ impl Interface {
             open: BTreeSet::from([(Tcp, 22)]),
             counters: Counters::default(),
             without: None,
-            knockers: Vec::new(),
+            sources: Vec::new(),
         }
     }
 
@@ -67,10 +67,10 @@ impl Interface {
     /// As the kernel keeps it: the busiest first.
     fn meet(&mut self, source: &str, packets: u64, port: Port) {
         let source = source.parse().expect("an address");
-        self.knockers.retain(|known| known.source != source);
+        self.sources.retain(|known| known.source != source);
         let (at, reason) = (SystemTime::UNIX_EPOCH, Reason::ClosedPort);
-        self.knockers.push(Knocker { source, packets, at, port: Some(port), reason });
-        self.knockers.sort_by_key(|known| Reverse(known.packets));
+        self.sources.push(DropSource { source, packets, at, port: Some(port), reason });
+        self.sources.sort_by_key(|known| Reverse(known.packets));
     }
 
     fn knock(&mut self, port: Port, packets: u64) {
@@ -123,7 +123,7 @@ impl Scene {
                     trial_ends_in: interface.trial_ends_in,
                     open: &interface.open,
                     counters: &interface.counters,
-                    knockers: &interface.knockers,
+                    sources: &interface.sources,
                 }),
             },
         });

@@ -22,7 +22,7 @@ use crate::{
     output::{json, print},
     report::{
         change,
-        lockout::{self as lockout_report, Cure},
+        lockout::{self as lockout_report, Fix},
     },
 };
 
@@ -78,7 +78,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
         }
     }
     let outlook = match enforce {
-        Some(Safeguards { force, .. }) => Guard { force, as_json: args.json, cure: Cure::AllowFirst }.look(&changes)?,
+        Some(Safeguards { force, .. }) => Guard { force, as_json: args.json, fix: Fix::AllowFirst }.look(&changes)?,
         None => Outlook::default(),
     };
     trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;

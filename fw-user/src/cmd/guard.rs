@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Result, SafeguardError},
     lockout::{self, Outlook, change::PolicyChange},
     output::complain,
-    report::lockout::{self as report, Cure},
+    report::lockout::{self as report, Fix},
 };
 
 /// How a command guards its user.
@@ -15,7 +15,7 @@ pub(crate) struct Guard {
     /// What is cut stands in the JSON, and need not be told.
     pub(crate) as_json: bool,
     /// What to advise where it refuses.
-    pub(crate) cure: Cure,
+    pub(crate) fix: Fix,
 }
 
 impl Guard {
@@ -23,7 +23,7 @@ impl Guard {
     pub(crate) fn look(self, changes: &[PolicyChange]) -> Result<Outlook> {
         let outlook = lockout::look(changes)?;
         if outlook.locks_out() && !self.force {
-            return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.cure))));
+            return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.fix))));
         }
         let blind = if outlook.knows_sockets { "" } else { report::BLIND };
         let note = if self.as_json { String::new() } else { report::note(&outlook) };

@@ -5,14 +5,14 @@ use crate::{
     error::Result,
     kernel::{
         maps::policy_map::PolicyMap,
-        meta::{Egress, Record},
+        meta::{AttachmentRecord, Egress},
         pins::Pins,
     },
 };
 
 /// What is in force on an interface that has a filter of this version.
 pub(crate) fn running(pins: &Pins, name: &str) -> Result<Running> {
-    let record = Record::read(pins, name)?;
+    let record = AttachmentRecord::read(pins, name)?;
     let map = PolicyMap::open(pins, name)?;
     Ok(Running {
         policy: map.read()?,

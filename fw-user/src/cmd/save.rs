@@ -18,7 +18,7 @@ use crate::{
     kernel::{
         attach::ingress::ModeChoice,
         maps::policy_map::PolicyMap,
-        meta::{Egress, Mode, Record},
+        meta::{AttachmentRecord, Egress, Mode},
         pins::Pins,
         shape,
     },
@@ -97,7 +97,7 @@ pub(crate) fn settings(
     monitor: bool,
     says: Option<&Settings>,
 ) -> Result<Settings> {
-    let record = Record::read(pins, name)?;
+    let record = AttachmentRecord::read(pins, name)?;
     let flows =
         shape::capacity(pins).filter(|&flows| flows != DEFAULT_FLOWS || says.is_some_and(|says| says.flows.is_some()));
     Ok(Settings {

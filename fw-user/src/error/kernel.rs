@@ -130,7 +130,7 @@ pub enum KernelError {
         current: &'static str,
     },
     /// Something else was asked for than what holds until it is detached.
-    #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {cure}")]
+    #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {fix}")]
     NotInPlace {
         name: String,
         /// What differs.
@@ -140,7 +140,7 @@ pub enum KernelError {
         /// What was asked for.
         wanted: String,
         /// What to type.
-        cure: String,
+        fix: String,
     },
     /// The driver does not take the filter.
     #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode tc or --mode generic")]
@@ -179,7 +179,7 @@ pub enum KernelError {
     /// A pinned map is not what this version expects.
     #[error(
         "the pinned map {path} is not what this version of fw-user expects ({difference}); it was left by another version or another \
-         --flows; {cure}"
+         --flows; {fix}"
     )]
     OtherShape {
         /// The pin.
@@ -187,7 +187,7 @@ pub enum KernelError {
         /// What differs.
         difference: String,
         /// What to type.
-        cure: String,
+        fix: String,
     },
     /// Something in our folder of the BPF file system is not a pin of ours.
     #[error("{path} cannot be used ({source}); `fw-user detach` removes the filter and cleans up, then attach again")]
@@ -220,13 +220,13 @@ pub enum KernelError {
     )]
     OtherBuild { name: String },
     /// There is no whole filter at work on the interface.
-    #[error("{name}: {state}; {cure}")]
+    #[error("{name}: {state}; {fix}")]
     NotAtWork {
         name: String,
         /// What is there, in words.
         state: String,
         /// What to do about it.
-        cure: String,
+        fix: String,
     },
     /// The kernel refused something.
     #[error("{what}: {source}")]

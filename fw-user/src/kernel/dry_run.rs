@@ -74,7 +74,7 @@ pub struct Judgement {
 }
 
 /// A second instance of an interface's program, which counts apart.
-pub struct Twin {
+pub struct DryRun {
     hook: Hook,
     interface: String,
     ifindex: u32,
@@ -87,7 +87,7 @@ pub struct Twin {
     knows_interface: bool,
 }
 
-impl Twin {
+impl DryRun {
     /// Load the program once more. Whoever calls this holds the lock, so that no pin goes meanwhile.
     pub fn load(pins: &Pins, interface: &Interface) -> Result<Self> {
         let name = &interface.name;

@@ -59,7 +59,7 @@ pub enum Egress {
 
 /// Who attached what, and when.
 #[derive(Clone, Debug)]
-pub struct Record {
+pub struct AttachmentRecord {
     /// The interface's name, by which the record was found.
     pub interface: String,
     /// The interface's index when it was attached.
@@ -78,7 +78,7 @@ pub struct Record {
     pub version: String,
 }
 
-impl Record {
+impl AttachmentRecord {
     /// The version of this `fw-user`.
     pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

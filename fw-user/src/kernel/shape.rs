@@ -141,12 +141,12 @@ impl Shapes {
             other => Some(format!("it is {}", other.words())),
         };
         let Some(difference) = difference else { return Ok(()) };
-        let cure = if map::SHARED.contains(&name) {
+        let fix = if map::SHARED.contains(&name) {
             "detach every interface first: fw-user detach --all".to_owned()
         } else {
             format!("detach first: fw-user detach {interface}")
         };
-        Err(Error::Kernel(KernelError::OtherShape { path: path.to_owned(), difference, cure }))
+        Err(Error::Kernel(KernelError::OtherShape { path: path.to_owned(), difference, fix }))
     }
 }
 

@@ -50,14 +50,14 @@ pub(crate) fn open_ports(policy: &Policy) -> String {
 #[must_use]
 pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
     let rules = policy.rules();
-    let twin = |rule: &Rule, protocol| rules.binary_search(&Rule { protocol, ..*rule }).is_ok();
+    let other = |rule: &Rule, protocol| rules.binary_search(&Rule { protocol, ..*rule }).is_ok();
     let mut shown: Vec<(Rule, String)> = rules
         .iter()
         .filter_map(|rule| match rule.protocol {
-            PortProtocol::Tcp if twin(rule, PortProtocol::Udp) => {
+            PortProtocol::Tcp if other(rule, PortProtocol::Udp) => {
                 Some((*rule, rule.to_string().replacen("/tcp", "", 1)))
             }
-            PortProtocol::Udp if twin(rule, PortProtocol::Tcp) => None,
+            PortProtocol::Udp if other(rule, PortProtocol::Tcp) => None,
             _ => Some((*rule, rule.to_string())),
         })
         .collect();

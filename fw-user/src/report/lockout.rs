@@ -21,7 +21,7 @@ pub(crate) const BLIND: &str = "note: this kernel cannot list its sockets (it la
 
 /// What to do about a refusal: it depends on the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cure {
+pub(crate) enum Fix {
     /// Add the port to the allow list.
     Allow,
     /// Add the port to the allow list of a file.
@@ -55,33 +55,33 @@ pub(crate) fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
 
 /// Why a command did nothing, and what to do.
 #[must_use]
-pub(crate) fn refusal(outlook: &Outlook, cure: Cure) -> String {
+pub(crate) fn refusal(outlook: &Outlook, fix: Fix) -> String {
     let mut text = "this could lock you out; nothing was changed\n".to_owned();
-    let mut cures = Vec::new();
+    let mut fixes = Vec::new();
     for interface in outlook.interfaces.iter().filter(|interface| interface.locks_out()) {
         text += &format!("{} would cut:\n{}", interface.name, rows(interface));
-        let advice = advice(interface, cure);
-        if !cures.contains(&advice) {
-            cures.push(advice);
+        let advice = advice(interface, fix);
+        if !fixes.contains(&advice) {
+            fixes.push(advice);
         }
     }
-    text + &cures.join("\n") + "\nor, if you have another way into this machine: --force"
+    text + &fixes.join("\n") + "\nor, if you have another way into this machine: --force"
 }
 
-fn advice(interface: &InterfaceOutlook, cure: Cure) -> String {
+fn advice(interface: &InterfaceOutlook, fix: Fix) -> String {
     let missing = missing(interface);
     let rules = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    match cure {
-        Cure::Allow => {
+    match fix {
+        Fix::Allow => {
             let mut policy = interface.after.clone();
             for rule in missing {
                 policy.allow(rule);
             }
             format!("allow {rules} as well: --allow {}", open_ports(&policy).replace(", ", ","))
         }
-        Cure::File => format!("add {rules} to the allow list in the file of {}", interface.name),
-        Cure::AllowFirst => format!("allow it first: fw-user allow {rules} --interface {}", interface.name),
-        Cure::Keep => format!("leave {rules} open"),
+        Fix::File => format!("add {rules} to the allow list in the file of {}", interface.name),
+        Fix::AllowFirst => format!("allow it first: fw-user allow {rules} --interface {}", interface.name),
+        Fix::Keep => format!("leave {rules} open"),
     }
 }
 

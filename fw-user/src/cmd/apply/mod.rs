@@ -36,14 +36,14 @@ use crate::{
             state::{self, State},
         },
         maps::uppers,
-        meta::Record,
+        meta::AttachmentRecord,
         object,
         pins::Pins,
         shape,
     },
     lockout::Outlook,
     output::{json, print},
-    report::lockout::{self, Cure},
+    report::lockout::{self, Fix},
 };
 
 /// What a file says of an interface.
@@ -73,7 +73,7 @@ pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     if !args.interfaces.is_empty() {
         interface::named(&args.interfaces)?;
     }
-    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::File };
+    let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::File };
     let Applied { outcomes, missing, trial, .. } = apply(pins, read, Some(args.safeguards), args.dry_run, guard)?;
     let changing = outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
@@ -231,17 +231,17 @@ fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(
         return Err(not_in_place(name, "the capacity for flows", &current, &wanted, "fw-user detach --all"));
     }
     if state::of(pins, name, Some(interface))? != State::Ours {
-        return Ok((Action::Attach, Difference::new(None, wanted, Record::VERSION)));
+        return Ok((Action::Attach, Difference::new(None, wanted, AttachmentRecord::VERSION)));
     }
     let running = running(pins, name)?;
     if running.replies && !wanted.replies {
         return Err(not_in_place(name, "tracking of replies", &"on", &"off", &format!("fw-user detach {name}")));
     }
-    let difference = Difference::new(Some(&running), wanted, Record::VERSION);
+    let difference = Difference::new(Some(&running), wanted, AttachmentRecord::VERSION);
     Ok((if difference.is_empty() { Action::None } else { Action::Change }, difference))
 }
 
-fn not_in_place(name: &str, what: &'static str, current: &dyn Display, wanted: &dyn Display, cure: &str) -> Error {
+fn not_in_place(name: &str, what: &'static str, current: &dyn Display, wanted: &dyn Display, fix: &str) -> Error {
     let (current, wanted) = (current.to_string(), wanted.to_string());
-    Error::Kernel(KernelError::NotInPlace { name: name.to_owned(), what, current, wanted, cure: cure.to_owned() })
+    Error::Kernel(KernelError::NotInPlace { name: name.to_owned(), what, current, wanted, fix: fix.to_owned() })
 }

@@ -38,14 +38,14 @@ use crate::{
             state::{self, State},
         },
         maps::policy_map::{PolicyMap, Terms},
-        meta::Record,
+        meta::AttachmentRecord,
         object,
         pins::Pins,
     },
     lockout::{Outlook, change::PolicyChange},
     output::{json, print},
     policy_text::{self, timeouts, words::PolicyJson},
-    report::lockout::{self as lockout_report, Cure},
+    report::lockout::{self as lockout_report, Fix},
 };
 
 pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result<()> {
@@ -87,7 +87,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     }
     let before =
         wishes.iter().map(|(interface, plan)| difference(pins, interface, plan)).collect::<Result<Vec<_>>>()?;
-    let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Allow };
+    let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, guard)?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
     // Under the lock still: nobody has come between.
@@ -186,7 +186,7 @@ fn difference(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Option<
         return Ok(None);
     }
     let running = running(pins, &interface.name)?;
-    Ok(Some(Difference::new(Some(&running), &settings(plan), Record::VERSION)))
+    Ok(Some(Difference::new(Some(&running), &settings(plan), AttachmentRecord::VERSION)))
 }
 
 /// Attach to all of the interfaces, or change nothing. Says also what was cut. Whoever calls this has the turn, and has looked at the interfaces

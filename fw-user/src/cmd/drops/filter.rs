@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use crate::{
     cmd::drops::args::DropsArgs,
     error::{Error, Result, UsageError},
-    kernel::maps::drops::Drop,
+    kernel::maps::drops::DroppedPacket,
     packet::headers::Headers,
     policy_text,
 };
@@ -29,7 +29,7 @@ impl DropFilter {
         Ok(Self { ports, sources: args.source.clone(), reasons: args.reason.clone() })
     }
 
-    pub(crate) fn wants(&self, drop: &Drop, headers: &Headers) -> bool {
+    pub(crate) fn wants(&self, drop: &DroppedPacket, headers: &Headers) -> bool {
         let is_port = |rule: &Rule| {
             headers.target().is_some_and(|(protocol, port)| {
                 rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port)

@@ -17,7 +17,7 @@ use crate::{
     error::Result,
     host::{interface, privilege},
     kernel::{
-        maps::drops::{Drop, DropReader},
+        maps::drops::{DropReader, DroppedPacket},
         pins::Pins,
     },
     packet::headers::{Headers, Seen},
@@ -118,7 +118,7 @@ impl Watched {
         Ok(Self { name, reader, before, dropped: 0, told: 0, is_last, is_gone: false })
     }
 
-    fn read(&mut self) -> Result<Vec<Drop>> {
+    fn read(&mut self) -> Result<Vec<DroppedPacket>> {
         // A packet is counted before it is recorded: in this order none counts as left out that is to be shown.
         self.dropped = self.reader.dropped()?.saturating_sub(self.before);
         let found = self.reader.read()?;

@@ -6,7 +6,7 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use serde::Serialize;
 
 use crate::{
-    kernel::maps::drops::Drop,
+    kernel::maps::drops::DroppedPacket,
     packet::headers::{self, Headers},
     report::reasons,
 };
@@ -16,7 +16,7 @@ pub(crate) struct Entry<'a> {
     /// The interface.
     pub interface: &'a str,
     /// What the kernel recorded.
-    pub drop: &'a Drop,
+    pub drop: &'a DroppedPacket,
     /// What its headers say.
     pub headers: Headers,
     /// Who would have got it.
@@ -193,11 +193,11 @@ mod tests {
         UNIX_EPOCH + Duration::from_millis(seconds * 1000 + 7)
     }
 
-    fn drop(at: SystemTime, passed: bool) -> Drop {
-        Drop { at, reason: Reason::Malformed, passed, length: 60, is_bare: false, bytes: Vec::new() }
+    fn drop(at: SystemTime, passed: bool) -> DroppedPacket {
+        DroppedPacket { at, reason: Reason::Malformed, passed, length: 60, is_bare: false, bytes: Vec::new() }
     }
 
-    fn entry<'a>(drop: &'a Drop, source: &str) -> Entry<'a> {
+    fn entry<'a>(drop: &'a DroppedPacket, source: &str) -> Entry<'a> {
         let headers = Headers {
             source: Some(source.parse().expect("an address")),
             destination: Some("192.0.2.1".parse().expect("an address")),

@@ -32,9 +32,9 @@ use crate::{
     kernel::{
         attach::state::{self, State},
         clock,
-        dry_run::{LARGEST_FRAME, LEAST_FRAME, Twin},
+        dry_run::{DryRun, LARGEST_FRAME, LEAST_FRAME},
         maps::policy_map::PolicyMap,
-        meta::{Egress, Record},
+        meta::{AttachmentRecord, Egress},
         pins::Pins,
     },
     output::{has_reader, json, print},
@@ -60,10 +60,10 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
         })?,
     };
     let interface = interface::named(std::slice::from_ref(name))?.remove(0);
-    let twin = ask_for(pins, &interface)?;
-    let filter = examine(pins, &interface, &twin)?;
+    let dry_run = ask_for(pins, &interface)?;
+    let filter = examine(pins, &interface, &dry_run)?;
     drop(lock);
-    let mut ask = Asking { filter: &filter, twin, receivers: Receivers::default(), as_json: args.json };
+    let mut ask = Asking { filter: &filter, dry_run, receivers: Receivers::default(), as_json: args.json };
     if let Some((file, name)) = file {
         return ask.of_file(file, &name).await;
     }
@@ -73,7 +73,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     for target in targets {
         let Ends { from, to, note } = ends(target, args, &interface)?;
         let mut frame = build::frame(target, from, to);
-        if ask.twin.is_bare() {
+        if ask.dry_run.is_bare() {
             frame.drain(..LEAST_FRAME);
         }
         ask.of_frame(&frame, args.from.is_some(), note.into_iter().collect()).await?;
@@ -94,29 +94,29 @@ fn by_route<'a>(args: &ExplainArgs, names: &'a [String]) -> Result<Option<&'a St
     Ok(names.iter().find(|name| index.is_some() && network.index(name) == index))
 }
 
-fn ask_for(pins: &Pins, interface: &Interface) -> Result<Twin> {
+fn ask_for(pins: &Pins, interface: &Interface) -> Result<DryRun> {
     let name = &interface.name;
     match state::of(pins, name, Some(interface))? {
-        State::Ours => Twin::load(pins, interface),
+        State::Ours => DryRun::load(pins, interface),
         state => Err(Error::Kernel(KernelError::NotAtWork {
             name: name.clone(),
             state: state.words(),
-            cure: state.cure(name).unwrap_or_else(|| format!("`fw-user attach {name} --allow PORTS` attaches")),
+            fix: state.fix(name).unwrap_or_else(|| format!("`fw-user attach {name} --allow PORTS` attaches")),
         })),
     }
 }
 
-fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<FilterFacts> {
+fn examine(pins: &Pins, interface: &Interface, dry_run: &DryRun) -> Result<FilterFacts> {
     let name = &interface.name;
     let map = PolicyMap::open(pins, name)?;
     let in_force = map.in_force()?;
-    let record = Record::read(pins, name)?;
+    let record = AttachmentRecord::read(pins, name)?;
     let mut notes = Vec::new();
     if in_force.deadline() != 0 {
         let seconds = clock::left(in_force)?.as_secs();
         notes.push(format!("the last change reverts in {seconds} s unless you run `fw-user confirm`"));
     }
-    if !twin.knows_interface() {
+    if !dry_run.knows_interface() {
         notes.push(format!(
             "before Linux 5.14 the kernel cannot be told that a packet comes in by {name}: one that would be `forwarded` may be \
              called `allowed` here"
@@ -135,18 +135,18 @@ fn examine(pins: &Pins, interface: &Interface, twin: &Twin) -> Result<FilterFact
 /// Whom is asked, and how answers are put.
 struct Asking<'a> {
     filter: &'a FilterFacts,
-    twin: Twin,
+    dry_run: DryRun,
     receivers: Receivers,
     as_json: bool,
 }
 
 impl Asking<'_> {
     async fn of_frame(&mut self, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
-        if let Some(why) = self.twin.cannot_judge(frame, frame.len()) {
+        if let Some(why) = self.dry_run.cannot_judge(frame, frame.len()) {
             return Err(Error::Usage(UsageError::Usage(why)));
         }
-        let judgement = self.twin.judge(frame)?;
-        let headers = Headers::of(&Seen { bytes: frame, len: frame.len(), is_bare: self.twin.is_bare() });
+        let judgement = self.dry_run.judge(frame)?;
+        let headers = Headers::of(&Seen { bytes: frame, len: frame.len(), is_bare: self.dry_run.is_bare() });
         if let Some(age) = judgement.answered_after {
             notes.push(format!("it answers a flow that was last seen {} s ago", age.as_secs()));
         }
@@ -181,12 +181,12 @@ impl Asking<'_> {
                 ));
             }
             let headers = Headers::of(&Seen { bytes: &frame.bytes, len: frame.len, is_bare: frame.is_bare });
-            let judgement = if frame.is_bare == self.twin.is_bare() {
-                if let Some(why) = self.twin.cannot_judge(&frame.bytes, frame.len) {
+            let judgement = if frame.is_bare == self.dry_run.is_bare() {
+                if let Some(why) = self.dry_run.cannot_judge(&frame.bytes, frame.len) {
                     Err(why)
                 } else {
                     frame.bytes.resize(frame.len, 0);
-                    Ok(self.twin.judge(&frame.bytes)?)
+                    Ok(self.dry_run.judge(&frame.bytes)?)
                 }
             } else if frame.is_bare {
                 Err(format!("it has no Ethernet header, and what comes in by {} has one", self.filter.name))

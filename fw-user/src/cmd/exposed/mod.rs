@@ -24,7 +24,7 @@ use crate::{
             state::{self, State},
         },
         maps::{counters::Counters, policy_map::PolicyMap},
-        meta::Record,
+        meta::AttachmentRecord,
         pins::Pins,
     },
     output::{json, print},
@@ -61,7 +61,7 @@ fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {
             Some(Filter::Ours(Box::new(Ruling {
                 policy: map.read()?,
                 monitors: map.in_force()?.monitors(),
-                mode: Record::read(pins, name)?.mode,
+                mode: AttachmentRecord::read(pins, name)?.mode,
                 counters: Counters::read(pins, name)?,
             })))
         }

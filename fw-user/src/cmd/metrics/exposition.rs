@@ -23,7 +23,7 @@ use crate::{
     },
     config::Applies,
     error::{Error, Result},
-    kernel::meta::Record,
+    kernel::meta::AttachmentRecord,
 };
 
 /// A text format.
@@ -95,7 +95,7 @@ impl Collector for Reading {
 impl Reading {
     fn about_itself(&self, families: &mut Families<'_>) -> fmt::Result {
         let abi = ABI_VERSION.to_string();
-        let build = [("version", Record::VERSION), ("abi", abi.as_str())];
+        let build = [("version", AttachmentRecord::VERSION), ("abi", abi.as_str())];
         families.info("fw_build", "The version of fw-user that answers", [([], build)])?;
         let help = "How long it took to read the maps";
         families.lone_gauge("fw_read_duration_seconds", help, self.took.as_secs_f64())

@@ -24,7 +24,7 @@ use crate::{
             flows::{self, Flows},
             policy_map::PolicyMap,
         },
-        meta::Record,
+        meta::AttachmentRecord,
         pins::Pins,
         shape,
     },
@@ -68,7 +68,7 @@ pub(crate) struct InterfaceReading {
 #[derive(Debug)]
 pub(crate) struct FilterMetrics {
     /// Who attached, when and how.
-    pub record: Record,
+    pub record: AttachmentRecord,
     /// What may come in.
     pub policy: Policy,
     /// Whether nothing is dropped.
@@ -147,7 +147,7 @@ fn read_filter(pins: &Pins, name: &str) -> Result<FilterMetrics> {
     let active = map.in_force()?;
     let waits = (active.deadline() != 0).then(|| clock::left(active)).transpose()?;
     Ok(FilterMetrics {
-        record: Record::read(pins, name)?,
+        record: AttachmentRecord::read(pins, name)?,
         policy: map.read()?,
         monitors: active.monitors(),
         trial_ends: waits.map(|left| SystemTime::now() + left),

@@ -39,7 +39,7 @@ use crate::{
     },
     report::{
         change,
-        lockout::{self as lockout_report, Cure},
+        lockout::{self as lockout_report, Fix},
     },
 };
 
@@ -96,7 +96,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
                 let (before, after) = (Some(before.clone()), after.clone());
                 changes.push(lockout::change::PolicyChange { interface: name.clone(), before, after, drops });
             }
-            let guard = Guard { force: args.safeguards.force, as_json: args.json, cure: Cure::Keep };
+            let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::Keep };
             guard.look(&changes)?
         }
     };

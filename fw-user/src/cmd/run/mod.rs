@@ -32,7 +32,7 @@ use crate::{
     error::Result,
     host::privilege,
     kernel::{object, pins::Pins},
-    report::lockout::Cure,
+    report::lockout::Fix,
 };
 
 /// How often the files are looked at. Their content is compared: what replaces a file is not always seen by those who watch it (the
@@ -52,7 +52,7 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     let mut links = Links::listen()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut stop = Stop::listen()?;
-    let guard = Guard { force: args.force, as_json: false, cure: Cure::File };
+    let guard = Guard { force: args.force, as_json: false, fix: Fix::File };
     let mut keeper = Keeper::new(pins, place, guard);
     #[cfg(feature = "metrics")]
     serve(pins, place, &keeper, args.listen)?;

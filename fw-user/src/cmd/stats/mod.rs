@@ -28,7 +28,7 @@ use crate::{
     host::privilege,
     kernel::{
         maps::{counters::Counters, flows, policy_map::PolicyMap},
-        meta::Record,
+        meta::AttachmentRecord,
         pins::Pins,
     },
     output::{has_reader, json, print},
@@ -58,7 +58,7 @@ fn read(pins: &Pins, args: &StatsArgs) -> Result<Vec<InterfaceStats>> {
         .map(|name| {
             let map = PolicyMap::open(pins, &name)?;
             Ok(InterfaceStats {
-                record: Record::read(pins, &name)?,
+                record: AttachmentRecord::read(pins, &name)?,
                 policy: map.read()?,
                 monitors: map.in_force()?.monitors(),
                 counters: Counters::read(pins, &name)?,

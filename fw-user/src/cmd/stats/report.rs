@@ -13,7 +13,7 @@ use fw_common::{
 use serde::Serialize;
 
 use crate::{
-    kernel::{maps::counters::Counters, meta::Record},
+    kernel::{maps::counters::Counters, meta::AttachmentRecord},
     report::table::{bytes, indented, table},
 };
 
@@ -25,7 +25,7 @@ pub(crate) struct InterfaceStats {
     /// The name.
     pub name: String,
     /// How it is attached.
-    pub record: Record,
+    pub record: AttachmentRecord,
     /// What may come in.
     pub policy: Policy,
     /// Whether what counts as dropped passes all the same.

@@ -27,9 +27,9 @@ use crate::{
             counters::Reader,
             flows::Census,
             policy_map::PolicyMap,
-            sources::{self, Knocker},
+            sources::{self, DropSource},
         },
-        meta::{Mode, Record},
+        meta::{AttachmentRecord, Mode},
         pins::Pins,
     },
 };
@@ -55,7 +55,7 @@ struct Watched {
     open: BTreeSet<Port>,
     counters: Reader,
     knocks: sources::Reader,
-    knockers: Vec<Knocker>,
+    sources: Vec<DropSource>,
 }
 
 impl<'a> Watch<'a> {
@@ -119,14 +119,14 @@ impl Watched {
         let policy = PolicyMap::open(pins, name)?;
         let mut watched = Self {
             generation,
-            mode: Record::read(pins, name)?.mode,
+            mode: AttachmentRecord::read(pins, name)?.mode,
             in_force: policy.in_force()?,
             read_at: Instant::now(),
             open: BTreeSet::new(),
             policy,
             counters: Reader::open(pins, name)?,
             knocks: sources::Reader::open(pins, name)?,
-            knockers: Vec::new(),
+            sources: Vec::new(),
         };
         watched.read_policy()?;
         Ok(watched)
@@ -139,7 +139,7 @@ impl Watched {
             self.read_policy()?;
         }
         self.counters.read()?;
-        self.knockers = self.knocks.read()?;
+        self.sources = self.knocks.read()?;
         Ok(())
     }
 
@@ -158,7 +158,7 @@ impl Watched {
             trial_ends_in: is_on_trial.then(|| clock::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
             open: &self.open,
             counters: self.counters.counters(),
-            knockers: &self.knockers,
+            sources: &self.sources,
         }
     }
 }

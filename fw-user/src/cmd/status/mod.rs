@@ -24,7 +24,7 @@ use crate::{
         },
         clock,
         maps::policy_map::PolicyMap,
-        meta::Record,
+        meta::AttachmentRecord,
         pinned,
         pins::Pins,
         shape,
@@ -86,7 +86,7 @@ fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: St
         && matches!(state, Ok(State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink) | State::Foreign(_)));
     let (state, fix) = match state {
         Ok(State::Ours) if !ahead.is_empty() => (State::Ours.words(), Some(FIRST.to_owned())),
-        Ok(state) => (state.words(), state.cure(&name)),
+        Ok(state) => (state.words(), state.fix(&name)),
         Err(error) => {
             problems.push(error.to_string());
             ("unknown".to_owned(), None)
@@ -102,7 +102,7 @@ fn details(pins: &Pins, name: &str) -> Result<Details> {
     let map = PolicyMap::open(pins, name)?;
     let in_force = map.in_force()?;
     Ok(Details {
-        record: Record::read(pins, name)?,
+        record: AttachmentRecord::read(pins, name)?,
         policy: map.read()?,
         monitors: in_force.monitors(),
         confirm_within: (in_force.deadline() != 0).then(|| clock::left(in_force)).transpose()?,

@@ -12,7 +12,7 @@ use crate::{
         unfiltered::{Gaps, UnfilteredJson},
     },
     host::class::Class,
-    kernel::meta::{Egress, Record},
+    kernel::meta::{AttachmentRecord, Egress},
     policy_text::{
         self, timeouts,
         words::{PolicyJson, open_ports},
@@ -57,7 +57,7 @@ pub(crate) struct InterfaceStatus {
 /// What an interface's maps say.
 pub(crate) struct Details {
     /// Who attached, when and how.
-    pub record: Record,
+    pub record: AttachmentRecord,
     /// What may come in.
     pub policy: Policy,
     /// Whether nothing is dropped.

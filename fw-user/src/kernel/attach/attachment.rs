@@ -13,7 +13,7 @@ use crate::{
             tcx,
         },
         maps::{policy_map::PolicyMap, uppers},
-        meta::{Egress, Mode, Record},
+        meta::{AttachmentRecord, Egress, Mode},
         object,
         pins::Pins,
         shape::Shapes,
@@ -55,7 +55,7 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
             ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
         }
         State::Ours => {
-            let current = Record::read(pins, &name)?;
+            let current = AttachmentRecord::read(pins, &name)?;
             PolicyMap::open(pins, &name)?.check_settled()?;
             let mode = state::mode(pins, interface);
             let wanted = ingress::mode_after(interface, mode, plan.mode)?;
@@ -74,9 +74,9 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
 }
 
 /// On trial only the policy changes: one store takes it back.
-fn check_can_be_taken_back(current: &Record, plan: &Plan) -> Result<()> {
+fn check_can_be_taken_back(current: &AttachmentRecord, plan: &Plan) -> Result<()> {
     let refuse = |what| Err(Error::Safeguard(SafeguardError::NotOnTrial { name: current.interface.clone(), what }));
-    if current.version != Record::VERSION {
+    if current.version != AttachmentRecord::VERSION {
         refuse("the step to another version of fw-user")
     } else if current.egress == Egress::None && plan.replies {
         refuse("letting replies in")
@@ -135,7 +135,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
     // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
-    let mut record = Record::now(interface, Mode::Native, Egress::None)?;
+    let mut record = AttachmentRecord::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
         record.egress = egress::choose(interface, plan.hook)?;
         plan::write_record(&mut ebpf, &record)?;
@@ -167,7 +167,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
 
 fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
-    let record = Record::read(pins, name)?;
+    let record = AttachmentRecord::read(pins, name)?;
     let mut map = PolicyMap::open(pins, name)?;
     let before = map.active()?;
     uppers::note(pins, name)?;
@@ -181,8 +181,9 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     // To the first place of the list is a step as well.
     let is_step = wanted != mode || !state::listed_ahead(pins, interface)?.is_empty();
     // Programs of the same version judge the same, so that only these are more than the policy.
-    let mut is_more = record.version != Record::VERSION || is_step;
-    let mut record = Record { since: record.since, ..Record::now(interface, wanted, record.egress)? };
+    let mut is_more = record.version != AttachmentRecord::VERSION || is_step;
+    let mut record =
+        AttachmentRecord { since: record.since, ..AttachmentRecord::now(interface, wanted, record.egress)? };
     match (record.egress, plan.replies) {
         (Egress::None, true) => {
             record.egress = egress::choose(interface, plan.hook)?;

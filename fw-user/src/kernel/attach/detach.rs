@@ -10,7 +10,7 @@ use crate::{
             egress, foreign, links, remove,
             state::{self, Stale, State},
         },
-        meta::Record,
+        meta::AttachmentRecord,
         pins::Pins,
     },
 };
@@ -45,7 +45,7 @@ pub(crate) fn sweep(pins: &Pins) -> Result<()> {
 /// The same as [`detach`] for what our pins hold. Returns what is not ours and was left.
 pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Vec<PathBuf>> {
     let state = state::of(pins, name, interface)?;
-    let record = Record::read(pins, name).ok();
+    let record = AttachmentRecord::read(pins, name).ok();
     let all = pins.all()?;
     // Renamed, it is still the one.
     let here = interface::all()?;

@@ -10,7 +10,7 @@ use crate::{
     kernel::{
         attach::{egress::Hook, ingress::ModeChoice, native::NotNative},
         maps::policy_map::Terms,
-        meta::Record,
+        meta::AttachmentRecord,
         object,
         pins::Pins,
         shape::{self, Shapes},
@@ -42,7 +42,7 @@ pub struct Plan {
 #[derive(Debug)]
 pub struct Attached {
     /// The attachment's record.
-    pub record: Record,
+    pub record: AttachmentRecord,
     /// What was in force of a filter of ours that was there before.
     pub before: Option<Active>,
     /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
@@ -61,7 +61,7 @@ pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     object::load(pins, name, Shapes::on_this_machine(flows)?, plan.debug)
 }
 
-pub(crate) fn write_record(ebpf: &mut aya::Ebpf, record: &Record) -> Result<()> {
+pub(crate) fn write_record(ebpf: &mut aya::Ebpf, record: &AttachmentRecord) -> Result<()> {
     match ebpf.map_mut(map::META) {
         Some(meta) => record.write(meta),
         None => unreachable!("the embedded object has the map"),

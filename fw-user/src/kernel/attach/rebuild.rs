@@ -17,7 +17,7 @@ use crate::{
         },
         clock,
         maps::{flows, policy_map::PolicyMap, uppers},
-        meta::{Egress, Record},
+        meta::{AttachmentRecord, Egress},
         pins::Pins,
         shape::{self, Shapes},
     },
@@ -37,8 +37,8 @@ pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
         shapes.check(map, &path, name)?;
         if fs::symlink_metadata(&path).is_err() {
             let difference = "it is missing, and other interfaces use it".to_owned();
-            let cure = "detach every interface first: fw-user detach --all".to_owned();
-            return Err(Error::Kernel(KernelError::OtherShape { path, difference, cure }));
+            let fix = "detach every interface first: fw-user detach --all".to_owned();
+            return Err(Error::Kernel(KernelError::OtherShape { path, difference, fix }));
         }
     }
     Ok(())
@@ -47,7 +47,7 @@ pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
 /// Give the filter at work that the links in `from` hold new maps in `pins`, which may be the same.
 pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
     let name = &interface.name;
-    let known = Record::read(from, name).ok();
+    let known = AttachmentRecord::read(from, name).ok();
     // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
     remove::maps(pins, name)?;
     let flows = plan.flows.or_else(|| shape::capacity(pins)).or_else(|| shape::capacity(from));
@@ -71,7 +71,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
     };
     let mode = state::mode(pins, interface);
     let wanted = ingress::mode_after(interface, mode, plan.mode)?;
-    let mut record = Record::now(interface, wanted, egress)?;
+    let mut record = AttachmentRecord::now(interface, wanted, egress)?;
     record.since = known.map_or(record.since, |record| record.since);
     let is_new = record.egress == Egress::None && plan.replies;
     if is_new {

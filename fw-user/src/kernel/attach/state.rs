@@ -15,7 +15,7 @@ use crate::{
             remove,
             tcx::{self, Listed},
         },
-        meta::{Egress, Mode, Record},
+        meta::{AttachmentRecord, Egress, Mode},
         object,
         pinned::{self, LinkFacts, Pinned},
         pins::Pins,
@@ -77,7 +77,7 @@ impl State {
 
     /// What to do about it, where something should be done.
     #[must_use]
-    pub(crate) fn cure(self, name: &str) -> Option<String> {
+    pub(crate) fn fix(self, name: &str) -> Option<String> {
         match self {
             Self::Free | Self::Ours => None,
             Self::Damaged => Some(format!(
@@ -132,7 +132,7 @@ fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale
         (Some(link), _) if link.ifindex != 0 => Stale::Elsewhere,
         (_, None) => Stale::Gone,
         (None, Some(_)) => Stale::NoLink,
-        (Some(_), Some(interface)) => match Record::read(pins, name) {
+        (Some(_), Some(interface)) => match AttachmentRecord::read(pins, name) {
             Ok(record) if record.ifindex != interface.index => Stale::Recreated,
             _ => Stale::TakenOff,
         },
@@ -235,7 +235,7 @@ pub(crate) fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>>
         };
         damages.push(damage(path, what));
     }
-    let egress = Record::read(pins, name).map_or(Egress::None, |record| record.egress);
+    let egress = AttachmentRecord::read(pins, name).map_or(Egress::None, |record| record.egress);
     if matches!(egress, Egress::Clsact { .. }) && !egress::has_clsact_filter(interface)? {
         damages.push(Damage { place: format!("the clsact filter of {name}"), what: "it is missing".to_owned() });
     }

@@ -19,7 +19,7 @@ use crate::{
 
 /// A packet that was dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Drop {
+pub(crate) struct DroppedPacket {
     /// When.
     pub at: SystemTime,
     /// Why.
@@ -68,7 +68,7 @@ impl DropReader {
     }
 
     /// What was recorded since the last call and is still kept.
-    pub(crate) fn read(&mut self) -> Result<Vec<Drop>> {
+    pub(crate) fn read(&mut self) -> Result<Vec<DroppedPacket>> {
         let mut found = Vec::new();
         for cpu in (0..).take(self.read.len()) {
             let read = self.read[cpu as usize];
@@ -115,9 +115,9 @@ fn bad<'a>(pins: &'a Pins, interface: &'a str, name: &'a str) -> impl Fn(MapErro
 }
 
 /// Nothing for a reason that this version does not know.
-fn as_drop(record: &Record, clock: u64, now: SystemTime) -> Option<Drop> {
+fn as_drop(record: &Record, clock: u64, now: SystemTime) -> Option<DroppedPacket> {
     let reason = *Reason::ALL.iter().find(|&&reason| reason as u8 == record.reason)?;
-    Some(Drop {
+    Some(DroppedPacket {
         at: now.checked_sub(Duration::from_nanos(clock.saturating_sub(record.at)))?,
         reason,
         passed: record.passed != 0,

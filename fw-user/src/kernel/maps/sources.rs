@@ -20,7 +20,7 @@ use crate::{
 
 /// A sender whose packets were dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Knocker {
+pub struct DropSource {
     /// Who its packets say they are from.
     pub source: IpAddr,
     /// About how many were dropped; of a flood only some are looked at.
@@ -52,7 +52,7 @@ impl Reader {
     }
 
     /// The senders whose packets the interface dropped, the busiest first.
-    pub fn read(&mut self) -> Result<Vec<Knocker>> {
+    pub fn read(&mut self) -> Result<Vec<DropSource>> {
         let (clock, now) = (clock::now()?, SystemTime::now());
         let mut found = Vec::new();
         let mut next = None;
@@ -60,25 +60,25 @@ impl Reader {
             let count;
             (count, next) = self.map.read(next, &mut self.sources, &mut self.knocks)?;
             let read = self.sources.iter().zip(&self.knocks).take(count);
-            found.extend(read.filter_map(|(&source, knocks)| knocker(source, knocks, clock, now)));
+            found.extend(read.filter_map(|(&address, knocks)| source(address, knocks, clock, now)));
             if next.is_none() {
                 break;
             }
         }
-        found.sort_by_key(|knocker| (u64::MAX - knocker.packets, knocker.source));
+        found.sort_by_key(|source| (u64::MAX - source.packets, source.source));
         Ok(found)
     }
 }
 
 /// The senders whose packets an interface dropped, the busiest first.
-pub fn read(pins: &Pins, interface: &str) -> Result<Vec<Knocker>> {
+pub fn read(pins: &Pins, interface: &str) -> Result<Vec<DropSource>> {
     Reader::open(pins, interface)?.read()
 }
 
 /// Nothing for a reason that this version does not know.
-fn knocker(source: V6, knocks: &Knocks, clock: u64, now: SystemTime) -> Option<Knocker> {
+fn source(source: V6, knocks: &Knocks, clock: u64, now: SystemTime) -> Option<DropSource> {
     let protocol = PortProtocol::ALL.get(usize::from(knocks.protocol)).copied();
-    Some(Knocker {
+    Some(DropSource {
         source: Ipv6Addr::from(source.to_bytes()).to_canonical(),
         packets: knocks.packets,
         at: now.checked_sub(Duration::from_nanos(clock.saturating_sub(knocks.at)))?,

@@ -19,7 +19,7 @@ use crate::{
     kernel::{
         maps::{
             counters::{Counters, PortCounters},
-            sources::Knocker,
+            sources::DropSource,
         },
         meta::Mode,
     },
@@ -207,7 +207,7 @@ impl FilterModel {
         filter.dropped.total = filter.now.total(Verdict::Drop);
         filter.choose_reasons(&Counters::default());
         filter.choose_ports(sort);
-        filter.read_sources(read.knockers, sort);
+        filter.read_sources(read.sources, sort);
         filter
     }
 
@@ -235,19 +235,19 @@ impl FilterModel {
         self.choose_reasons(&reasons_before);
         self.before = Some(reasons_before.ports);
         self.choose_ports(sort);
-        self.read_sources(read.knockers, sort);
+        self.read_sources(read.sources, sort);
     }
 
-    fn read_sources(&mut self, knockers: &[Knocker], sort: Sort) {
+    fn read_sources(&mut self, sources: &[DropSource], sort: Sort) {
         let is_first = self.before.is_none();
         let before: HashMap<IpAddr, u64> =
             std::mem::take(&mut self.sources).into_iter().map(|row| (row.source, row.packets)).collect();
         let elapsed = self.elapsed;
-        self.sources.extend(knockers.iter().map(|knocker| {
+        self.sources.extend(sources.iter().map(|source| {
             // Who was not there at the last reading knocks since then, or left the table in between; nobody knows at the first one.
-            let known = before.get(&knocker.source).copied().unwrap_or(if is_first { knocker.packets } else { 0 });
-            let per_second = rate::per_second(knocker.packets.saturating_sub(known), elapsed);
-            SourceRow { source: knocker.source, per_second, packets: knocker.packets, port: knocker.port }
+            let known = before.get(&source.source).copied().unwrap_or(if is_first { source.packets } else { 0 });
+            let per_second = rate::per_second(source.packets.saturating_sub(known), elapsed);
+            SourceRow { source: source.source, per_second, packets: source.packets, port: source.port }
         }));
         self.sort_sources(sort);
     }

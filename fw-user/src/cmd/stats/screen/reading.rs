@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Instant};
 use fw_common::PortProtocol;
 
 use crate::kernel::{
-    maps::{counters::Counters, sources::Knocker},
+    maps::{counters::Counters, sources::DropSource},
     meta::Mode,
 };
 
@@ -45,5 +45,5 @@ pub struct FilterReading<'a> {
     /// What was counted.
     pub counters: &'a Counters,
     /// Whose packets were dropped, the busiest first.
-    pub knockers: &'a [Knocker],
+    pub sources: &'a [DropSource],
 }
