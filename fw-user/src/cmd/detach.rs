@@ -13,7 +13,7 @@ use crate::{
         privilege, processes,
     },
     kernel::{
-        attach::{detach, foreign},
+        attach::{detach, foreign, tcx},
         pins::Pins,
     },
     output::{complain, json, print},
@@ -133,8 +133,10 @@ impl Taken {
     }
 }
 
-/// What detaching takes away: the program on an interface, and how much lies in the folders of its pins.
-fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Option<u32>, usize)> {
+/// What detaching takes away: the programs on an interface, by ID, and how much lies in the folders of its pins.
+fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Vec<u32>, usize)> {
     let entries = pins.all()?.iter().flat_map(|of_abi| fs::read_dir(of_abi.interface(name))).flatten().count();
-    Ok((interface.and_then(foreign::filter), entries))
+    let at_xdp = interface.and_then(|interface| interface.xdp_program);
+    let at_tc = interface.map(tcx::ingress).unwrap_or_default().into_iter().map(|listed| listed.id);
+    Ok((at_xdp.into_iter().chain(at_tc).collect(), entries))
 }

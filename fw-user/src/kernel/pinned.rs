@@ -47,7 +47,7 @@ pub struct MapFacts {
 
 /// A pinned link.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LinkFacts {
+pub struct LinkFacts {
     /// `xdp`, `tcx` or another.
     pub kind: String,
     /// The program's ID.
@@ -104,7 +104,10 @@ pub(crate) fn look_at_any(path: &Path) -> Result<Pinned> {
     let bad = |source: io::Error| Error::Kernel(KernelError::BadPin { path: path.to_owned(), source: source.into() });
     let facts = match fs::symlink_metadata(path) {
         Ok(facts) => facts,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Pinned::Nothing),
+        // Something else may lie where its folder would be.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Pinned::Nothing);
+        }
         Err(error) => return Err(bad(error)),
     };
     if facts.is_symlink() {

@@ -31,7 +31,9 @@ pub const fn words(reason: Reason) -> &'static str {
             "has an address that belongs on no wire: loopback on either side, a multicast or broadcast source, 0.0.0.0/8 except for DHCP \
              and IGMP, IPv4-mapped IPv6"
         }
-        Reason::Malformed => "contradicts itself: versions, lengths, a jumbogram",
+        Reason::Malformed => {
+            "contradicts itself: versions, lengths, a jumbogram that Linux did not join itself (BIG TCP)"
+        }
         Reason::Truncated => "ends before its own headers do",
         Reason::TinyFragment => {
             "is a first piece without its ports, or a TCP piece at offset 8 bytes (RFC 1858, RFC 3128, RFC 7112)"

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use fw_common::PortProtocol;
-use fw_user::testing::{pins::Pins, policy_map::PolicyMap};
+use fw_user::testing::{links, pins::Pins, policy_map::PolicyMap};
 
 use super::{
     LAN4, Lab, PI4,
@@ -129,10 +129,17 @@ fn arriving(knocker: &UdpSocket, fence: &UdpSocket, listeners: &[(u16, UdpSocket
 /// holds any more: until then there is no answer.
 fn in_force(lab: &Lab) -> Result<Option<BTreeSet<u16>>> {
     let all = || Some(DOORS.into_iter().collect());
-    if !lab.pi.run("ip link show dev eth0")?.contains("xdp") {
+    let pins = Pins::new(lab.fw.bpffs());
+    // Where the kernel refuses the XDP link, the filter is attached at TC ingress.
+    let is_at_tc = || {
+        lab.pi
+            .enter(|| links::ingress_link(&pins, "eth0"))
+            .map(|link| link.is_some_and(|link| link.kind == "tcx" && link.ifindex != 0))
+    };
+    if !lab.pi.run("ip link show dev eth0")?.contains("xdp") && !is_at_tc()? {
         return Ok(all());
     }
-    let Ok(map) = PolicyMap::open(&Pins::new(lab.fw.bpffs()), "eth0") else { return Ok(None) };
+    let Ok(map) = PolicyMap::open(&pins, "eth0") else { return Ok(None) };
     if map.in_force()?.monitors() {
         return Ok(all());
     }

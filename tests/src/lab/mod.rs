@@ -46,6 +46,7 @@ pub mod wire;
 pub mod wire_world;
 
 use anyhow::Result;
+use aya::util::KernelVersion;
 
 pub use self::{
     address::{
@@ -69,6 +70,18 @@ pub struct Lab {
     /// The machine under test.
     pub pi: Namespace,
     containers: Vec<Namespace>,
+}
+
+/// Play a test in TC mode. Where the kernel has no TCX, the mode is refused with a word that says why.
+///
+/// # Errors
+/// The test's own; the mode is not refused, or in other words.
+pub fn at_tc(test: impl FnOnce(Mode) -> Result<()>) -> Result<()> {
+    if KernelVersion::current()? >= KernelVersion::new(6, 6, 0) {
+        return test(Mode::Tc);
+    }
+    let lab = Lab::without_containers()?;
+    lab.refuses(&["attach", "eth0", "--mode", "tc", "--allow", "22"], 1, &["TCX", "Linux 6.6", "--mode generic"])
 }
 
 impl Lab {

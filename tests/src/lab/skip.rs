@@ -68,10 +68,17 @@ macro_rules! tests {
     };
     (in every mode: $($name:ident;)*) => {
         $crate::tests!(in both modes: $($name;)*);
-        $crate::tests!(@tc, Tc: $($name;)*);
+        $crate::tests!(@at_tc tc: $($name;)*);
     };
     (in tc mode: $($name:ident;)*) => {
-        $crate::tests!(@only_tc, Tc: $($name;)*);
+        $crate::tests!(@at_tc only_tc: $($name;)*);
+    };
+    (@at_tc $module:ident: $($name:ident;)*) => {
+        mod $module {
+            $(#[test] fn $name() -> anyhow::Result<()> {
+                $crate::lab::skip::run(|| $crate::lab::at_tc(super::$name))
+            })*
+        }
     };
     (in native mode: $($name:ident;)*) => {
         $crate::tests!(@only_native, Native: $($name;)*);

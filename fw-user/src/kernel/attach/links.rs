@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The ingress link that is pinned for an interface, if it is one: XDP, or TCX.
-pub(crate) fn ingress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
+pub fn ingress_link(pins: &Pins, name: &str) -> Result<Option<LinkFacts>> {
     Ok(match pinned::look(&pins.ingress_link(name))? {
         Pinned::Link(link) if ["xdp", "tcx"].contains(&link.kind.as_str()) => Some(link),
         _ => None,

@@ -6,7 +6,7 @@ pub(crate) mod detach;
 pub mod egress;
 pub(crate) mod foreign;
 pub mod ingress;
-pub(crate) mod links;
+pub mod links;
 pub(crate) mod native;
 pub mod plan;
 pub(crate) mod rebuild;

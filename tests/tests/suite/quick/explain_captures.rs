@@ -247,8 +247,8 @@ fn what_is_no_capture_of_ethernet_is_refused() -> Result<()> {
         ("nothing", vec![], &["neither pcap nor pcapng"]),
         ("words", b"these are words, not packets".to_vec(), &["neither pcap nor pcapng", "tcpdump -w"]),
         ("magic", ng_magic, &["begins like pcapng"]),
-        ("cooked", cooked, &["not Ethernet frames", "tcpdump -i eth0 -w"]),
-        ("cooked-ng", cooked_ng, &["not Ethernet frames", "tcpdump -i eth0 -w"]),
+        ("cooked", cooked, &["neither Ethernet frames nor plain IP", "tcpdump -i eth0 -w"]),
+        ("cooked-ng", cooked_ng, &["neither Ethernet frames nor plain IP", "tcpdump -i eth0 -w"]),
         ("half-a-header", vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0], &["neither pcap nor pcapng"]),
     ];
     for (name, bytes, words) in files {

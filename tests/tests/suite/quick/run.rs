@@ -367,7 +367,7 @@ fn a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone() -> Result<()> {
     })?;
     ensure!(!metric()?, "it claims that all is well, with another's filter there, before it looks itself");
     run.await_said("eth0 is taken by another XDP program")?;
-    supervisor.hears("STATUS=eth0 not attached any more, another XDP program is there")?;
+    supervisor.hears("STATUS=eth0 not attached any more, another program is there")?;
     ensure!(!metric()?, "it claims that all is well, with another's filter there");
     command::run(&mut other.command(&lab.pi, ["detach", "eth0"]))?;
     await_rules(&lab, "eth0", &["22/tcp"])?;
