@@ -61,7 +61,8 @@ pub const VLAN: u16 = 7;
 /// was told of it.
 pub const VLAN_INTERFACE: &str = "lan7";
 
-/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on or off by [`Routing::sysctls`].
+/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on or off by [`Routing::sysctls`]. The lowest address of a
+/// network is a broadcast address until Linux 5.14, and here on every kernel.
 pub const IP_COMMANDS: &str = "\
 link set lo up
 link add lan type veth peer name lan-peer
@@ -82,6 +83,8 @@ address add 203.0.113.129/25 broadcast 203.0.113.255 dev lan7
 address add 2001:db8:d::1/64 dev lan7 nodad
 route add default via 192.0.2.1
 route add default via 2001:db8::1
+route replace broadcast 198.51.100.0 dev ctr table local
+route replace broadcast 203.0.113.128 dev lan7 table local
 route add unreachable 198.51.100.250
 route add unreachable 2001:db8:c::250
 rule add from 192.0.2.66 unreachable
