@@ -84,9 +84,12 @@ pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot
     let is_new = outcome.before.is_none() && plan.terms.deadline.is_none();
     match at_boot {
         AtBoot::Filtered { .. } => Some(format!("  boot    {}", at_boot.words(name))),
-        AtBoot::Open { .. } | AtBoot::Unknown { .. } if is_new => {
+        AtBoot::Open { .. } if is_new => {
             Some(format!("  boot    a reboot opens every port; fw-user enable {name} attaches the filter again"))
         }
+        AtBoot::Unknown { .. } if is_new => Some(format!(
+            "  boot    a reboot removes the filter unless something attaches it again; with systemd: fw-user enable {name}"
+        )),
         AtBoot::Open { .. } if plan.terms.deadline.is_none() => Some(format!("  boot    {}", at_boot.words(name))),
         AtBoot::Open { .. } | AtBoot::Unknown { .. } => None,
     }

@@ -26,11 +26,13 @@ pub(crate) struct Out {
     text: String,
     /// Whether nobody reads it any more.
     is_closed: bool,
+    /// What is put out is a choice of the drops, and what is left out is not.
+    is_chosen: bool,
 }
 
 enum Form {
     Lines(Columns),
-    DropJson,
+    Json,
     Packets(Box<Packets>),
 }
 
@@ -50,14 +52,15 @@ impl Out {
         let mut text = String::new();
         let form = match &args.pcap {
             Some(file) => Form::Packets(Box::new(Packets::create(file, interfaces)?)),
-            None if args.json => Form::DropJson,
+            None if args.json => Form::Json,
             None => {
                 let mut columns = Columns::new();
                 text = columns.head();
                 Form::Lines(columns)
             }
         };
-        let mut out = Self { form, text, is_closed: false };
+        let is_chosen = !(args.port.is_empty() && args.source.is_empty() && args.reason.is_empty());
+        let mut out = Self { form, text, is_closed: false, is_chosen };
         out.flush()?;
         Ok(out)
     }
@@ -71,7 +74,7 @@ impl Out {
     pub(crate) fn drop(&mut self, interface: u32, entry: &Entry<'_>) -> Result<()> {
         match &mut self.form {
             Form::Lines(columns) => self.text += &columns.drop(entry),
-            Form::DropJson => self.text += &json(&report::DropJson::new(entry))?,
+            Form::Json => self.text += &json(&report::DropJson::new(entry))?,
             Form::Packets(packets) => {
                 packets.count += 1;
                 let drop = entry.drop;
@@ -89,9 +92,10 @@ impl Out {
         match &mut self.form {
             Form::Lines(columns) => {
                 let what = if is_last { "others since it was attached are not kept" } else { "more were left out" };
-                self.text += &columns.note(interface, now, &format!("{count} {what}"));
+                let of = if self.is_chosen { " (of all drops, not only of those asked for)" } else { "" };
+                self.text += &columns.note(interface, now, &format!("{count} {what}{of}"));
             }
-            Form::DropJson => self.text += &json(&MissingJson::new(interface, now, count))?,
+            Form::Json => self.text += &json(&MissingJson::new(interface, now, count))?,
             Form::Packets(packets) => {
                 packets.left_out.iter_mut().filter(|(name, _)| name == interface).for_each(|(_, sum)| *sum += count);
             }

@@ -85,8 +85,8 @@ impl<'a> MissingJson<'a> {
 pub(crate) fn comment(entry: &Entry<'_>) -> String {
     let would = if entry.drop.passed { "would drop, " } else { "" };
     let reason = entry.drop.reason;
-    let receivers = entry.target.as_ref().map(|target| format!("; it was for {target}")).unwrap_or_default();
-    format!("{would}{reason}: it {}{receivers}", reasons::words(reason))
+    let receiver = entry.target.as_ref().map(|target| format!("; it was for {target}")).unwrap_or_default();
+    format!("{would}{reason}: it {}{receiver}", reasons::words(reason))
 }
 
 /// The columns of a list that is never complete: each is as wide as the widest cell so far.

@@ -12,6 +12,7 @@ const USAGE: i32 = 2;
 
 tests! {
     attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing;
+    attach_all_with_boot_keeps_every_outside_interface;
     enable_and_disable_go_there_and_back;
     status_and_allow_tell_what_a_reboot_makes_of_a_port;
     doctor_says_bad_where_nothing_brings_the_filter_back;
@@ -58,6 +59,25 @@ fn attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing() -
     let file = machine.shell("cat /etc/fw-user/eth0.toml")?;
     ensure!(file.starts_with("# mine\n") && file.contains("\"443\"") && !file.contains("80/tcp"), "{file}");
     Ok(())
+}
+
+/// The one command of the README.
+fn attach_all_with_boot_keeps_every_outside_interface() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let machine = Systemd::new(&lab)?;
+    let attach = ["attach", "--all", "--allow", "22,80,443", "--boot"];
+    let said = machine.fw(&lab, &attach)?;
+    for interface in ["eth0", "eth1"] {
+        let file = format!("/etc/fw-user/{interface}.toml");
+        let line = format!("  boot    yes, by fw-user@{interface}.service: {file}, as in force\n");
+        ensure!(said.contains(&line), "no {line:?} in {said}");
+        ensure!(machine.shell(&format!("cat {file}"))?.contains("\"443\""), "{file}");
+    }
+    let before = machine.files()?;
+    machine.fw(&lab, &attach)?;
+    assert_eq!(machine.files()?, before);
+    machine.fw(&lab, &["status", "--check"]).map(drop)
 }
 
 fn enable_and_disable_go_there_and_back() -> Result<()> {
