@@ -12,7 +12,8 @@ tests! {
     the_verifier_accepts_every_program;
 }
 
-/// Having looked at no more instructions than the ceilings allow. Kernels before 5.16 do not say how many.
+/// Having looked at no more than twice the instructions that the ceilings allow on the kernel of the lab: other kernels go some ways twice. Kernels
+/// before 5.16 do not say how many.
 fn the_verifier_accepts_every_program() -> Result<()> {
     // A thread of its own, because it moves into namespaces of its own.
     thread::spawn(count).join().expect("the thread ends")
@@ -23,8 +24,8 @@ fn count() -> Result<()> {
     let mut above = Vec::new();
     for (name, most) in MOST_VERIFIED {
         let count = kernel.verified_instructions(name)?;
-        if count.is_some_and(|count| count > most) {
-            above.push(format!("{name} is above {most}"));
+        if count.is_some_and(|count| count > 2 * most) {
+            above.push(format!("{name} is above {}", 2 * most));
         }
         let count = count.map_or_else(|| "an unknown number of".to_owned(), |count| count.to_string());
         println!("noted: the verifier looked at {count} instructions of {name}");
