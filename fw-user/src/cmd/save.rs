@@ -12,9 +12,9 @@ use crate::{
         locked::lock,
         select::{after_change, at_work},
     },
-    config::{File, Settings, edits::Edits, folder},
+    config::{File, Settings, edits::Edits, file_for, folder},
     error::Result,
-    host::privilege,
+    host::{class::Sides, privilege},
     kernel::{
         attach::ingress::ModeChoice,
         maps::policy_map::PolicyMap,
@@ -53,9 +53,10 @@ pub(crate) fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
     privilege::check()?;
     let _lock = lock(pins)?;
     let files = folder::read(config)?;
-    let mut edits = Edits::new(config, &files);
+    let sides = Sides::here()?;
+    let mut edits = Edits::new(config, &files, &sides);
     let mut outcomes = Vec::new();
-    for name in with_siblings(pins, &files, at_work(pins, &args.interfaces)?)? {
+    for name in with_siblings(pins, (&files, &sides), at_work(pins, &args.interfaces)?)? {
         let map = PolicyMap::open(pins, &name)?;
         map.check_settled()?;
         let says = edits.file(&name)?.map(|(_, says)| says);
@@ -79,9 +80,14 @@ pub(crate) fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
 }
 
 /// The same interfaces, and those with a filter whose files they share: what is written is for them too.
-pub(crate) fn with_siblings(pins: &Pins, files: &[File], mut names: Vec<String>) -> Result<Vec<String>> {
+pub(crate) fn with_siblings(
+    pins: &Pins,
+    (files, sides): (&[File], &Sides),
+    mut names: Vec<String>,
+) -> Result<Vec<String>> {
+    let path = |name: &str| file_for(files, name, sides).map(|file| &file.path);
     for sibling in pins.interfaces()? {
-        let shares = |name: &String| files.iter().any(|file| file.is_for(&sibling) && file.is_for(name));
+        let shares = |name: &String| path(name).is_some_and(|of_name| path(&sibling) == Some(of_name));
         if !names.contains(&sibling) && names.iter().any(shares) {
             names.push(sibling);
         }

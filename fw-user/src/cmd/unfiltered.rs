@@ -1,5 +1,7 @@
 //! The outside interfaces that have an address and no filter, and what is open there.
 
+use std::path::{Path, PathBuf};
+
 use fw_common::{
     grammar::{PortRange, Rule},
     policy::Policy,
@@ -11,21 +13,19 @@ use crate::{
     cmd::exposed::{
         chosen_by_kernel,
         exposure::{
-            ExposureFacts, Filter, Filters, IngressPath, PortState,
+            ExposureFacts, Filter, IngressPath, PortState,
             paths::{self, BARE},
         },
+        filters,
     },
+    config::{folder, pattern},
     error::Result,
     host::{
         class::Side,
         network::{Network, is_link_local},
         targets::{self, Targets},
     },
-    kernel::{
-        attach::state::{self, State},
-        maps::policy_map::PolicyMap,
-        pins::Pins,
-    },
+    kernel::pins::Pins,
     output::complain,
     policy_text::words::{open_ports, rule_words},
 };
@@ -38,6 +38,8 @@ pub(crate) struct Unfiltered {
     pub(crate) class: Side,
     /// Whether a filter can be put there.
     can_be_filtered: bool,
+    /// The configuration file whose `except` leaves it out.
+    pub(crate) left_out_by: Option<PathBuf>,
     /// Its addresses with the networks on its link.
     nets: Vec<IpNet>,
     /// What is served there.
@@ -61,11 +63,13 @@ pub(crate) struct UnfilteredJson<'a> {
     class: Side,
     addresses: Vec<String>,
     open: Vec<String>,
+    /// The file whose `except` leaves it out.
+    except: Option<&'a Path>,
 }
 
 /// Look for them after a change that stays whether or not they can be seen.
-pub(crate) async fn look(pins: &Pins) -> Gaps {
-    Gaps::find(pins).await.unwrap_or_else(|error| {
+pub(crate) async fn look(pins: &Pins, config: &Path) -> Gaps {
+    Gaps::find(pins, config).await.unwrap_or_else(|error| {
         complain(&format!("note: cannot tell whether another interface is open: {error}"));
         Gaps::default()
     })
@@ -73,27 +77,20 @@ pub(crate) async fn look(pins: &Pins) -> Gaps {
 
 impl Gaps {
     /// Look for them. Sockets and Docker are asked only where there is one.
-    pub(crate) async fn find(pins: &Pins) -> Result<Self> {
+    pub(crate) async fn find(pins: &Pins, config: &Path) -> Result<Self> {
         let network = Network::ask()?;
-        let mut filters = Filters::new();
-        let mut policies: Vec<Policy> = Vec::new();
+        // A folder that cannot be read leaves nothing out.
+        let files = folder::read(config).unwrap_or_default();
+        let filters = filters::read(pins, &network)?;
         let nets = |index: u32| -> Vec<IpNet> {
             network.addresses.iter().filter(|(at, _)| *at == index).map(|(_, net)| *net).collect()
         };
-        let mut filtered = Vec::new();
-        for interface in &network.interfaces {
-            match state::of(pins, &interface.name, Some(interface))? {
-                State::Free | State::Stale(_) => continue,
-                State::Ours | State::Damaged => {
-                    policies.extend(PolicyMap::open(pins, &interface.name).and_then(|map| map.read()).ok());
-                }
-                State::OtherAbi(_) | State::Foreign(_) => {}
-            }
-            filters.insert(interface.name.clone(), Filter::Unknown(String::new()));
-            filtered.push((interface.name.clone(), nets(interface.index)));
-        }
+        let with_filter = network.interfaces.iter().filter(|one| filters.contains_key(&one.name));
+        let filtered = with_filter.map(|one| (one.name.clone(), nets(one.index))).collect();
         let is_unfiltered = |path: &IngressPath| !path.addresses.is_empty() && path.judges.contains(&None);
-        let found: Vec<IngressPath> = paths::paths(&network, &filters, &[]).into_iter().filter(is_unfiltered).collect();
+        let paths = paths::paths(&network, &filters, &files, &[]);
+        let found: Vec<IngressPath> = paths.into_iter().filter(is_unfiltered).collect();
+        let mut policies: Vec<Policy> = filters.values().filter_map(Filter::policy).cloned().collect();
         policies.dedup();
         let policy = if policies.len() == 1 { policies.pop() } else { None };
         if found.is_empty() {
@@ -105,6 +102,7 @@ impl Gaps {
             filters,
             endpoints: targets.endpoints(),
             chosen_by_kernel: chosen_by_kernel(),
+            files: &files,
         };
         let ports = facts.judge(&[]).ports;
         let open = |path: &IngressPath| {
@@ -119,15 +117,16 @@ impl Gaps {
             name: path.name.clone(),
             class: path.class.side,
             can_be_filtered: path.can_be_filtered,
+            left_out_by: path.left_out_by.clone(),
             nets: nets(path.index),
             open: open(path),
         });
         Ok(Self { unfiltered: unfiltered.collect(), policy, filtered })
     }
 
-    /// Leave interfaces out that are meant to be open.
+    /// Leave interfaces out that are meant to be open, by name or pattern.
     pub(crate) fn without(mut self, names: &[String]) -> Self {
-        self.unfiltered.retain(|one| !names.contains(&one.name));
+        self.unfiltered.retain(|one| !names.iter().any(|name| pattern::matches(name, &one.name)));
         self
     }
 
@@ -136,7 +135,9 @@ impl Gaps {
         let mut text = String::new();
         for one in &self.unfiltered {
             text += &format!("{}  {}\n", one.name, one.words());
-            text += &format!("  fix     {}\n", self.fix(one));
+            if one.left_out_by.is_none() {
+                text += &format!("  fix     {}\n", self.fix(one));
+            }
         }
         for (filtered, one, net) in self.in_one_network() {
             text += &format!(
@@ -156,7 +157,13 @@ impl Gaps {
             .iter()
             .map(|one| {
                 let (addresses, open) = json(one);
-                UnfilteredJson { name: &one.name, class: one.class, addresses, open }
+                UnfilteredJson {
+                    name: &one.name,
+                    class: one.class,
+                    addresses,
+                    open,
+                    except: one.left_out_by.as_deref(),
+                }
             })
             .collect()
     }
@@ -178,7 +185,7 @@ impl Gaps {
     /// Each interface without a filter that shares a network with one that has one.
     fn in_one_network(&self) -> Vec<(&str, &Unfiltered, IpNet)> {
         let mut found = Vec::new();
-        for one in self.unfiltered.iter().filter(|one| one.can_be_filtered) {
+        for one in self.unfiltered.iter().filter(|one| one.can_be_filtered && one.left_out_by.is_none()) {
             let shared = self.filtered.iter().find_map(|(name, nets)| {
                 let net = nets
                     .iter()
@@ -201,6 +208,10 @@ impl Unfiltered {
         } else {
             format!("open there: {}", open_ports(&self.open))
         };
-        format!("NOT FILTERED ({}): {open}", addresses.join(", "))
+        let addresses = addresses.join(", ");
+        match &self.left_out_by {
+            Some(file) => format!("left out by `except` in {} ({addresses}): {open}", file.display()),
+            None => format!("NOT FILTERED ({addresses}): {open}"),
+        }
     }
 }

@@ -14,8 +14,9 @@ use crate::{
     config::{
         File, Settings,
         parse::{self, Notes, Words},
+        pattern,
     },
-    error::{ConfigError, Error, Mistake, Result, UsageError},
+    error::{ConfigError, Error, Mistake, Result, UsageError, place},
     kernel::{attach::ingress::ModeChoice, maps::flows},
     policy_text,
 };
@@ -26,15 +27,20 @@ use crate::{
 pub fn file(path: &Path, text: String) -> File {
     let mut notes = Notes::new(path, &text);
     let words = parse::parse(&text, &mut notes);
-    let interfaces = interfaces(path, &words, &mut notes);
+    let (interfaces, patterns) = interfaces(path, &words, &mut notes);
+    let except = exceptions(&words, &interfaces, &patterns, &mut notes);
     let flows = flow_capacity(&words, &mut notes);
     let settings = settings(&words, flows.as_ref().map(|flows| *flows.get_ref()), &mut notes);
     let mistakes = notes.into_mistakes();
     let settings = mistakes.is_empty().then_some(settings);
-    File { path: path.to_owned(), text, interfaces, flows, settings, mistakes }
+    File { path: path.to_owned(), text, interfaces, patterns, except, flows, settings, mistakes }
 }
 
-fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> Vec<Spanned<String>> {
+/// Names, each with its place.
+type Names = Vec<Spanned<String>>;
+
+/// The names and the patterns.
+fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> (Names, Names) {
     let Some(named) = &words.interfaces else {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         if !is_interface_name(&name) {
@@ -43,18 +49,43 @@ fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> Vec<Spanned<
                 format!("`{name}` cannot be an interface's name; say what the file is for: interfaces = [\"eth0\"]"),
             );
         }
-        return vec![Spanned::new(0..0, name)];
+        return (vec![Spanned::new(0..0, name)], Vec::new());
     };
+    check_names(named.get_ref(), notes);
+    named.get_ref().iter().cloned().partition(|word| !pattern::is_pattern(word.get_ref()))
+}
+
+/// What patterns leave out: names, and patterns as well.
+fn exceptions(words: &Words, interfaces: &Names, patterns: &Names, notes: &mut Notes<'_>) -> Names {
+    let Some(except) = &words.except else { return Vec::new() };
+    check_names(except.get_ref(), notes);
+    if patterns.is_empty() && !except.get_ref().is_empty() {
+        notes.add(
+            except.span(),
+            "`except` leaves interfaces out of a pattern, and `interfaces` has none: interfaces = [\"*\"]",
+        );
+    }
+    for name in except.get_ref().iter().filter(|name| interfaces.iter().any(|one| one.get_ref() == name.get_ref())) {
+        let what = format!("`{}` is in `interfaces` as well; delete one of the two", name.get_ref());
+        notes.add(name.span(), what);
+    }
+    except.get_ref().clone()
+}
+
+fn check_names(names: &Names, notes: &mut Notes<'_>) {
     let mut seen = BTreeSet::new();
-    for name in named.get_ref() {
+    for name in names {
         let word = name.get_ref();
-        if !is_interface_name(word) {
+        if pattern::is_pattern(word)
+            && let Err(what) = pattern::check(word)
+        {
+            notes.add(name.span(), what);
+        } else if !pattern::is_pattern(word) && !is_interface_name(word) {
             notes.add(name.span(), format!("`{word}` cannot be an interface's name; `ip link` lists those there are"));
         } else if !seen.insert(word) {
             notes.add(name.span(), format!("`{word}` is named twice; delete one of the two"));
         }
     }
-    named.get_ref().clone()
 }
 
 /// Whether the kernel could have an interface of this name (`dev_valid_name`, net/core/dev.c).
@@ -190,6 +221,25 @@ pub fn between(files: &mut [File]) {
                 file.mistakes.push(Mistake::new(&file.path, &file.text, interface.span().start, what));
             }
         }
+        for pattern in &file.patterns {
+            let in_common = before.iter().find_map(|other| Some((other, in_common(other, file, pattern)?)));
+            if let Some((other, theirs)) = in_common {
+                let (line, column) = place(&other.text, theirs.span().start);
+                let (ours, theirs) = (pattern.get_ref(), theirs.get_ref());
+                let fix = if ours == theirs {
+                    "keep one of the two files".to_owned()
+                } else if pattern::matches(theirs, ours) {
+                    format!("add except = [\"{ours}\"] there")
+                } else {
+                    format!("add except = [\"{theirs}\"] here")
+                };
+                let what = format!(
+                    "`{ours}` and `{theirs}` in {}:{line}:{column} match the same interfaces; {fix}",
+                    other.path.display()
+                );
+                file.mistakes.push(Mistake::new(&file.path, &file.text, pattern.span().start, what));
+            }
+        }
         let other = before.iter().find_map(|other| Some((other, *other.flows.as_ref()?.get_ref())));
         if let (Some(flows), Some((other, theirs))) = (&file.flows, other)
             && *flows.get_ref() != theirs
@@ -205,4 +255,16 @@ pub fn between(files: &mut [File]) {
             file.settings = None;
         }
     }
+}
+
+/// The pattern of a file that matches an interface which this pattern of another file matches, and neither file leaves out, as far as that can
+/// be told from their words.
+fn in_common<'a>(theirs: &'a File, ours: &File, pattern: &Spanned<String>) -> Option<&'a Spanned<String>> {
+    let leaves_out =
+        |file: &File, narrow: &str| file.except.iter().any(|except| pattern::matches(except.get_ref(), narrow));
+    theirs.patterns.iter().find(|one| {
+        pattern::overlap(one.get_ref(), pattern.get_ref())
+            && !leaves_out(theirs, pattern.get_ref())
+            && !leaves_out(ours, one.get_ref())
+    })
 }

@@ -14,14 +14,34 @@ use crate::{
 
 /// The text of a new file for an interface.
 pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<String> {
+    create_for(interface, "", wanted, typed)
+}
+
+/// The text of a new file for every outside interface but these.
+pub(crate) fn create_all(except: &[String], wanted: &Settings, typed: &[String]) -> Result<String> {
+    let mut head = "interfaces = [\"*\"]\n".to_owned();
+    if !except.is_empty() {
+        head += &format!("except = {}\n", Array::from_iter(except));
+    }
+    create_for("every outside interface, present and to come", &head, wanted, typed)
+}
+
+fn create_for(whom: &str, interfaces: &str, wanted: &Settings, typed: &[String]) -> Result<String> {
     let text = format!(
-        "# What may come in at {interface}; everything else is closed.\n\
+        "# What may come in at {whom}; everything else is closed.\n\
          # After a change: fw-user check, then fw-user apply.\n\n\
-         allow = [\n]\n"
+         {interfaces}allow = [\n]\n"
     );
     let nothing =
         Settings { policy: Policy::default(), mode: ModeChoice::Auto, flows: None, replies: true, monitor: false };
     update(&text, &nothing, wanted, typed)
+}
+
+/// Have the patterns of a text leave out these interfaces, and no others.
+pub(crate) fn set_exceptions(text: &str, except: &[String]) -> Result<String> {
+    let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
+    set(&mut document, "except", Array::from_iter(except).into());
+    Ok(as_before(text, document.to_string()))
 }
 
 /// Make a text that says one thing say another. New entries of the allow list are written as they were typed, where they were.

@@ -3,15 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    config::{File, Settings, edit, folder},
+    config::{File, Settings, edit, file_for, folder},
     error::{ConfigError, Error, Mistakes, Result},
+    host::class::Sides,
 };
+
+/// The file for every outside interface, where none is there yet.
+const ALL: &str = "all.toml";
 
 /// The files of a folder, and what is to become of them.
 #[derive(Debug)]
 pub(crate) struct Edits<'a> {
     folder: &'a Path,
     files: &'a [File],
+    sides: &'a Sides,
     planned: Vec<Edit>,
 }
 
@@ -28,22 +33,20 @@ struct Edit {
 impl<'a> Edits<'a> {
     /// Nothing yet, of the files of this folder.
     #[must_use]
-    pub(crate) const fn new(folder: &'a Path, files: &'a [File]) -> Self {
-        Self { folder, files, planned: Vec::new() }
+    pub(crate) const fn new(folder: &'a Path, files: &'a [File], sides: &'a Sides) -> Self {
+        Self { folder, files, sides, planned: Vec::new() }
     }
 
     /// The file for an interface, and what it says.
     pub(crate) fn file(&self, interface: &str) -> Result<Option<(&'a File, &'a Settings)>> {
         let path = self.path(interface);
-        let is_candidate = |file: &&File| file.is_for(interface) || file.path == path;
-        let Some(file) =
-            self.files.iter().find(|file| file.is_for(interface)).or_else(|| self.files.iter().find(is_candidate))
-        else {
+        let found = file_for(self.files, interface, self.sides);
+        let Some(file) = found.or_else(|| self.files.iter().find(|file| file.path == path)) else {
             return Ok(None);
         };
         match &file.settings {
             None => Err(Error::Config(ConfigError::Mistakes(Mistakes(file.mistakes.clone())))),
-            Some(_) if !file.is_for(interface) => Err(Error::Config(ConfigError::NotSaved {
+            Some(_) if found.is_none() => Err(Error::Config(ConfigError::NotSaved {
                 path,
                 why: format!("its `interfaces` do not name {interface}; add it there"),
             })),
@@ -81,6 +84,43 @@ impl<'a> Edits<'a> {
         let changes = text.is_some();
         self.planned.push(Edit { path: path.clone(), interface: interface.to_owned(), wanted: wanted.clone(), text });
         Ok((path, changes))
+    }
+
+    /// Plan that the file with the pattern `*` says what is wanted of every outside interface but these. Returns which file that is.
+    pub(crate) fn plan_all(&mut self, except: &[String], wanted: &Settings, typed: &[String]) -> Result<PathBuf> {
+        let with_patterns = self.files.iter().find(|file| !file.patterns.is_empty());
+        let path = with_patterns.map_or_else(|| self.folder.join(ALL), |file| file.path.clone());
+        let refuse = |why: String| Err(Error::Config(ConfigError::NotSaved { path: path.clone(), why }));
+        if wanted.policy.is_closed() {
+            return refuse("nothing is open, and an empty allow list is a mistake in a file".to_owned());
+        }
+        let text = match with_patterns.map(|file| (file, &file.settings)) {
+            None if self.files.iter().any(|file| file.path == path) => {
+                return refuse("it is a file already, and has no pattern; write interfaces = [\"*\"] there".to_owned());
+            }
+            None => Some(edit::create_all(except, wanted, typed)?),
+            Some((file, None)) => {
+                return Err(Error::Config(ConfigError::Mistakes(Mistakes(file.mistakes.clone()))));
+            }
+            Some((file, Some(_))) if !file.patterns.iter().any(|one| one.get_ref() == "*") => {
+                return refuse(
+                    "its patterns do not match every interface; write interfaces = [\"*\"] there".to_owned(),
+                );
+            }
+            Some((file, Some(says))) => {
+                let text = edit::update(&file.text, says, wanted, typed)?;
+                let before: Vec<&str> = file.except.iter().map(|name| name.get_ref().as_str()).collect();
+                let text = if before == except { text } else { edit::set_exceptions(&text, except)? };
+                Some(text).filter(|text| *text != file.text)
+            }
+        };
+        self.planned.push(Edit {
+            path: path.clone(),
+            interface: "every outside interface".to_owned(),
+            wanted: wanted.clone(),
+            text,
+        });
+        Ok(path)
     }
 
     /// Write what is planned. Returns the files that changed.

@@ -1,7 +1,7 @@
 //! Files that say what may come in, `/etc/fw-user/NAME.toml`: read, checked, compared with what is in force, written.
 //!
 //! [`parse`] makes words of a text, [`check`] makes sense of the words, and both collect every mistake with its place. [`list`] and
-//! [`edit`] change a text without touching what else is in it, [`edits`] plans that for several files. None of them calls the system but
+//! [`edit`] change a text without touching what else is in it, [`edits`] plans that for several files, [`pattern`] compares names. None of them calls the system but
 //! for the names of `/etc/services` and `/etc/protocols`; [`folder`] reads and writes the files.
 
 pub mod check;
@@ -11,6 +11,7 @@ pub(crate) mod edits;
 pub(crate) mod folder;
 pub(crate) mod list;
 pub mod parse;
+pub(crate) mod pattern;
 
 use std::{path::PathBuf, time::SystemTime};
 
@@ -19,6 +20,7 @@ use toml::Spanned;
 
 use crate::{
     error::Mistake,
+    host::class::Sides,
     kernel::{
         attach::{egress::Hook, ingress::ModeChoice, plan::Plan},
         maps::policy_map::Terms,
@@ -67,8 +69,12 @@ pub struct File {
     pub path: PathBuf,
     /// What is in it.
     pub text: String,
-    /// The interfaces that it is for, as far as they can be read, and where it says so.
+    /// The interfaces that it names, as far as they can be read, and where.
     pub interfaces: Vec<Spanned<String>>,
+    /// The patterns of those that it is for as well, unless another file names them.
+    pub patterns: Vec<Spanned<String>>,
+    /// Names and patterns of those that its patterns leave out.
+    pub except: Vec<Spanned<String>>,
     /// What it says of flows, and where.
     pub flows: Option<Spanned<u32>>,
     /// What it says, unless there are mistakes.
@@ -78,11 +84,61 @@ pub struct File {
 }
 
 impl File {
-    /// Whether it is for this interface.
+    /// Whether it names this interface.
     #[must_use]
     pub fn is_for(&self, interface: &str) -> bool {
         self.interfaces.iter().any(|name| name.get_ref() == interface)
     }
+
+    /// Whether its patterns match this interface, and leave it in.
+    #[must_use]
+    pub(crate) fn takes(&self, interface: &str) -> bool {
+        self.has_pattern_for(interface) && !self.has_exception_for(interface)
+    }
+
+    /// Whether its patterns match this interface, and leave it out.
+    #[must_use]
+    pub(crate) fn leaves_out(&self, interface: &str) -> bool {
+        self.has_pattern_for(interface) && self.has_exception_for(interface)
+    }
+
+    /// The patterns that match none of these names.
+    pub(crate) fn idle_patterns(&self, names: &[&str]) -> Vec<&str> {
+        idle(&self.patterns, names)
+    }
+
+    /// The exceptions that match none of these names.
+    pub(crate) fn idle_exceptions(&self, names: &[&str]) -> Vec<&str> {
+        idle(&self.except, names)
+    }
+
+    fn has_pattern_for(&self, interface: &str) -> bool {
+        self.patterns.iter().any(|one| pattern::matches(one.get_ref(), interface))
+    }
+
+    fn has_exception_for(&self, interface: &str) -> bool {
+        self.except.iter().any(|one| pattern::matches(one.get_ref(), interface))
+    }
+}
+
+fn idle<'a>(patterns: &'a [Spanned<String>], names: &[&str]) -> Vec<&'a str> {
+    let words = patterns.iter().map(|one| one.get_ref().as_str());
+    words.filter(|word| !names.iter().any(|name| pattern::matches(word, name))).collect()
+}
+
+/// The file for an interface: the one that names it, else the one whose patterns match it where they may, which is on the side that other
+/// machines come in by.
+#[must_use]
+pub(crate) fn file_for<'a>(files: &'a [File], interface: &str, sides: &Sides) -> Option<&'a File> {
+    let named = files.iter().find(|file| file.is_for(interface));
+    named.or_else(|| files.iter().find(|file| file.takes(interface) && sides.leads_outside(interface)))
+}
+
+/// The file that leaves an interface out on purpose.
+#[must_use]
+pub(crate) fn file_without<'a>(files: &'a [File], interface: &str) -> Option<&'a File> {
+    let is_taken = files.iter().any(|file| file.is_for(interface) || file.takes(interface));
+    files.iter().find(|file| !is_taken && file.settings.is_some() && file.leaves_out(interface))
 }
 
 /// How a process fares that keeps interfaces as their files say.

@@ -10,8 +10,9 @@ use toml::{
 use crate::error::{Mistake, place};
 
 /// The keys, each with an example of its value.
-pub const KEYS: [(&str, &str); 9] = [
+pub const KEYS: [(&str, &str); 10] = [
     ("interfaces", r#"["eth0"]"#),
+    ("except", r#"["wg0"]"#),
     ("allow", r#"["22", "80/tcp"]"#),
     ("allow-proto", r#"["gre"]"#),
     ("forward", r#""drop""#),
@@ -28,8 +29,10 @@ pub const TIMEOUTS: [&str; 3] = ["udp", "udp-stream", "tcp"];
 /// What a file says, word by word, each with its place.
 #[derive(Debug, Default)]
 pub struct Words {
-    /// The interfaces.
+    /// The interfaces, by name or by pattern.
     pub interfaces: Option<Spanned<Vec<Spanned<String>>>>,
+    /// The interfaces that patterns leave out.
+    pub except: Option<Spanned<Vec<Spanned<String>>>>,
     /// The allow list.
     pub allow: Option<Spanned<Vec<Spanned<String>>>>,
     /// The protocols.
@@ -100,6 +103,7 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
     for (key, value) in table.get_ref() {
         match key.get_ref().as_ref() {
             "interfaces" => words.interfaces = strings("interfaces", value, notes),
+            "except" => words.except = strings("except", value, notes),
             "allow" => words.allow = strings("allow", value, notes),
             "allow-proto" => {
                 words.allow_proto = strings("allow-proto", value, notes).map(Spanned::into_inner).unwrap_or_default();

@@ -30,6 +30,24 @@ pub enum ConfigError {
         /// Where files are looked for.
         folder: PathBuf,
     },
+    /// A file leaves the interface out on purpose.
+    #[error("{name} is left out by `except` in {file}; delete it there, or write a file that names {name}")]
+    LeftOut {
+        name: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// A pattern matches the name of an interface that no other machine comes in by.
+    #[error(
+        "the patterns in {file} match outside interfaces only, and {name} is {class}; a file that names {name} is for it"
+    )]
+    NotOutside {
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// How it is classed, and why.
+        class: String,
+    },
     /// There is no file at all.
     #[error("there is no file in {folder}; `fw-user save` writes the policy in force to files")]
     NoFiles {
@@ -57,9 +75,12 @@ impl ConfigError {
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::NoFile { .. } | Self::NoFiles { .. } | Self::NotSaved { .. } | Self::InterfacesMissing { .. } => {
-                exit_code::FAILED
-            }
+            Self::NoFile { .. }
+            | Self::LeftOut { .. }
+            | Self::NotOutside { .. }
+            | Self::NoFiles { .. }
+            | Self::NotSaved { .. }
+            | Self::InterfacesMissing { .. } => exit_code::FAILED,
             _ => exit_code::USAGE,
         }
     }

@@ -19,6 +19,12 @@ pub enum HostError {
         /// The interfaces that there are.
         there: String,
     },
+    /// No interface has this number.
+    #[error("no interface has the number {index}; `ip link` prints the numbers")]
+    UnknownNumber {
+        /// As it was typed.
+        index: u32,
+    },
     /// Capabilities are missing.
     #[error("this needs {missing}; run it with sudo")]
     Privilege {
@@ -34,6 +40,12 @@ pub enum HostError {
     /// The boot service of an interface is not installed.
     #[error("no service is installed for {name}; `fw-user service install {name}` installs it")]
     NoService { name: String },
+    /// One interface cannot be taken from the service for all.
+    #[error(
+        "{name} is attached at boot by fw-user-all.service, as every outside interface; `fw-user disable` ends that for all of them, \
+         except = [\"{name}\"] in the file with the pattern for {name} alone"
+    )]
+    ServiceForAll { name: String },
     /// The machine runs without systemd.
     #[error("this system was not started by systemd; have yours run `fw-user apply --force` before the network starts")]
     NoSystemd,

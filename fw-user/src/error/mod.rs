@@ -89,6 +89,16 @@ impl Error {
         }
     }
 
+    /// Whether nothing is wrong but that no file is for an interface, or that the interface is gone.
+    #[must_use]
+    pub(crate) const fn is_for_nobody(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(ConfigError::NoFile { .. } | ConfigError::LeftOut { .. } | ConfigError::NotOutside { .. })
+                | Self::Host(HostError::UnknownInterface { .. })
+        )
+    }
+
     /// The process' exit code.
     #[must_use]
     pub(crate) fn exit_code(&self) -> u8 {

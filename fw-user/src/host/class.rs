@@ -3,14 +3,20 @@
 //! Only what the kernel says decides (rtnetlink: kind, link layer, controller, peer, routes). Names never do: a container may call its interface
 //! `eth0`.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use rtnetlink::packet_route::link::LinkLayerType;
 use serde::Serialize;
 
-use crate::host::{
-    interface::Interface,
-    network::{Network, is_link_local},
+use crate::{
+    error::Result,
+    host::{
+        interface::Interface,
+        network::{Network, is_link_local},
+    },
 };
 
 /// Where an interface stands between this machine and others.
@@ -243,6 +249,31 @@ impl<'a> Classes<'a> {
     fn ports(&self, controller: &Interface) -> impl Iterator<Item = &'a Interface> {
         let index = controller.index;
         self.network.interfaces.iter().filter(move |one| one.master == Some(index))
+    }
+}
+
+/// How the interfaces of this network namespace are classed, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sides(BTreeMap<String, Class>);
+
+impl Sides {
+    /// Those of a network.
+    #[must_use]
+    pub(crate) fn of(network: &Network) -> Self {
+        let classes = Classes::of(network);
+        Self(network.interfaces.iter().map(|one| (one.name.clone(), classes.class(one))).collect())
+    }
+
+    /// Those of this network namespace.
+    pub(crate) fn here() -> Result<Self> {
+        Network::ask().map(|network| Self::of(&network))
+    }
+
+    /// Whether other machines come in by an interface, wherever the filter of that path belongs. Of one that is not here, nobody can tell
+    /// that they do not.
+    #[must_use]
+    pub(crate) fn leads_outside(&self, interface: &str) -> bool {
+        self.0.get(interface).is_none_or(|class| class.side != Side::Inside)
     }
 }
 

@@ -118,6 +118,8 @@ pub struct Unfiltered {
     pub addresses: Vec<String>,
     /// The ports that are served there.
     pub open: Vec<String>,
+    /// The file whose `except` leaves it out.
+    pub except: Option<String>,
 }
 
 /// One attachment.

@@ -7,12 +7,18 @@ use crate::cmd::args::Safeguards;
 /// Of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// Interfaces to apply [default: all that have a file].
+    /// Interfaces to apply [default: all that have a file or match a pattern].
     #[arg(value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
     /// Print the changes without making them.
     #[arg(long, conflicts_with = "confirm")]
     pub dry_run: bool,
+    /// Apply to each interface that is here by itself: one that fails keeps no other open, and one without a file is no failure.
+    #[arg(long, conflicts_with = "confirm")]
+    pub each: bool,
+    /// Apply to the interface with this number (`ip link`), whatever its name becomes.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "interfaces")]
+    pub index: Option<u32>,
     /// Safeguards against locking yourself out.
     #[command(flatten)]
     pub safeguards: Safeguards,

@@ -2,11 +2,9 @@
 
 pub(crate) mod args;
 pub(crate) mod report;
+pub(crate) mod wishes;
 
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Display, path::Path};
 
 use serde::Serialize;
 
@@ -15,25 +13,27 @@ use crate::{
         apply::{
             args::ApplyArgs,
             report::{Action, AppliedInterface, text},
+            wishes::{Meant, Wish, Wishes},
         },
         args::Safeguards,
         attach,
         guard::Guard,
-        locked::turn,
+        locked::{lock, turn},
         running::running,
         trial::{self, Trial},
         unfiltered::{self, Gaps, UnfilteredJson},
     },
     config::{File, Settings, difference::Difference, folder},
-    error::{ConfigError, Error, KernelError, Mistakes, Result},
+    error::{ConfigError, Error, HostError, KernelError, Mistakes, Result},
     host::{
         interface::{self, Interface},
+        network::Network,
         privilege,
     },
     kernel::{
         attach::{
-            attachment,
-            state::{self, State},
+            attachment, detach,
+            state::{self, Stale, State},
         },
         maps::uppers,
         meta::AttachmentRecord,
@@ -42,63 +42,112 @@ use crate::{
         shape,
     },
     lockout::Outlook,
-    output::{json, print},
+    output::{complain, json, print},
     report::lockout::{self, Fix},
 };
-
-/// What a file says of an interface.
-#[derive(Clone)]
-pub(crate) struct Wish {
-    /// The interface, by name.
-    pub(crate) interface: String,
-    /// The file.
-    pub(crate) file: PathBuf,
-    settings: Settings,
-}
 
 #[derive(Serialize)]
 struct ApplyJson<'a> {
     dry_run: bool,
     interfaces: &'a [AppliedInterface],
     missing: &'a [String],
+    notes: &'a [String],
     unfiltered: Vec<UnfilteredJson<'a>>,
 }
 
 pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<()> {
-    let read = || wishes(folder, folder::read(folder)?, &args.interfaces);
+    let mut named = args.interfaces.clone();
+    if let Some(index) = args.index {
+        match interface::all()?.into_iter().find(|one| one.index == index) {
+            Some(one) => named.push(one.name),
+            None if args.each => return clean_up(pins, &folder::read(folder)?),
+            None => return Err(Error::Host(HostError::UnknownNumber { index })),
+        }
+    }
+    if args.each { each(pins, folder, args, named).await } else { carry_out(pins, folder, args, &named).await }
+}
+
+/// Apply to one after the other. The first failure is the one to fail with, after all of them had their turn.
+async fn each(pins: &Pins, folder: &Path, args: &ApplyArgs, mut names: Vec<String>) -> Result<()> {
+    let files = folder::read(folder)?;
+    let mut failure = None;
+    if names.is_empty() {
+        names.extend(interface::all()?.into_iter().map(|one| one.name).filter(|name| may_be_for(&files, name)));
+        let mistakes: Vec<_> = files.into_iter().flat_map(|file| file.mistakes).collect();
+        if !mistakes.is_empty() {
+            failure = Some(Error::Config(ConfigError::Mistakes(Mistakes(mistakes))));
+        }
+    }
+    let mut done = Vec::new();
+    for name in names {
+        match carry_out(pins, folder, args, std::slice::from_ref(&name)).await {
+            Ok(()) => done.push(name),
+            // Whoever has this done for every interface that appears expects that.
+            Err(error) if error.is_for_nobody() => print(&format!("nothing to do: {error}\n"))?,
+            Err(error) => {
+                complain(&format!("{name}  {error}"));
+                failure = failure.or(Some(error));
+            }
+        }
+    }
+    match failure {
+        None => Ok(()),
+        Some(error) if done.is_empty() => Err(error),
+        Some(error) => Err(error.after(format!("applied to {}", done.join(", ")))),
+    }
+}
+
+/// Whether some file may be for an interface.
+fn may_be_for(files: &[File], name: &str) -> bool {
+    files.iter().any(|file| file.is_for(name) || file.takes(name))
+}
+
+async fn carry_out(pins: &Pins, folder: &Path, args: &ApplyArgs, named: &[String]) -> Result<()> {
+    let read = || Wishes::new(folder, folder::read(folder)?, named);
     // Mistakes come first, whatever else would be in the way.
     read()?;
     privilege::check()?;
     object::kernel_version()?;
-    if !args.interfaces.is_empty() {
-        interface::named(&args.interfaces)?;
+    if !named.is_empty() {
+        interface::named(named)?;
     }
     let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::File };
-    let Applied { outcomes, missing, trial, .. } = apply(pins, read, Some(args.safeguards), args.dry_run, guard)?;
-    let changing = outcomes.iter().filter(|outcome| outcome.action != Action::None);
+    let find = || read()?.find(&Network::ask()?);
+    let applied = apply(pins, find, Some(args.safeguards), args.dry_run, guard)?;
+    let changing = applied.outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
-    let told = tell(pins, args, &outcomes, &missing, trial).await;
+    let told = tell(pins, folder, args, applied).await;
     if args.dry_run || names.is_empty() {
         return told;
     }
     told.map_err(|error| error.after(format!("changed {}", names.join(", "))))
 }
 
+/// Remove what is pinned for interfaces that are gone, as far as files are for them.
+fn clean_up(pins: &Pins, files: &[File]) -> Result<()> {
+    let _lock = lock(pins)?;
+    for name in pins.interfaces()?.iter().filter(|name| may_be_for(files, name)) {
+        let interface = interface::present(name)?;
+        if state::of(pins, name, interface.as_ref())? == State::Stale(Stale::Gone) {
+            detach::clear(pins, name, None)?;
+            print(&format!("{name}  is gone; its pins are removed\n"))?;
+        }
+    }
+    Ok(())
+}
+
 /// Print what became of wishes, and wait until what changed is confirmed, if it has to be.
-async fn tell(
-    pins: &Pins,
-    args: &ApplyArgs,
-    outcomes: &[AppliedInterface],
-    missing: &[String],
-    trial: Result<Option<Trial>>,
-) -> Result<()> {
+async fn tell(pins: &Pins, folder: &Path, args: &ApplyArgs, applied: Applied) -> Result<()> {
+    let Applied { outcomes, missing, notes, trial, .. } = applied;
     // Before anything is changed there is nothing to say of what is left open.
-    let gaps = if args.dry_run { Gaps::default() } else { unfiltered::look(pins).await };
+    let gaps = if args.dry_run { Gaps::default() } else { unfiltered::look(pins, folder).await };
     if args.json {
-        let unfiltered = gaps.json();
-        print(&json(&ApplyJson { dry_run: args.dry_run, interfaces: outcomes, missing, unfiltered })?)?;
+        let (unfiltered, interfaces) = (gaps.json(), outcomes.as_slice());
+        let json = ApplyJson { dry_run: args.dry_run, interfaces, missing: &missing, notes: &notes, unfiltered };
+        print(&self::json(&json)?)?;
     } else {
         outcomes.iter().try_for_each(|outcome| print(&text(outcome)))?;
+        notes.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
         print(&gaps.text())?;
     }
     trial::wait(pins, trial?).await?;
@@ -120,27 +169,30 @@ pub(crate) struct Applied {
     pub(crate) interfaces: Vec<Interface>,
     /// Those that are not there.
     pub(crate) missing: Vec<String>,
+    /// What patterns do not do that they could be thought to.
+    pub(crate) notes: Vec<String>,
     /// What waits to be confirmed, or why that cannot be told.
     trial: Result<Option<Trial>>,
 }
 
-/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `read` reads the files.
+/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `find` reads the files, and
+/// looks which interfaces they are for.
 pub(crate) fn apply(
     pins: &Pins,
-    read: impl Fn() -> Result<Vec<Wish>>,
+    find: impl Fn() -> Result<Meant>,
     safeguards: Option<Safeguards>,
     dry_run: bool,
     guard: Guard,
 ) -> Result<Applied> {
     // What is compared is what changes then: nobody comes between.
-    let turn = if dry_run || sort(read()?)?.0.is_empty() { None } else { Some(turn(pins)?) };
+    let turn = if dry_run || find()?.here.is_empty() { None } else { Some(turn(pins)?) };
     let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
     // Another command may have changed them while this one waited.
-    let (planned, missing) = sort(read()?)?;
+    let Meant { here, missing, notes } = find()?;
     let mut outcomes = Vec::new();
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
-    for (interface, Wish { interface: name, file, settings }) in planned {
+    for (interface, Wish { interface: name, file, settings }) in here {
         let plan = settings.plan(deadline);
         attachment::check(pins, &interface, &plan)?;
         let (action, difference) = difference(pins, &interface, &settings)?;
@@ -171,55 +223,7 @@ pub(crate) fn apply(
     for outcome in &mut outcomes {
         outcome.cut = lockout::json(&outlook, &outcome.name);
     }
-    Ok(Applied { outcomes, interfaces, missing, trial })
-}
-
-/// Wishes with their interfaces.
-type Planned = Vec<(Interface, Wish)>;
-
-/// Wishes for the interfaces that are there, and the names of those that are not.
-fn sort(wishes: Vec<Wish>) -> Result<(Planned, Vec<String>)> {
-    let here = interface::all()?;
-    let (mut planned, mut missing) = (Vec::new(), Vec::new());
-    for wish in wishes {
-        match here.iter().find(|interface| interface.name == wish.interface) {
-            Some(interface) => planned.push((interface.clone(), wish)),
-            None => missing.push(wish.interface),
-        }
-    }
-    Ok((planned, missing))
-}
-
-/// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:
-/// an interface that comes up late is not to stay open for them.
-pub(crate) fn wishes(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Vec<Wish>> {
-    if files.is_empty() {
-        return Err(Error::Config(ConfigError::NoFiles { folder: folder.to_owned() }));
-    }
-    let concerns = |file: &File| named.is_empty() || named.iter().any(|name| file.is_for(name));
-    let (files, others): (Vec<File>, Vec<File>) = files.into_iter().partition(concerns);
-    if let Some(name) = named.iter().find(|name| !files.iter().any(|file| file.is_for(name))) {
-        // One of those that cannot be read may be the one.
-        let mistakes: Vec<_> = others.into_iter().flat_map(|file| file.mistakes).collect();
-        return Err(if mistakes.is_empty() {
-            Error::Config(ConfigError::NoFile { name: name.clone(), folder: folder.to_owned() })
-        } else {
-            Error::Config(ConfigError::Mistakes(Mistakes(mistakes)))
-        });
-    }
-    let mut wishes = Vec::new();
-    let mut mistakes = Vec::new();
-    for File { path, interfaces, settings, mistakes: found, .. } in files {
-        mistakes.extend(found);
-        let Some(settings) = settings else { continue };
-        let names = interfaces.into_iter().map(toml::Spanned::into_inner);
-        wishes.extend(names.filter(|name| named.is_empty() || named.contains(name)).map(|interface| Wish {
-            interface,
-            file: path.clone(),
-            settings: settings.clone(),
-        }));
-    }
-    if mistakes.is_empty() { Ok(wishes) } else { Err(Error::Config(ConfigError::Mistakes(Mistakes(mistakes)))) }
+    Ok(Applied { outcomes, interfaces, missing, notes, trial })
 }
 
 /// What there is to do for an interface to be as its file says. Refuses what only detaching could change.

@@ -19,7 +19,7 @@ pub struct AttachArgs {
     /// Filter every outside interface: each one that other machines come in by.
     #[arg(long)]
     pub all: bool,
-    /// Leave these interfaces out of --all, separated by commas.
+    /// Leave these interfaces out of --all, by name or pattern, separated by commas.
     #[arg(long, requires = "all", value_delimiter = ',', value_name = "INTERFACES")]
     pub except: Vec<String>,
     /// Ports to keep open, separated by commas.
@@ -40,7 +40,8 @@ pub struct AttachArgs {
     /// Let replies in for TIME after the last packet of a UDP flow, 10s to 1d [default: 3m].
     #[arg(long, value_name = "TIME", value_parser = timeouts::parse_udp)]
     pub udp_timeout: Option<u32>,
-    /// Attach at every boot as well: write the configuration file, and enable the boot service (systemd).
+    /// Attach at every boot as well, with --all also to interfaces that appear later: write the configuration file, and enable the boot
+    /// service (systemd).
     #[arg(long, conflicts_with = "confirm")]
     pub boot: bool,
     /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.

@@ -5,6 +5,7 @@ use crate::{
         attach::args::AttachArgs,
         exposed::exposure::paths::{BARE, can_be_filtered},
     },
+    config::pattern,
     error::{Error, HostError, Result, UsageError},
     host::{
         class::Classes,
@@ -27,6 +28,9 @@ pub(crate) fn check(args: &AttachArgs) -> Result<()> {
             args.interfaces.join(" ")
         ))));
     }
+    for except in &args.except {
+        pattern::check(except).map_err(|why| Error::Usage(UsageError::Usage(format!("--except {why}"))))?;
+    }
     match args.interfaces.iter().find(|name| name.contains(['*', '?', '['])) {
         Some(pattern) => Err(Error::Usage(UsageError::Usage(format!(
             "`{pattern}` is no interface; `fw-user attach --all` takes every outside one, --except NAME leaves one out"
@@ -46,11 +50,11 @@ pub(crate) fn choose(args: &AttachArgs) -> Result<Chosen> {
     let classes = Classes::of(&network);
     let mut notes: Vec<String> = Vec::new();
     for name in interface::once_each(&args.except) {
-        if !classes.outside().any(|one| one.name == *name) {
+        if !classes.outside().any(|one| pattern::matches(name, &one.name)) {
             notes.push(format!("--except {name}: no outside interface is called so"));
         }
     }
-    let meant = classes.outside().filter(|one| !args.except.contains(&one.name));
+    let meant = classes.outside().filter(|one| !args.except.iter().any(|except| pattern::matches(except, &one.name)));
     let (interfaces, others): (Vec<Interface>, Vec<Interface>) = meant.cloned().partition(can_be_filtered);
     for one in others {
         let why = classes.class(&one).why;

@@ -25,11 +25,7 @@ use crate::{
     },
     config::{Settings, difference::Difference, edits::Edits, folder},
     error::{Error, Result},
-    host::{
-        bridge_ports,
-        interface::{self, Interface},
-        privilege,
-    },
+    host::{bridge_ports, class::Sides, interface::Interface, network::Network, privilege},
     kernel::{
         attach::{
             attachment,
@@ -58,11 +54,13 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     object::kernel_version()?;
     chosen::check(args)?;
     let meant = chosen::choose(args)?;
-    let services = if args.boot {
-        let names: Vec<String> = meant.interfaces.into_iter().map(|one| one.name).collect();
-        Some(Services::plan(config, &names)?)
-    } else {
-        None
+    let services = match (args.boot, args.all) {
+        (false, _) => None,
+        (true, true) => Some(Services::plan_all(config)?),
+        (true, false) => {
+            let names: Vec<String> = meant.interfaces.into_iter().map(|one| one.name).collect();
+            Some(Services::plan(config, &names)?)
+        }
     };
     let turn = turn(pins)?;
     // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
@@ -79,11 +77,18 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let files = if args.boot { folder::read(config)? } else { Vec::new() };
-    let mut edits = Edits::new(config, &files);
-    for (interface, plan) in wishes.iter().filter(|_| args.boot) {
-        services.iter().try_for_each(|services| {
-            services.plan_file(&mut edits, &interface.name, &settings(plan), &policy_text::entries(&args.allow))
-        })?;
+    let sides = Sides::here()?;
+    let mut edits = Edits::new(config, &files, &sides);
+    if let Some(services) = &services {
+        let typed = policy_text::entries(&args.allow);
+        if args.all {
+            edits.plan_all(&args.except, &settings(&plan), &typed)?;
+        }
+        // A file that names an interface goes before a pattern.
+        let has_file = |interface: &Interface| !args.all || files.iter().any(|file| file.is_for(&interface.name));
+        for (interface, plan) in wishes.iter().filter(|(interface, _)| has_file(interface)) {
+            services.plan_file(&mut edits, &interface.name, &settings(plan), &typed)?;
+        }
     }
     let before =
         wishes.iter().map(|(interface, plan)| difference(pins, interface, plan)).collect::<Result<Vec<_>>>()?;
@@ -104,7 +109,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
             (Some(services), Ok(_), Ok(())) => services.start(&names),
             _ => Ok(()),
         };
-        let gaps = unfiltered::look(pins).await.without(&args.except);
+        let gaps = unfiltered::look(pins, config).await.without(&args.except);
         tell(pins, args, &plan, (&attached, &before), &outlook, (&notes, &gaps))?;
         written?;
         installed?;
@@ -135,11 +140,12 @@ fn tell(
     outlook: &Outlook,
     (left_out, gaps): (&[String], &Gaps),
 ) -> Result<()> {
-    let all = interface::all()?;
-    let files = BootFiles::read();
+    let network = Network::ask()?;
+    let all = &network.interfaces;
+    let files = BootFiles::read(&network);
     let mut told = Vec::new();
     for ((name, outcome), difference) in attached.iter().zip(differences) {
-        let notes = all.iter().find(|one| one.name == *name).map(|one| bridge_ports::notes(one, &all));
+        let notes = all.iter().find(|one| one.name == *name).map(|one| bridge_ports::notes(one, all));
         told.push((
             name,
             Told {
@@ -161,9 +167,12 @@ fn tell(
     // What holds for all of them is said once.
     print(&report::policy(attached, plan))?;
     for (name, told) in &told {
-        if let Some(line) = report::boot(name, told.attached, plan, &told.at_boot) {
+        if let Some(line) = report::boot(name, told.attached, plan, &told.at_boot, args.all) {
             print(&format!("{line}\n"))?;
         }
+    }
+    if args.all && args.boot {
+        print("  later   an outside interface that appears later gets the same filter before it is configured\n")?;
     }
     left_out.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
     print(&gaps.text())

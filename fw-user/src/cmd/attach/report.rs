@@ -80,15 +80,16 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
 
 /// What becomes of it at a reboot, where that is worth a word.
 #[must_use]
-pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot) -> Option<String> {
+pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot, is_all: bool) -> Option<String> {
+    let whom = if is_all { "--all" } else { name };
     let is_new = outcome.before.is_none() && plan.terms.deadline.is_none();
     match at_boot {
         AtBoot::Filtered { .. } => Some(format!("  boot    {}", at_boot.words(name))),
         AtBoot::Open { .. } if is_new => {
-            Some(format!("  boot    a reboot opens every port; fw-user enable {name} attaches the filter again"))
+            Some(format!("  boot    a reboot opens every port; fw-user enable {whom} attaches the filter again"))
         }
         AtBoot::Unknown { .. } if is_new => Some(format!(
-            "  boot    a reboot removes the filter unless something attaches it again; with systemd: fw-user enable {name}"
+            "  boot    a reboot removes the filter unless something attaches it again; with systemd: fw-user enable {whom}"
         )),
         AtBoot::Open { .. } if plan.terms.deadline.is_none() => Some(format!("  boot    {}", at_boot.words(name))),
         AtBoot::Open { .. } | AtBoot::Unknown { .. } => None,

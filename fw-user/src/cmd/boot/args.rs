@@ -8,6 +8,9 @@ pub struct EnableArgs {
     /// Interfaces to attach at boot [default: all attached, or all that have a file].
     #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
     pub interfaces: Vec<String>,
+    /// Attach to every outside interface, present and to come, with the rules that are in force.
+    #[arg(long, conflicts_with = "interfaces")]
+    pub all: bool,
 }
 
 /// Of `disable`.

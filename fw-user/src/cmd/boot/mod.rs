@@ -18,10 +18,13 @@ use crate::{
         save,
         select::after_change,
     },
-    config::{File, edits::Edits, folder},
-    error::{ConfigError, Error, KernelError, Result},
+    config::{File, Settings, edits::Edits, folder},
+    error::{ConfigError, Error, HostError, KernelError, Result, UsageError},
     host::{
-        interface, privilege,
+        class::{Classes, Sides},
+        interface,
+        network::Network,
+        privilege,
         systemd::{self, Service},
     },
     kernel::{
@@ -36,12 +39,24 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     privilege::check()?;
     let lock = lock(pins)?;
     let files = folder::read(folder)?;
+    let network = Network::ask()?;
+    let sides = Sides::of(&network);
+    // Files with patterns are for interfaces to come as well.
+    let is_all = args.all || (args.interfaces.is_empty() && files.iter().any(|file| !file.patterns.is_empty()));
     let names = chosen(pins, &files, &args.interfaces)?;
-    let services = Services::plan(folder, &names)?;
-    let mut edits = Edits::new(folder, &files);
+    let services = if is_all { Services::plan_all(folder)? } else { Services::plan(folder, &names)? };
+    let mut edits = Edits::new(folder, &files, &sides);
     let mut at_work = Vec::new();
+    if args.all {
+        let (wanted, except) = in_force_on_all(pins, &network, &files)?;
+        edits.plan_all(&except, &wanted, &[])?;
+    }
+    // Which file is an interface's is known once those for all are.
+    let is_planned = |name: &str| args.all && !files.iter().any(|file| file.is_for(name)) && sides.leads_outside(name);
     for name in &names {
-        if links::ingress_link(pins, name)?.is_some_and(|link| link.ifindex != 0) {
+        if is_planned(name) {
+            at_work.push(name.clone());
+        } else if links::ingress_link(pins, name)?.is_some_and(|link| link.ifindex != 0) {
             let map = PolicyMap::open(pins, name)?;
             map.check_settled()?;
             let says = edits.file(name)?.map(|(_, says)| says);
@@ -64,11 +79,11 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     drop(lock);
     let tell = || {
         services.start(&at_work)?;
-        let files = BootFiles::read();
+        let files = BootFiles::read(&network);
         for name in &names {
             let is_at_work = at_work.contains(name);
             let running = running(pins, name).ok().filter(|_| is_at_work);
-            let is_new = changed.contains(name) || !written.is_empty();
+            let is_new = !changed.is_empty() || !written.is_empty();
             let note = if is_new { "" } else { " (as before)" };
             print(&format!("{name}  after a reboot: {}{note}\n", files.at_boot(name, running.as_ref()).words(name)))?;
             if !is_at_work {
@@ -79,6 +94,34 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     };
     let enabled: Vec<String> = changed.iter().map(|name| format!("the boot service of {name}")).collect();
     tell().map_err(|error: Error| after_change(error, &enabled, &written))
+}
+
+/// What is in force on the outside interfaces, which must agree, and the names of those that have no filter.
+fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Settings, Vec<String>)> {
+    let classes = Classes::of(network);
+    let mut found: Option<(String, Settings)> = None;
+    let mut except = Vec::new();
+    for interface in classes.outside().filter(|one| !files.iter().any(|file| file.is_for(&one.name))) {
+        let name = &interface.name;
+        if links::ingress_link(pins, name)?.is_none_or(|link| link.ifindex == 0) {
+            except.push(name.clone());
+            continue;
+        }
+        let map = PolicyMap::open(pins, name)?;
+        map.check_settled()?;
+        let says = files.iter().find(|file| file.takes(name)).and_then(|file| file.settings.as_ref());
+        let wanted = save::settings(pins, name, map.read()?, map.active()?.monitors(), says)?;
+        match &found {
+            Some((other, settings)) if settings.policy != wanted.policy || settings.monitor != wanted.monitor => {
+                return Err(Error::Usage(UsageError::Usage(format!(
+                    "{other} and {name} have different rules; `fw-user save {name}` gives {name} a file of its own, then type the same again"
+                ))));
+            }
+            Some(_) => {}
+            None => found = Some((name.clone(), wanted)),
+        }
+    }
+    found.map(|(_, settings)| (settings, except)).ok_or(Error::Kernel(KernelError::NothingAttached))
 }
 
 /// The interfaces that were named; else those with a filter; else those with a file.
@@ -97,28 +140,39 @@ pub(crate) fn disable(pins: &Pins, folder: &Path, args: &DisableArgs) -> Result<
     check_folder(folder)?;
     check_is_root()?;
     let _lock = pins.lock()?;
+    let is_all_enabled = systemd::is_all_enabled()?;
     let enabled = systemd::enabled_interfaces()?;
-    let names: Vec<String> =
-        if args.interfaces.is_empty() { enabled } else { interface::once_each(&args.interfaces).cloned().collect() };
-    if names.is_empty() {
+    let mut services = Vec::new();
+    if args.interfaces.is_empty() {
+        services.extend(is_all_enabled.then(Service::of_all).transpose()?);
+        services.extend(enabled.iter().map(|name| Service::of(name)).collect::<Result<Vec<_>>>()?);
+    } else {
+        if let Some(name) = args.interfaces.iter().find(|name| is_all_enabled && !enabled.contains(name)) {
+            return Err(Error::Host(HostError::ServiceForAll { name: name.clone() }));
+        }
+        for name in interface::once_each(&args.interfaces) {
+            services.push(Service::of(name)?);
+        }
+    }
+    if services.is_empty() {
         return print("no boot service is installed; nothing was changed\n");
     }
-    for (at, name) in names.iter().enumerate() {
-        let service = Service::of(name)?;
+    let with_pins = pins.interfaces_of_all()?;
+    let names: Vec<&str> = services.iter().map(Service::name).collect();
+    for (at, service) in services.iter().enumerate() {
         let is_installed = service.is_installed()?;
-        let disable = || {
-            if is_installed { service.remove() } else { Ok(()) }
-        };
+        let disable = || if is_installed { service.remove() } else { Ok(()) };
         disable().map_err(
             |error| if at == 0 { error } else { error.after(format!("disabled {}", names[..at].join(", "))) },
         )?;
         let note = if is_installed { "" } else { " (as before)" };
-        let filter = if pins.interfaces_of_all()?.contains(name) {
-            format!("; the filter stays until `fw-user detach {name}` or a reboot")
-        } else {
+        let filtered: Vec<&str> = with_pins.iter().map(String::as_str).filter(|name| service.is_for(name)).collect();
+        let filter = if filtered.is_empty() {
             String::new()
+        } else {
+            format!("; the filter stays until `fw-user detach {}` or a reboot", filtered.join(" "))
         };
-        print(&format!("{name}  not attached at boot{note}{filter}\n"))
+        print(&format!("{}  not attached at boot{note}{filter}\n", service.name()))
             .map_err(|error| error.after(format!("disabled {}", names[..=at].join(", "))))?;
     }
     Ok(())

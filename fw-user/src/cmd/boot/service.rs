@@ -1,6 +1,6 @@
 //! The boot services of some interfaces: what could refuse them is looked at before anything is written.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use nix::unistd::Uid;
 
@@ -41,9 +41,17 @@ pub(crate) fn check_is_root() -> Result<()> {
 impl Services {
     /// Those of these interfaces. Refuses whatever [`Services::install`] would refuse, and writes nothing.
     pub(crate) fn plan(folder: &Path, names: &[String]) -> Result<Self> {
+        Self::check(folder, names.iter().map(|name| Service::of(name)).collect::<Result<_>>()?)
+    }
+
+    /// The one for every outside interface, present and to come; as [`Services::plan`].
+    pub(crate) fn plan_all(folder: &Path) -> Result<Self> {
+        Self::check(folder, vec![Service::of_all()?])
+    }
+
+    fn check(folder: &Path, services: Vec<Service>) -> Result<Self> {
         check_folder(folder)?;
         check_is_root()?;
-        let services = names.iter().map(|name| Service::of(name)).collect::<Result<Vec<_>>>()?;
         let program = files::program()?;
         if let Some(why) = trust::why_not(Path::new(&program))? {
             return Err(Error::Host(HostError::ProgramNotRoots { path: program.into(), why }));
@@ -63,7 +71,7 @@ impl Services {
     ) -> Result<()> {
         let others: Vec<String> = edits.file(name)?.map_or_else(Vec::new, |(file, _)| {
             let names = file.interfaces.iter().map(toml::Spanned::get_ref);
-            names.filter(|other| !self.services.iter().any(|one| one.interface() == *other)).cloned().collect()
+            names.filter(|other| !self.services.iter().any(|one| one.is_for(other))).cloned().collect()
         });
         let (path, changes) = edits.plan(name, wanted, typed)?;
         if changes && !others.is_empty() {
@@ -83,7 +91,7 @@ impl Services {
                 Ok(service.install(&self.program)? || !was_enabled)
             };
             match install() {
-                Ok(true) => changed.push(service.interface().to_owned()),
+                Ok(true) => changed.push(service.name().to_owned()),
                 Ok(false) => {}
                 Err(error) if changed.is_empty() => return Err(error),
                 Err(error) => return Err(Error::after(error, format!("enabled {}", changed.join(", ")))),
@@ -96,7 +104,7 @@ impl Services {
     pub(crate) fn start(&self, names: &[String]) -> Result<()> {
         self.services
             .iter()
-            .filter(|service| names.iter().any(|name| name == service.interface()))
+            .filter(|service| names.iter().any(|name| service.is_for(name)))
             .try_for_each(Service::start)
     }
 
@@ -106,14 +114,15 @@ impl Services {
     }
 
     fn tell_of_another_installation(&self) {
-        let unit = files::template_path();
-        let text = std::fs::read_to_string(&unit).unwrap_or_default();
-        if let Some(other) = boot::program(&text).filter(|other| *other != self.program) {
-            complain(&format!(
-                "note: {} started {other} until now; from now on it starts this program, {}",
-                unit.display(),
-                self.program
-            ));
+        for unit in self.services.iter().map(Service::unit_file).collect::<BTreeSet<_>>() {
+            let text = std::fs::read_to_string(&unit).unwrap_or_default();
+            if let Some(other) = boot::program(&text).filter(|other| *other != self.program) {
+                complain(&format!(
+                    "note: {} started {other} until now; from now on it starts this program, {}",
+                    unit.display(),
+                    self.program
+                ));
+            }
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::{
         folder,
     },
     host::{
+        class::Sides,
+        network::Network,
         processes,
         systemd::boot::{self, Boot},
     },
@@ -57,12 +59,16 @@ pub(crate) struct AtBootJson {
 }
 
 /// The configuration files that the boot service reads, read once for several interfaces.
-pub(crate) struct BootFiles(Result<Vec<File>, String>);
+pub(crate) struct BootFiles {
+    files: Result<Vec<File>, String>,
+    sides: Sides,
+}
 
 impl BootFiles {
     /// Read them. Without a right to do so, each interface that needs them has that for an answer.
-    pub(crate) fn read() -> Self {
-        Self(folder::read(Path::new(DEFAULT_FOLDER)).map_err(|error| error.to_string()))
+    pub(crate) fn read(network: &Network) -> Self {
+        let files = folder::read(Path::new(DEFAULT_FOLDER)).map_err(|error| error.to_string());
+        Self { files, sides: Sides::of(network) }
     }
 
     /// What the next boot makes of an interface on which this is in force.
@@ -79,11 +85,11 @@ impl BootFiles {
             }
         };
         let open = |why: String, fix: &str| AtBoot::Open { why: format!("{unit} fails: {why}"), fix: fix.to_owned() };
-        let files = match &self.0 {
+        let files = match &self.files {
             Ok(files) => files,
             Err(why) => return open(why.clone(), "fw-user doctor"),
         };
-        match Edits::new(Path::new(DEFAULT_FOLDER), files).file(name) {
+        match Edits::new(Path::new(DEFAULT_FOLDER), files, &self.sides).file(name) {
             Ok(Some((file, settings))) => AtBoot::Filtered {
                 difference: running.map(|running| Difference::new(Some(running), settings, &running.version)),
                 file: file.path.clone(),

@@ -3,6 +3,8 @@
 pub(crate) mod checks;
 pub(crate) mod report;
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::{
@@ -44,7 +46,7 @@ struct FindingJson<'a> {
     cure: Option<&'a str>,
 }
 
-pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &InterfacesArgs) -> Result<()> {
     let network = Network::ask()?;
     let all = &network.interfaces;
     let classes = Classes::of(&network);
@@ -61,7 +63,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     };
     let mut findings = machine::examine(pins);
     let mut classed = Vec::new();
-    let files = BootFiles::read();
+    let files = BootFiles::read(&network);
     for name in &names {
         match all.iter().find(|one| one.name == *name) {
             Some(found) => {
@@ -81,7 +83,7 @@ pub(crate) async fn run(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     }
     // Before the first attach nothing is expected to be filtered, and nothing is wrong.
     let verdict = if with_pins.is_empty() { Verdict::Ok } else { Verdict::Note };
-    match Gaps::find(pins).await {
+    match Gaps::find(pins, config).await {
         Ok(gaps) => {
             let named = gaps.unfiltered.iter().filter(|one| names.contains(&one.name));
             findings.extend(named.map(|one| interfaces::unfiltered(one, gaps.fix(one), verdict)));

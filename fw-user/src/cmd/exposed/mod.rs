@@ -2,74 +2,44 @@
 
 pub(crate) mod args;
 pub(crate) mod exposure;
+pub(crate) mod filters;
 pub(crate) mod report;
 
-use std::{fs, ops::RangeInclusive};
+use std::{fs, ops::RangeInclusive, path::Path};
 
 use crate::{
-    cmd::exposed::{
-        args::ExposedArgs,
-        exposure::{ExposureFacts, Filter, Filters, Ruling},
-    },
+    cmd::exposed::{args::ExposedArgs, exposure::ExposureFacts},
+    config::folder,
     error::Result,
     host::{
-        interface::{self, Interface},
+        interface,
         network::Network,
         privilege,
         targets::{self, Targets},
     },
-    kernel::{
-        attach::{
-            foreign,
-            state::{self, State},
-        },
-        maps::{counters::Counters, policy_map::PolicyMap},
-        meta::AttachmentRecord,
-        pins::Pins,
-    },
+    kernel::pins::Pins,
     output::{json, print},
 };
 
-pub(crate) async fn run(pins: &Pins, args: &ExposedArgs) -> Result<()> {
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &ExposedArgs) -> Result<()> {
     privilege::check()?;
     interface::named(&args.interfaces)?;
     let network = Network::ask()?;
-    let mut filters = Filters::new();
-    for interface in &network.interfaces {
-        filters.extend(filter(pins, interface)?.map(|filter| (interface.name.clone(), filter)));
-    }
+    let filters = filters::read(pins, &network)?;
     let targets = Targets::read(&targets::docker_socket()).await?;
     let facts = ExposureFacts {
         network: &network,
         filters,
         endpoints: targets.endpoints(),
         chosen_by_kernel: chosen_by_kernel(),
+        // A folder that cannot be read leaves nothing out.
+        files: &folder::read(config).unwrap_or_default(),
     };
     let exposure = facts.judge(&args.interfaces);
     print(&if args.json {
         json(&report::ExposedJson::new(&exposure, &targets))?
     } else {
         report::text(&exposure, &targets)
-    })
-}
-
-fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {
-    let name = &interface.name;
-    Ok(match state::of(pins, name, Some(interface))? {
-        State::Ours | State::Damaged => {
-            let map = PolicyMap::open(pins, name)?;
-            Some(Filter::Ours(Box::new(Ruling {
-                policy: map.read()?,
-                monitors: map.in_force()?.monitors(),
-                mode: AttachmentRecord::read(pins, name)?.mode,
-                counters: Counters::read(pins, name)?,
-            })))
-        }
-        State::OtherAbi(abi) => Some(Filter::Unknown(format!("the filter of another version of fw-user (ABI {abi})"))),
-        State::Foreign(id) => {
-            Some(Filter::Unknown(format!("another XDP program, {}", foreign::examine(interface, id))))
-        }
-        State::Free | State::Stale(_) => None,
     })
 }
 

@@ -9,8 +9,9 @@ use crate::{
         ports::args::{Change, ChangeArgs},
         save,
     },
-    config::{File, edits::Edits, folder},
+    config::{File, edits::Edits, file_for, folder},
     error::{ConfigError, Error, Result},
+    host::class::Sides,
     kernel::{maps::policy_map::PolicyMap, pins::Pins},
     policy_text,
 };
@@ -72,10 +73,10 @@ pub(crate) fn plan(
 }
 
 /// Refuse to write into a file that is for an interface too that does not change.
-pub(crate) fn check_siblings(pins: &Pins, files: &[File], names: &[String]) -> Result<()> {
-    let all = save::with_siblings(pins, files, names.to_vec())?;
+pub(crate) fn check_siblings(pins: &Pins, (files, sides): (&[File], &Sides), names: &[String]) -> Result<()> {
+    let all = save::with_siblings(pins, (files, sides), names.to_vec())?;
     let Some(sibling) = all.get(names.len()) else { return Ok(()) };
-    let path = files.iter().find(|file| file.is_for(sibling)).map(|file| file.path.clone()).unwrap_or_default();
+    let path = file_for(files, sibling, sides).map(|file| file.path.clone()).unwrap_or_default();
     Err(Error::Config(ConfigError::NotSaved {
         path,
         why: format!("it is for {sibling} as well; name that with --interface too"),

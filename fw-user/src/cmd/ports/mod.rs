@@ -26,7 +26,7 @@ use crate::{
     },
     config::edits::Edits,
     error::{Error, Result, UsageError},
-    host::{interface, privilege},
+    host::{class::Sides, interface, network::Network, privilege},
     kernel::{
         maps::policy_map::{self, PolicyMap, Terms},
         pins::Pins,
@@ -70,11 +70,13 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     let lock = lock(pins)?;
     let deadline = trial::deadline(args.safeguards)?;
     let files = in_file::read(config, args)?;
-    let mut edits = Edits::new(config, &files);
+    let network = Network::ask()?;
+    let sides = Sides::of(&network);
+    let mut edits = Edits::new(config, &files, &sides);
     // Everything that can be refused is refused before the first write.
     let names = at_work(pins, &args.interface)?;
     if args.save {
-        in_file::check_siblings(pins, &files, &names)?;
+        in_file::check_siblings(pins, (&files, &sides), &names)?;
     }
     let mut planned = Vec::new();
     let mut in_files = Vec::new();
@@ -116,7 +118,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     let told = async {
         let mut outcomes = Vec::new();
         let mut boots = Vec::new();
-        let boot_files = BootFiles::read();
+        let boot_files = BootFiles::read(&network);
         for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
             let changed = after != before;
             if !args.json {
@@ -133,7 +135,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             boots.push(at_boot);
             outcomes.push(ChangedJson { name, changed, in_file, boot, cut, policy: PolicyJson::new(&after) });
         }
-        let gaps = unfiltered::look(pins).await;
+        let gaps = unfiltered::look(pins, config).await;
         if args.json {
             return print(&json(&PortsJson { interfaces: &outcomes, unfiltered: gaps.json() })?);
         }

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use crate::{
     cmd::{
         apply::{
-            self, Applied, Wish,
+            self, Applied,
             report::{Action, text},
+            wishes::{Meant, Wish, Wishes},
         },
         detach,
         guard::Guard,
@@ -24,7 +25,10 @@ use crate::{
     },
     config::{Applies, folder},
     error::{Error, Result},
-    host::interface::{self, Interface},
+    host::{
+        interface::{self, Interface},
+        network::Network,
+    },
     kernel::{
         attach::{
             attachment,
@@ -46,7 +50,7 @@ pub(crate) struct Keeper<'a> {
     place: &'a Path,
     guard: Guard,
     /// What the files said when they had no mistake last.
-    wishes: Vec<Wish>,
+    wishes: Wishes,
     /// Interfaces that were made so.
     settled: BTreeMap<String, Settled>,
     /// Interfaces that are here and not as their file says, and in words what is on them instead.
@@ -78,7 +82,7 @@ impl<'a> Keeper<'a> {
             pins,
             place,
             guard,
-            wishes: Vec::new(),
+            wishes: Wishes::default(),
             settled: BTreeMap::new(),
             amiss: BTreeMap::new(),
             first: BTreeMap::new(),
@@ -97,10 +101,11 @@ impl<'a> Keeper<'a> {
     }
 
     /// The first time: somebody is there to read what goes wrong, and nothing is kept that would have to stay.
-    pub(crate) fn start(&mut self, wishes: Vec<Wish>) -> Result<()> {
+    pub(crate) fn start(&mut self, wishes: Wishes) -> Result<()> {
         self.wishes = wishes;
-        let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard)?;
+        let applied = self.apply_all()?;
         self.settle(&applied, true);
+        tell_notes(&applied);
         for name in &applied.missing {
             narrate(&format!("{name}  is not here; its file is applied when it appears\n"));
         }
@@ -112,7 +117,7 @@ impl<'a> Keeper<'a> {
     pub(crate) fn take(&mut self, found: Found) {
         let read = found
             .map(folder::parse)
-            .and_then(|files| apply::wishes(self.place, files, &[]).map_err(|error| error.to_string()));
+            .and_then(|files| Wishes::new(self.place, files, &[]).map_err(|error| error.to_string()));
         match read {
             Ok(wishes) => {
                 self.mistakes = None;
@@ -133,18 +138,28 @@ impl<'a> Keeper<'a> {
     pub(crate) fn retry(&mut self) {
         let mut outcome = Ok(());
         if self.is_due {
-            let applied = apply::apply(self.pins, || Ok(self.wishes.clone()), None, false, self.guard);
+            let applied = self.apply_all();
             self.is_due = applied.is_err();
-            outcome = applied.map(|applied| self.settle(&applied, false));
+            outcome = applied.map(|applied| {
+                self.settle(&applied, false);
+                tell_notes(&applied);
+            });
         }
         let arrivals = self.close_arrivals();
         self.note(outcome.and(arrivals));
     }
 
-    /// Interfaces may have come or gone, or something has happened to what is on them.
+    fn apply_all(&self) -> Result<Applied> {
+        apply::apply(self.pins, || self.wishes.find(&Network::ask()?), None, false, self.guard)
+    }
+
+    /// Interfaces may have come or gone, or lead elsewhere, or something has happened to what is on them. What has come is closed before
+    /// anything else is looked at.
     pub(crate) fn follow(&mut self) {
+        self.close();
         match self.examine() {
-            Ok(_) => self.close(),
+            Ok(Seen { is_lost: true, .. }) => self.close(),
+            Ok(_) => {}
             Err(error) => self.note(Err(error)),
         }
     }
@@ -229,24 +244,27 @@ impl<'a> Keeper<'a> {
 
     /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.
     fn close_arrivals(&mut self) -> Result<()> {
-        let here = interface::all()?;
-        let index = |name: &str| here.iter().find(|interface| interface.name == name).map(|interface| interface.index);
+        let network = Network::ask()?;
+        let index = |name: &str| network.index(name);
         let gone = self.settled.keys().filter(|name| index(name).is_none()).cloned().collect::<Vec<_>>();
         for name in gone {
             narrate(&format!("{name}  is gone; its file is applied when it comes back\n"));
             self.settled.remove(&name);
         }
-        let is_wished = |name: &str| self.wishes.iter().any(|wish| wish.interface == name);
-        self.amiss.retain(|name, _| is_wished(name) && index(name).is_some());
-        let has_come = |wish: &&Wish| {
-            let index = index(&wish.interface);
-            index.is_some() && self.settled.get(&wish.interface).map(|settled| settled.index) != index
+        let Meant { here, .. } = self.wishes.find(&network)?;
+        self.amiss.retain(|name, _| here.iter().any(|(interface, _)| interface.name == *name));
+        let has_come = |(interface, _): &(Interface, Wish)| {
+            self.settled.get(&interface.name).map(|settled| settled.index) != Some(interface.index)
         };
-        let come: Vec<Wish> = self.wishes.iter().filter(has_come).cloned().collect();
+        let come: Vec<(Interface, Wish)> = here.into_iter().filter(has_come).collect();
         let mut outcome = Ok(());
-        for wish in come {
-            let name = wish.interface.clone();
-            let applied = apply::apply(self.pins, || Ok(vec![wish.clone()]), None, false, self.guard);
+        for (interface, wish) in come {
+            let name = interface.name;
+            let again = || {
+                let here = interface::present(&name)?.map(|interface| (interface, wish.clone()));
+                Ok(Meant { here: here.into_iter().collect(), ..Meant::default() })
+            };
+            let applied = apply::apply(self.pins, again, None, false, self.guard);
             if applied.is_err()
                 && let Some(interface) = interface::present(&name)?
             {
@@ -331,11 +349,16 @@ impl<'a> Keeper<'a> {
     fn tell_of_orphans(&mut self) {
         let wishes = &self.wishes;
         self.settled.retain(|name, _| {
-            let is_wished = wishes.iter().any(|wish| wish.interface == *name);
+            let is_wished = wishes.may_be_for(name);
             if !is_wished {
                 complain(&format!("{name}  has no file any more; its filter stays until `fw-user detach {name}`"));
             }
             is_wished
         });
     }
+}
+
+/// What patterns do not do that they could be thought to.
+fn tell_notes(applied: &Applied) {
+    applied.notes.iter().for_each(|note| narrate(&format!("note: {note}\n")));
 }

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cmd::metrics::{self, server::Server};
 use crate::{
     cmd::{
-        apply,
+        apply::wishes::Wishes,
         guard::Guard,
         run::{
             args::{OnExit, RunArgs},
@@ -45,7 +45,7 @@ const RETRY_EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()> {
     let (mut files, texts) = Files::read(place)?;
-    let wishes = apply::wishes(place, folder::parse(texts), &[])?;
+    let wishes = Wishes::new(place, folder::parse(texts), &[])?;
     privilege::check()?;
     object::kernel_version()?;
     // From here on nothing that happens is missed.

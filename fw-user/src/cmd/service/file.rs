@@ -6,14 +6,29 @@ use std::{
 };
 
 use crate::{
-    cmd::apply,
-    config::folder,
-    error::{ConfigError, Error, Result},
+    cmd::apply::wishes::Wishes,
+    config::{DEFAULT_FOLDER, File, file_for, folder},
+    error::{ConfigError, Error, Mistakes, Result},
+    host::class::Sides,
 };
 
-/// The file that says what may come in. One with a mistake is none: at boot nobody would be there to read of it.
+/// The file that says what may come in at an interface. One with a mistake is none: at boot nobody would be there to read of it.
 pub(crate) fn of(folder: &Path, interface: &String) -> Result<PathBuf> {
-    let wishes = apply::wishes(folder, folder::read(folder)?, slice::from_ref(interface))?;
-    let file = wishes.into_iter().map(|wish| wish.file).next();
+    let files = folder::read(folder)?;
+    let file = file_for(&files, interface, &Sides::here()?).map(|file| file.path.clone());
+    Wishes::new(folder, files, slice::from_ref(interface))?;
     file.ok_or_else(|| Error::Config(ConfigError::NoFile { name: interface.clone(), folder: folder.to_owned() }))
+}
+
+/// The files that the service for all applies, none of which has a mistake.
+pub(crate) fn of_all() -> Result<Vec<PathBuf>> {
+    let files: Vec<File> = folder::read(Path::new(DEFAULT_FOLDER))?;
+    if files.is_empty() {
+        return Err(Error::Config(ConfigError::NoFiles { folder: DEFAULT_FOLDER.into() }));
+    }
+    let mistakes: Vec<_> = files.iter().flat_map(|file| file.mistakes.clone()).collect();
+    if !mistakes.is_empty() {
+        return Err(Error::Config(ConfigError::Mistakes(Mistakes(mistakes))));
+    }
+    Ok(files.into_iter().map(|file| file.path).collect())
 }

@@ -16,7 +16,7 @@ use crate::{
         service::args::{ServiceAction, ServiceArgs},
     },
     error::{Error, HostError, Result},
-    host::systemd::Service,
+    host::systemd::{self, Service},
     kernel::pins::Pins,
     output::print,
 };
@@ -24,26 +24,28 @@ use crate::{
 pub(crate) fn run(pins: &Pins, folder: &Path, args: &ServiceArgs) -> Result<()> {
     check_folder(folder)?;
     match &args.action {
-        ServiceAction::Install { interfaces } => install(pins, folder, interfaces),
-        ServiceAction::Remove { interfaces } => remove(pins, folder, interfaces),
+        ServiceAction::Install { interfaces, all } => install(pins, folder, interfaces, *all),
+        ServiceAction::Remove { interfaces, all } => remove(pins, folder, interfaces, *all),
         ServiceAction::Show { interfaces, json } => show::run(folder, interfaces, *json),
     }
 }
 
-fn install(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
-    let files = interfaces.iter().map(|interface| file::of(folder, interface)).collect::<Result<Vec<_>>>()?;
+fn install(pins: &Pins, folder: &Path, interfaces: &[String], all: bool) -> Result<()> {
+    let (services, files) = if all {
+        let files = file::of_all()?.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
+        (Services::plan_all(folder)?, vec![files])
+    } else {
+        let files = interfaces.iter().map(|interface| file::of(folder, interface)).collect::<Result<Vec<_>>>()?;
+        (Services::plan(folder, interfaces)?, files.iter().map(|file| file.display().to_string()).collect())
+    };
     // What goes with the last service must not go while another one is installed.
-    let services = Services::plan(folder, interfaces)?;
     let _lock = pins.lock()?;
     let changed = services.install()?;
     let tell = || {
         for (service, file) in services.services().iter().zip(&files) {
-            let interface = service.interface();
+            let interface = service.name();
             let note = if changed.iter().any(|name| name == interface) { "" } else { " (as before)" };
-            print(&format!(
-                "{interface}  at every boot, before any address is configured: {}{note}\n",
-                file.display()
-            ))?;
+            print(&format!("{interface}  at every boot, before any address is configured: {file}{note}\n"))?;
             if service.state()?.active != "active" {
                 print(&format!("  from the next boot on; now: systemctl start {}\n", service.unit()))?;
             }
@@ -60,7 +62,10 @@ fn install(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
 }
 
 /// As `disable`, but a service that is not installed is a mistake.
-fn remove(pins: &Pins, folder: &Path, interfaces: &[String]) -> Result<()> {
+fn remove(pins: &Pins, folder: &Path, interfaces: &[String], all: bool) -> Result<()> {
+    if all && !systemd::is_all_enabled()? && systemd::enabled_interfaces()?.is_empty() {
+        return Err(Error::Host(HostError::NoService { name: Service::of_all()?.name().to_owned() }));
+    }
     for interface in interfaces {
         if !Service::of(interface)?.is_installed()? {
             return Err(Error::Host(HostError::NoService { name: interface.clone() }));

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     cmd::service::file,
     error::Result,
-    host::systemd::{self, Service, boot, files},
+    host::systemd::{self, Service, boot},
     output::{json, print},
 };
 
@@ -21,7 +21,8 @@ struct Shown {
 
 #[derive(Serialize)]
 struct One {
-    interface: String,
+    /// Nothing for every outside interface.
+    interface: Option<String>,
     unit: String,
     enabled: bool,
     /// As systemd says it: `active`, `inactive`, `failed`.
@@ -35,7 +36,9 @@ struct One {
 
 pub(crate) fn run(folder: &Path, interfaces: &[String], as_json: bool) -> Result<()> {
     let names = if interfaces.is_empty() { systemd::enabled_interfaces()? } else { interfaces.to_vec() };
-    let services = names.iter().map(|name| look(folder, name)).collect::<Result<Vec<_>>>()?;
+    let of_all = (interfaces.is_empty() && systemd::is_all_enabled()?).then_some(None);
+    let subjects = of_all.into_iter().chain(names.iter().map(Some));
+    let services = subjects.map(|interface| look(folder, interface)).collect::<Result<Vec<_>>>()?;
     if as_json {
         return print(&json(&Shown { services })?);
     }
@@ -45,17 +48,22 @@ pub(crate) fn run(folder: &Path, interfaces: &[String], as_json: bool) -> Result
     services.iter().try_for_each(|one| print(&text(one)))
 }
 
-fn look(folder: &Path, interface: &String) -> Result<One> {
-    let service = Service::of(interface)?;
+fn look(folder: &Path, interface: Option<&String>) -> Result<One> {
+    let service = interface.map_or_else(Service::of_all, |name| Service::of(name))?;
     let state = service.state()?;
-    let (file, problem) = match file::of(folder, interface) {
-        Ok(file) => (Some(file), None),
+    let file = match interface {
+        Some(interface) => file::of(folder, interface).map(Some),
+        // Several, which `check` lists.
+        None => file::of_all().map(|_| Some(folder.to_owned())),
+    };
+    let (file, problem) = match file {
+        Ok(file) => (file, None),
         Err(error) => (None, Some(error.to_string())),
     };
-    let path = files::template_path();
+    let path = service.unit_file();
     let unit = fs::read_to_string(&path).ok();
     Ok(One {
-        interface: interface.clone(),
+        interface: interface.cloned(),
         unit: service.unit().to_owned(),
         enabled: state.is_enabled,
         active: state.active,
@@ -73,10 +81,14 @@ fn text(one: &One) -> String {
         (Some(file), _) => file.display().to_string(),
         (None, why) => format!("nothing: {}", why.as_deref().unwrap_or_default()),
     };
+    let (name, option) = match interface {
+        Some(interface) => (interface.as_str(), interface.as_str()),
+        None => ("every outside interface", "--all"),
+    };
     let starts = match (unit_file, program) {
         (Some(path), Some(program)) => format!("{}, starts {program}", path.display()),
         (Some(path), None) => format!("{}, does not start `fw-user apply`", path.display()),
-        (None, _) => format!("none; fw-user service install {interface}"),
+        (None, _) => format!("none; fw-user service install {option}"),
     };
-    format!("{interface}  {enabled}, {active}: {unit}\n  applies  {applies}\n  unit     {starts}\n")
+    format!("{name}  {enabled}, {active}: {unit}\n  applies  {applies}\n  unit     {starts}\n")
 }

@@ -5,7 +5,7 @@ use clap::Args;
 /// Of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Fail with exit code 6 where an outside interface has an address and no filter, or a filter is gone.
+    /// Fail with exit code 6 where an outside interface has an address, no filter and no `except` in a file, or a filter is gone.
     #[arg(long)]
     pub check: bool,
     /// Print JSON.

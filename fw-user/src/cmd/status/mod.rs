@@ -3,6 +3,8 @@
 pub(crate) mod args;
 pub(crate) mod report;
 
+use std::path::Path;
+
 use fw_common::abi::map;
 
 use crate::{
@@ -32,12 +34,12 @@ use crate::{
     output::{complain, json, print},
 };
 
-pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &StatusArgs) -> Result<()> {
     privilege::check()?;
     let network = Network::ask()?;
     let here = &network.interfaces;
     let present = |name: &str| here.iter().find(|interface| interface.name == name);
-    let files = BootFiles::read();
+    let files = BootFiles::read(&network);
     let mut interfaces: Vec<InterfaceStatus> =
         pins.interfaces_of_all()?.into_iter().map(|name| examine(pins, &files, present(&name), name)).collect();
     for interface in here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface)) {
@@ -52,7 +54,7 @@ pub(crate) async fn run(pins: &Pins, args: &StatusArgs) -> Result<()> {
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: shape::capacity(pins),
-        gaps: Gaps::find(pins).await?,
+        gaps: Gaps::find(pins, config).await?,
         interfaces,
     };
     for intruder in pins.intruders()? {

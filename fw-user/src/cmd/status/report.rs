@@ -67,13 +67,14 @@ pub(crate) struct Details {
 }
 
 impl Status {
-    /// The interfaces that are open: those whose filter is gone, and the outside ones that never had one.
+    /// The interfaces that are open: those whose filter is gone, and the outside ones that have none and that no file leaves out.
     pub(crate) fn open(&self) -> Vec<&str> {
         let mut open: Vec<&str> = self.gone().collect();
         open.extend(
             self.gaps
                 .unfiltered
                 .iter()
+                .filter(|one| one.left_out_by.is_none())
                 .map(|one| one.name.as_str())
                 .filter(|name| !self.gone().any(|gone| gone == *name)),
         );

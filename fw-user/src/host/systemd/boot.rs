@@ -8,7 +8,7 @@ use std::{
 
 use crate::host::systemd::{
     enabled_units,
-    files::{SETTLE, TEMPLATE, UNITS, template_path},
+    files::{ALL, SETTLE, TEMPLATE, UNITS, unit_path},
     is_booted, name,
 };
 
@@ -49,35 +49,40 @@ pub(crate) fn of(interface: &str) -> Boot {
     if !shares_network_with_systemd() {
         return Boot::Unseen("systemd runs in another network namespace".to_owned());
     }
-    let unit = name::unit(interface);
-    if !enabled_units().is_ok_and(|units| units.contains(&unit)) {
+    let units = enabled_units().unwrap_or_default();
+    let own = name::unit(interface);
+    let (unit, file) = if units.contains(&own) {
+        (own, TEMPLATE)
+    } else if units.iter().any(|unit| unit == ALL) {
+        (ALL.to_owned(), ALL)
+    } else {
         return Boot::Nothing { why: "no boot service is installed".to_owned(), fix: None };
-    }
+    };
     if let Some(file) = OFF_FILES.into_iter().find(|file| Path::new(file).exists()) {
         return Boot::Nothing { why: format!("{file} keeps {unit} from starting"), fix: Some(format!("rm {file}")) };
     }
-    let template = template_path();
-    for path in [template.clone(), Path::new(UNITS).join(&unit)] {
+    let path = unit_path(file);
+    for path in [path.clone(), Path::new(UNITS).join(&unit)] {
         if fs::read_link(&path).is_ok_and(|target| target == Path::new("/dev/null")) {
             let fix = Some(format!("rm {}", path.display()));
             return Boot::Nothing { why: format!("{} is masked", path.display()), fix };
         }
     }
-    let Ok(text) = fs::read_to_string(&template) else {
-        return Boot::Nothing { why: format!("there is no {TEMPLATE}"), fix: None };
+    let Ok(text) = fs::read_to_string(&path) else {
+        return Boot::Nothing { why: format!("there is no {file}"), fix: None };
     };
-    if let Some(path) = override_of(&unit) {
+    if let Some(path) = override_of(&unit, file) {
         return Boot::Unseen(format!("{} changes when or what the unit starts", path.display()));
     }
-    if !fs::exists(Path::new(UNITS).join(WAITS)).unwrap_or(false) {
+    if file == TEMPLATE && !fs::exists(Path::new(UNITS).join(WAITS)).unwrap_or(false) {
         return Boot::Unseen(format!("{SETTLE} is not enabled, so the network may start before the filter"));
     }
     match program(&text) {
         Some(program) if !Path::new(program).exists() => {
-            Boot::Nothing { why: format!("{program}, which {} starts, does not exist", template.display()), fix: None }
+            Boot::Nothing { why: format!("{program}, which {} starts, does not exist", path.display()), fix: None }
         }
         Some(_) => Boot::Unit(unit),
-        None => Boot::Unseen(format!("{} does not start `fw-user apply`", template.display())),
+        None => Boot::Unseen(format!("{} does not start `fw-user apply`", path.display())),
     }
 }
 
@@ -99,8 +104,8 @@ fn shares_network_with_systemd() -> bool {
 }
 
 /// A drop-in of an administrator's that changes when the unit starts, or what.
-fn override_of(unit: &str) -> Option<PathBuf> {
-    let folders = [TEMPLATE, unit].map(|name| Path::new(UNITS).join(format!("{name}.d")));
+fn override_of(unit: &str, file: &str) -> Option<PathBuf> {
+    let folders = [file, unit].map(|name| Path::new(UNITS).join(format!("{name}.d")));
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
     let changes =
         |line: &str| ["ExecStart=", "Condition", "Assert"].iter().any(|start| line.trim_start().starts_with(start));

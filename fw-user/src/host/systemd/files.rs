@@ -19,11 +19,20 @@ pub const UNITS: &str = "/etc/systemd/system";
 pub const PACKAGED: &str = "/usr/lib/systemd/system";
 /// Where an administrator's udev rules are.
 pub(crate) const RULES: &str = "/etc/udev/rules.d";
+/// Where a package's udev rules are.
+pub const PACKAGED_RULES: &str = "/usr/lib/udev/rules.d";
 
 /// The unit that applies the configuration of an interface.
 pub const TEMPLATE: &str = "fw-user@.service";
 /// The unit that has the network wait for the interfaces that are there.
 pub const SETTLE: &str = "fw-user-settle.service";
+
+/// The unit that applies every file at boot, patterns above all.
+pub const ALL: &str = "fw-user-all.service";
+/// The unit that does so for an interface that appears, by its number.
+pub const LATER: &str = "fw-user-later@.service";
+/// The udev rules that start it.
+pub const ALL_RULES: &str = "81-fw-user.rules";
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +46,41 @@ pub struct File {
 /// The template unit, for the program at `program`.
 #[must_use]
 pub fn template(program: &str) -> File {
-    let text = include_str!("../../../systemd/fw-user@.service").replace("@FW_USER@", program);
-    File { path: Path::new(UNITS).join(TEMPLATE), text: seal(text) }
+    unit(TEMPLATE, include_str!("../../../systemd/fw-user@.service"), program)
+}
+
+/// The units and the rules of the service for every outside interface, for the program at `program`.
+#[must_use]
+pub fn all(program: &str) -> [File; 3] {
+    [
+        unit(ALL, include_str!("../../../systemd/fw-user-all.service"), program),
+        unit(LATER, include_str!("../../../systemd/fw-user-later@.service"), program),
+        File {
+            path: Path::new(RULES).join(ALL_RULES),
+            text: seal(include_str!("../../../systemd/81-fw-user.rules").to_owned()),
+        },
+    ]
+}
+
+/// A unit that starts the program: what keeps it from starting, and what it may do, are the same for all of them.
+fn unit(name: &str, text: &str, program: &str) -> File {
+    let text = text
+        .replace("@CONDITIONS@", include_str!("../../../systemd/conditions.conf"))
+        .replace("@CONFINEMENT@", include_str!("../../../systemd/confinement.conf"))
+        .replace("@FW_USER@", program);
+    File { path: Path::new(UNITS).join(name), text: seal(text) }
 }
 
 /// Where the template unit is: an administrator's, else a package's, as systemd looks for it.
 #[must_use]
 pub fn template_path() -> PathBuf {
-    let [own, packaged] = [UNITS, PACKAGED].map(|folder| Path::new(folder).join(TEMPLATE));
+    unit_path(TEMPLATE)
+}
+
+/// Where a unit is: an administrator's, else a package's, as systemd looks for it.
+#[must_use]
+pub(crate) fn unit_path(name: &str) -> PathBuf {
+    let [own, packaged] = [UNITS, PACKAGED].map(|folder| Path::new(folder).join(name));
     if !own.exists() && packaged.exists() { packaged } else { own }
 }
 
@@ -62,8 +98,9 @@ pub fn settle() -> File {
 pub fn rules(interface: &str, unit: &str) -> File {
     // udev reads the backslashes of an escaped name as its own.
     let unit = unit.replace('\\', r"\\");
-    let text =
-        include_str!("../../../systemd/81-fw-user.rules").replace("@INTERFACE@", interface).replace("@UNIT@", &unit);
+    let text = include_str!("../../../systemd/81-fw-user-interface.rules")
+        .replace("@INTERFACE@", interface)
+        .replace("@UNIT@", &unit);
     File { path: Path::new(RULES).join(format!("81-fw-user-{interface}.rules")), text: seal(text) }
 }
 
@@ -103,11 +140,13 @@ impl File {
         fs::read_to_string(path).is_ok_and(|there| is_intact(&there))
     }
 
-    /// Write a unit, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
-    pub fn write_unit(&self) -> Result<bool> {
-        let is_packaged = self.path.file_name().is_some_and(|name| {
-            fs::read_to_string(Path::new(PACKAGED).join(name)).is_ok_and(|there| there == self.text)
-        });
+    /// Write a unit or rules, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
+    pub fn write_unless_packaged(&self) -> Result<bool> {
+        let folder = if self.path.starts_with(RULES) { PACKAGED_RULES } else { PACKAGED };
+        let is_packaged = self
+            .path
+            .file_name()
+            .is_some_and(|name| fs::read_to_string(Path::new(folder).join(name)).is_ok_and(|there| there == self.text));
         if !is_packaged {
             return self.write();
         }

@@ -8,10 +8,13 @@ use std::{
 use crate::{
     error::Result,
     host::systemd::{
-        files::{self, File, RULES, SETTLE, TEMPLATE, UNITS},
+        files::{self, ALL, ALL_RULES, File, LATER, RULES, SETTLE, TEMPLATE, UNITS},
         is_booted, name, reload,
     },
 };
+
+/// The units that the program writes.
+const OURS: [&str; 4] = [TEMPLATE, SETTLE, ALL, LATER];
 
 /// Units and rules that somebody edited, and folders of drop-ins.
 #[must_use]
@@ -46,15 +49,16 @@ pub(crate) fn remove() -> Result<Vec<PathBuf>> {
 
 /// Units and rules of ours: as the program wrote them, and edited.
 fn ours() -> (Vec<PathBuf>, Vec<PathBuf>) {
-    let units = [TEMPLATE, SETTLE].map(|name| Path::new(UNITS).join(name)).into_iter().filter(|path| path.is_file());
-    let is_rule =
-        |name: &str| name.strip_prefix("81-fw-user-").is_some_and(|rest| rest.strip_suffix(".rules").is_some());
+    let units = OURS.map(|name| Path::new(UNITS).join(name)).into_iter().filter(|path| path.is_file());
+    let is_rule = |name: &str| {
+        name == ALL_RULES || name.strip_prefix("81-fw-user-").is_some_and(|rest| rest.strip_suffix(".rules").is_some())
+    };
     let rules = entries(Path::new(RULES)).into_iter().filter(|path| has_name(path, is_rule));
     units.chain(rules).partition(|path| File::is_intact(path))
 }
 
 fn is_unit(name: &str) -> bool {
-    [TEMPLATE, SETTLE].contains(&name) || name::interface(name).is_some()
+    OURS.contains(&name) || name::interface(name).is_some()
 }
 
 fn has_name(path: &Path, is_meant: impl Fn(&str) -> bool) -> bool {

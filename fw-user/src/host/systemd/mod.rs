@@ -1,4 +1,4 @@
-//! The boot service: a systemd unit an interface, and the udev rule that has the network wait for it.
+//! The boot service: a systemd unit for each interface, or one for every outside one, and the udev rules that have the network wait.
 
 pub(crate) mod boot;
 pub mod files;
@@ -9,23 +9,26 @@ pub(crate) mod sockets;
 
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use crate::{
     error::{Error, HostError, Result},
-    host::systemd::files::{File, SETTLE, TEMPLATE, UNITS, remove},
+    host::systemd::files::{ALL, File, SETTLE, TEMPLATE, UNITS, remove},
 };
 
 /// Left by systemd itself where it runs as the first process (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
+/// The folder that the unit for all makes, and that the udev rules look for.
+const SEES_LATER_ONES: &str = "/run/fw-user-all";
 
-/// The service of one interface.
+/// The service of one interface, or of every outside one.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    interface: String,
-    /// Its instance of the template.
+    /// The interface; nothing for every outside one, present and to come.
+    interface: Option<String>,
+    /// Its instance of the template, or the unit for all.
     unit: String,
 }
 
@@ -47,16 +50,28 @@ pub(crate) fn is_booted() -> bool {
 impl Service {
     /// The service of an interface, installed or not.
     pub(crate) fn of(interface: &str) -> Result<Self> {
-        if !is_booted() {
-            return Err(Error::Host(HostError::NoSystemd));
-        }
-        Ok(Self { interface: interface.to_owned(), unit: name::unit(interface) })
+        Self::new(Some(interface.to_owned()), name::unit(interface))
     }
 
-    /// The interface.
+    /// The service of every outside interface, installed or not.
+    pub(crate) fn of_all() -> Result<Self> {
+        Self::new(None, ALL.to_owned())
+    }
+
+    fn new(interface: Option<String>, unit: String) -> Result<Self> {
+        if is_booted() { Ok(Self { interface, unit }) } else { Err(Error::Host(HostError::NoSystemd)) }
+    }
+
+    /// Whose it is, in words.
     #[must_use]
-    pub(crate) fn interface(&self) -> &str {
-        &self.interface
+    pub(crate) fn name(&self) -> &str {
+        self.interface.as_deref().unwrap_or("every outside interface")
+    }
+
+    /// Whether it is the interface's.
+    #[must_use]
+    pub(crate) fn is_for(&self, interface: &str) -> bool {
+        self.interface.as_deref().is_none_or(|own| own == interface)
     }
 
     /// The unit's name.
@@ -65,11 +80,25 @@ impl Service {
         &self.unit
     }
 
+    /// Where the unit is that starts the program, or would be.
+    #[must_use]
+    pub(crate) fn unit_file(&self) -> PathBuf {
+        files::unit_path(if self.interface.is_some() { TEMPLATE } else { ALL })
+    }
+
+    /// The files that it is made of.
+    fn files(&self, program: &str) -> Vec<File> {
+        match &self.interface {
+            None => files::all(program).into(),
+            Some(interface) => {
+                vec![files::template(program), files::settle(), files::rules(interface, &self.unit)]
+            }
+        }
+    }
+
     /// Refuse what [`Service::install`] would refuse. Nothing is written.
     pub(crate) fn check(&self, program: &str) -> Result<()> {
-        [files::template(program), files::settle(), files::rules(&self.interface, &self.unit)]
-            .iter()
-            .try_for_each(File::check)
+        self.files(program).iter().try_for_each(File::check)
     }
 
     /// Write the unit, with the path of this very program, and have it started whenever the interface appears. What is there already
@@ -77,18 +106,19 @@ impl Service {
     pub(crate) fn install(&self, program: &str) -> Result<bool> {
         let mut written = false;
         let mut install = || {
-            for unit in [files::template(program), files::settle()] {
-                written |= unit.write_unit()?;
+            for file in self.files(program) {
+                written |= file.write_unless_packaged()?;
             }
-            written |= files::rules(&self.interface, &self.unit).write()?;
-            run("systemctl", ["daemon-reload"])?;
-            run("udevadm", ["control", "--reload"])?;
+            reload()?;
             run("systemctl", ["enable", "--quiet", &self.unit])?;
+            if self.interface.is_none() {
+                return Ok(());
+            }
             // At work from now on: an interface that is plugged in before the next boot has its filter just as soon.
-            run("systemctl", ["enable", "--quiet", "--now", SETTLE])
+            run("systemctl", ["enable", "--quiet", "--now", SETTLE]).map(drop)
         };
         match install() {
-            Ok(_) => Ok(written),
+            Ok(()) => Ok(written),
             Err(error) if written => Err(error.after(format!("wrote files of {}", self.unit))),
             Err(error) => Err(error),
         }
@@ -100,33 +130,38 @@ impl Service {
         run("systemctl", ["start", "--quiet", &self.unit]).map(drop)
     }
 
-    /// Undo [`Service::install`]. What all services share goes with the last one, unless it is a package's. The filter stays.
+    /// Undo [`Service::install`]. What several services share goes with the last one, unless it is a package's. The filters stay.
     pub(crate) fn remove(&self) -> Result<()> {
-        let rules = files::rules(&self.interface, &self.unit);
         if !self.is_installed()? {
-            return Err(Error::Host(HostError::NoService { name: self.interface.clone() }));
+            return Err(Error::Host(HostError::NoService { name: self.name().to_owned() }));
         }
         run("systemctl", ["disable", "--quiet", &self.unit])?;
         let clean_up = || {
-            remove(&rules.path)?;
-            if enabled_units()?.is_empty() {
-                run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
-                for path in [files::settle().path, Path::new(UNITS).join(TEMPLATE)] {
-                    // One that somebody edited is theirs.
-                    if File::is_intact(&path) {
-                        remove(&path)?;
-                    }
-                }
-                run("systemctl", ["daemon-reload"])?;
+            let left = enabled_units()?;
+            let mut files = Vec::new();
+            if let Some(interface) = &self.interface {
+                remove(&files::rules(interface, &self.unit).path)?;
+            } else {
+                run("systemctl", ["stop", "--quiet", ALL])?;
+                // The rules look for it, and the unit leaves it where it failed.
+                forget_later_ones()?;
+                files.extend(files::all("").map(|file| file.path));
             }
-            run("udevadm", ["control", "--reload"]).map(drop)
+            if !left.iter().any(|unit| name::interface(unit).is_some()) && self.interface.is_some() {
+                run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
+                files.extend([files::settle().path, Path::new(UNITS).join(TEMPLATE)]);
+            }
+            // One that somebody edited is theirs.
+            files.iter().filter(|path| File::is_intact(path)).try_for_each(|path| remove(path))?;
+            reload()
         };
         clean_up().map_err(|error: Error| error.after(format!("disabled {}", self.unit)))
     }
 
     /// Whether there is anything for [`Service::remove`] to remove.
     pub(crate) fn is_installed(&self) -> Result<bool> {
-        Ok(files::rules(&self.interface, &self.unit).path.exists() || enabled_units()?.contains(&self.unit))
+        let has_rules = self.interface.as_ref().is_some_and(|name| files::rules(name, &self.unit).path.exists());
+        Ok(has_rules || enabled_units()?.contains(&self.unit))
     }
 
     /// What systemd says.
@@ -135,6 +170,16 @@ impl Service {
         let value =
             |key: &str| said.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')).unwrap_or_default();
         Ok(UnitState { is_enabled: enabled_units()?.contains(&self.unit), active: value("ActiveState").to_owned() })
+    }
+}
+
+/// Have the rules start nothing any more for interfaces that appear.
+fn forget_later_ones() -> Result<()> {
+    match fs::remove_dir(SEES_LATER_ONES) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(Error::Host(HostError::File { what: "removing", path: SEES_LATER_ONES.into(), source }))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -154,7 +199,7 @@ pub(crate) fn enabled_units() -> Result<Vec<String>> {
     for folder in names(Path::new(UNITS))? {
         if folder.extension().is_some_and(|extension| extension == "wants") {
             let names = names(&folder)?.into_iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
-            units.extend(names.filter(|unit| name::interface(unit).is_some()));
+            units.extend(names.filter(|unit| unit == ALL || name::interface(unit).is_some()));
         }
     }
     units.sort_unstable();
@@ -167,9 +212,15 @@ pub(crate) fn enabled_interfaces() -> Result<Vec<String>> {
     Ok(enabled_units()?.iter().filter_map(|unit| name::interface(unit)).collect())
 }
 
+/// Whether the service of every outside interface is enabled.
+pub(crate) fn is_all_enabled() -> Result<bool> {
+    Ok(enabled_units()?.iter().any(|unit| unit == ALL))
+}
+
 /// Stop every service, which takes its filter off, and wait no longer for interfaces.
 pub(crate) fn stop_all() -> Result<()> {
-    run("systemctl", ["stop", "fw-user@*.service", SETTLE]).map(drop)
+    run("systemctl", ["stop", "fw-user@*.service", SETTLE, ALL])?;
+    forget_later_ones()
 }
 
 /// Have systemd and udev read their files again.

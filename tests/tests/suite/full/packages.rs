@@ -220,6 +220,9 @@ fn installing_attaches_nothing_and_purging_leaves_nothing() -> Result<()> {
     for file in [
         "usr/lib/systemd/system/fw-user@.service",
         "usr/lib/systemd/system/fw-user-settle.service",
+        "usr/lib/systemd/system/fw-user-all.service",
+        "usr/lib/systemd/system/fw-user-later@.service",
+        "usr/lib/udev/rules.d/81-fw-user.rules",
         "usr/share/man/man5/fw-user.toml.5.gz",
         "usr/share/doc/fw-user/README.md",
         "usr/share/doc/fw-user/changelog.Debian.gz",
@@ -303,6 +306,7 @@ fn service(system: &System, units: &str) -> Result<Vec<std::path::PathBuf>> {
     for (target, unit, file) in [
         ("sys-subsystem-net-devices-eth0.device", "fw-user@eth0.service", "fw-user@.service"),
         ("sysinit.target", "fw-user-settle.service", "fw-user-settle.service"),
+        ("sysinit.target", "fw-user-all.service", "fw-user-all.service"),
     ] {
         let folder = etc.join(format!("systemd/system/{target}.wants"));
         fs::create_dir_all(&folder)?;

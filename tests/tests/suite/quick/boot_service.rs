@@ -13,6 +13,8 @@ const USAGE: i32 = 2;
 tests! {
     attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing;
     attach_all_with_boot_keeps_every_outside_interface;
+    what_is_in_force_everywhere_is_enabled_for_all;
+    a_file_with_other_patterns_is_not_overwritten;
     enable_and_disable_go_there_and_back;
     status_and_allow_tell_what_a_reboot_makes_of_a_port;
     doctor_says_bad_where_nothing_brings_the_filter_back;
@@ -61,23 +63,111 @@ fn attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing() -
     Ok(())
 }
 
-/// The one command of the README.
+/// The one command of the README. What comes later is in the same file.
 fn attach_all_with_boot_keeps_every_outside_interface() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
+    lab.pi.run("ip tuntap add dev wg0 mode tun")?;
+    lab.pi.set_address("wg0", &["10.9.0.1/24"])?;
     let machine = Systemd::new(&lab)?;
-    let attach = ["attach", "--all", "--allow", "22,80,443", "--boot"];
+    let attach = ["attach", "--all", "--allow", "22,80,443", "--except", "wg*", "--boot"];
     let said = machine.fw(&lab, &attach)?;
     for interface in ["eth0", "eth1"] {
-        let file = format!("/etc/fw-user/{interface}.toml");
-        let line = format!("  boot    yes, by fw-user@{interface}.service: {file}, as in force\n");
-        ensure!(said.contains(&line), "no {line:?} in {said}");
-        ensure!(machine.shell(&format!("cat {file}"))?.contains("\"443\""), "{file}");
+        let line = "  boot    yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n";
+        ensure!(said.matches(line).count() == 2, "{interface}: no {line:?} in {said}");
     }
-    let before = machine.files()?;
+    ensure!(said.contains("  later   an outside interface that appears later gets the same filter"), "{said}");
+    let files = machine.files()?;
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(
+        names,
+        [
+            "/etc/fw-user/all.toml",
+            "/etc/systemd/system/fw-user-all.service",
+            "/etc/systemd/system/fw-user-later@.service",
+            "/etc/systemd/system/sysinit.target.wants/fw-user-all.service",
+            "/etc/udev/rules.d/81-fw-user.rules",
+        ]
+    );
+    let file = machine.shell("cat /etc/fw-user/all.toml")?;
+    ensure!(file.contains("interfaces = [\"*\"]\nexcept = [\"wg*\"]\n") && file.contains("\"443\""), "{file}");
+    ensure!(machine.shell("cat /run/typed")?.contains("systemctl start --quiet fw-user-all.service\n"));
+    let before = machine.shell("stat -c '%i %y' /etc/fw-user/* /etc/systemd/system/fw* /etc/udev/rules.d/*")?;
     machine.fw(&lab, &attach)?;
-    assert_eq!(machine.files()?, before);
-    machine.fw(&lab, &["status", "--check"]).map(drop)
+    let after = machine.shell("stat -c '%i %y' /etc/fw-user/* /etc/systemd/system/fw* /etc/udev/rules.d/*")?;
+    assert_eq!(before, after, "nothing is written twice");
+    machine.fw(&lab, &["status", "--check"])?;
+    // Another list, another exception, and a file that names one of them.
+    machine.shell("sed -i '1i # mine' /etc/fw-user/all.toml; echo 'allow = [\"23\"]' > /etc/fw-user/eth1.toml")?;
+    machine.fw(&lab, &["attach", "--all", "--allow", "22", "--boot"])?;
+    let file = machine.shell("cat /etc/fw-user/all.toml")?;
+    ensure!(file.starts_with("# mine\n") && file.contains("except = []\n") && !file.contains("443"), "{file}");
+    ensure!(machine.shell("cat /etc/fw-user/eth1.toml")?.contains("\"22\""));
+    machine.refuses(&lab, &["disable", "eth0"], FAILED, &["attached at boot by fw-user-all.service", "except = "])?;
+    let said = machine.fw(&lab, &["disable"])?;
+    ensure!(said.starts_with("every outside interface  not attached at boot; the filter stays until"), "{said}");
+    let left: Vec<String> = machine.files()?.iter().map(|path| path.display().to_string()).collect();
+    assert_eq!(left, ["/etc/fw-user/all.toml", "/etc/fw-user/eth1.toml"]);
+    // Files with a pattern are enabled for all; one that names an interface alone is not.
+    let said = machine.fw(&lab, &["enable"])?;
+    ensure!(said.contains("eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml"), "{said}");
+    ensure!(said.contains("eth1  after a reboot: yes, by fw-user-all.service: /etc/fw-user/eth1.toml"), "{said}");
+    Ok(())
+}
+
+fn what_is_in_force_everywhere_is_enabled_for_all() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let machine = Systemd::new(&lab)?;
+    let said = machine.fw(&lab, &["attach", "--all", "--allow", "22,80"])?;
+    ensure!(said.contains("a reboot opens every port; fw-user enable --all attaches"), "{said}");
+    machine.fw(&lab, &["deny", "80", "--interface", "eth1"])?;
+    machine.refuses(&lab, &["enable", "--all"], USAGE, &["eth0 and eth1 have different rules", "fw-user save eth1"])?;
+    ensure!(machine.files()?.is_empty(), "a refusal wrote something");
+    machine.fw(&lab, &["deny", "80", "--interface", "eth0"])?;
+    let said = machine.fw(&lab, &["enable", "--all"])?;
+    ensure!(
+        said.contains("eth1  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n"),
+        "{said}"
+    );
+    let shown: Value = serde_json::from_str(&machine.fw(&lab, &["service", "show", "--json"])?)?;
+    let one = &shown["services"][0];
+    assert_eq!((&one["interface"], &one["unit"]), (&Value::Null, &json!("fw-user-all.service")), "{shown}");
+    let said = machine.fw(&lab, &["service", "show"])?;
+    ensure!(said.starts_with("every outside interface  enabled, inactive: fw-user-all.service\n"), "{said}");
+    machine.fw(&lab, &["service", "remove", "--all"])?;
+    machine.refuses(&lab, &["service", "remove", "--all"], FAILED, &["no service is installed for every outside"])?;
+    machine.fw(&lab, &["service", "install", "--all"])?;
+    // What is left open now is left open then.
+    machine.fw(&lab, &["disable"])?;
+    machine.shell("rm /etc/fw-user/all.toml")?;
+    machine.fw(&lab, &["detach", "eth1"])?;
+    machine.fw(&lab, &["enable", "--all"])?;
+    ensure!(machine.shell("cat /etc/fw-user/all.toml")?.contains("except = [\"eth1\"]\n"));
+    let said = machine.fw(&lab, &["uninstall", "--yes"])?;
+    ensure!(said.contains("removed  /etc/udev/rules.d/81-fw-user.rules\n"), "{said}");
+    assert_eq!(machine.files()?, Vec::<std::path::PathBuf>::new(), "{said}");
+    Ok(())
+}
+
+/// Patterns that do not match every interface are somebody's choice.
+fn a_file_with_other_patterns_is_not_overwritten() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    for (text, words) in [
+        ("interfaces = [\"et*\"]\nallow = [\"22\"]\n", &["lan.toml", "do not match every interface", "[\"*\"]"][..]),
+        ("interfaces = [\"*\"]\nallow = [\"22\"]\nexcept = [\"[\"]\n", &["lan.toml:3:11: "]),
+    ] {
+        machine
+            .shell(&format!("mkdir -p /etc/fw-user; printf '{}' > /etc/fw-user/lan.toml", text.replace('\n', "\\n")))?;
+        let before = machine.files()?;
+        let output = machine.try_fw(&lab, &["attach", "--all", "--allow", "22", "--boot"])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
+        ensure!(!output.status.success() && missing.is_empty(), "{said} without {missing:?}");
+        assert_eq!(machine.files()?, before);
+    }
+    Ok(())
 }
 
 fn enable_and_disable_go_there_and_back() -> Result<()> {
@@ -291,7 +381,11 @@ fn uninstall_leaves_nothing_but_what_the_owner_wrote() -> Result<()> {
     machine.shell("echo '# mine' >> /etc/systemd/system/fw-user-settle.service")?;
     let said = machine.fw(&lab, &["uninstall"])?;
     ensure!(said.contains("eth0  detached"), "{said}");
-    ensure!(machine.shell("cat /run/typed")?.contains("systemctl stop fw-user@*.service fw-user-settle.service"));
+    ensure!(
+        machine
+            .shell("cat /run/typed")?
+            .contains("systemctl stop fw-user@*.service fw-user-settle.service fw-user-all.service")
+    );
     for kept in ["/etc/fw-user/eth0.toml", drop_in, "/etc/systemd/system/fw-user-settle.service"] {
         ensure!(said.contains(&format!("kept     {kept}\n")), "{said}");
     }

@@ -22,8 +22,9 @@ tests! { in every mode:
 /// The units, in a folder, for programs that are here.
 fn written() -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir()?;
-    for File { path, text } in [files::template("/bin/true"), files::settle()] {
-        let text = text.replace("=udevadm ", "=/bin/true ");
+    let units = files::all("/bin/true").into_iter().filter(|file| file.path.starts_with(files::UNITS));
+    for File { path, text } in [files::template("/bin/true"), files::settle()].into_iter().chain(units) {
+        let text = text.replace("udevadm ", "/bin/true ");
         std::fs::write(folder.path().join(path.file_name().context("a unit has a name")?), text)?;
     }
     Ok(folder)
@@ -34,15 +35,17 @@ fn systemd_calls_the_unit_well_hardened() -> Result<()> {
     let folder = written()?;
     let mut analyze = Command::new("systemd-analyze");
     analyze.args(["security", "--no-pager", "--offline=true", "--threshold=20"]);
-    command::run(analyze.arg(folder.path().join(files::TEMPLATE))).map(drop)
+    analyze.args([files::TEMPLATE, files::ALL, files::LATER].map(|unit| folder.path().join(unit)));
+    command::run(&mut analyze).map(drop)
 }
 
 fn systemd_understands_every_line_of_the_units() -> Result<()> {
     let folder = written()?;
     let mut analyze = Command::new("systemd-analyze");
-    analyze
-        .arg("verify")
-        .args([files::TEMPLATE.replace('@', "@eth0"), files::SETTLE.to_owned()].map(|unit| folder.path().join(unit)));
+    analyze.arg("verify").args(
+        [files::TEMPLATE, files::SETTLE, files::ALL, files::LATER]
+            .map(|unit| folder.path().join(unit.replace('@', "@7"))),
+    );
     let output = analyze.output()?;
     let complaints = String::from_utf8_lossy(&output.stderr);
     // What this system's own units say is not our concern.

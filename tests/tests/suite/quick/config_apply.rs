@@ -134,6 +134,7 @@ fn each_difference_is_printed() -> Result<()> {
             "cut": [],
         }],
         "missing": [],
+        "notes": [],
         "unfiltered": [],
     });
     assert_eq!(outcome, expected);

@@ -15,6 +15,7 @@ tests! {
     all_mistakes_are_told_at_once;
     good_files_are_fine;
     files_must_agree_with_each_other;
+    two_patterns_for_one_interface_are_a_mistake_with_both_places;
     mistakes_come_as_json_too;
     nothing_in_a_file_is_obeyed_by_a_terminal;
     neither_privilege_nor_kernel_is_needed;
@@ -45,7 +46,7 @@ const ROWS: &[Row] = &[
     ("alow = [\"22\"]\nallow = [\"22\"]", &[(1, 1, &["no key `alow`", "write `allow`"])]),
     ("allow = [\"22\"]\nallow_proto = [\"gre\"]", &[(2, 1, &["`allow_proto`", "write `allow-proto`"])]),
     ("allow = [\"22\"]\n  Monitor = true", &[(2, 3, &["`Monitor`", "write `monitor`"])]),
-    ("allow = [\"22\"]\n[eth0]\nallow = [\"80\"]", &[(2, 2, &["no key `eth0`", "interfaces, allow, allow-proto"])]),
+    ("allow = [\"22\"]\n[eth0]\nallow = [\"80\"]", &[(2, 2, &["no key `eth0`", "interfaces, except, allow"])]),
     ("allow = [\"22\"]\nxyz.a = 1", &[(2, 1, &["no key `xyz`"])]),
     ("", &[(1, 1, &["no allow list", "allow = [\"22\"]"])]),
     // Types.
@@ -66,6 +67,24 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\ninterfaces = [\"a name\"]", &[(2, 15, &["`a name`", "ip link"])]),
     ("allow = [\"22\"]\ninterfaces = [\"sixteen-letters-\"]", &[(2, 15, &["`sixteen-letters-`"])]),
     ("allow = [\"22\"]\ninterfaces = [\"a\", \"b\", \"a\"]", &[(2, 25, &["`a` is named twice"])]),
+    // Patterns.
+    ("allow = [\"22\"]\ninterfaces = [\"eth[0-9]\"]", &[(2, 15, &["`eth[0-9]` is no pattern", "\"et*\""])]),
+    ("allow = [\"22\"]\ninterfaces = [\"!wg0\"]", &[(2, 15, &["`!wg0` is no pattern"])]),
+    (
+        "allow = [\"22\"]\ninterfaces = [\"e *\", \"net/*\"]",
+        &[(2, 15, &["no interface's name has"]), (2, 22, &["no interface's name has"])],
+    ),
+    ("allow = [\"22\"]\ninterfaces = [\"sixteen-letters-*\"]", &[(2, 15, &["up to 15 bytes", "shorten"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"*\", \"et*\", \"*\"]", &[(2, 27, &["`*` is named twice"])]),
+    ("allow = [\"22\"]\nexcept = [\"wg0\"]", &[(2, 10, &["`interfaces` has none", "interfaces = [\"*\"]"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"eth0\"]\nexcept = [\"wg0\"]", &[(3, 10, &["`interfaces` has none"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"*\", \"wg0\"]\nexcept = [\"wg0\"]", &[(3, 11, &["in `interfaces` as well"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"*\"]\nexcept = [\"wg{0,1}\"]", &[(3, 11, &["`wg{0,1}` is no pattern"])]),
+    (
+        "allow = [\"22\"]\ninterfaces = [\"*\"]\nexcept = \"wg0\"",
+        &[(3, 10, &["`except` is a string", "except = [\"wg0\"]"])],
+    ),
+    ("allow = [\"22\"]\nexept = [\"wg0\"]", &[(2, 1, &["write `except`"])]),
     // The allow list, each entry at its own place.
     ("allow = []", &[(1, 9, &["allow list is empty", "close every port"])]),
     ("allow = [\"\"]", &[(1, 10, &["no port here", "22/tcp"])]),
@@ -168,6 +187,53 @@ fn files_must_agree_with_each_other() -> Result<()> {
         "z.toml:3:9: all interfaces share the flow tables, and a.toml says flows = 4096; write the same here, or leave it out",
     ];
     assert_eq!(lines, expected);
+    Ok(())
+}
+
+/// Which file an interface gets its rules from must not depend on the order of their names.
+fn two_patterns_for_one_interface_are_a_mistake_with_both_places() -> Result<()> {
+    let rows: [(&str, &str, Option<&str>); 8] = [
+        (
+            "[\"*\"]",
+            "[\"et*\"]",
+            Some("`et*` and `*` in a.toml:1:15 match the same interfaces; add except = [\"et*\"] there"),
+        ),
+        (
+            "[\"et*\"]",
+            "[\"*\"]",
+            Some("`*` and `et*` in a.toml:1:15 match the same interfaces; add except = [\"et*\"] here"),
+        ),
+        (
+            "[\"et*\"]",
+            "[\"*0\"]",
+            Some("`*0` and `et*` in a.toml:1:15 match the same interfaces; add except = [\"et*\"] here"),
+        ),
+        (
+            "[\"wl*\", \"*\"]",
+            "[\"*\"]",
+            Some("`*` and `wl*` in a.toml:1:15 match the same interfaces; add except = [\"wl*\"] here"),
+        ),
+        ("[\"*\"]", "[\"*\"]", Some("`*` and `*` in a.toml:1:15 match the same interfaces; keep one of the two files")),
+        ("[\"et*\"]", "[\"wl*\"]", None),
+        ("[\"*\"]\nexcept = [\"et*\"]", "[\"et*\"]", None),
+        ("[\"*\"]", "[\"eth0\"]", None),
+    ];
+    let folder = tempfile::tempdir()?;
+    for (one, other, mistake) in rows {
+        for (name, interfaces) in [("a.toml", one), ("b.toml", other)] {
+            fs::write(folder.path().join(name), format!("interfaces = {interfaces}\nallow = [\"22\"]\n"))?;
+        }
+        let output = check(folder.path(), &["a.toml", "b.toml"]).output()?;
+        let Some(mistake) = mistake else {
+            ensure!(output.status.success(), "{one} {other}: {output:?}");
+            continue;
+        };
+        let refusal = Refusal::of(&output).with_context(|| format!("{one} {other}"))?;
+        assert_eq!(
+            (refusal.code, refusal.message.lines().last()),
+            (USAGE, Some(format!("b.toml:1:15: {mistake}").as_str()))
+        );
+    }
     Ok(())
 }
 

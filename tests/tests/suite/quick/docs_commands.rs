@@ -27,7 +27,7 @@ tests! {
 }
 
 /// Commands that are the very run, or a test of their own.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     (
         "fw-user completions bash | sudo tee /etc/bash_completion.d/fw-user",
         "packages.rs has each shell complete at a key",
@@ -43,7 +43,8 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("sudo fw-user service show eth0", "so does it this"),
     ("sudo fw-user service remove eth0", "and this"),
     ("sudo fw-user enable", "boot_service.rs runs it, beside a systemd that starts nothing"),
-    ("sudo fw-user disable", "so does it this"),
+    ("sudo fw-user enable --all", "so does it this"),
+    ("sudo fw-user disable", "and this"),
     ("sudo fw-user uninstall", "and this"),
     ("sudo fw-user uninstall --yes", "and this"),
     ("sudo fw-user service show --json", "and this"),
@@ -232,6 +233,7 @@ fn sentences() -> Result<BTreeMap<String, String>> {
             let words: Vec<&str> = span.strip_prefix("sudo ").unwrap_or(span).split_whitespace().collect();
             let words: Vec<&str> = match words.as_slice() {
                 ["fw-user", _, ..] => words,
+                ["attach", "--all", ..] => [&["fw-user", "attach", "--allow", "22"], &words[1..]].concat(),
                 ["attach", option, ..] if option.starts_with('-') => {
                     [&["fw-user", "attach", "eth0", "--allow", "22"], &words[1..]].concat()
                 }

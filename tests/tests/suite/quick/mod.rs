@@ -58,6 +58,7 @@ mod lab_wire;
 mod metrics;
 mod oracle;
 mod packets;
+mod patterns;
 mod policy_size;
 mod recorder;
 mod run;

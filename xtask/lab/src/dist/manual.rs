@@ -20,10 +20,14 @@ use super::format;
 const SECTION: &str = "8";
 
 /// What the command reads and writes.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 6] = [
     (
         "/etc/fw-user/INTERFACE.toml",
         "Rules of an interface. fw-user save writes them, fw-user apply puts them in force.",
+    ),
+    (
+        "/etc/fw-user/all.toml",
+        "Rules of every outside interface, present and to come. fw-user attach --all --boot writes it; any other name will do.",
     ),
     (
         "/etc/fw-user/off",

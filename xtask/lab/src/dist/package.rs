@@ -25,9 +25,10 @@ pub(super) fn prepare(architecture: &Architecture, host: &str, epoch: i64) -> Re
     if generated.exists() {
         fs::remove_dir_all(&generated).with_context(|| format!("cannot empty {}", generated.display()))?;
     }
-    for unit in [files::template(PROGRAM), files::settle()] {
-        let name = unit.path.file_name().context("a unit has a name")?;
-        write(&generated.join("units").join(name), unit.text)?;
+    for file in [files::template(PROGRAM), files::settle()].into_iter().chain(files::all(PROGRAM)) {
+        let name = file.path.file_name().context("a unit has a name")?;
+        let folder = if file.path.starts_with(files::UNITS) { "units" } else { "rules" };
+        write(&generated.join(folder).join(name), file.text)?;
     }
     // cargo-deb compresses pages, but not those below the folder of what is built.
     let mut gzip = Command::new("gzip");

@@ -64,6 +64,9 @@ pub(crate) fn class(interface: &Interface, class: &Class) -> Finding {
 /// What is open on an outside interface that has an address and no filter.
 #[must_use]
 pub(crate) fn unfiltered(one: &Unfiltered, fix: String, verdict: Verdict) -> Finding {
+    if one.left_out_by.is_some() {
+        return Finding::ok("open", one.words()).of(&one.name);
+    }
     Finding::new("open", verdict, one.words()).fix(fix).of(&one.name)
 }
 

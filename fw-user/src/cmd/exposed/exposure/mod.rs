@@ -20,9 +20,12 @@ use ipnet::IpNet;
 
 pub(crate) use crate::cmd::exposed::exposure::paths::{Filter, Filters, IngressPath, Ruling};
 
-use crate::host::{
-    network::Network,
-    targets::endpoint::{Endpoint, Target},
+use crate::{
+    config::File,
+    host::{
+        network::Network,
+        targets::endpoint::{Endpoint, Target},
+    },
 };
 
 /// What becomes of a packet to a port, from the most closed to the most open.
@@ -153,12 +156,14 @@ pub(crate) struct ExposureFacts<'a> {
     pub(crate) endpoints: &'a [Endpoint],
     /// The ports from which the kernel chooses.
     pub(crate) chosen_by_kernel: RangeInclusive<u16>,
+    /// The configuration files, which may leave interfaces out.
+    pub(crate) files: &'a [File],
 }
 
 impl ExposureFacts<'_> {
     /// Judge all of it, as far as these interfaces are concerned; all ingress paths where none is named.
     pub(crate) fn judge(self, named: &[String]) -> Exposure {
-        let paths = paths::paths(self.network, &self.filters, named);
+        let paths = paths::paths(self.network, &self.filters, self.files, named);
         let mut ports: Vec<ExposedPort> = Vec::new();
         for endpoint in self.endpoints {
             let port = self.port(&paths, endpoint);

@@ -1,11 +1,12 @@
 //! By which interfaces the network comes in, and what judges it there.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
 use aya::util::KernelVersion;
 use fw_common::policy::Policy;
 
 use crate::{
+    config::{File, file_without},
     host::{
         class::{Class, Classes, Side},
         interface::Interface,
@@ -21,6 +22,16 @@ pub(crate) enum Filter {
     Ours(Box<Ruling>),
     /// Something whose rules are not known here, in words: another version of ours, or another XDP program.
     Unknown(String),
+}
+
+impl Filter {
+    /// What it lets in, where that is known.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        match self {
+            Self::Ours(ruling) => Some(&ruling.policy),
+            Self::Unknown(_) => None,
+        }
+    }
 }
 
 /// What a filter of ours does.
@@ -50,6 +61,8 @@ pub(crate) struct IngressPath {
     pub class: Class,
     /// Whether a filter can be put there.
     pub can_be_filtered: bool,
+    /// The configuration file whose `except` leaves it out.
+    pub left_out_by: Option<PathBuf>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// The interfaces whose filters judge what comes in here: itself, or each of those that feed it, containers and virtual machines left
@@ -67,7 +80,7 @@ pub(crate) fn can_be_filtered(interface: &Interface) -> bool {
 }
 
 /// The ingress paths: the named interfaces, or those by which other machines come in.
-pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> Vec<IngressPath> {
+pub(crate) fn paths(network: &Network, filters: &Filters, files: &[File], named: &[String]) -> Vec<IngressPath> {
     let classes = Classes::of(network);
     let find = |name: &String| network.interfaces.iter().find(|interface| interface.name == *name);
     let chosen: Vec<&Interface> = if named.is_empty() {
@@ -80,6 +93,7 @@ pub(crate) fn paths(network: &Network, filters: &Filters, named: &[String]) -> V
         index: interface.index,
         class: classes.class(interface),
         can_be_filtered: can_be_filtered(interface),
+        left_out_by: file_without(files, &interface.name).map(|file| file.path.clone()),
         addresses: network.addresses_of(interface.index).collect(),
         judges: judges(network, &classes, filters, interface),
     };

@@ -93,8 +93,13 @@ fn endpoint(text: &str, name: &str) -> Endpoint {
 
 fn judge(filters: &Filters, endpoints: &[Endpoint], named: &[&str]) -> Exposure {
     let named: Vec<String> = named.iter().map(|&name| name.to_owned()).collect();
-    let facts =
-        ExposureFacts { network: &network(), filters: filters.clone(), endpoints, chosen_by_kernel: 32_768..=60_999 };
+    let facts = ExposureFacts {
+        network: &network(),
+        filters: filters.clone(),
+        endpoints,
+        chosen_by_kernel: 32_768..=60_999,
+        files: &[],
+    };
     facts.judge(&named)
 }
 

@@ -5,6 +5,8 @@ pub(crate) mod json;
 mod tests;
 pub(crate) mod words;
 
+use std::path::PathBuf;
+
 use fw_common::{
     PortProtocol,
     grammar::{PortRange, Rule},
@@ -61,7 +63,10 @@ fn heads(exposure: &Exposure) -> String {
 }
 
 fn head(exposure: &Exposure, path: &IngressPath, judge: Option<&str>) -> String {
-    let Some(judge) = judge else { return "no filter".to_owned() };
+    let Some(judge) = judge else {
+        let left_out = |file: &PathBuf| format!("no filter: left out by `except` in {}", file.display());
+        return path.left_out_by.as_ref().map_or_else(|| "no filter".to_owned(), left_out);
+    };
     let at = if judge == path.name { String::new() } else { format!("at {judge}: ") };
     match exposure.filters.get(judge) {
         None => format!("{at}no filter"),
@@ -126,7 +131,8 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
             protocol.name().to_uppercase()
         ));
     }
-    for path in exposure.paths.iter().filter(|path| !path.can_be_filtered && path.judges.contains(&None)) {
+    let is_unfiltered = |path: &&IngressPath| path.judges.contains(&None) && path.left_out_by.is_none();
+    for path in exposure.paths.iter().filter(is_unfiltered).filter(|path| !path.can_be_filtered) {
         notes.push(format!(
             "{name} has no filter: open ports are reachable there; from Linux 6.6 on: fw-user attach {name} --allow PORTS",
             name = path.name
@@ -138,7 +144,8 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
 /// What to type now.
 fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
-    let is_unfiltered = |path: &&IngressPath| path.can_be_filtered && path.judges.contains(&None);
+    let is_unfiltered =
+        |path: &&IngressPath| path.can_be_filtered && path.judges.contains(&None) && path.left_out_by.is_none();
     let unfiltered: Vec<&str> = exposure.paths.iter().filter(is_unfiltered).map(|path| path.name.as_str()).collect();
     let is_open_there =
         |port: &&&ExposedPort| port.reach.is_by(|name, state| *state == PortState::Open && unfiltered.contains(&name));
