@@ -59,8 +59,10 @@ pub(crate) fn capture_tc(
     if !is_tagged {
         return load::<CAPTURED>(ctx, skipped, to, len);
     }
-    // SAFETY: the context is this program's own, and the fields are plain integers; the first is in network byte order.
-    let (protocol, tag) = unsafe { ((*ctx.skb.skb).vlan_proto as u16, ((*ctx.skb.skb).vlan_tci as u16).to_be()) };
+    // SAFETY: the context is this program's own, and the field is a plain integer, in network byte order.
+    let protocol = unsafe { (*ctx.skb.skb).vlan_proto } as u16;
+    // SAFETY: the same; the field is in the byte order of this machine.
+    let tag = (unsafe { (*ctx.skb.skb).vlan_tci } as u16).to_be();
     load::<TAG_AT>(ctx, 0, to, TAG_AT);
     bytes[TAG_AT..TAG_AT + 2].copy_from_slice(&protocol.to_ne_bytes());
     bytes[TAG_AT + 2..TAG_AT + TAG].copy_from_slice(&tag.to_ne_bytes());

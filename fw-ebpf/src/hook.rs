@@ -174,8 +174,10 @@ impl Hook for Tc {
 #[inline(never)]
 fn behind_taken_off(skb: *mut c_void, tags: Tags) -> u64 {
     let skb = whole(skb).cast::<__sk_buff>();
-    // SAFETY: the context is this program's own, and the fields are plain integers.
-    let (ether_type, control) = unsafe { ((*skb).vlan_proto, (*skb).vlan_tci) };
+    // SAFETY: the context is this program's own, and the field is a plain integer.
+    let ether_type = unsafe { (*skb).vlan_proto };
+    // SAFETY: the same.
+    let control = unsafe { (*skb).vlan_tci };
     let Tags(word) = tags.behind(Tags::NONE.with(u16::from_be(ether_type as u16), control as u16));
     forget(u64::from(word), control as usize)
 }
