@@ -97,8 +97,8 @@ impl Namespace {
         let socket = self.udp_socket(source_port, to.ip())?;
         socket.send_to(WORDS, to).with_context(|| format!("cannot send to {to}"))?;
         let mut buffer = [0; WORDS.len() + 1];
-        let (length, from) =
-            socket.recv_from(&mut buffer).with_context(|| format!("no answer from {to} to UDP port {source_port}"))?;
+        let (length, from) = wait::uninterrupted(|| socket.recv_from(&mut buffer))
+            .with_context(|| format!("no answer from {to} to UDP port {source_port}"))?;
         ensure!(from == to && &buffer[..length] == WORDS, "{from} answered {:?} for {to}", &buffer[..length]);
         Ok(())
     }
@@ -135,7 +135,8 @@ impl Namespace {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.send_to(&[request, 0, 0, 0, 0, 0, 0, 1, b'f', b'w'], &SocketAddr::new(to, 0).into())?;
         let mut answer = [0; 64];
-        let length = (&socket).read(&mut answer).with_context(|| format!("{to} does not answer a ping"))?;
+        let length = wait::uninterrupted(|| (&socket).read(&mut answer))
+            .with_context(|| format!("{to} does not answer a ping"))?;
         ensure!(length == 10 && answer[0] == reply, "{to} answered a ping with {:?}", &answer[..length]);
         Ok(())
     }
@@ -159,7 +160,7 @@ pub fn echo(stream: &mut TcpStream) -> Result<()> {
 /// The socket failed.
 pub fn receives(socket: &UdpSocket, patience: Duration) -> Result<bool> {
     socket.set_read_timeout(Some(patience))?;
-    match socket.recv(&mut [0; 2048]) {
+    match wait::uninterrupted(|| socket.recv(&mut [0; 2048])) {
         Ok(_) => Ok(true),
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
         Err(error) => Err(error.into()),

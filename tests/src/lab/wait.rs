@@ -50,3 +50,16 @@ pub fn bind<T>(what: impl Display, mut bind: impl FnMut() -> io::Result<T>) -> R
         bound => Ok(Some(bound.with_context(|| format!("cannot bind {what}"))?)),
     })
 }
+
+/// Make a call again that a signal ended. The kernel does not take up a receive with a deadline by itself (signal(7)).
+///
+/// # Errors
+/// The call's own.
+pub fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}

@@ -75,13 +75,7 @@ impl Supervisor {
 
     fn next(&self) -> io::Result<String> {
         let mut buffer = [0; 4096];
-        let length = loop {
-            // A wait with an end is not taken up again by itself when a signal interrupts it.
-            match self.socket.recv(&mut buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                received => break received?,
-            }
-        };
+        let length = wait::uninterrupted(|| self.socket.recv(&mut buffer))?;
         Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
 
