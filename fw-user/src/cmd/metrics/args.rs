@@ -1,4 +1,4 @@
-//! Of `metrics`.
+//! Arguments of `metrics`.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::cmd::args::parse_interval;
 /// Where metrics are served, unless `--listen` says otherwise.
 pub(crate) const DEFAULT_LISTEN: &str = "127.0.0.1:9843";
 
-/// Of `metrics`.
+/// Arguments of `metrics`.
 #[derive(Debug, Args)]
 pub struct MetricsArgs {
     /// Serve metrics at this address and port: 127.0.0.1:9843, 0.0.0.0:9843.

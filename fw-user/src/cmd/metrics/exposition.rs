@@ -8,7 +8,9 @@ use std::{
 use fw_common::{Reason, Verdict, abi::ABI_VERSION};
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, text},
+    encoding::{
+        DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, EncodeMetric, MetricEncoder, text,
+    },
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
@@ -17,7 +19,7 @@ use crate::{
     cmd::{
         metrics::{
             ports::{self, PortMetrics},
-            reading::{FilterMetrics, InterfaceReading, Reading},
+            reading::{FilterMetrics, InterfaceMetrics, Metrics},
         },
         status::report::egress_name,
     },
@@ -47,7 +49,7 @@ impl Format {
 }
 
 /// A reading as text.
-pub(crate) fn encode(reading: Reading, format: Format) -> Result<String> {
+pub(crate) fn encode(reading: Metrics, format: Format) -> Result<String> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(reading));
     let mut text = String::new();
@@ -81,7 +83,7 @@ fn as_prometheus(open_metrics: &str) -> String {
     text
 }
 
-impl Collector for Reading {
+impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut families = Families(encoder);
         self.about_itself(&mut families)?;
@@ -92,7 +94,7 @@ impl Collector for Reading {
     }
 }
 
-impl Reading {
+impl Metrics {
     fn about_itself(&self, families: &mut Families<'_>) -> fmt::Result {
         let abi = ABI_VERSION.to_string();
         let build = [("version", AttachmentRecord::VERSION), ("abi", abi.as_str())];
@@ -102,7 +104,7 @@ impl Reading {
     }
 
     fn about_interfaces(&self, families: &mut Families<'_>) -> fmt::Result {
-        let each = |value: fn(&InterfaceReading) -> bool| {
+        let each = |value: fn(&InterfaceMetrics) -> bool| {
             self.interfaces.iter().map(move |interface| (of(interface), u32::from(value(interface))))
         };
         let help = "Whether there is an interface of this name, which has a filter or a file";
@@ -195,7 +197,7 @@ impl Reading {
         families.lone_gauge(name, help, unix_seconds(last_success))
     }
 
-    fn filters(&self) -> impl Iterator<Item = (&InterfaceReading, &FilterMetrics)> {
+    fn filters(&self) -> impl Iterator<Item = (&InterfaceMetrics, &FilterMetrics)> {
         self.interfaces.iter().filter_map(|interface| Some((interface, interface.filter.as_ref()?)))
     }
 }
@@ -203,7 +205,7 @@ impl Reading {
 type Label<'a> = (&'a str, &'a str);
 
 /// The label that nearly everything has.
-fn of(interface: &InterfaceReading) -> [Label<'_>; 1] {
+fn of(interface: &InterfaceMetrics) -> [Label<'_>; 1] {
     [("interface", &interface.name)]
 }
 
@@ -215,18 +217,31 @@ fn unix_seconds(time: SystemTime) -> f64 {
 struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
+    fn family<S>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = S>,
+        encode: impl Fn(&mut MetricEncoder<'_>, S) -> fmt::Result,
+    ) -> fmt::Result {
+        let mut samples = samples.into_iter().peekable();
+        if samples.peek().is_none() {
+            return Ok(());
+        }
+        let mut family = self.0.encode_descriptor(name, help, None, kind)?;
+        samples.try_for_each(|sample| encode(&mut family, sample))
+    }
+
     fn counter<L: EncodeLabelSet, V: EncodeCounterValue>(
         &mut self,
         name: &str,
         help: &str,
         samples: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        samples.try_for_each(|(labels, value)| ConstCounter::new(value).encode(family.encode_family(&labels)?))
+        self.family(name, help, MetricType::Counter, samples, |family, (labels, value)| {
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)
+        })
     }
 
     fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
@@ -235,12 +250,9 @@ impl Families<'_> {
         help: &str,
         samples: impl IntoIterator<Item = (L, V)>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        samples.try_for_each(|(labels, value)| ConstGauge::new(value).encode(family.encode_family(&labels)?))
+        self.family(name, help, MetricType::Gauge, samples, |family, (labels, value)| {
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)
+        })
     }
 
     /// A gauge of which there is one.
@@ -254,11 +266,8 @@ impl Families<'_> {
         help: &str,
         samples: impl IntoIterator<Item = ([Label<'l>; N], [Label<'l>; M])>,
     ) -> fmt::Result {
-        let mut samples = samples.into_iter().peekable();
-        if samples.peek().is_none() {
-            return Ok(());
-        }
-        let mut family = self.0.encode_descriptor(name, help, None, MetricType::Info)?;
-        samples.try_for_each(|(of, about)| family.encode_family(&of)?.encode_info(&about))
+        self.family(name, help, MetricType::Info, samples, |family, (of, about)| {
+            family.encode_family(&of)?.encode_info(&about)
+        })
     }
 }

@@ -32,9 +32,9 @@ use crate::{
 
 /// Everything that is measured.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub(crate) struct Metrics {
     /// Interfaces that have a filter, remains of one, or a file, by name.
-    pub interfaces: Vec<InterfaceReading>,
+    pub interfaces: Vec<InterfaceMetrics>,
     /// Entries of the flow tables; nothing where there are none.
     pub flows: Option<Flows>,
     /// Flows that fit into each of the two tables.
@@ -49,7 +49,7 @@ pub(crate) struct Reading {
 
 /// What is measured of an interface.
 #[derive(Debug)]
-pub(crate) struct InterfaceReading {
+pub(crate) struct InterfaceMetrics {
     /// The name.
     pub name: String,
     /// Whether there is an interface of that name.
@@ -92,7 +92,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// Ask for everything. What cannot be read of one interface does not hide the others.
-    pub(crate) fn read(&self) -> Result<Reading> {
+    pub(crate) fn read(&self) -> Result<Metrics> {
         let start = Instant::now();
         let here = interface::all()?;
         let (in_files, mistakes) = files(&self.config);
@@ -101,12 +101,12 @@ impl Source {
         let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(&self.pins, interface));
         names.extend(unpinned.map(|interface| interface.name.clone()));
         let find = |name: &String| here.iter().find(|interface| interface.name == *name);
-        let interfaces: Vec<InterfaceReading> =
+        let interfaces: Vec<InterfaceMetrics> =
             names.into_iter().map(|name| examine(&self.pins, find(&name), name)).collect();
         // A filter that somebody took off a moment ago is not in force, whether the process that is to notice has or not.
-        let is_in_force = |one: &InterfaceReading| one.is_up || !one.is_present || !in_files.contains(&one.name);
+        let is_in_force = |one: &InterfaceMetrics| one.is_up || !one.is_present || !in_files.contains(&one.name);
         let all_in_force = interfaces.iter().all(is_in_force);
-        Ok(Reading {
+        Ok(Metrics {
             interfaces,
             flows: flows::count(&self.pins).ok(),
             flow_capacity: shape::capacity(&self.pins),
@@ -129,7 +129,7 @@ fn files(config: &Path) -> (Vec<String>, usize) {
     (names, mistakes)
 }
 
-fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceReading {
+fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceMetrics {
     let state = state::of(pins, &name, present).ok();
     let is_ours = matches!(state, Some(State::Ours | State::Damaged));
     let is_attached = is_ours
@@ -139,7 +139,7 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceR
     let is_up = state == Some(State::Ours) && filter.is_some();
     let ahead =
         present.map_or(Ok(Vec::new()), |interface| state::ahead(pins, interface)).map_or(0, |ahead| ahead.len());
-    InterfaceReading { name, is_present: present.is_some(), is_attached, is_up, ahead, filter }
+    InterfaceMetrics { name, is_present: present.is_some(), is_attached, is_up, ahead, filter }
 }
 
 fn read_filter(pins: &Pins, name: &str) -> Result<FilterMetrics> {
