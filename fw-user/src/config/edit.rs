@@ -3,7 +3,7 @@
 
 use clap::ValueEnum;
 use fw_common::{flow::Timeouts, grammar::Rule, policy::Policy};
-use toml_edit::{Array, DocumentMut, Item, Table, Value};
+use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::{
     config::{Settings, check, list::List, parse},
@@ -40,7 +40,7 @@ fn create_for(whom: &str, interfaces: &str, wanted: &Settings, typed: &[String])
 /// Have the patterns of a text leave out these interfaces, and no others.
 pub(crate) fn set_exceptions(text: &str, except: &[String]) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
-    set(&mut document, "except", Array::from_iter(except).into());
+    set(document.as_table_mut(), "except", Array::from_iter(except).into());
     Ok(as_before(text, document.to_string()))
 }
 
@@ -49,34 +49,24 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
     let (policy, before) = (&wanted.policy, &says.policy);
     if policy.rules() != before.rules() {
-        let mut list = List::new(array(&mut document, "allow"));
-        follow_rules(&mut list, policy, typed)?;
-        *array(&mut document, "allow") = kept_decor(array(&mut document, "allow"), list);
+        change_list(&mut document, "allow", |list| follow_rules(list, policy, typed))?;
     }
     if policy.protocols != before.protocols {
-        let mut list = List::new(array(&mut document, "allow-proto"));
-        follow_protocols(&mut list, policy)?;
-        *array(&mut document, "allow-proto") = kept_decor(array(&mut document, "allow-proto"), list);
-    }
-    if policy.forward != before.forward {
-        set(&mut document, "forward", policy.forward.to_string().into());
+        change_list(&mut document, "allow-proto", |list| follow_protocols(list, policy))?;
     }
     set_timeouts(&mut document, before.timeouts, policy.timeouts);
-    if wanted.mode != says.mode
-        && let Some(mode) = wanted.mode.to_possible_value()
-    {
-        set(&mut document, "mode", mode.get_name().into());
-    }
-    if wanted.flows != says.flows
-        && let Some(flows) = wanted.flows
-    {
-        set(&mut document, "flows", i64::from(flows).into());
-    }
-    if wanted.replies != says.replies {
-        set(&mut document, "replies", wanted.replies.into());
-    }
-    if wanted.monitor != says.monitor {
-        set(&mut document, "monitor", wanted.monitor.into());
+    let mode = wanted.mode.to_possible_value();
+    let values: [(&str, bool, Option<Value>); 5] = [
+        ("forward", policy.forward != before.forward, Some(policy.forward.to_string().into())),
+        ("mode", wanted.mode != says.mode, mode.map(|mode| mode.get_name().into())),
+        ("flows", wanted.flows != says.flows, wanted.flows.map(|flows| i64::from(flows).into())),
+        ("replies", wanted.replies != says.replies, Some(wanted.replies.into())),
+        ("monitor", wanted.monitor != says.monitor, Some(wanted.monitor.into())),
+    ];
+    for (key, _, value) in values.into_iter().filter(|(_, is_other, _)| *is_other) {
+        if let Some(value) = value {
+            set(document.as_table_mut(), key, value);
+        }
     }
     Ok(as_before(text, document.to_string()))
 }
@@ -88,30 +78,22 @@ fn as_before(old: &str, new: String) -> String {
     if old.starts_with(MARK) { format!("{MARK}{new}") } else { new }
 }
 
-/// The list of this name, which is made where it is missing.
-fn array<'a>(document: &'a mut DocumentMut, key: &str) -> &'a mut Array {
-    let item = document.entry(key).or_insert_with(|| Item::Value(Array::new().into()));
-    if !item.is_array() {
-        *item = Item::Value(Array::new().into());
-    }
-    match item {
-        Item::Value(Value::Array(array)) => array,
-        _ => unreachable!("the item was made an array above"),
-    }
+/// Change the list of this name, which is made where it is missing.
+fn change_list(document: &mut DocumentMut, key: &str, change: impl FnOnce(&mut List) -> Result<()>) -> Result<()> {
+    let old = document.get(key).and_then(Item::as_array).cloned().unwrap_or_default();
+    let mut list = List::new(&old);
+    change(&mut list)?;
+    set(document.as_table_mut(), key, list.into_array().into());
+    Ok(())
 }
 
-fn kept_decor(old: &Array, list: List) -> Array {
-    let mut array = list.into_array();
-    *array.decor_mut() = old.decor().clone();
-    array
-}
-
-/// Give a key another value. Comments around the old one stay.
-fn set(document: &mut DocumentMut, key: &str, mut value: Value) {
-    if let Some(old) = document.get(key).and_then(Item::as_value) {
+/// Give a key another value. Comments around the key and the old value stay.
+fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
+    let item = table.entry(key).or_insert(Item::None);
+    if let Some(old) = item.as_value() {
         *value.decor_mut() = old.decor().clone();
     }
-    document[key] = Item::Value(value);
+    *item = Item::Value(value);
 }
 
 /// Make the table of timeouts say other ones. What follows from the others is written only where it stood.
@@ -129,12 +111,11 @@ fn set_timeouts(document: &mut DocumentMut, says: Timeouts, wanted: Timeouts) {
         (tcp, wanted.tcp, says.tcp != wanted.tcp),
     ];
     for (key, seconds, _) in pairs.into_iter().filter(|(.., is_written)| *is_written) {
-        let mut value = Value::from(policy_text::timeouts::words(seconds));
+        let value = policy_text::timeouts::words(seconds).into();
         let table = document.entry("timeouts").or_insert_with(|| Item::Table(Table::new()));
-        if let Some(old) = table.get(key).and_then(Item::as_value) {
-            *value.decor_mut() = old.decor().clone();
+        if let Some(table) = table.as_table_like_mut() {
+            set(table, key, value);
         }
-        table[key] = Item::Value(value);
     }
 }
 
