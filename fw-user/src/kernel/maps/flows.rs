@@ -52,7 +52,7 @@ impl Tables {
         )
     }
 
-    /// Those that a name leads to.
+    /// The tables behind the maps that `map` returns for each name.
     pub(crate) fn of(
         mut map: impl FnMut(&'static str) -> Result<Map>,
         bad: impl Fn(&'static str, MapError) -> Error,
@@ -99,6 +99,26 @@ impl<K: FlowKey> Family<K> {
     }
 }
 
+/// The local ports from which a packet ever left.
+pub(crate) struct Sent(Array<MapData, Plain<SentPage>>);
+
+impl Sent {
+    /// The pinned map.
+    pub(crate) fn open(pins: &Pins) -> Result<Self> {
+        let path = pins.shared_map(map::SENT);
+        let bad = |error: MapError| Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() });
+        Ok(Self(Map::Array(MapData::from_pin(&path).map_err(bad)?).try_into().map_err(bad)?))
+    }
+
+    /// Change a page. It is written only where that makes it another: the programs of other interfaces mark the same page.
+    pub(crate) fn change(&mut self, index: u32, change: impl FnOnce(&mut SentPage)) -> Result<(), MapError> {
+        let Plain(before) = self.0.get(&index, 0)?;
+        let mut page = before;
+        change(&mut page);
+        if page == before { Ok(()) } else { self.0.set(index, Plain(page), 0) }
+    }
+}
+
 /// The versions from which flows are taken over: with one table a family, and with what ever left from local ports.
 const ALIKE: [u32; 2] = [3, 4];
 
@@ -114,7 +134,7 @@ pub(crate) fn inherit(from: &Pins, to: &Pins, now: u64, timeouts: &Timeouts) -> 
     inherit_sent(from, to)
 }
 
-/// Those that are too old stay behind, so that they push none out. Whether they were answered nobody has noted.
+/// Expired flows stay behind, so that they push none out. The old versions did not note whether a flow was answered.
 fn inherit_table<K: FlowKey>(from: &Pins, name: &str, to: &mut Family<K>, now: u64, timeouts: &Timeouts) -> Result<()> {
     let Ok(old) = BatchMap::<K, FlowEntry>::open(&from.shared_map(name)) else { return Ok(()) };
     let (mut keys, mut entries) = (vec![K::zeroed(); STEP], vec![FlowEntry::zeroed(); STEP]);
@@ -135,20 +155,18 @@ fn inherit_table<K: FlowKey>(from: &Pins, name: &str, to: &mut Family<K>, now: u
 }
 
 fn inherit_sent(from: &Pins, to: &Pins) -> Result<()> {
-    let path = to.shared_map(map::SENT);
-    let bad = |error: MapError| Error::Kernel(KernelError::BadPin { path: path.clone(), source: error.into() });
     let Ok(old) = BatchMap::<u32, SentPage>::open(&from.shared_map(map::SENT)) else { return Ok(()) };
     let mut pages = vec![SentPage::zeroed(); (PORT_PROTOCOLS * PAGES) as usize];
     old.read_from(0, &mut pages)?;
-    let mut new: Array<MapData, Plain<SentPage>> =
-        Map::Array(MapData::from_pin(&path).map_err(bad)?).try_into().map_err(bad)?;
+    let mut sent = Sent::open(to)?;
     for (index, page) in (0..).zip(pages).filter(|(_, page)| *page != SentPage::zeroed()) {
-        let Plain(mut known) = new.get(&index, 0).map_err(bad)?;
-        for (known, old) in known.iter_mut().zip(page) {
-            known.unicast |= old.unicast;
-            known.multicast |= old.multicast;
-        }
-        new.set(index, Plain(known), 0).map_err(bad)?;
+        let merge = |known: &mut SentPage| {
+            for (known, old) in known.iter_mut().zip(page) {
+                known.unicast |= old.unicast;
+                known.multicast |= old.multicast;
+            }
+        };
+        sent.change(index, merge).map_err(|error| Error::refused("taking over what is open", error))?;
     }
     Ok(())
 }
@@ -156,14 +174,14 @@ fn inherit_sent(from: &Pins, to: &Pins) -> Result<()> {
 /// How many flows are in the tables, expired ones that nothing has pushed out yet included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flows {
-    /// Of IPv4.
+    /// IPv4 flows.
     pub ipv4: usize,
-    /// Of IPv6.
+    /// IPv6 flows.
     pub ipv6: usize,
 }
 
 impl Flows {
-    /// Of both.
+    /// Flows of both families.
     #[must_use]
     pub const fn all(self) -> usize {
         self.ipv4 + self.ipv6
