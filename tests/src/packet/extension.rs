@@ -83,27 +83,13 @@ impl<L: Layer> Stack<L> {
     }
 }
 
-impl Stack<Extension> {
+setters! { Extension:
     /// Set a fragment header's identification, which pieces of a datagram have in common.
-    #[must_use]
-    pub fn id(mut self, id: u32) -> Self {
-        self.layer.body.splice(2.., id.to_be_bytes());
-        self
-    }
-
+    id(id: u32) => |layer| layer.body.splice(2.., id.to_be_bytes());
     /// Claim another Next Header than what follows.
-    #[must_use]
-    pub fn next_header(mut self, number: u8) -> Self {
-        self.layer.next_header = Some(number);
-        self
-    }
-
+    next_header(number: u8) => |layer| layer.next_header = Some(number);
     /// Claim a length, in the header's own units.
-    #[must_use]
-    pub fn header_len(mut self, units: u8) -> Self {
-        self.layer.len = units;
-        self
-    }
+    header_len(units: u8) => |layer| layer.len = units;
 }
 
 impl Layer for Extension {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Around, Layer, Named, Pseudo, Stack, checksum};
+use super::{Around, Layer, Named, Pseudo, checksum};
 use crate::world::{HOST, PEER};
 
 /// An IPv4 header.
@@ -42,117 +42,37 @@ impl Default for Ipv4 {
     }
 }
 
-impl Stack<Ipv4> {
+setters! { Ipv4:
     /// Set the source address.
-    ///
-    /// # Panics
-    /// On anything but an IPv4 address.
-    #[must_use]
-    pub fn from(mut self, address: &str) -> Self {
-        self.layer.source = address.parse().expect("an IPv4 address");
-        self
-    }
-
+    from(address: &str) => |layer| layer.source = super::address(address);
     /// Set the destination address.
-    ///
-    /// # Panics
-    /// On anything but an IPv4 address.
-    #[must_use]
-    pub fn to(mut self, address: &str) -> Self {
-        self.layer.destination = address.parse().expect("an IPv4 address");
-        self
-    }
-
+    to(address: &str) => |layer| layer.destination = super::address(address);
     /// Claim another version.
-    #[must_use]
-    pub fn version(mut self, version: u8) -> Self {
-        self.layer.version = version;
-        self
-    }
-
+    version(version: u8) => |layer| layer.version = version;
     /// Claim a header length in 32-bit words.
-    #[must_use]
-    pub fn header_words(mut self, words: u8) -> Self {
-        self.layer.words = Some(words);
-        self
-    }
-
+    header_words(words: u8) => |layer| layer.words = Some(words);
     /// Claim a total length in bytes.
-    #[must_use]
-    pub fn total_len(mut self, bytes: u16) -> Self {
-        self.layer.total_len = Some(bytes);
-        self
-    }
-
+    total_len(bytes: u16) => |layer| layer.total_len = Some(bytes);
     /// Claim another protocol than what follows.
-    #[must_use]
-    pub fn protocol(mut self, number: u8) -> Self {
-        self.layer.protocol = Some(number);
-        self
-    }
-
+    protocol(number: u8) => |layer| layer.protocol = Some(number);
     /// Set the type of service.
-    #[must_use]
-    pub fn tos(mut self, tos: u8) -> Self {
-        self.layer.tos = tos;
-        self
-    }
-
+    tos(tos: u8) => |layer| layer.tos = tos;
     /// Set the time to live.
-    #[must_use]
-    pub fn ttl(mut self, hops: u8) -> Self {
-        self.layer.ttl = hops;
-        self
-    }
-
+    ttl(hops: u8) => |layer| layer.ttl = hops;
     /// Set "don't fragment".
-    #[must_use]
-    pub fn dont_fragment(mut self) -> Self {
-        self.layer.flags |= 0x4000;
-        self
-    }
-
+    dont_fragment() => |layer| layer.flags |= 0x4000;
     /// Set the reserved flag (RFC 3514).
-    #[must_use]
-    pub fn evil(mut self) -> Self {
-        self.layer.flags |= 0x8000;
-        self
-    }
-
+    evil() => |layer| layer.flags |= 0x8000;
     /// Set the identification, which pieces of a datagram have in common.
-    #[must_use]
-    pub fn id(mut self, id: u16) -> Self {
-        self.layer.id = id;
-        self
-    }
-
+    id(id: u16) => |layer| layer.id = id;
     /// Set "more fragments".
-    #[must_use]
-    pub fn more_fragments(mut self) -> Self {
-        self.layer.flags |= 0x2000;
-        self
-    }
-
+    more_fragments() => |layer| layer.flags |= 0x2000;
     /// Set the fragment offset, in units of eight bytes.
-    #[must_use]
-    pub fn fragment_offset(mut self, units: u16) -> Self {
-        self.layer.offset = units;
-        self
-    }
-
+    fragment_offset(units: u16) => |layer| layer.offset = units;
     /// Get the header's checksum wrong.
-    #[must_use]
-    pub fn bad_checksum(mut self) -> Self {
-        self.layer.bad_checksum = true;
-        self
-    }
-
+    bad_checksum() => |layer| layer.bad_checksum = true;
     /// Append option bytes; the list is filled up to a multiple of four with end-of-list.
-    #[must_use]
-    pub fn options(mut self, bytes: &[u8]) -> Self {
-        self.layer.options.extend(bytes);
-        self
-    }
+    options(bytes: &[u8]) => |layer| layer.options.extend(bytes);
 }
 
 impl Layer for Ipv4 {

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Around, Layer, Named, Pseudo, Stack};
+use super::{Around, Layer, Named, Pseudo};
 use crate::world::{HOST, PEER};
 
 /// An IPv6 header.
@@ -32,68 +32,23 @@ impl Default for Ipv6 {
     }
 }
 
-impl Stack<Ipv6> {
+setters! { Ipv6:
     /// Set the source address.
-    ///
-    /// # Panics
-    /// On anything but an IPv6 address.
-    #[must_use]
-    pub fn from(mut self, address: &str) -> Self {
-        self.layer.source = address.parse().expect("an IPv6 address");
-        self
-    }
-
+    from(address: &str) => |layer| layer.source = super::address(address);
     /// Set the destination address.
-    ///
-    /// # Panics
-    /// On anything but an IPv6 address.
-    #[must_use]
-    pub fn to(mut self, address: &str) -> Self {
-        self.layer.destination = address.parse().expect("an IPv6 address");
-        self
-    }
-
+    to(address: &str) => |layer| layer.destination = super::address(address);
     /// Claim another version.
-    #[must_use]
-    pub fn version(mut self, version: u8) -> Self {
-        self.layer.version = version;
-        self
-    }
-
+    version(version: u8) => |layer| layer.version = version;
     /// Claim a payload length in bytes.
-    #[must_use]
-    pub fn payload_len(mut self, bytes: u16) -> Self {
-        self.layer.payload_len = Some(bytes);
-        self
-    }
-
+    payload_len(bytes: u16) => |layer| layer.payload_len = Some(bytes);
     /// Claim another Next Header than what follows.
-    #[must_use]
-    pub fn next_header(mut self, number: u8) -> Self {
-        self.layer.next_header = Some(number);
-        self
-    }
-
+    next_header(number: u8) => |layer| layer.next_header = Some(number);
     /// Set the traffic class.
-    #[must_use]
-    pub fn traffic_class(mut self, class: u8) -> Self {
-        self.layer.traffic_class = class;
-        self
-    }
-
+    traffic_class(class: u8) => |layer| layer.traffic_class = class;
     /// Set the flow label, 20 bits.
-    #[must_use]
-    pub fn flow_label(mut self, label: u32) -> Self {
-        self.layer.flow_label = label;
-        self
-    }
-
+    flow_label(label: u32) => |layer| layer.flow_label = label;
     /// Set the hop limit.
-    #[must_use]
-    pub fn hop_limit(mut self, hops: u8) -> Self {
-        self.layer.hop_limit = hops;
-        self
-    }
+    hop_limit(hops: u8) => |layer| layer.hop_limit = hops;
 }
 
 impl Layer for Ipv6 {

@@ -16,28 +16,16 @@ pub struct Ethernet {
     ether_type: Option<u16>,
 }
 
-impl Stack<Ethernet> {
+setters! { Ethernet:
     /// Set the destination address.
-    #[must_use]
-    pub fn to(mut self, mac: [u8; 6]) -> Self {
-        self.layer.destination = mac;
-        self
-    }
-
+    to(mac: [u8; 6]) => |layer| layer.destination = mac;
     /// Set the source address.
-    #[must_use]
-    pub fn from(mut self, mac: [u8; 6]) -> Self {
-        self.layer.source = mac;
-        self
-    }
-
+    from(mac: [u8; 6]) => |layer| layer.source = mac;
     /// Set the `EtherType`, whatever follows; below 1536 it is an IEEE 802.3 length.
-    #[must_use]
-    pub fn ether_type(mut self, ether_type: u16) -> Self {
-        self.layer.ether_type = Some(ether_type);
-        self
-    }
+    ether_type(ether_type: u16) => |layer| layer.ether_type = Some(ether_type);
+}
 
+impl Stack<Ethernet> {
     /// An ARP request (RFC 826): who has the host's address?
     #[must_use]
     pub fn arp(self) -> Stack<super::Payload> {
@@ -69,20 +57,11 @@ pub struct Vlan {
     ether_type: Option<u16>,
 }
 
-impl Stack<Vlan> {
+setters! { Vlan:
     /// Set the `EtherType` behind the tag, whatever follows.
-    #[must_use]
-    pub fn ether_type(mut self, ether_type: u16) -> Self {
-        self.layer.ether_type = Some(ether_type);
-        self
-    }
-
+    ether_type(ether_type: u16) => |layer| layer.ether_type = Some(ether_type);
     /// Set the priority, 0 to 7.
-    #[must_use]
-    pub fn priority(mut self, priority: u16) -> Self {
-        self.layer.control |= priority << 13;
-        self
-    }
+    priority(priority: u16) => |layer| layer.control |= priority << 13;
 }
 
 impl Layer for Vlan {

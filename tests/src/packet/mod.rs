@@ -4,6 +4,28 @@
 //! Lengths, checksums and the numbers by which one header names the next come out right unless a packet is told to lie. Where nothing
 //! else is said a frame goes from [`world::PEER`](crate::world::PEER) to [`world::HOST`](crate::world::HOST).
 
+use std::{fmt::Debug, str::FromStr};
+
+/// Methods that set fields of a layer and give the packet back.
+macro_rules! setters {
+    ($layer:ty: $($(#[$doc:meta])* $name:ident($($argument:ident: $kind:ty)?) => |$inner:ident| $set:expr;)*) => {
+        impl $crate::packet::Stack<$layer> {
+            $($(#[$doc])*
+            #[must_use]
+            pub fn $name(mut self $(, $argument: $kind)?) -> Self {
+                let $inner = &mut self.layer;
+                $set;
+                self
+            })*
+        }
+    };
+}
+
+/// The address that a test writes.
+fn address<A: FromStr<Err: Debug>>(text: &str) -> A {
+    text.parse().expect("an address of this family")
+}
+
 mod checksum;
 mod extension;
 mod ipv4;

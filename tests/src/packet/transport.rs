@@ -62,58 +62,23 @@ pub struct Tcp {
     options: Vec<u8>,
 }
 
-impl Stack<Tcp> {
+setters! { Tcp:
     /// Set flags by their bits: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
-    #[must_use]
-    pub fn flags(mut self, bits: u8) -> Self {
-        self.layer.flags |= bits;
-        self
-    }
-
+    flags(bits: u8) => |layer| layer.flags |= bits;
     /// Set FIN.
-    #[must_use]
-    pub fn fin(self) -> Self {
-        self.flags(0x01)
-    }
-
+    fin() => |layer| layer.flags |= 0x01;
     /// Set SYN.
-    #[must_use]
-    pub fn syn(self) -> Self {
-        self.flags(0x02)
-    }
-
+    syn() => |layer| layer.flags |= 0x02;
     /// Set RST.
-    #[must_use]
-    pub fn rst(self) -> Self {
-        self.flags(0x04)
-    }
-
+    rst() => |layer| layer.flags |= 0x04;
     /// Set ACK.
-    #[must_use]
-    pub fn ack(self) -> Self {
-        self.flags(0x10)
-    }
-
+    ack() => |layer| layer.flags |= 0x10;
     /// Claim a data offset in 32-bit words.
-    #[must_use]
-    pub fn data_offset(mut self, words: u8) -> Self {
-        self.layer.words = Some(words);
-        self
-    }
-
+    data_offset(words: u8) => |layer| layer.words = Some(words);
     /// Get the checksum wrong.
-    #[must_use]
-    pub fn bad_checksum(mut self) -> Self {
-        self.layer.bad_checksum = true;
-        self
-    }
-
+    bad_checksum() => |layer| layer.bad_checksum = true;
     /// Append options; the list is filled up to a multiple of four with end-of-list.
-    #[must_use]
-    pub fn options(mut self, bytes: &[u8]) -> Self {
-        self.layer.options.extend(bytes);
-        self
-    }
+    options(bytes: &[u8]) => |layer| layer.options.extend(bytes);
 }
 
 impl Layer for Tcp {
@@ -148,20 +113,11 @@ pub struct Udp {
     no_checksum: bool,
 }
 
-impl Stack<Udp> {
+setters! { Udp:
     /// Claim a length in bytes.
-    #[must_use]
-    pub fn len_field(mut self, bytes: u16) -> Self {
-        self.layer.len = Some(bytes);
-        self
-    }
-
+    len_field(bytes: u16) => |layer| layer.len = Some(bytes);
     /// Send no checksum: 0.
-    #[must_use]
-    pub fn no_checksum(mut self) -> Self {
-        self.layer.no_checksum = true;
-        self
-    }
+    no_checksum() => |layer| layer.no_checksum = true;
 }
 
 impl Layer for Udp {
