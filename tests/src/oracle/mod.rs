@@ -7,7 +7,7 @@ mod reading;
 mod situation;
 
 pub use self::{
-    reading::{Packet, Piece, Reading, read},
+    reading::{Packet, Parsed, Piece, read},
     situation::{Conversation, Situation},
 };
 
@@ -27,9 +27,9 @@ impl Situation {
     #[must_use]
     pub fn verdict(&self, frame: &[u8]) -> Verdict {
         let passes = match read(frame) {
-            Reading::NotIp => true,
-            Reading::Unreadable => false,
-            Reading::Ip(packet) => self.lets_in(&packet),
+            Parsed::NotIp => true,
+            Parsed::Unreadable => false,
+            Parsed::Ip(packet) => self.lets_in(&packet),
         };
         if passes { Verdict::Pass } else { Verdict::Drop }
     }

@@ -20,7 +20,7 @@ const TCP_LEAST: usize = 16;
 
 /// What is in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading<'a> {
+pub enum Parsed<'a> {
     /// No IP.
     NotIp,
     /// An IP packet.
@@ -82,16 +82,16 @@ impl Packet<'_> {
 
 /// Read a frame.
 #[must_use]
-pub fn read(frame: &[u8]) -> Reading<'_> {
-    let Ok(ethernet) = Ethernet2Slice::from_slice_without_fcs(frame) else { return Reading::Unreadable };
+pub fn read(frame: &[u8]) -> Parsed<'_> {
+    let Ok(ethernet) = Ethernet2Slice::from_slice_without_fcs(frame) else { return Parsed::Unreadable };
     let mut inside = ethernet.payload();
     let is_tag = |number: EtherType| matches!(number, ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING);
     let mut tags = Tags::NONE;
     for _ in 0..MAX_TAGS {
         if is_tag(inside.ether_type) {
-            let Ok(tag) = SingleVlanSlice::from_slice(inside.payload) else { return Reading::Unreadable };
+            let Ok(tag) = SingleVlanSlice::from_slice(inside.payload) else { return Parsed::Unreadable };
             // The upper four bits are a priority and a hint that the frame may be dropped.
-            let [control0, control1, ..] = *tag.slice() else { return Reading::Unreadable };
+            let [control0, control1, ..] = *tag.slice() else { return Parsed::Unreadable };
             tags = tags.with(inside.ether_type.0, u16::from_be_bytes([control0, control1]));
             inside = tag.payload();
         }
@@ -100,9 +100,9 @@ pub fn read(frame: &[u8]) -> Reading<'_> {
         ether_type::IPV4 => read_ipv4(inside.payload, tags),
         ether_type::IPV6 => read_ipv6(inside.payload, tags),
         number if is_tag(number) => None,
-        _ => return Reading::NotIp,
+        _ => return Parsed::NotIp,
     };
-    packet.map_or(Reading::Unreadable, Reading::Ip)
+    packet.map_or(Parsed::Unreadable, Parsed::Ip)
 }
 
 fn read_ipv4(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn ports_are_read_behind_tags_options_and_extension_headers() {
         let ports = |frame: &[u8]| match read(frame) {
-            Reading::Ip(packet) => (packet.protocol, packet.ports()),
+            Parsed::Ip(packet) => (packet.protocol, packet.ports()),
             other => panic!("{other:?}"),
         };
         let v4 = eth().vlan(7).ipv4().options(&[148, 4, 0, 0]).udp(40_000, 53).build();
