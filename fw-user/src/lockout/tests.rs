@@ -275,15 +275,20 @@ fn own_socket(inode: u64) -> OwnSession {
     OwnSession { sockets: HashSet::from([inode]), ..OwnSession::default() }
 }
 
-#[test]
-fn what_is_open_no_more_to_its_peer_is_cut() {
-    let open = [
+/// Two sessions of `sshd`, and somebody at the web server.
+fn two_sessions_and_a_visitor() -> [OpenSocket; 5] {
+    [
         listener("0.0.0.0:22", SSHD),
         stream("192.0.2.1:22", "192.0.2.10:5", SESSION),
         stream("192.0.2.1:22", "203.0.113.5:6", OTHER_SESSION),
         listener("0.0.0.0:80", WEB),
         stream("192.0.2.1:80", "192.0.2.10:7", WEB),
-    ];
+    ]
+}
+
+#[test]
+fn what_is_open_no_more_to_its_peer_is_cut() {
+    let open = two_sessions_and_a_visitor();
     // before, after: the peers that are cut, whether that is the own session or sshd
     let rows: [(Option<&str>, &str, &[&str], bool); 9] = [
         (None, "22,80", &[], false),
@@ -393,13 +398,7 @@ fn datagrams_are_listed_where_nothing_tells_that_they_live_on() {
 #[test]
 fn an_environment_of_a_session_that_is_over_makes_every_session_of_sshd_the_own_one() {
     let of = |text: &str| OwnSession { ssh: vec![text.parse().expect("four words")], ..OwnSession::default() };
-    let open = [
-        listener("0.0.0.0:22", SSHD),
-        stream("192.0.2.1:22", "192.0.2.10:5", SESSION),
-        stream("192.0.2.1:22", "203.0.113.5:6", OTHER_SESSION),
-        listener("0.0.0.0:80", WEB),
-        stream("192.0.2.1:80", "192.0.2.10:7", WEB),
-    ];
+    let open = two_sessions_and_a_visitor();
     let rows: [(&str, &[u64]); 2] = [("192.0.2.10 5 192.0.2.1 22", &[5]), ("192.0.2.10 4 192.0.2.1 22", &[5, 6])];
     for (connection, expected) in rows {
         let outlook = judge(&open, &of(connection), None, "443");

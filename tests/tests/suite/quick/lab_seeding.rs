@@ -69,6 +69,14 @@ impl Listener {
         Ok(Self(place.enter(|| wait::bind(format!("TCP port {port}"), bind))?))
     }
 
+    /// Open connections from the host and from a container, over both families, and do not use them.
+    fn pairs(&self, lab: &Lab, [host, container]: [&'static str; 2]) -> Result<Vec<Pair>> {
+        let port = self.0.local_addr()?.port();
+        let both = |lan| [(host, &lab.pi, lan), (container, lab.container(0), lan)];
+        let from = [LAN4, LAN6].into_iter().flat_map(both);
+        from.map(|(whose, from, lan)| self.pair(whose, from, lan, port)).collect()
+    }
+
     /// Open a connection from a namespace, and do not use it.
     fn pair(&self, whose: &'static str, from: &Namespace, to: IpAddr, port: u16) -> Result<Pair> {
         let opened = from.connect_tcp(SocketAddr::new(to, port))?;
@@ -81,11 +89,7 @@ impl Listener {
 fn idle_tcp_connections_live_on_when_the_remote_speaks_first(mode: Mode) -> Result<()> {
     let lab = Lab::new()?;
     let server = Listener::on(&lab.lan, 5000)?;
-    let mut open = Vec::new();
-    for lan in [LAN4, LAN6] {
-        open.push(server.pair("the host's", &lab.pi, lan, 5000)?);
-        open.push(server.pair("the container's", lab.container(0), lan, 5000)?);
-    }
+    let mut open = server.pairs(&lab, ["the host's", "the container's"])?;
     lab.attach(mode, "22")?;
     open.iter_mut().try_for_each(Pair::talk)?;
     let stats = lab.stats("eth0")?;
@@ -127,11 +131,7 @@ fn connected_udp_sockets_hear_the_remote_that_speaks_first(mode: Mode) -> Result
 fn a_filter_that_did_not_let_replies_in_learns_what_is_open(mode: Mode) -> Result<()> {
     let lab = Lab::new()?;
     let server = Listener::on(&lab.lan, 5000)?;
-    let mut open = Vec::new();
-    for lan in [LAN4, LAN6] {
-        open.push(server.pair("the host's", &lab.pi, lan, 5000)?);
-        open.push(server.pair("the container's", lab.container(0), lan, 5000)?);
-    }
+    let mut open = server.pairs(&lab, ["the host's", "the container's"])?;
     lab.fw(&["attach", "eth0", "--mode", &mode.to_string(), "--allow", "22", "--no-replies"])?;
     let before = lab.stats("eth0")?.dropped.packets;
     open[0].outside.write_all(b"lost")?;
@@ -147,16 +147,9 @@ fn a_filter_that_did_not_let_replies_in_learns_what_is_open(mode: Mode) -> Resul
 fn another_attach_keeps_what_was_open(mode: Mode) -> Result<()> {
     let lab = Lab::new()?;
     let server = Listener::on(&lab.lan, 5000)?;
-    let mut open = Vec::new();
-    for lan in [LAN4, LAN6] {
-        open.push(server.pair("the host's", &lab.pi, lan, 5000)?);
-        open.push(server.pair("the container's", lab.container(0), lan, 5000)?);
-    }
+    let mut open = server.pairs(&lab, ["the host's", "the container's"])?;
     lab.attach(mode, "22")?;
-    for lan in [LAN4, LAN6] {
-        open.push(server.pair("the host's later", &lab.pi, lan, 5000)?);
-        open.push(server.pair("the container's later", lab.container(0), lan, 5000)?);
-    }
+    open.extend(server.pairs(&lab, ["the host's later", "the container's later"])?);
     lab.attach(mode, "22,443")?;
     open.iter_mut().try_for_each(Pair::talk)
 }
