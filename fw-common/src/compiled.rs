@@ -102,7 +102,7 @@ pub struct Compiled {
     classes: Vec<u16>,
     /// Which network belongs to which class, by class.
     pub networks: Vec<(u16, IpNet)>,
-    /// All that is not about ports.
+    /// The settings that are not about ports.
     pub settings: Settings,
 }
 

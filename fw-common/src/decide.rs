@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What becomes of a packet, and why. One word, because that is what a function of BPF returns.
+/// The verdict on a packet, and its reason. One word, because a BPF function returns one.
 ///
 /// | bits | what |
 /// |---|---|

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// What becomes of a packet. `XDP_ABORTED` is never used.
+/// Pass or drop. `XDP_ABORTED` is never used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// `XDP_PASS`: the packet goes on into the network stack.

@@ -114,7 +114,7 @@ impl Tags {
         }
     }
 
-    /// Those of a frame whose network header starts at `network`. Bytes that are not there make no tag.
+    /// The tags of a frame whose network header starts at `network`. Missing bytes make no tag.
     #[inline(always)]
     #[must_use]
     pub fn of<F: Frame + ?Sized>(frame: &F, network: usize) -> Self {

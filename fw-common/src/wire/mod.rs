@@ -55,7 +55,7 @@ pub struct Addresses<A> {
 }
 
 impl<A> Addresses<A> {
-    /// Those of an answer.
+    /// The addresses of an answer.
     #[inline(always)]
     #[must_use]
     pub fn swapped(self) -> Self {

@@ -50,7 +50,7 @@ impl Ports {
         u32::from_be(self.word) as u16
     }
 
-    /// Those of an answer.
+    /// The ports of an answer.
     #[inline(always)]
     #[must_use]
     pub const fn reversed(&self) -> Self {

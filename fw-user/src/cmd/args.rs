@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ipnet::IpNet;
 
-/// Of `monitor`, `confirm` and `doctor`.
+/// Arguments of `monitor`, `confirm` and `doctor`.
 #[derive(Debug, Args)]
 pub struct InterfacesArgs {
     /// Interfaces to act on [default: all].

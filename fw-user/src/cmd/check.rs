@@ -12,7 +12,7 @@ use crate::{
     output::{json, print},
 };
 
-/// Of `check`.
+/// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// Files to check [default: all in the folder of --config].

@@ -19,7 +19,7 @@ use crate::{
     output::{complain, json, print},
 };
 
-/// Of `detach`.
+/// Arguments of `detach`.
 #[derive(Debug, Args)]
 pub struct DetachArgs {
     /// Interfaces to detach from.

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Of `enforce`.
+/// Arguments of `enforce`.
 #[derive(Debug, Args)]
 pub struct EnforceArgs {
     /// Which interfaces, and how to print.

@@ -26,7 +26,7 @@ use crate::{
     report::change,
 };
 
-/// Of `save`.
+/// Arguments of `save`.
 #[derive(Debug, Args)]
 pub struct SaveArgs {
     /// Interfaces to save [default: all attached].

@@ -19,7 +19,7 @@ use crate::{
     output::{complain, print},
 };
 
-/// Of `uninstall`.
+/// Arguments of `uninstall`.
 #[derive(Debug, Args)]
 pub struct UninstallArgs {
     /// Delete your configuration files and edited units too, without asking.

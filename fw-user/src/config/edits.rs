@@ -11,7 +11,7 @@ use crate::{
 /// The file for every outside interface, where none is there yet.
 const ALL: &str = "all.toml";
 
-/// The files of a folder, and what is to become of them.
+/// The files of a folder, and their planned changes.
 #[derive(Debug)]
 pub(crate) struct Edits<'a> {
     folder: &'a Path,
@@ -20,7 +20,7 @@ pub(crate) struct Edits<'a> {
     planned: Vec<Edit>,
 }
 
-/// What is to become of one file.
+/// The planned change of one file.
 #[derive(Debug)]
 struct Edit {
     path: PathBuf,

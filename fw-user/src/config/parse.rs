@@ -47,7 +47,7 @@ pub struct Words {
     pub replies: Option<bool>,
     /// Whether nothing is dropped.
     pub monitor: Option<bool>,
-    /// Those of [`TIMEOUTS`], each in its place.
+    /// The timeouts, in the order of [`TIMEOUTS`].
     pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
 }
 

@@ -10,7 +10,7 @@ pub(crate) enum BridgeNetfilter {
     /// No bridge's: `br_netfilter` is not loaded.
     #[default]
     Absent,
-    /// Those of the bridges that ask for it themselves: `ip link set br0 type bridge nf_call_iptables 1`.
+    /// Bridges with a switch of their own: `ip link set br0 type bridge nf_call_iptables 1`.
     Own,
     /// Every bridge's.
     All,

@@ -38,7 +38,7 @@ pub struct Interface {
     pub has_remote: bool,
     /// Whether it is a tap that takes virtio headers, as virtual machines do.
     pub is_guests: bool,
-    /// Of a VLAN: the `EtherType` of its tag and its ID.
+    /// A VLAN's tag: its `EtherType` and ID.
     pub vlan: Option<(u16, u16)>,
     /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
     pub calls_netfilter: bool,

@@ -10,9 +10,9 @@ use crate::{
 /// Which unconfirmed changes to take back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Those whose deadline has passed.
+    /// Interfaces whose deadline has passed.
     Due,
-    /// Those that still could be confirmed as well.
+    /// Interfaces that could still be confirmed, too.
     All,
 }
 

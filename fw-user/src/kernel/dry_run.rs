@@ -62,7 +62,7 @@ enum Hook {
     Tc { program: &'static str, is_bare: bool },
 }
 
-/// What becomes of a packet.
+/// The verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// Why; the verdict follows from it.

@@ -65,7 +65,7 @@ impl Shapes {
         Self { cpus, flows }
     }
 
-    /// Those of the maps that are pinned here, or would be.
+    /// The shapes of the maps that are pinned here, or would be.
     pub fn here(pins: &Pins) -> Result<Self> {
         Self::on_this_machine(capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
     }

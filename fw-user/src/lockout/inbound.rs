@@ -37,7 +37,7 @@ pub(crate) struct Inbound {
     pub(crate) target: SocketAddr,
     /// The only interface that its socket uses; 0 where it uses any.
     pub(crate) device: u32,
-    /// Of its socket; 0 where it has none here.
+    /// The inode of its socket; 0 where it has none here.
     pub(crate) inode: u64,
     /// Whether it is the own session.
     pub(crate) ownership: Ownership,

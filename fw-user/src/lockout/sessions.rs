@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct SshConnection {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    /// Of link-local addresses the interface.
+    /// The interface of a link-local address.
     pub(crate) zone: Option<String>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct OwnSession {
     pub(crate) ssh: Vec<SshConnection>,
     /// The sockets of this process and of those that started it: the session's own process of `sshd` or `telnetd` has one.
     pub(crate) sockets: HashSet<u64>,
-    /// Those of processes that are no part of the terminal session, but started it: `mosh-server` has a UDP socket.
+    /// Sockets of processes that started the terminal session without being part of it: `mosh-server` has a UDP socket.
     pub(crate) outer_sockets: HashSet<u64>,
 }
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::cmd::args::Safeguards;
 
-/// Of `apply`.
+/// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// Interfaces to apply [default: all that have a file or match a pattern].

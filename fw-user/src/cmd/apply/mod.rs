@@ -163,11 +163,11 @@ async fn tell(pins: &Pins, folder: &Path, args: &ApplyArgs, applied: Applied) ->
 
 /// What became of wishes.
 pub(crate) struct Applied {
-    /// Of the interfaces that are there.
+    /// The plans for the interfaces that are present.
     pub(crate) outcomes: Vec<AppliedInterface>,
     /// What they were when they were looked at.
     pub(crate) interfaces: Vec<Interface>,
-    /// Those that are not there.
+    /// The interfaces that are missing.
     pub(crate) missing: Vec<String>,
     /// What patterns do not do that they could be thought to.
     pub(crate) notes: Vec<String>,

@@ -9,7 +9,7 @@ use crate::{
     policy_text::timeouts,
 };
 
-/// Of `attach`.
+/// Arguments of `attach`.
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line are what they are")]
 #[derive(Debug, Args)]
 pub struct AttachArgs {

@@ -78,7 +78,7 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// What becomes of it at a reboot, where that is worth a word.
+/// Whether a reboot keeps the filter, where that needs saying.
 #[must_use]
 pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot, is_all: bool) -> Option<String> {
     let whom = if is_all { "--all" } else { name };

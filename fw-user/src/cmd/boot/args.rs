@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Of `enable`.
+/// Arguments of `enable`.
 #[derive(Debug, Args)]
 pub struct EnableArgs {
     /// Interfaces to attach at boot [default: all attached, or all that have a file].
@@ -13,7 +13,7 @@ pub struct EnableArgs {
     pub all: bool,
 }
 
-/// Of `disable`.
+/// Arguments of `disable`.
 #[derive(Debug, Args)]
 pub struct DisableArgs {
     /// Interfaces to leave alone at boot [default: all].

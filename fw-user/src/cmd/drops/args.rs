@@ -1,4 +1,4 @@
-//! Of `drops`.
+//! Arguments of `drops`.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::cmd::args::parse_network;
 
-/// Of `drops`.
+/// Arguments of `drops`.
 #[derive(Debug, Args)]
 pub struct DropsArgs {
     /// Interfaces to watch [default: all attached].
@@ -34,7 +34,7 @@ pub struct DropsArgs {
     pub json: bool,
 }
 
-/// Those for which packets drop.
+/// The reasons that drop packets.
 fn reasons() -> PossibleValuesParser {
     let drops = Reason::ALL.iter().filter(|reason| reason.verdict() == Verdict::Drop);
     PossibleValuesParser::new(drops.map(|reason| reason.name()))

@@ -1,4 +1,4 @@
-//! Of `explain`.
+//! Arguments of `explain`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::packet::build::EPHEMERAL;
 
-/// Of `explain`.
+/// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
     /// Destination port, written as for `allow` (9125/tcp, ssh), or an IP protocol without ports (icmp, gre).

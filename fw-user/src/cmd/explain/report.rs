@@ -29,7 +29,7 @@ pub(crate) struct FilterFacts {
     pub monitors: bool,
     /// Whether replies are tracked.
     pub tracks_replies: bool,
-    /// What is to be known of every answer.
+    /// Notes on every answer.
     pub notes: Vec<String>,
 }
 
@@ -45,11 +45,11 @@ pub(crate) struct Answer<'a> {
     pub target: Option<String>,
     /// Its length in bytes.
     pub len: usize,
-    /// What becomes of it, or why nobody can say.
+    /// Its verdict, or why there is none.
     pub judgement: Result<Judgement, String>,
     /// Whether somebody named the sender, so that a rule may be for it alone.
     pub is_sender_meant: bool,
-    /// What is to be known of this answer.
+    /// Notes on this answer.
     pub notes: Vec<String>,
 }
 

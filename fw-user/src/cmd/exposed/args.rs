@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Of `exposed`.
+/// Arguments of `exposed`.
 #[derive(Debug, Args)]
 pub struct ExposedArgs {
     /// Interfaces to show [default: all that a network reaches].

@@ -20,7 +20,7 @@ impl Change {
     }
 }
 
-/// Of `allow` and `deny`.
+/// Arguments of `allow` and `deny`.
 #[derive(Debug, Args)]
 pub struct ChangeArgs {
     /// Ports to change, separated by spaces or commas.

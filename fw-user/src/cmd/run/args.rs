@@ -1,11 +1,11 @@
-//! Of `run`.
+//! Arguments of `run`.
 
 #[cfg(feature = "metrics")]
 use std::net::SocketAddr;
 
 use clap::{Args, ValueEnum};
 
-/// Of `run`.
+/// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// Serve metrics at this address and port, or `off`.
@@ -30,7 +30,7 @@ pub enum Listen {
     Off,
 }
 
-/// What becomes of the filters at the end.
+/// Whether filters stay when `run` stops.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum OnExit {
     /// Keep the filters.

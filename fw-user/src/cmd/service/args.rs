@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::cmd::boot::args::parse_interface;
 
-/// Of `service`.
+/// Arguments of `service`.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub struct ServiceArgs {

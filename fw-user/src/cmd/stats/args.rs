@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::cmd::args::parse_interval;
 
-/// Of `stats`.
+/// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Interfaces to show [default: all attached].

@@ -24,7 +24,7 @@ use crate::{
     output::{json, print},
 };
 
-/// Of `rollback`.
+/// Arguments of `rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
     /// Which interfaces, and how to print.

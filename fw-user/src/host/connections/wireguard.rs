@@ -33,7 +33,7 @@ pub(crate) struct Device {
     endpoints: Vec<SocketAddr>,
 }
 
-/// Those of this network namespace; none where the kernel has no `WireGuard`, or does not tell of it.
+/// The peers in this network namespace; none where the kernel has no `WireGuard`, or does not list them.
 pub(crate) fn devices() -> Vec<Device> {
     let names = names().unwrap_or_default();
     // Asked only where there is one: to ask for the family by its name would load the module.

@@ -143,7 +143,7 @@ fn clsact_link(interface: &str) -> Result<SchedClassifierLink> {
         .map_err(|error| Error::refused(format!("finding the egress filter of {interface}"), error))
 }
 
-/// What of ours notes what leaves an interface, whichever version attached it.
+/// Which of our egress programs is attached to an interface, whichever version attached it.
 pub(crate) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
     if links::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
         Ok(Egress::Tcx)

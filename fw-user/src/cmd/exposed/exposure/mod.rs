@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// What becomes of a packet to a port, from the most closed to the most open.
+/// The fate of a packet to a port, from the most closed to the most open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PortState {
     /// It drops.
@@ -136,7 +136,7 @@ pub(crate) struct Unused {
     pub policy: Policy,
 }
 
-/// All that is known.
+/// The facts that a judgement is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {
     /// By which interfaces the network comes in.

@@ -12,7 +12,7 @@ use crate::kernel::{
 /// A protocol and a port of this host.
 pub type Port = (PortProtocol, u16);
 
-/// All that is read for a tick.
+/// The counters of all interfaces at one tick.
 pub struct Reading<'a> {
     /// When.
     pub at: Instant,
@@ -22,7 +22,7 @@ pub struct Reading<'a> {
     pub interfaces: Vec<InterfaceReading<'a>>,
 }
 
-/// What is to be said of an interface.
+/// The counters of one interface.
 pub struct InterfaceReading<'a> {
     /// The name.
     pub name: &'a str,
