@@ -46,6 +46,12 @@ impl OnTerminal {
         Ok(Self { program, screen: terminal.master.into() })
     }
 
+    /// Take the terminal away, as a lost ssh session does. It is not the controlling one, so that no SIGHUP comes.
+    #[must_use]
+    pub fn close(self) -> Process {
+        self.program
+    }
+
     /// Type something.
     ///
     /// # Errors

@@ -3,18 +3,26 @@
 use std::{
     env,
     io::{self, IsTerminal, Stdout},
-    panic,
+    os::fd::AsFd,
+    panic, process,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use crossterm::{
     cursor, execute,
     terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
 };
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+};
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
+
+use crate::error::exit_code;
 
 /// Whether there is a terminal to draw on and to read keys from. A dumb one scrolls and nothing else (terminfo(5)).
 pub(crate) fn can_draw() -> bool {
@@ -33,6 +41,7 @@ impl Drawn {
     /// Begin to draw on the terminal: its text stays beside, and keys are no longer echoed.
     pub(crate) fn begin() -> io::Result<Self> {
         restore_at_panic();
+        end_with_terminal();
         terminal::enable_raw_mode()?;
         IS_DRAWN.store(true, Ordering::Release);
         let drawn = Terminal::new(CrosstermBackend::new(io::stdout())).map(Self);
@@ -57,6 +66,17 @@ impl Drop for Drawn {
     fn drop(&mut self) {
         restore();
     }
+}
+
+/// End the process when its terminal goes, as a lost ssh session's does. On a thread of its own: crossterm 0.29 reads a terminal that is gone again and
+/// again, on the thread that would hear of SIGHUP.
+fn end_with_terminal() {
+    thread::spawn(|| {
+        let input = io::stdin();
+        // Hanging up is reported without being asked for (poll(2)).
+        while poll(&mut [PollFd::new(input.as_fd(), PollFlags::empty())], PollTimeout::NONE) == Err(Errno::EINTR) {}
+        process::exit(exit_code::DONE.into());
+    });
 }
 
 /// Nobody is left to be told where the terminal is gone.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 use fw_tests::{
-    lab::{LAN4, Lab, Mode, PI4, fw::binary, tmux::Tmux, wait},
+    lab::{LAN4, Lab, Mode, PI4, fw::binary, terminal::OnTerminal, tmux::Tmux, wait},
     tests,
 };
 use nix::sys::signal::Signal;
@@ -13,6 +13,7 @@ tests! {
     the_screen_shows_what_is_knocked_at_and_obeys_keys;
     the_screen_follows_the_terminals_size;
     whatever_ends_the_screen_the_terminal_is_as_before;
+    the_screen_ends_with_its_terminal;
     neither_colour_nor_unicode_where_they_are_not_wanted;
     a_filter_that_goes_and_comes_back_is_followed;
     a_filter_that_is_made_anew_between_two_looks_is_followed;
@@ -147,6 +148,18 @@ fn whatever_ends_the_screen_the_terminal_is_as_before() -> Result<()> {
         assert_eq!(tmux.ask("stty -g")?, before, "{name} leaves another terminal");
     }
     Ok(())
+}
+
+/// A program that read a lost terminal again and again would take a CPU for ever. Drawing, which would fail, comes too late here to end it.
+fn the_screen_ends_with_its_terminal() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22")?;
+    let mut terminal = OnTerminal::start(&mut lab.fw.command(&lab.pi, ["stats", "--interval", "3600"]))?;
+    terminal.read_until(|screen| screen.contains("by rate"))?;
+    // It waits for keys now.
+    terminal.write("?")?;
+    terminal.read_until(|screen| screen.contains("freezes"))?;
+    terminal.close().await_end().map(drop)
 }
 
 /// "\x1b[...m" sets how text looks: the numbers of colours are 30 to 49 and 90 to 107 (ECMA-48, 8.3.117, and xterm's).
