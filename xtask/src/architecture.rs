@@ -1,12 +1,10 @@
 //! What can be built for, and the compilers that this takes.
 
-use std::process::Command;
-
 use anyhow::{Context as _, Result};
 
 use crate::{
-    command,
     debian::{self, Tool},
+    toolchain,
 };
 
 /// One of them, under the names that it goes by.
@@ -48,15 +46,9 @@ pub fn of_debian(name: &str) -> Result<Architecture> {
     ALL.into_iter().find(|known| known.debian == name).with_context(|| format!("unknown architecture: {name}"))
 }
 
-/// What the Rust compiler calls this machine.
-pub fn host() -> Result<String> {
-    let said = command::output(Command::new("rustc").arg("-vV"))?;
-    Ok(said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc does not name its host")?.to_owned())
-}
-
 /// The cross compilers for all architectures but this machine's own.
 pub fn foreign_tools() -> Result<Vec<Tool>> {
-    let host = host()?;
+    let host = toolchain::host()?;
     Ok(ALL.iter().filter(|architecture| architecture.rust != host).flat_map(Architecture::tools).collect())
 }
 

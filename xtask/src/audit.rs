@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result};
 
-use xtask::{architecture, command, crates::Crate, root, workspace};
+use xtask::{command, crates::Crate, root, toolchain, workspace};
 
 /// Options of `audit`.
 #[derive(clap::Args)]
@@ -86,11 +86,7 @@ fn run_sanitized() -> Result<()> {
     root::mount_bpffs()?;
     let mut cargo = command::cargo();
     cargo.current_dir(workspace::root()).args(["test", "--quiet", "--locked", "--package", "fw-tests"]);
-    cargo.args(UNSAFE.iter().flat_map(|test| ["--test", test])).args([
-        "--target",
-        &architecture::host()?,
-        "--target-dir",
-    ]);
+    cargo.args(UNSAFE.iter().flat_map(|test| ["--test", test])).args(["--target", &toolchain::host()?, "--target-dir"]);
     cargo.arg(workspace::target().join("sanitized"));
     // With --target the flags are not for build scripts, which have no need of it.
     cargo.env("RUSTFLAGS", "-Zsanitizer=address").env("RUSTC_BOOTSTRAP", "1");

@@ -2,7 +2,6 @@
 
 use std::{
     env,
-    path::PathBuf,
     process::{Command, ExitStatus},
 };
 
@@ -14,7 +13,7 @@ use nix::{
     unistd::Uid,
 };
 
-use crate::{architecture, command, workspace};
+use crate::{command, toolchain};
 
 const BPFFS: &str = "/sys/fs/bpf";
 const BUILT: &str = "FW_XTASK_BUILT";
@@ -54,7 +53,7 @@ pub fn hide() -> Result<()> {
 pub fn run_tests(cargo: &mut Command) -> Result<()> {
     if !is_root() {
         eprintln!("the tests need root for network namespaces and BPF: starting each test binary with `sudo -E`");
-        let name = architecture::host()?.to_uppercase().replace('-', "_");
+        let name = toolchain::host()?.to_uppercase().replace('-', "_");
         cargo.env(format!("CARGO_TARGET_{name}_RUNNER"), "sudo -E");
     }
     Ok(())
@@ -73,38 +72,4 @@ pub fn mount_bpffs() -> Result<()> {
     command.args(["-t", "bpf", "-o", "mode=700", "bpf", BPFFS]);
     eprintln!("mounting a BPF file system: {}", command::line(&command));
     command::run(&mut command)
-}
-
-/// The product, as it is built for one purpose or the other.
-#[derive(Clone, Copy)]
-pub enum FwUser {
-    /// Quickly built.
-    Debug,
-    /// As it is installed.
-    Release,
-}
-
-impl FwUser {
-    /// The program.
-    #[must_use]
-    pub fn path(self) -> PathBuf {
-        let folder = match self {
-            Self::Debug => "debug",
-            Self::Release => "release",
-        };
-        workspace::target().join(folder).join("fw-user")
-    }
-
-    /// Build it.
-    pub fn build(self) -> Result<()> {
-        eprintln!("building fw-user");
-        // With the features of the whole workspace, or what the lab has compiled is compiled once more.
-        let mut cargo = command::cargo();
-        cargo.current_dir(workspace::root()).args(["build", "--quiet", "--locked", "--workspace", "--bin", "fw-user"]);
-        match self {
-            Self::Debug => {}
-            Self::Release => drop(cargo.arg("--release")),
-        }
-        command::run(&mut cargo)
-    }
 }

@@ -16,11 +16,7 @@ use fw_tests::{
     packet::eth,
 };
 
-use xtask::{
-    debian,
-    root::{self, FwUser},
-    workspace,
-};
+use xtask::{debian, product::FwUser, root, workspace};
 
 /// Options of `screenshot`.
 #[derive(clap::Args)]

@@ -20,7 +20,7 @@ use super::{
     network,
     report::{Cell, Goal, Row, Section, Table, Unit},
 };
-use xtask::{command, root::FwUser};
+use xtask::{command, product::FwUser};
 
 const ROUNDS: usize = 11;
 

@@ -10,7 +10,7 @@ use aya::{
 use fw_tests::lab::{Lab, Mode, command};
 
 use super::stand::INTERFACE;
-use xtask::{root::FwUser, workspace};
+use xtask::{product::FwUser, workspace};
 
 /// The ports that are open, for TCP and UDP.
 pub(super) const OPEN: [u16; 4] = [22, 53, 80, 443];

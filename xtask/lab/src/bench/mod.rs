@@ -24,7 +24,8 @@ use self::report::{Report, Section};
 use xtask::{
     debian,
     ebpf::{self, Program},
-    root::{self, FwUser},
+    product::FwUser,
+    root,
 };
 
 /// Options of `bench`.

@@ -25,10 +25,7 @@ use nix::{
 };
 
 use self::{stage::Tone, web::Answer};
-use xtask::{
-    debian,
-    root::{self, FwUser},
-};
+use xtask::{debian, product::FwUser, root};
 
 /// Options of `demo`.
 #[derive(clap::Args)]

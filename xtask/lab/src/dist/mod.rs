@@ -11,7 +11,7 @@ use std::{env, fs, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use xtask::{architecture, command, workspace};
+use xtask::{architecture, command, toolchain, workspace};
 
 /// Options of `dist`.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let host = architecture::host()?;
+    let host = toolchain::host()?;
     let mut chosen = Vec::new();
     for architecture in &architecture::ALL {
         let is_named = options.arch.iter().any(|name| name == architecture.debian);

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use xtask::{architecture, command, linked};
+use xtask::{architecture, command, linked, toolchain};
 
 /// Has cargo spend little time on making them quick.
 const UNOPTIMIZED: [(&str, &str); 3] = [
@@ -28,7 +28,7 @@ pub(super) fn build(debian: &str) -> Result<Programs> {
     let architecture = architecture::of_debian(debian)?;
     eprintln!("{debian}  building the tests");
     let verb = ["build", "--quiet", "--release", "--package", "fw-user", "--package", "fw-guest"];
-    let (mut cargo, _) = linked::cargo(&architecture, &architecture::host()?, &verb, "std,panic_unwind,test")?;
+    let (mut cargo, _) = linked::cargo(&architecture, &toolchain::host()?, &verb, "std,panic_unwind,test")?;
     cargo.args(["--features", "fw-guest/guest", "--bin", "fw-user", "--test", "guest", "--message-format"]);
     cargo.arg("json-render-diagnostics").envs(UNOPTIMIZED).stdout(Stdio::piped());
     let mut running = cargo.spawn().context("cannot start cargo")?;

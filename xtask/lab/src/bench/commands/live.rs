@@ -18,7 +18,7 @@ use nix::sys::{
 
 use super::count_every_port;
 use crate::bench::programs;
-use xtask::root::FwUser;
+use xtask::product::FwUser;
 
 const TIME: Duration = Duration::from_mins(1);
 
