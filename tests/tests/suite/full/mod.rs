@@ -8,5 +8,7 @@ mod evasion_ipv6_tools;
 mod evasion_scanners;
 mod faults;
 mod lab_crowd;
+mod lab_wire;
+mod oracle;
 mod packages;
 mod prometheus;
