@@ -78,7 +78,8 @@ impl Frame for Packet {
 
     #[inline(always)]
     fn forget(&self, value: u64) -> u64 {
-        forget(value, self.len)
+        // Of the length of a socket buffer the verifier knows that it has 32 bits.
+        forget(value, self.data_end - self.data)
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::{Packet, Piece, ethernet::Link};
+use super::{Packet, Piece, ethernet::Link, is_joined};
 use crate::{
     address::{Address, V4},
     frame::Frame,
@@ -46,10 +46,11 @@ impl Header {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Only where it has no options and is no fragment's, like nearly every header.
+    /// Only where it has no options, a length, and is no fragment's, like nearly every header.
     #[inline(always)]
     fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
-        Self::read(frame, link).ok().filter(|header| header.first() == PLAIN && header.fragment() == 0)
+        let is_plain = |header: &Self| header.first() == PLAIN && header.fragment() == 0 && header.total_len() != 0;
+        Self::read(frame, link).ok().filter(is_plain)
     }
 
     /// The version and the length.
@@ -61,6 +62,14 @@ impl Header {
     #[inline(always)]
     const fn total_len(&self) -> usize {
         (u32::from_be(self.0[0]) & 0xffff) as usize
+    }
+
+    /// The length of the packet whose header is at `at`, of which the verifier knows nothing. One that is longer than the field can say (BIG TCP,
+    /// Linux 6.3) ends with the frame.
+    #[inline(always)]
+    fn packet_len<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> usize {
+        let len = frame.forget(self.total_len() as u64);
+        frame.forget(if len == 0 && is_joined(frame, at) { (frame.len() - at) as u64 } else { len }) as usize
     }
 
     #[inline(always)]
@@ -95,9 +104,14 @@ impl Header {
     /// # Errors
     /// [`Reason::Malformed`], [`Reason::Martian`], [`Reason::SourceRoute`], [`Reason::Truncated`].
     #[inline(always)]
-    fn check<F: Frame + ?Sized, const PLAIN: bool>(&self, frame: &F, at: usize) -> Result<(), Reason> {
+    fn check<F: Frame + ?Sized, const PLAIN: bool>(
+        &self,
+        frame: &F,
+        at: usize,
+        total_len: usize,
+    ) -> Result<(), Reason> {
         let first = self.first_if::<PLAIN>();
-        let (header_len, total_len) = (header_len(first), self.total_len());
+        let header_len = header_len(first);
         if first >> 4 != 4 || header_len < HEADER || total_len < header_len || at + total_len > frame.len() {
             return Err(Reason::Malformed);
         }
@@ -153,16 +167,18 @@ const fn header_len(first: u8) -> usize {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Reason> {
     let header = Header::read(frame, link)?;
-    header.check::<_, false>(frame, link.network)?;
-    header.packet::<false>(link, link.network + header.total_len())
+    let len = header.packet_len(frame, link.network);
+    header.check::<_, false>(frame, link.network, len)?;
+    header.packet::<false>(link, link.network + len)
 }
 
 /// The same where the header has no options and is no fragment's; `None` for any other. It never takes long, and needs no loop.
 #[inline(always)]
 pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<Packet<V4>, Reason>> {
     let header = Header::plain(frame, link)?;
-    let checked = header.check::<_, true>(frame, link.network);
-    Some(checked.and_then(|()| header.packet::<true>(link, link.network + header.total_len())))
+    let len = header.total_len();
+    let checked = header.check::<_, true>(frame, link.network, len);
+    Some(checked.and_then(|()| header.packet::<true>(link, link.network + len)))
 }
 
 /// Say where the transport of a packet of this host's own starts, and refuse nothing that it sends.

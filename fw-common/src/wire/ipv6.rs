@@ -2,7 +2,7 @@
 
 use core::marker::PhantomData;
 
-use super::{Packet, Piece, ethernet::Link};
+use super::{Packet, Piece, ethernet::Link, is_joined};
 use crate::{
     address::{Address, V6},
     frame::Frame,
@@ -36,10 +36,12 @@ impl Header {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Only where TCP, UDP or `ICMPv6` follows at once, as in nearly every packet.
+    /// Only where TCP, UDP or `ICMPv6` follows at once, and has a length, as in nearly every packet.
     #[inline(always)]
     fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
-        let is_plain = |header: &Self| matches!(header.next_header(), number::TCP | number::UDP | number::ICMPV6);
+        let is_plain = |header: &Self| {
+            matches!(header.next_header(), number::TCP | number::UDP | number::ICMPV6) && header.payload_len() != 0
+        };
         Self::read(frame, link).ok().filter(is_plain)
     }
 
@@ -71,25 +73,10 @@ impl Header {
     /// Refuse lengths that contradict each other, and addresses that never come from a wire.
     #[inline(always)]
     fn check<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
-        if self.is_jumbogram() {
-            return Err(Reason::Malformed);
-        }
-        self.check_rest(frame, at)
-    }
-
-    /// The same of what may be a jumbogram.
-    #[inline(always)]
-    fn check_rest<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
         if self.version() != 6 || self.end(at) > frame.len() {
             return Err(Reason::Malformed);
         }
         if self.is_martian() { Err(Reason::Martian) } else { Ok(()) }
-    }
-
-    /// Length 0 with hop-by-hop options announces a jumbogram (RFC 2675), which no Ethernet carries.
-    #[inline(always)]
-    const fn is_jumbogram(&self) -> bool {
-        self.payload_len() == 0 && self.next_header() == number::HOP_BY_HOP
     }
 
     #[inline(always)]
@@ -126,12 +113,6 @@ const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
     first == 0 && second == 0 && (third == 0xffff_u32.to_be() || (third == 0 && fourth == 1_u32.to_be()))
 }
 
-/// Whether a packet is longer than a length says: then no wire carried it in one piece, but this host's kernel joined it (BIG TCP, Linux 5.19).
-#[inline(always)]
-fn is_joined<F: Frame + ?Sized>(frame: &F, at: usize) -> bool {
-    frame.len() > at + HEADER + usize::from(u16::MAX)
-}
-
 /// Read the header, check it and the addresses, and walk the extension headers to the transport.
 ///
 /// # Errors
@@ -140,13 +121,16 @@ fn is_joined<F: Frame + ?Sized>(frame: &F, at: usize) -> bool {
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Reason> {
     let header = Header::read(frame, link)?;
-    header.check_rest(frame, link.network)?;
+    header.check(frame, link.network)?;
     let mut end = header.end(link.network);
-    if header.is_jumbogram() {
-        if !is_joined(frame, link.network) {
+    // Later kernels say no more of such a length than 0.
+    if frame.forget(header.payload_len() as u64) == 0 {
+        if is_joined(frame, link.network + HEADER) {
+            end = frame.len();
+        } else if header.next_header() == number::HOP_BY_HOP {
+            // It announces a jumbogram (RFC 2675), which no Ethernet carries.
             return Err(Reason::Malformed);
         }
-        end = frame.len();
     }
     let end = frame.forget(end as u64) as usize;
     let chain = walk(frame, header.next_header(), link.network + HEADER, end)?;

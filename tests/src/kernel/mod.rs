@@ -64,10 +64,10 @@ const FLOWS: u32 = 2048;
 /// How many instructions the verifier may look at, by program. It gives up at a million, and takes the longest part of an attach.
 pub const MOST_VERIFIED: [(&str, u32); 5] = [
     (object::INGRESS, 45_000),
-    (object::EGRESS, 35_000),
+    (object::EGRESS, 25_000),
     (object::INGRESS_TC, 50_000),
     (object::INGRESS_L3, 40_000),
-    (object::EGRESS_L3, 30_000),
+    (object::EGRESS_L3, 20_000),
 ];
 
 /// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.

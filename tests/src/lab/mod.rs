@@ -26,6 +26,7 @@ pub mod fw;
 pub mod http;
 pub mod namespace;
 pub mod netfilter;
+pub mod offloads;
 pub mod pins;
 pub mod process;
 pub mod reach;
@@ -72,12 +73,20 @@ pub struct Lab {
     containers: Vec<Namespace>,
 }
 
+/// Whether the kernel has lists of programs at TC.
+///
+/// # Errors
+/// It does not say its version.
+pub fn has_tcx() -> Result<bool> {
+    Ok(KernelVersion::current()? >= KernelVersion::new(6, 6, 0))
+}
+
 /// Play a test in TC mode. Where the kernel has no TCX, the mode is refused with a word that says why.
 ///
 /// # Errors
 /// The test's own; the mode is not refused, or in other words.
 pub fn at_tc(test: impl FnOnce(Mode) -> Result<()>) -> Result<()> {
-    if KernelVersion::current()? >= KernelVersion::new(6, 6, 0) {
+    if has_tcx()? {
         return test(Mode::Tc);
     }
     let lab = Lab::without_containers()?;

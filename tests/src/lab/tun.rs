@@ -1,8 +1,8 @@
-//! A real tun of the Pi: an interface without Ethernet headers, whose other end is this process.
+//! A real tun of the Pi, an interface without Ethernet headers, or a tap, one with them, whose other end is this process.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{Read as _, Write as _},
+    io::{IoSlice, Read as _, Write as _},
     os::fd::AsRawFd as _,
 };
 
@@ -21,6 +21,9 @@ struct Request {
 
 const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
 const IFF_TUN: u16 = 1;
+const IFF_TAP: u16 = 2;
+const IFF_NAPI: u16 = 0x10;
+const IFF_NAPI_FRAGS: u16 = 0x20;
 const IFF_NO_PI: u16 = 0x1000;
 
 /// Its other end. The interface goes with it.
@@ -33,7 +36,20 @@ impl Tun {
     /// # Errors
     /// The kernel has no tun, or refuses it.
     pub fn new(namespace: &Namespace, name: &str, addresses: &[&str]) -> Result<Self> {
-        let mut request = Request { name: [0; 16], flags: IFF_TUN | IFF_NO_PI, rest: [0; 22] };
+        Self::open(namespace, name, IFF_TUN, addresses)
+    }
+
+    /// The same with Ethernet headers, and with packets that the kernel keeps in pages but for what it is [sent](Self::send_in_pages) first: as many
+    /// drivers of network cards do.
+    ///
+    /// # Errors
+    /// As [`Tun::new`].
+    pub fn with_pages(namespace: &Namespace, name: &str, addresses: &[&str]) -> Result<Self> {
+        Self::open(namespace, name, IFF_TAP | IFF_NAPI | IFF_NAPI_FRAGS, addresses)
+    }
+
+    fn open(namespace: &Namespace, name: &str, kind: u16, addresses: &[&str]) -> Result<Self> {
+        let mut request = Request { name: [0; 16], flags: kind | IFF_NO_PI, rest: [0; 22] };
         ensure!(name.len() < request.name.len(), "{name} is too long");
         request.name[..name.len()].copy_from_slice(name.as_bytes());
         let open = || {
@@ -58,6 +74,17 @@ impl Tun {
     /// The kernel does not take it.
     pub fn send(&self, packet: &[u8]) -> Result<()> {
         Ok((&self.0).write_all(packet)?)
+    }
+
+    /// Have a packet come in of which the kernel keeps the first bytes in its buffer, and the others in pages.
+    ///
+    /// # Errors
+    /// The kernel does not take it.
+    pub fn send_in_pages(&self, packet: &[u8], first: usize) -> Result<()> {
+        let (head, pages) = packet.split_at(first);
+        let sent = (&self.0).write_vectored(&[IoSlice::new(head), IoSlice::new(pages)])?;
+        ensure!(sent == packet.len(), "{sent} bytes of {} were taken", packet.len());
+        Ok(())
     }
 
     /// Wait for a packet that leaves and is wanted.

@@ -45,6 +45,7 @@ mod lab_lock;
 mod lab_lockout;
 mod lab_masters;
 mod lab_monitor;
+mod lab_offloads;
 mod lab_outward;
 mod lab_pins;
 mod lab_policy;
