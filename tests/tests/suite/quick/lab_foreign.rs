@@ -21,9 +21,13 @@ use fw_tests::{
 const FAILED: i32 = 1;
 const TAKEN: i32 = 3;
 
-tests! { in every mode:
+tests! { in both modes:
     a_program_attached_by_a_link_is_named_and_replaced_when_asked;
     a_program_attached_by_netlink_is_named_and_replaced_when_asked;
+}
+
+tests! { in tc mode:
+    a_program_attached_by_a_link_is_named_and_replaced_when_asked;
 }
 
 tests! {

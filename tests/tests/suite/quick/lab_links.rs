@@ -14,14 +14,24 @@ use fw_tests::{
 
 const FAILED: i32 = 1;
 const TAKEN: i32 = 3;
-tests! {
-    an_interface_of_the_same_name_is_not_taken_for_the_old_one;
+tests! { in native mode:
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
-    what_closes_nothing_does_not_say_that_it_did;
+    a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
+}
+
+tests! { in tc mode:
+    a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
+    a_filter_in_another_namespace_is_not_disturbed;
+    a_program_taken_off_by_somebody_is_noticed_and_attached_again;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
     detach_takes_the_filter_off_though_somebody_holds_the_link;
+}
+
+tests! {
+    an_interface_of_the_same_name_is_not_taken_for_the_old_one;
+    what_closes_nothing_does_not_say_that_it_did;
 }
 
 fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
@@ -46,10 +56,10 @@ fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
     Ok(())
 }
 
-fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach() -> Result<()> {
+fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
+    lab.attach(mode, OPEN)?;
     lab.pi.run("ip link set eth0 down")?;
     lab.pi.run("ip link set eth0 name lan0")?;
     lab.pi.set_address("lan0", &[])?;
@@ -68,10 +78,10 @@ fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach() -> Result<()> {
     traffic.is_unfiltered()
 }
 
-fn a_filter_in_another_namespace_is_not_disturbed() -> Result<()> {
+fn a_filter_in_another_namespace_is_not_disturbed(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
+    lab.attach(mode, OPEN)?;
     let from_lan = |args: &[&str]| Refusal::of(&lab.fw.command(&lab.lan, args).output()?);
     let refusal = from_lan(&["attach", "eth0", "--allow", "22"])?;
     ensure!(refusal.code == FAILED && refusal.message.contains("another network namespace"), "{refusal:?}");
@@ -80,17 +90,17 @@ fn a_filter_in_another_namespace_is_not_disturbed() -> Result<()> {
     traffic.is_filtered()
 }
 
-fn a_program_taken_off_by_somebody_is_noticed_and_attached_again() -> Result<()> {
+fn a_program_taken_off_by_somebody_is_noticed_and_attached_again(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
+    lab.attach(mode, OPEN)?;
     let link = lab.pin_folder().join("ingress-link");
     let link = link.to_str().context("a path in UTF-8")?;
     command::run(std::process::Command::new("bpftool").args(["link", "detach", "pinned", link]))?;
     traffic.is_unfiltered()?;
     let status = lab.fw(&["status"])?;
     ensure!(status.contains("eth0  not attached any more") && status.contains("fw-user attach eth0"), "{status}");
-    lab.attach(Mode::Native, OPEN)?;
+    lab.attach(mode, OPEN)?;
     traffic.is_filtered()?;
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()
@@ -126,16 +136,16 @@ fn what_closes_nothing_does_not_say_that_it_did() -> Result<()> {
 }
 
 /// Somebody holds the link open, and the pins were removed.
-fn a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off() -> Result<()> {
+fn a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
     for detach in [&["detach", "eth0"][..], &["detach", "--all"]] {
-        lab.attach(Mode::Native, OPEN)?;
+        lab.attach(mode, OPEN)?;
         let held = ["ingress-link", "egress-link"].map(|link| PinnedLink::from_pin(lab.pin_folder().join(link)));
         fs::remove_dir_all(lab.fw.bpffs().join("fw-user"))?;
         let status = lab.fw(&["status"])?;
         let me = format!("(process {})", std::process::id());
-        for words in ["eth0  filtered, but no pin below", "`fw_ingress`", &me, "fw-user detach eth0"] {
+        for words in ["eth0  filtered, but no pin below", "`fw_ingress", &me, "fw-user detach eth0"] {
             ensure!(status.contains(words), "no {words:?} in {status}");
         }
         lab.refuses(&["attach", "eth0", "--allow", "22"], TAKEN, &["fw_ingress", "fw-user", &me, "--replace"])?;
@@ -152,10 +162,10 @@ fn a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off() -> Result<()
     Ok(())
 }
 
-fn detach_takes_the_filter_off_though_somebody_holds_the_link() -> Result<()> {
+fn detach_takes_the_filter_off_though_somebody_holds_the_link(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
-    lab.attach(Mode::Native, OPEN)?;
+    lab.attach(mode, OPEN)?;
     let held = ["ingress-link", "egress-link"].map(|link| PinnedLink::from_pin(lab.pin_folder().join(link)));
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()?;

@@ -10,7 +10,7 @@ use fw_common::{
 };
 use fw_tests::{
     lab::{
-        LAN4, Lab, Mode, PI4, Transport,
+        LAN4, Lab, Mode, PI4, Transport, client,
         pins::{pin_map, pin_other_map},
         traffic::{OPEN, Traffic},
     },
@@ -24,6 +24,7 @@ tests! { in generic mode:
 }
 
 tests! {
+    an_older_filter_in_generic_mode_steps_to_tc_without_a_gap;
     flows_outlive_an_upgrade_from_versions_3_and_4;
     an_interrupted_upgrade_goes_on_from_wherever_it_stopped;
     commands_say_that_another_version_is_attached_and_detach_takes_it_off;
@@ -65,6 +66,32 @@ fn another_version_is_taken_over_without_a_gap(mode: Mode) -> Result<()> {
         traffic.is_unfiltered()?;
     }
     Ok(())
+}
+
+/// As on every Raspberry Pi that an older version filters.
+fn an_older_filter_in_generic_mode_steps_to_tc_without_a_gap() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    let server = lab.lan.serve_tcp(5000)?;
+    lab.attach(Mode::Generic, OPEN)?;
+    // It lives on, answered by the old tables and then by the new ones.
+    let mut open = lab.pi.connect_tcp((LAN4, 5000).into())?;
+    make_it_look_like(&lab, ABI_VERSION - 1)?;
+    traffic.during(|| {
+        let said = lab.fw(&["attach", "eth0", "--allow", &format!("22,{OPEN}")])?;
+        ensure!(said.contains("renewed without a gap, tc mode"), "{said}");
+        Ok(())
+    })?;
+    assert_eq!(lab.tc_ingress()?, ["fw_ingress_tc"]);
+    ensure!(!lab.pi.run("ip link show eth0")?.contains("xdp"), "the old program is left");
+    ensure!(!lab.version_folder(ABI_VERSION - 1).exists(), "the old pins are left");
+    traffic.is_filtered()?;
+    let status = lab.fw(&["status"])?;
+    ensure!(status.contains("eth0  active, tc mode, replies by tcx") && !status.contains("wrong"), "{status}");
+    client::echo(&mut open)?;
+    lab.pi.reaches(&server, Transport::Tcp, LAN4, 5000)?;
+    lab.fw(&["detach", "eth0"])?;
+    lab.nothing_is_left_behind()
 }
 
 /// Nobody but the table knows whom a socket without a peer talks to.
