@@ -148,9 +148,10 @@ fn in_force(lab: &Lab) -> Result<Option<BTreeSet<u16>>> {
     Ok(Some(DOORS.into_iter().filter(|&port| policy.is_open_to(PortProtocol::Udp, port, LAN4)).collect()))
 }
 
-/// How many interfaces have a program.
+/// How many programs there are for what comes in.
 fn programs(lab: &Lab) -> Result<usize> {
-    Ok(lab.pi.run("ip link show")?.lines().filter(|line| line.contains("xdp") && line.contains("mtu")).count())
+    let xdp = lab.pi.run("ip link show")?.lines().filter(|line| line.contains("xdp") && line.contains("mtu")).count();
+    Ok(xdp + lab.tc_ingress_of("eth0")?.len() + lab.tc_ingress_of("eth1")?.len())
 }
 
 /// A command, what is open before and after it, and the commands that lead up to it.
@@ -164,7 +165,10 @@ pub struct Case {
 
 const BARE: &[&[&str]] = &[];
 const EIGHTY: &[&str] = &["attach", "eth0", "--allow", "22,80"];
+const EIGHTY_AT_TC: &[&str] = &["attach", "eth0", "--mode", "tc", "--allow", "22,80"];
+const EIGHTY_GENERIC: &[&str] = &["attach", "eth0", "--mode", "generic", "--allow", "22,80"];
 const BOTH: &[&str] = &["attach", "eth0", "eth1", "--allow", "22,80"];
+const BOTH_AT_TC: &[&str] = &["attach", "eth0", "eth1", "--mode", "tc", "--allow", "22,80"];
 const TRIAL: &[&str] = &["allow", "443", "--confirm", "600"];
 
 macro_rules! cases {
@@ -176,10 +180,12 @@ macro_rules! cases {
 cases! {
     /// The first filter.
     ATTACH = BARE, &DOORS => EIGHTY, &[80];
-    /// Two interfaces at once.
-    ATTACH_TO_SEVERAL = BARE, &DOORS => BOTH, &[80];
-    /// Over a filter.
-    ATTACH_AGAIN = &[EIGHTY], &[80] => &["attach", "eth0", "--allow", "22,443"], &[443];
+    /// Two interfaces at once, at TC ingress.
+    ATTACH_TO_SEVERAL = BARE, &DOORS => BOTH_AT_TC, &[80];
+    /// Over a filter at TC ingress; [`APPLY_AGAIN`] is that of native mode.
+    ATTACH_AGAIN = &[EIGHTY_AT_TC], &[80] => &["attach", "eth0", "--mode", "tc", "--allow", "22,443"], &[443];
+    /// Over a filter in generic mode, to another mode.
+    STEP = &[EIGHTY_GENERIC], &[80] => &["attach", "eth0", "--mode", "tc", "--allow", "22,443"], &[443];
     /// A rule more.
     ALLOW = &[BOTH], &[80] => &["allow", "443@192.0.2.0/24"], &[80, 443];
     /// A rule less.
@@ -191,7 +197,7 @@ cases! {
     /// Take a change back.
     ROLLBACK = &[EIGHTY, TRIAL], &[80, 443] => &["rollback"], &[80];
     /// The filter goes.
-    DETACH = &[EIGHTY], &[80] => &["detach", "eth0"], &DOORS;
+    DETACH = &[EIGHTY_AT_TC], &[80] => &["detach", "eth0"], &DOORS;
     /// The lab's file, from nothing.
     APPLY = BARE, &DOORS => &["apply"], &[443];
     /// The lab's file, over another policy.
@@ -210,7 +216,7 @@ macro_rules! all_or_nothing {
     (@$module:ident, $fault:ident, $programs:ident, $steps:ident) => {
         mod $module {
             $crate::all_or_nothing! { @ $fault, $programs, $steps:
-                attach ATTACH, attach_to_several ATTACH_TO_SEVERAL, attach_again ATTACH_AGAIN, allow ALLOW, deny DENY, monitor MONITOR,
+                attach ATTACH, attach_to_several ATTACH_TO_SEVERAL, attach_again ATTACH_AGAIN, step STEP, allow ALLOW, deny DENY, monitor MONITOR,
                 enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY, apply_again APPLY_AGAIN,
             }
         }

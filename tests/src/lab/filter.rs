@@ -106,9 +106,17 @@ impl Lab {
     /// The names of the programs at TC ingress of the LAN's interface, the first one first.
     ///
     /// # Errors
-    /// Whatever the kernel refuses. None where it has no TCX (before 6.6), or the interface is gone.
+    /// As [`Lab::tc_ingress_of`].
     pub fn tc_ingress(&self) -> Result<Vec<String>> {
-        let programs = self.pi.enter(|| SchedClassifier::query_tcx("eth0", TcAttachType::Ingress));
+        self.tc_ingress_of("eth0")
+    }
+
+    /// The same of any interface.
+    ///
+    /// # Errors
+    /// Whatever the kernel refuses. None where it has no TCX (before 6.6), or the interface is gone.
+    pub fn tc_ingress_of(&self, interface: &str) -> Result<Vec<String>> {
+        let programs = self.pi.enter(|| SchedClassifier::query_tcx(interface, TcAttachType::Ingress));
         let programs = programs.map(|(_, programs)| programs).unwrap_or_default();
         Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
     }

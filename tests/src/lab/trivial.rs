@@ -1,6 +1,6 @@
 //! `fw-user` with programs that the kernel verifies at once: for tests of what the command does, not of what the programs decide.
 //!
-//! The object in a copy of the executable is the embedded one, maps, symbols and type information included; only its two programs are
+//! The object in a copy of the executable is the embedded one, maps, symbols and type information included; only its programs for Ethernet are
 //! cut down to "pass everything". The fault tests read what they would decide from the maps.
 
 use std::{
@@ -66,7 +66,7 @@ fn make() -> Result<PathBuf> {
 fn trivial_object() -> Result<Vec<u8>> {
     let parsed = Object::parse(OBJECT)?;
     let mut bytes = OBJECT.to_vec();
-    for (name, verdict) in [(object::INGRESS, XDP_PASS), (object::EGRESS, TC_ACT_OK)] {
+    for (name, verdict) in [(object::INGRESS, XDP_PASS), (object::EGRESS, TC_ACT_OK), (object::INGRESS_TC, TC_ACT_OK)] {
         let program = parsed.programs.get(name).with_context(|| format!("the object has no {name}"))?;
         let function = parsed.functions.get(&program.function_key()).context("a program is a function")?;
         let code: Vec<u8> = function.instructions.iter().copied().flat_map(instruction).collect();
