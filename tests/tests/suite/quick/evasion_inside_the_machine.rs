@@ -8,6 +8,7 @@ use fw_tests::{
     lab::{
         LAN4, Lab, Mode, Namespace, PI4, PI6, Server, Transport,
         client::unspecified,
+        command,
         wait::{self, PATIENCE},
     },
     tests,
@@ -22,6 +23,7 @@ tests! { in every mode:
 
 tests! {
     redirected_packets_pass_in_generic_mode_alone;
+    packets_through_an_ifb_pass_in_tc_mode_alone;
 }
 
 const CLOSED: u16 = 9123;
@@ -127,4 +129,34 @@ fn redirected_packets_pass_in_generic_mode_alone() -> Result<()> {
     lab.fw(&["detach", "eth0"])?;
     lab.attach(Mode::Generic, "22")?;
     arrives(&server, "in generic mode")
+}
+
+/// A packet that a neighbour sends through an `ifb` carries another mark through a virtual cable, and Linux skips TC ingress for it. The manual's
+/// limits say so as well.
+fn packets_through_an_ifb_pass_in_tc_mode_alone() -> Result<()> {
+    const KNOCKS: u64 = 64;
+    /// Classic BPF that takes a packet by the toss of a coin: behind the `ifb` it comes by here again.
+    const COIN: &str = "4,32 0 0 4294963256,69 0 1 1,6 0 0 4294967295,6 0 0 0";
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let server = lab.pi.serve_udp(CLOSED)?;
+    for line in ["ip link add ifb0 type ifb", "ip link set ifb0 up", "tc qdisc add dev eth0 clsact"] {
+        lab.lan.run(line)?;
+    }
+    let mut filter = lab.lan.command("tc");
+    filter.args(["filter", "add", "dev", "eth0", "egress", "protocol", "all", "bpf", "bytecode", COIN]);
+    command::run(filter.args(["action", "mirred", "egress", "redirect", "dev", "ifb0"]))?;
+    let knock = || (0..KNOCKS).try_for_each(|_| lab.lan.send_udp_from(0, SocketAddr::new(PI4, CLOSED), b"knock"));
+    knock()?;
+    server.await_reached(KNOCKS as usize).context("without the filter")?;
+    for mode in [Mode::Native, Mode::Generic, Mode::Tc] {
+        lab.attach(mode, "22")?;
+        let before = server.reached();
+        knock()?;
+        let arrived = || (server.reached() - before) as u64;
+        lab.await_stats("every knock", |stats| stats.dropped_at("udp", CLOSED) + arrived() == KNOCKS)?;
+        ensure!((arrived() > 0) == (mode == Mode::Tc), "{} arrived in {mode} mode", arrived());
+        lab.fw(&["detach", "eth0"])?;
+    }
+    Ok(())
 }
