@@ -17,6 +17,7 @@ pub(crate) mod guard;
 pub(crate) mod locked;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
+pub(crate) mod notes;
 pub(crate) mod ports;
 pub(crate) mod receiver;
 pub(crate) mod run;

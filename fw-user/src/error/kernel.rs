@@ -18,6 +18,12 @@ pub enum KernelError {
         /// What it is instead.
         kind: String,
     },
+    /// An interface of `IPsec`.
+    #[error(
+        "{name} brings in what IPsec has decrypted, which the filter cannot read there; close its ports with netfilter, and attach to the \
+         interface that carries the encrypted packets"
+    )]
+    OfIpsec { name: String },
     /// TC mode is the only one, and is not to be had or was not asked for.
     #[error("{name} {}", needs_tc(*is_bare, *lacks))]
     NeedsTc {

@@ -62,8 +62,18 @@ impl Interface {
         if self.is_ethernet() || self.is_bare() {
             return Ok(());
         }
+        if self.is_of_ipsec() {
+            return Err(Error::Kernel(KernelError::OfIpsec { name: self.name.clone() }));
+        }
         let kind = self.kind.clone().unwrap_or_else(|| format!("{:?}", self.layer).to_lowercase());
         Err(Error::Kernel(KernelError::NotFilterable { name: self.name.clone(), kind }))
+    }
+
+    /// Whether what comes in by it is what this machine's `IPsec` has decrypted. TC gets such a packet with the Ethernet header of the encrypted one
+    /// in front, where that had one (`skb_mac_header_rebuild`, net/xfrm/xfrm_input.c), and does not say whether it is there.
+    #[must_use]
+    pub fn is_of_ipsec(&self) -> bool {
+        matches!(self.kind.as_deref(), Some("xfrm" | "vti" | "vti6"))
     }
 
     /// Whether its packets have Ethernet headers.
@@ -76,7 +86,7 @@ impl Interface {
     #[must_use]
     pub fn is_bare(&self) -> bool {
         use LinkLayerType::{None, Ppp, Rawip, Sit, Tunnel, Tunnel6};
-        matches!(self.layer, None | Ppp | Rawip | Sit | Tunnel | Tunnel6)
+        matches!(self.layer, None | Ppp | Rawip | Sit | Tunnel | Tunnel6) && !self.is_of_ipsec()
     }
 }
 

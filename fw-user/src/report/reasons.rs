@@ -19,9 +19,7 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::Fragment => {
             "is a later piece of a datagram: without its first piece, which is judged, it never becomes whole"
         }
-        Reason::Decrypted => {
-            "was decrypted by this machine's own IPsec, whose outer packet was judged (TC mode; the other modes cannot tell)"
-        }
+        Reason::Decrypted => "was decrypted by this machine's own IPsec, whose outer packet was judged (tc mode alone)",
         Reason::ClosedPort => "goes to a port that is not allowed, and is not a reply to outbound traffic",
         Reason::ClosedProtocol => "is of a protocol without ports: a tunnel, or something rarer",
         Reason::Forwarded => {

@@ -19,13 +19,14 @@ use crate::{
         },
         guard::Guard,
         locked::turn,
+        notes::notes,
         running::running,
         trial::{self, Trial},
         unfiltered::{self, Gaps, UnfilteredJson},
     },
     config::{Settings, difference::Difference, edits::Edits, folder},
     error::{Error, Result},
-    host::{bridge_ports, class::Sides, interface::Interface, network::Network, privilege},
+    host::{class::Sides, interface::Interface, network::Network, privilege},
     kernel::{
         attach::{
             attachment,
@@ -145,7 +146,8 @@ fn tell(
     let files = BootFiles::read(&network);
     let mut told = Vec::new();
     for ((name, outcome), difference) in attached.iter().zip(differences) {
-        let notes = all.iter().find(|one| one.name == *name).map(|one| bridge_ports::notes(one, all));
+        let mode = Some(outcome.record.mode);
+        let notes = all.iter().find(|one| one.name == *name).map(|one| notes(one, all, mode));
         told.push((
             name,
             Told {

@@ -6,10 +6,11 @@ use crate::{
     cmd::{
         boot::state::{AtBoot, BootFiles},
         doctor::checks::{Finding, Verdict},
+        notes::notes,
         running::running,
         unfiltered::Unfiltered,
     },
-    host::{bridge_ports, class::Class, interface::Interface},
+    host::{class::Class, interface::Interface},
     kernel::{
         attach::{
             foreign,
@@ -51,7 +52,9 @@ pub(crate) fn examine(pins: &Pins, interface: &Interface, all: &[Interface]) -> 
     }
     let mut findings = vec![filter(pins, &interface.name, Some(interface)), mode(pins, interface), mtu(interface)];
     findings.extend(ahead(pins, interface));
-    findings.extend(bridge_ports::notes(interface, all).into_iter().map(|note| Finding::note("place", note)));
+    let is_ours = matches!(state::of(pins, &interface.name, Some(interface)), Ok(State::Ours));
+    let mode = is_ours.then(|| state::mode(pins, interface));
+    findings.extend(notes(interface, all, mode).into_iter().map(|note| Finding::note("place", note)));
     findings.into_iter().map(|finding| finding.of(&interface.name)).collect()
 }
 

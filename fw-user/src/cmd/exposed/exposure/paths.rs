@@ -71,7 +71,8 @@ pub(crate) struct IngressPath {
 }
 
 /// Why some interfaces cannot be filtered.
-pub(crate) const BARE: &str = "fw filters interfaces without Ethernet headers from Linux 6.6 on, in tc mode";
+pub(crate) const BARE: &str =
+    "fw filters interfaces without Ethernet headers from Linux 6.6 on, and those of IPsec not at all";
 
 /// Whether this kernel lets a filter be put on an interface.
 pub(crate) fn can_be_filtered(interface: &Interface) -> bool {
