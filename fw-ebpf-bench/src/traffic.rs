@@ -2,17 +2,11 @@
 #![no_std]
 #![no_main]
 
-use core::{
-    ffi::c_void,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use aya_ebpf::{
     Global,
-    bindings::{
-        TC_ACT_UNSPEC,
-        xdp_action::{XDP_DROP, XDP_PASS},
-    },
+    bindings::xdp_action::{XDP_DROP, XDP_PASS},
     helpers::{bpf_get_prandom_u32, bpf_ktime_get_ns, bpf_redirect},
     macros::xdp,
     programs::XdpContext,
@@ -87,13 +81,6 @@ pub fn drop(_ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn pass(_ctx: XdpContext) -> u32 {
     XDP_PASS
-}
-
-/// Passes every packet unseen, at TC ingress. Spelled out as fw-ebpf's own, for the same reason.
-#[unsafe(no_mangle)]
-#[unsafe(link_section = "classifier")]
-pub fn pass_tc(_skb: *mut c_void) -> i32 {
-    TC_ACT_UNSPEC
 }
 
 #[panic_handler]

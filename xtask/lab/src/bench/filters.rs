@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
-    programs::{SchedClassifier, TcAttachType, Xdp, XdpMode, tc::qdisc_add_clsact},
+    programs::{Xdp, XdpMode},
 };
 use fw_tests::lab::{Lab, Mode, command};
 
@@ -28,8 +28,6 @@ pub(super) enum Filter {
     Drop(Mode),
     /// A program that passes everything unseen.
     Pass(Mode),
-    /// One that does so at TC ingress, behind GRO, with the socket buffer as it is.
-    PassTc,
     /// Ours.
     Fw(Mode),
     /// xdp-filter, of the xdp-tools.
@@ -51,7 +49,6 @@ impl Filter {
             Self::None => "no filter".to_owned(),
             Self::Drop(mode) => format!("XDP_DROP alone, {mode}"),
             Self::Pass(mode) => format!("XDP_PASS alone, {mode}"),
-            Self::PassTc => "TC ingress alone".to_owned(),
             Self::Fw(mode) => format!("fw, {mode}"),
             Self::XdpTools(mode) => format!("xdp-filter, {mode}"),
             Self::NftIngress => "nftables ingress".to_owned(),
@@ -68,7 +65,6 @@ impl Filter {
             Self::None => {}
             Self::Drop(mode) => return program(lab, "drop", mode).map(Attached::Program),
             Self::Pass(mode) => return program(lab, "pass", mode).map(Attached::Program),
-            Self::PassTc => return pass_tc(lab).map(Attached::Program),
             Self::Fw(mode) => {
                 let allow = OPEN.map(|port| format!("{port}/tcp,{port}/udp")).join(",");
                 let mut attach = lab.pi.command(FwUser::Release.path());
@@ -148,20 +144,6 @@ fn program(lab: &Lab, name: &str, mode: Mode) -> Result<Ebpf> {
         Mode::Generic | Mode::Tc => XdpMode::Skb,
     };
     lab.pi.enter(|| program.attach(INTERFACE, mode))?;
-    Ok(object)
-}
-
-/// The one of them for TC.
-fn pass_tc(lab: &Lab) -> Result<Ebpf> {
-    let path = object_path();
-    let mut object = Ebpf::load_file(&path).with_context(|| format!("cannot load {}", path.display()))?;
-    let program: &mut SchedClassifier = object.program_mut("pass_tc").context("no program pass_tc")?.try_into()?;
-    program.load()?;
-    lab.pi.enter(|| {
-        // Where there is no TCX, before Linux 6.6, programs hang on this.
-        qdisc_add_clsact(INTERFACE)?;
-        anyhow::Ok(program.attach(INTERFACE, TcAttachType::Ingress)?)
-    })?;
     Ok(object)
 }
 

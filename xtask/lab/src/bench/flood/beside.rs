@@ -38,9 +38,10 @@ const GOAL: f64 = 0.95;
 /// One for the flood, and one beside it.
 const QUEUES: usize = 2;
 
-const CONTESTANTS: [Filter; 9] = [
+const CONTESTANTS: [Filter; 10] = [
     Filter::None,
     Filter::Fw(Mode::Native),
+    Filter::Fw(Mode::Tc),
     Filter::Fw(Mode::Generic),
     Filter::XdpTools(Mode::Native),
     Filter::XdpTools(Mode::Generic),

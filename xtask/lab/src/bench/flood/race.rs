@@ -26,10 +26,11 @@ pub(super) const START: Duration = Duration::from_millis(50);
 /// How long is measured then.
 const WINDOW: Duration = Duration::from_millis(250);
 
-const CONTESTANTS: [Filter; 9] = [
+const CONTESTANTS: [Filter; 10] = [
     Filter::Drop(Mode::Native),
     Filter::Fw(Mode::Native),
     Filter::XdpTools(Mode::Native),
+    Filter::Fw(Mode::Tc),
     Filter::Fw(Mode::Generic),
     Filter::XdpTools(Mode::Generic),
     Filter::NftIngress,

@@ -17,12 +17,18 @@ use stream::{Servers, Stream, Streamed};
 
 /// Odd, for the median.
 const ROUNDS: usize = 3;
-/// The part of the rate without a filter that is left with one, in generic mode.
+/// The part of the rate without a filter that is left with one, in the mode of drivers without native XDP.
 const GOAL: f64 = 0.97;
 
-/// What is compared. The last two are no filters: what generic mode itself costs, and what another place would.
-const CONTESTANTS: [Filter; 5] =
-    [Filter::None, Filter::Fw(Mode::Native), Filter::Fw(Mode::Generic), Filter::Pass(Mode::Generic), Filter::PassTc];
+/// What is compared. The last one is no filter: what generic mode itself costs.
+const CONTESTANTS: [Filter; 6] = [
+    Filter::None,
+    Filter::Fw(Mode::Native),
+    Filter::Fw(Mode::Tc),
+    Filter::Fw(Mode::Generic),
+    Filter::NftIngress,
+    Filter::Pass(Mode::Generic),
+];
 
 const STREAMS: [Stream; 5] = [Stream::Upload, Stream::Wire, Stream::Download, Stream::Serve, Stream::Container];
 const EXCHANGES: [Exchange; 4] = [
@@ -82,7 +88,7 @@ pub(super) fn measure() -> Result<Section> {
 }
 
 const COLUMNS: [&str; CONTESTANTS.len()] =
-    ["no filter", "fw, native", "fw, generic", "XDP_PASS, generic", "TC ingress"];
+    ["no filter", "fw, native", "fw, tc", "fw, generic", "nftables ingress", "XDP_PASS, generic"];
 
 /// A kind of traffic, and what came of it with each of the contestants.
 type Rates = (&'static str, Unit, [Measured; CONTESTANTS.len()]);
@@ -97,7 +103,7 @@ fn rate_table(rates: &[Rates]) -> Table {
             goal: Some(Goal::at_least(GOAL, Unit::Ratio, left[1])),
         }
     };
-    let columns = COLUMNS.into_iter().chain(["native : none", "generic : none"]).collect();
+    let columns = COLUMNS.into_iter().chain(["native : none", "tc : none", "generic : none"]).collect();
     Table { subject: "traffic", columns, rows: rates.iter().map(row).collect() }
 }
 
@@ -107,15 +113,15 @@ fn chart(rates: &[Rates]) -> Chart {
         name: "left",
         title: "What is left of the rate without a filter".to_owned(),
         categories: rates.iter().map(|&(traffic, ..)| traffic.to_owned()).collect(),
-        series: vec![("fw, native", of(0)), ("fw, generic", of(1))],
+        series: vec![("fw, native", of(0)), ("fw, tc", of(1)), ("fw, generic", of(2))],
         unit: Unit::Ratio,
         kind: ChartKind::Bars,
     }
 }
 
-/// The part of the rate without a filter that is left in native and in generic mode.
-fn left([none, native, generic, ..]: [Measured; CONTESTANTS.len()]) -> [f64; 2] {
-    [native, generic].map(|with| with.median / none.median)
+/// The part of the rate without a filter that is left in native, tc and generic mode.
+fn left([none, native, tc, generic, ..]: [Measured; CONTESTANTS.len()]) -> [f64; 3] {
+    [native, tc, generic].map(|with| with.median / none.median)
 }
 
 fn cells(values: [Measured; CONTESTANTS.len()], unit: Unit) -> [Cell; CONTESTANTS.len()] {
