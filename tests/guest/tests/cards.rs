@@ -1,10 +1,9 @@
 //! The filter on the driver of a network card, where everything else of the lab is on veth.
 
 use anyhow::{Result, ensure};
-use aya::util::KernelVersion;
 use fw_guest::cards::Cards;
 use fw_tests::{
-    lab::{LAN4, Lab, Mode, PI4, PI6, Server, Transport, wait},
+    lab::{LAN4, Lab, Mode, PI4, PI6, Server, Transport, has_tcx, wait},
     tests,
 };
 
@@ -81,8 +80,7 @@ fn by_itself_attach_takes_the_best_mode_that_the_driver_has() -> Result<()> {
 
 /// The mode where the driver has none of its own.
 fn otherwise() -> Result<Mode> {
-    let has_tcx = KernelVersion::current()? >= KernelVersion::new(6, 6, 0);
-    Ok(if has_tcx { Mode::Tc } else { Mode::Generic })
+    Ok(if has_tcx()? { Mode::Tc } else { Mode::Generic })
 }
 
 /// Other drivers than veth answer with another error, and their own words. The MTU is more than a page of 16 KiB holds.

@@ -12,5 +12,9 @@ mod table_host;
 #[path = "../../tests/suite/quick/table_kernel.rs"]
 mod table_kernel;
 
+mod above;
+mod bond;
 mod cards;
+mod ipsec;
 mod programs;
+mod wireguard;

@@ -13,7 +13,8 @@ use super::source::Source;
 use xtask::command;
 
 /// netbase has the names of protocols. busybox has an nsenter too, but one that starts busybox' own `ip`.
-const PACKAGES: [&str; 7] = ["busybox-static", "iproute2", "nftables", "netbase", "util-linux", "bpftool", "ethtool"];
+const PACKAGES: [&str; 8] =
+    ["busybox-static", "iproute2", "nftables", "netbase", "util-linux", "bpftool", "ethtool", "wireguard-tools"];
 /// They come along, and only packages' own scripts want them.
 const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 
