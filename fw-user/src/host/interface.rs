@@ -70,7 +70,7 @@ impl Interface {
     }
 
     /// Whether what comes in by it is what this machine's `IPsec` has decrypted. TC gets such a packet with the Ethernet header of the encrypted one
-    /// in front, where that had one (`skb_mac_header_rebuild`, net/xfrm/xfrm_input.c), and does not say whether it is there.
+    /// in front, where that had one (`skb_mac_header_rebuild`, `net/xfrm/xfrm_input.c`), and does not say whether it is there.
     #[must_use]
     pub fn is_of_ipsec(&self) -> bool {
         matches!(self.kind.as_deref(), Some("xfrm" | "vti" | "vti6"))

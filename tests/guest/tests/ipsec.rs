@@ -1,4 +1,4 @@
-//! IPsec that the Pi terminates: what it decrypts comes in a second time, by the same interface, and each mode sees that in its own way.
+//! `IPsec` that the Pi terminates: what it decrypts comes in a second time, by the same interface, and each mode sees that in its own way.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! A real WireGuard: an interface without Ethernet headers, whose peer comes in by the cable.
+//! A real `WireGuard`: an interface without Ethernet headers, whose peer comes in by the cable.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
