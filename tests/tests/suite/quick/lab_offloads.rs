@@ -20,6 +20,9 @@ tests! { in tc mode:
     packets_longer_than_their_header_can_say_are_judged;
 }
 
+/// Headers of any kind.
+type Headers = Stack<Box<dyn Layer>>;
+
 const TAP: &str = "tap7";
 const HERE4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
 const HERE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 7, 0, 0, 0, 0, 1);
@@ -33,17 +36,15 @@ fn packets_in_pages_are_judged_by_all_their_headers(_: Mode) -> Result<()> {
     let mac = lab.pi.mac(TAP)?;
     let v4 = || eth().to(mac).ipv4().from("198.51.100.2").to("198.51.100.1");
     let v6 = || eth().to(mac).ipv6().from("2001:db8:7::2").to("2001:db8:7::1");
-    let shapes: [(&str, &dyn Fn() -> Stack<Box<dyn Layer>>); 4] = [
-        ("IPv4", &|| v4().erased()),
-        ("IPv4 with options", &|| v4().options(&[1; 40]).erased()),
-        ("IPv6", &|| v6().erased()),
-        ("IPv6 with extension headers", &|| v6().hop_by_hop().destination_options().erased()),
-    ];
+    let shapes: [&dyn Fn() -> Headers; 4] =
+        [&|| v4().erased(), &|| v4().options(&[1; 40]).erased(), &|| v6().erased(), &|| {
+            v6().hop_by_hop().destination_options().erased()
+        }];
     let (closed, open) = (lab.pi.serve_udp(CLOSED)?, lab.pi.serve_udp(OPEN)?);
     // The Ethernet header alone, and cuts through the headers behind it.
     let cuts = [14, 15, 30, 34, 53, 54];
     let send = |port: u16| -> Result<usize> {
-        for (_, shape) in shapes {
+        for shape in shapes {
             for cut in cuts {
                 tap.send_in_pages(&shape().udp(40_000, port).payload(&[7; 64]).build(), cut)?;
             }
