@@ -13,7 +13,7 @@ use syn::{
 };
 
 /// The sources that are looked at.
-const SOURCES: [&str; 3] = ["fw-common/src", "fw-ebpf/src", "fw-user/src"];
+const SOURCES: [&str; 6] = ["fw-common/src", "fw-ebpf/src", "fw-user/src", "tests/src", "xtask/src", "xtask/lab/src"];
 
 /// A module's name: the segments of its path below the crate.
 type Module = Vec<String>;
