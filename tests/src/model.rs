@@ -23,7 +23,7 @@ use fw_common::{
 };
 
 use crate::{
-    kernel::ether_type,
+    packet::ether_type,
     row::{Direction, Row},
     world::{self, Routing},
 };

@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, Essential, TinyFragment},
 };
 
-use super::both;
+use super::each::both;
 use crate::{
     packet::eth,
     row::{Row, row},

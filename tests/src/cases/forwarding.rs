@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{self, Allowed, ClosedPort, Forwarded, Reply, VlanDepth},
 };
 
-use super::{both, every_transport, rule};
+use super::each::{both, every_transport, rule};
 use crate::{
     packet::eth,
     row::{Row, row},

@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, ClosedProtocol, Forwarded, Fragment, Malformed, Protocol, Reply, TinyFragment},
 };
 
-use super::rule;
+use super::each::rule;
 use crate::{
     packet::eth,
     row::{Row, row},

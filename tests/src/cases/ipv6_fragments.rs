@@ -7,7 +7,7 @@ use fw_common::{
     },
 };
 
-use super::rule;
+use super::each::rule;
 use crate::{
     packet::eth,
     row::{Row, row},

@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, Malformed, NotIp, Truncated, VlanDepth},
 };
 
-use super::both;
+use super::each::both;
 use crate::{
     packet::{Layer, Stack, eth},
     row::{Row, row},

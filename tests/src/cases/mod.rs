@@ -3,6 +3,7 @@
 //! One file a section. Every kind of packet has a hit, a near miss and, where it makes sense, a guard that another protocol with the
 //! same numbers is not meant; over IPv4 and IPv6.
 
+mod each;
 mod essential;
 mod forwarding;
 mod ipv4;
@@ -20,12 +21,9 @@ mod sources;
 mod timeouts;
 mod transport;
 
-use fw_common::{PortProtocol, Reason};
+use fw_common::Reason;
 
-use crate::{
-    row::{Row, Scene, row},
-    world::Family,
-};
+use crate::row::Row;
 
 /// Every reason that a frame can have by itself. That it was decrypted, Linux alone knows.
 pub fn reasons() -> impl Iterator<Item = Reason> {
@@ -54,22 +52,4 @@ pub fn all() -> Vec<Row> {
         forwarding::rows(),
     ]
     .concat()
-}
-
-/// The same row over IPv4 and over IPv6.
-fn both(name: impl AsRef<str>, fill: impl Fn(Scene, Family) -> Row) -> Vec<Row> {
-    Family::BOTH.map(|family| fill(row(format!("{} ({family})", name.as_ref())), family)).into()
-}
-
-/// The same row for every transport with ports, over IPv4 and over IPv6.
-fn every_transport(name: &str, fill: impl Fn(Scene, Family, PortProtocol) -> Row) -> Vec<Row> {
-    PortProtocol::ALL
-        .into_iter()
-        .flat_map(|protocol| both(format!("{name} ({protocol})"), |scene, family| fill(scene, family, protocol)))
-        .collect()
-}
-
-/// The rule that opens a port of one transport.
-fn rule(port: &str, protocol: PortProtocol) -> String {
-    format!("{port}/{protocol}")
 }

@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, Reply},
 };
 
-use super::both;
+use super::each::both;
 use crate::{
     packet::{Layer, Stack, Udp as UdpHeader, eth},
     row::{Row, row},

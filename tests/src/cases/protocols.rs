@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{ClosedPort, ClosedProtocol, Forwarded, Martian, Protocol, Reply},
 };
 
-use super::both;
+use super::each::both;
 use crate::{
     packet::eth,
     row::{Row, row},

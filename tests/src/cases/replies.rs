@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, Malformed, Martian, Protocol, Reply},
 };
 
-use super::{both, every_transport, rule};
+use super::each::{both, every_transport, rule};
 use crate::{
     packet::{Layer, Stack, eth},
     row::{Row, row},

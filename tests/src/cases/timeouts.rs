@@ -7,7 +7,7 @@ use fw_common::{
     Reason::{ClosedPort, Reply},
 };
 
-use super::{both, every_transport};
+use super::each::{both, every_transport};
 use crate::{
     packet::{Layer, Stack},
     row::Row,

@@ -5,7 +5,7 @@ use fw_common::{
     Reason::{Allowed, ClosedPort, Malformed, Truncated},
 };
 
-use super::{both, every_transport, rule};
+use super::each::{both, every_transport, rule};
 use crate::{
     row::Row,
     world::{HOST, PEER},

@@ -4,7 +4,7 @@
 
 mod counters;
 mod flows;
-mod many;
+pub mod many;
 mod maps;
 mod namespace;
 mod place;
@@ -52,9 +52,8 @@ use crate::{
 
 pub use self::{
     counters::Ports,
-    many::Received,
     namespace::{Namespace, uppers as uppers_here},
-    place::{Place, ether_type},
+    place::{LEAST_FRAME, Place},
     recorder::Recorded,
 };
 
@@ -69,9 +68,6 @@ pub const MOST_VERIFIED: [(&str, u32); 5] = [
     (object::INGRESS_L3, 40_000),
     (object::EGRESS_L3, 20_000),
 ];
-
-/// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
-pub const LEAST_FRAME: usize = 14;
 
 /// How a row's policy is in force. What is counted, and by what reason, must be the same in all cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

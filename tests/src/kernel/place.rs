@@ -12,13 +12,16 @@ use fw_common::{
 };
 use fw_user::testing::{ingress, object};
 
-use super::LEAST_FRAME;
+use crate::packet::ether_type;
 
 /// What a TC program answers: whatever comes next decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
+
+/// `BPF_PROG_TEST_RUN` refuses frames without an Ethernet header.
+pub const LEAST_FRAME: usize = 14;
 
 /// A place in the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +99,6 @@ impl Place {
             (_, other) => bail!("the ingress program answers {other}"),
         }
     }
-}
-
-/// The `EtherType` of an untagged frame.
-#[must_use]
-pub fn ether_type(frame: &[u8]) -> u16 {
-    u16::from_be_bytes([frame[LEAST_FRAME - 2], frame[LEAST_FRAME - 1]])
 }
 
 fn run_xdp(ebpf: &mut Ebpf, ifindex: Option<u32>, frame: &[u8], times: u32) -> Result<u32> {

@@ -14,7 +14,7 @@ use fw_common::{
 };
 use fw_user::testing::plain::Plain;
 
-use super::{Place, maps::take};
+use super::{maps::take, place::Place};
 
 /// What is in the maps.
 #[derive(Debug)]

@@ -1,59 +1,16 @@
 //! `fw-user` on the lab's Pi: commands that must succeed, commands that must be refused, and what the counters say.
 
-use std::{fmt, process::Output};
+use std::fmt;
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::{SchedClassifier, TcAttachType};
 
 use super::{
     Lab, command,
+    mode::{Mode, Refusal},
     stats::{InterfaceStats, Stats},
     wait,
 };
-
-/// Where the filter runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// In the driver.
-    Native,
-    /// In the network stack.
-    Generic,
-    /// At TC ingress.
-    Tc,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-            Self::Tc => "tc",
-        })
-    }
-}
-
-/// A command that failed, as it should.
-#[derive(Debug)]
-pub struct Refusal {
-    /// The exit code.
-    pub code: i32,
-    /// What it said on standard error.
-    pub message: String,
-}
-
-impl Refusal {
-    /// What a program came to that must not succeed.
-    ///
-    /// # Errors
-    /// It did succeed, was killed, or printed something on standard output.
-    pub fn of(output: &Output) -> Result<Self> {
-        let said = String::from_utf8_lossy(&output.stdout);
-        let message = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(!output.status.success(), "succeeded, and said {said:?} {message:?}");
-        ensure!(said.is_empty(), "failed, but said on standard output {said:?}");
-        Ok(Self { code: output.status.code().with_context(|| format!("killed: {}", output.status))?, message })
-    }
-}
 
 impl Lab {
     /// Run `fw-user` on the Pi, and return what it printed.

@@ -24,6 +24,7 @@ pub mod faults;
 pub mod filter;
 pub mod fw;
 pub mod http;
+pub mod mode;
 pub mod namespace;
 pub mod netfilter;
 pub mod offloads;
@@ -40,6 +41,7 @@ pub mod techniques;
 pub mod terminal;
 pub mod tmux;
 pub mod traffic;
+pub mod transport;
 pub mod trivial;
 pub mod tun;
 pub mod wait;
@@ -54,10 +56,10 @@ pub use self::{
         BRIDGE4, BRIDGE6, FAR4, FAR6, LAN_BROADCAST, LAN4, LAN6, PI4, PI6, SECOND_LAN4, SECOND_LAN6, SECOND_PI4,
         SECOND_PI6, container4, container6,
     },
-    filter::{Mode, Refusal},
+    mode::{Mode, Refusal},
     namespace::Namespace,
-    reach::Transport,
     server::Server,
+    transport::Transport,
 };
 use fw::FwUser;
 

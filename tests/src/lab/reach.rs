@@ -1,36 +1,10 @@
 //! Whether a port can be reached, judged by what arrives at the server behind it.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Lab, Namespace, Server, wait};
-
-/// A transport protocol that servers listen on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl Transport {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Tcp, Self::Udp];
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
+use super::{Lab, Namespace, Server, transport::Transport, wait};
 
 impl Namespace {
     /// Serve a port over TCP or UDP.

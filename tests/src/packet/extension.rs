@@ -2,7 +2,7 @@
 
 use fw_common::protocol::number;
 
-use super::{Around, Layer, Named, Stack};
+use super::stack::{Around, Layer, Named, Stack};
 
 /// An extension header: Next Header, a length or a reserved byte, and a body.
 pub struct Extension {

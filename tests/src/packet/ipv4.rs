@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::{Around, Layer, Named, Pseudo, checksum};
+use super::{
+    checksum::{self, Pseudo},
+    stack::{Around, Layer, Named, address},
+};
 use crate::world::{HOST, PEER};
 
 /// An IPv4 header.
@@ -44,9 +47,9 @@ impl Default for Ipv4 {
 
 setters! { Ipv4:
     /// Set the source address.
-    from(address: &str) => |layer| layer.source = super::address(address);
+    from(text: &str) => |layer| layer.source = address(text);
     /// Set the destination address.
-    to(address: &str) => |layer| layer.destination = super::address(address);
+    to(text: &str) => |layer| layer.destination = address(text);
     /// Claim another version.
     version(version: u8) => |layer| layer.version = version;
     /// Claim a header length in 32-bit words.

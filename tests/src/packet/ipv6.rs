@@ -2,7 +2,10 @@
 
 use std::net::Ipv6Addr;
 
-use super::{Around, Layer, Named, Pseudo};
+use super::{
+    checksum::Pseudo,
+    stack::{Around, Layer, Named, address},
+};
 use crate::world::{HOST, PEER};
 
 /// An IPv6 header.
@@ -34,9 +37,9 @@ impl Default for Ipv6 {
 
 setters! { Ipv6:
     /// Set the source address.
-    from(address: &str) => |layer| layer.source = super::address(address);
+    from(text: &str) => |layer| layer.source = address(text);
     /// Set the destination address.
-    to(address: &str) => |layer| layer.destination = super::address(address);
+    to(text: &str) => |layer| layer.destination = address(text);
     /// Claim another version.
     version(version: u8) => |layer| layer.version = version;
     /// Claim a payload length in bytes.

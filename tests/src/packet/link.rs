@@ -1,6 +1,11 @@
 //! Ethernet, VLAN tags, and what is not IP.
 
-use super::{Around, Ipv4, Ipv6, Layer, Named, Raw, Stack};
+use super::{
+    ipv4::Ipv4,
+    ipv6::Ipv6,
+    other::Raw,
+    stack::{Around, Layer, Named, Payload, Stack},
+};
 use crate::world::{HOST, PEER};
 
 /// An Ethernet header from [`PEER`] to [`HOST`].
@@ -28,7 +33,7 @@ setters! { Ethernet:
 impl Stack<Ethernet> {
     /// An ARP request (RFC 826): who has the host's address?
     #[must_use]
-    pub fn arp(self) -> Stack<super::Payload> {
+    pub fn arp(self) -> Stack<Payload> {
         let mut body = vec![0, 1, 8, 0, 6, 4, 0, 1];
         body.extend(PEER.mac);
         body.extend(PEER.v4().octets());
@@ -111,4 +116,10 @@ impl<L: Layer> Stack<L> {
     pub fn raw(self, protocol: u8, bytes: &[u8]) -> Stack<Raw> {
         self.then(Raw::new(protocol, bytes))
     }
+}
+
+/// The `EtherType` of an untagged frame.
+#[must_use]
+pub fn ether_type(frame: &[u8]) -> u16 {
+    u16::from_be_bytes([frame[12], frame[13]])
 }

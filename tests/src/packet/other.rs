@@ -2,7 +2,10 @@
 
 use fw_common::protocol::number;
 
-use super::{Around, Layer, Named, Stack, checksum};
+use super::{
+    checksum,
+    stack::{Around, Layer, Named, Stack},
+};
 
 impl<L: Layer> Stack<L> {
     /// An ICMP message (RFC 792) with an empty second word.

@@ -2,7 +2,10 @@
 
 use fw_common::{PortProtocol, protocol::number};
 
-use super::{Around, Layer, Named, Stack, checksum};
+use super::{
+    checksum,
+    stack::{Around, Layer, Named, Stack},
+};
 
 const fn named(protocol: u8) -> Named {
     Named { ether_type: 0x88b5, protocol }

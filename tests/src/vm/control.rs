@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::PATIENCE;
+use super::patience::PATIENCE;
 use crate::lab::wait;
 
 /// What the guest's script says first, and before each exit code.

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::PLATFORM;
+use super::platform::PLATFORM;
 use crate::lab::{
     command,
     skip::{self, Missing},

@@ -8,11 +8,14 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Disk, PATIENCE, PLATFORM, Peer, control::Control};
+use super::{
+    control::Control,
+    disk::Disk,
+    patience::PATIENCE,
+    peer::{MAC, Peer},
+    platform::PLATFORM,
+};
 use crate::lab::{process::Process, skip, wait};
-
-/// The guest's Ethernet address.
-pub const MAC: &str = "52:54:00:00:00:01";
 
 /// A guest that has booted. It is switched off when dropped.
 #[derive(Debug)]

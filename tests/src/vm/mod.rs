@@ -5,19 +5,15 @@ mod control;
 pub mod disk;
 pub mod image;
 pub mod machine;
+mod patience;
 pub mod peer;
 pub mod platform;
 mod watch;
 
-use std::time::Duration;
-
 pub use self::{
     disk::{Disk, Tree},
     machine::Machine,
+    patience::PATIENCE,
     peer::Peer,
     platform::{PLATFORM, Platform},
 };
-
-/// How long a boot, or a command in the guest, may take: an emulated processor on a loaded machine is slow, at times ten times as slow as on
-/// an idle one.
-pub const PATIENCE: Duration = Duration::from_mins(10);

@@ -12,8 +12,10 @@ use std::{
 
 use anyhow::Result;
 
-use super::machine::MAC;
 use crate::lab::{LAN4, Namespace, PI4};
+
+/// The guest's Ethernet address.
+pub const MAC: &str = "52:54:00:00:00:01";
 
 /// The port that nobody allowed.
 pub const CLOSED: u16 = 9123;

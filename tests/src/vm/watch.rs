@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Machine, PATIENCE, peer};
+use super::{machine::Machine, patience::PATIENCE, peer};
 use crate::lab::wait;
 
 impl Machine {
