@@ -1,6 +1,6 @@
 //! Debian's packages.
 
-mod archive;
+pub mod archive;
 
 use std::{
     env, fs,
@@ -13,8 +13,6 @@ use anyhow::{Result, bail};
 use object::{Endianness, elf::PT_INTERP, read::elf::ElfFile64};
 
 use crate::{command, root};
-
-pub use self::archive::Archive;
 
 /// A program that is needed, or another file by its path, and Debian's package that has it.
 #[derive(Clone, Copy)]

@@ -11,7 +11,8 @@ use anyhow::Result;
 use crate::{
     architecture::Architecture,
     command,
-    ebpf::{remap::Folders, rust_src, rustc_version, sysroot, wrapper},
+    ebpf::{remap::Folders, rust_src, wrapper},
+    toolchain::{rustc_version, sysroot},
     workspace,
 };
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     command,
-    debian::{self, Archive, Tool},
+    debian::{self, Tool, archive::Archive},
     root, workspace,
 };
 

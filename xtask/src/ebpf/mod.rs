@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{command, crates::Crate, workspace};
+use crate::{command, crates::Crate, toolchain::rustc_version, workspace};
 
 /// The compiler that the committed object was made with. Another one makes other bytes.
 const RUSTC: &str = "1.95.0";
@@ -113,19 +113,4 @@ fn cargo(verb: &str, folder: &str, rust_src: &Path) -> Command {
 
 fn target_dir() -> PathBuf {
     workspace::target().join("ebpf")
-}
-
-/// The active compiler's version.
-pub fn rustc_version() -> Result<String> {
-    let answer = command::output(Command::new("rustc").arg("--version"))?;
-    let version = answer
-        .split_whitespace()
-        .nth(1)
-        .with_context(|| format!("unexpected answer of `rustc --version`: {answer:?}"))?;
-    Ok(version.into())
-}
-
-/// The active toolchain's folder.
-pub fn sysroot() -> Result<PathBuf> {
-    Ok(command::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim_end().into())
 }

@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::sysroot;
-use crate::{command, workspace};
+use crate::{command, toolchain::sysroot, workspace};
 
 /// Folders of this machine, each with the name that takes its place.
 pub struct Folders {

@@ -8,8 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::sysroot;
-use crate::{command, debian, workspace};
+use crate::{command, debian, toolchain::sysroot, workspace};
 
 /// The folder `library` of rustc's source, of the compiler's very version; it is installed first if it is not there.
 pub fn provide(version: &str) -> Result<PathBuf> {
@@ -43,8 +42,8 @@ fn from_debian(version: &str, library: &Path) -> Result<()> {
     let home = workspace::tools().join("rust-src-apt");
     let folder = library.parent().context("a folder under target/tools")?;
     eprintln!("unpacking Debian's rust-src {version} into {} (no root needed)", workspace::shown(folder));
-    let package =
-        debian::Archive::open(&home, &["trixie-backports"])?.download("rust-src", &format!("{version}+dfsg"))?;
+    let package = debian::archive::Archive::open(&home, &["trixie-backports"])?
+        .download("rust-src", &format!("{version}+dfsg"))?;
 
     let unpacked = home.join("unpacked");
     command::run(Command::new("dpkg").arg("-x").args([&package, &unpacked]))?;

@@ -1,19 +1,11 @@
 //! What commands cost the person who types them.
 
+mod counted;
 mod live;
 
-use std::{path::Path, process::Command, time::Instant};
+use std::{process::Command, time::Instant};
 
-use anyhow::{Context as _, Result};
-use aya::{
-    maps::{Array, Map, MapData},
-    util::nr_cpus,
-};
-use fw_common::{
-    Reason,
-    abi::{COUNTED_PROTOCOLS, PAGE, PAGES, map},
-};
-use fw_user::testing::{bpffs, pins::Pins};
+use anyhow::Result;
 
 use super::{
     measure::Measured,
@@ -44,7 +36,7 @@ pub(super) fn measure() -> Result<Section> {
     let mut live_ms = 0.0;
     for round in 0..ROUNDS {
         attach_ms.push(fw_user(&attach)?);
-        count_every_port(&interface, 1)?;
+        counted::count_every_port(&interface, 1)?;
         stats_ms.push(fw_user("stats --once")?);
         if round == 0 {
             live_ms = live::milliseconds_a_second(&interface)?;
@@ -81,27 +73,4 @@ pub(super) fn fw_user(line: &str) -> Result<f64> {
     let start = Instant::now();
     command::output(Command::new(FwUser::Release.path()).args(line.split(' ')))?;
     Ok(start.elapsed().as_secs_f64() * 1e3)
-}
-
-/// A port's counters, passed and dropped, and a reason's, packets and bytes.
-const COUNTERS: usize = 2;
-
-/// As if somebody had scanned every port so many times, on every CPU.
-fn count_every_port(interface: &str, times: u64) -> Result<()> {
-    let pin = Pins::new(Path::new(bpffs::DEFAULT)).map(interface, map::PORT_COUNTERS);
-    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
-    let mut pages: Array<_, [u64; PAGE * COUNTERS]> = Map::Array(data).try_into()?;
-    let pin = Pins::new(Path::new(bpffs::DEFAULT)).map(interface, map::COUNTERS);
-    let data = MapData::from_pin(&pin).with_context(|| format!("cannot open {}", pin.display()))?;
-    let mut reasons: Array<_, [u64; Reason::SLOTS * COUNTERS]> = Map::Array(data).try_into()?;
-    let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
-    let cpus = u32::try_from(cpus)?;
-    for cpu in 0..cpus {
-        // Where a CPU has seen no packet, nobody looks at its ports.
-        reasons.set(cpu, [times; Reason::SLOTS * COUNTERS], 0)?;
-    }
-    for page in 0..cpus * COUNTED_PROTOCOLS * PAGES {
-        pages.set(page, [times; PAGE * COUNTERS], 0)?;
-    }
-    Ok(())
 }

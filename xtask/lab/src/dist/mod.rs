@@ -7,7 +7,7 @@ mod format;
 mod manual;
 mod package;
 
-use std::{env, fs, process::Command};
+use std::{env, process::Command};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -60,10 +60,4 @@ fn source_date_epoch() -> Result<i64> {
         command::output(&mut git).context("cannot read the time of the last commit; set SOURCE_DATE_EPOCH")?
     };
     said.trim().parse().with_context(|| format!("{said:?} is not a number of seconds since 1970"))
-}
-
-/// Write a file below a folder, and the folders that it needs.
-fn write(path: &std::path::Path, contents: impl AsRef<[u8]>) -> Result<()> {
-    fs::create_dir_all(path.parent().context("a file in a folder")?)?;
-    fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
 }

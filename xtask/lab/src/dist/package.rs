@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use fw_user::testing::files;
 
-use super::{binary, completions, copyright, manual, write};
+use super::{binary, completions, copyright, manual};
 use xtask::{architecture::Architecture, command, crates::Crate, linked, workspace};
 
 /// Where the package has the program; `fw-user service install` finds itself there.
@@ -81,4 +81,10 @@ fn check_changelog() -> Result<()> {
         workspace::shown(&path)
     );
     Ok(())
+}
+
+/// Write a file below a folder, and the folders that it needs.
+fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
+    fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+    fs::write(path, contents).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
+    folders,
     kernels::{self, Kernel},
     source::Source,
 };
@@ -41,17 +42,17 @@ pub(super) struct Image {
 impl Image {
     /// From the folder that keeps it, or downloaded now: the newest one that the mirror really has.
     pub(super) fn provide(kernel: &Kernel, source: &mut Source) -> Result<Self> {
-        let home = super::folder(&["kernels", kernel.name])?;
+        let home = folders::folder(&["kernels", kernel.name])?;
         let packages = home.join("packages");
         if !packages.exists() {
             let fresh = home.join("unfinished-packages");
             download(kernel, source, &fresh)?;
             fs::rename(&fresh, &packages)?;
         }
-        let unpacked = home.join(format!("unpacked-{:016x}", super::hash(MODULES)));
+        let unpacked = home.join(format!("unpacked-{:016x}", folders::hash(MODULES)));
         if !unpacked.exists() {
             let fresh = home.join("unfinished");
-            super::empty(&fresh)?;
+            folders::empty(&fresh)?;
             unpack(&packages, &fresh)?;
             fs::rename(&fresh, &unpacked)?;
         }
@@ -89,7 +90,7 @@ fn download(kernel: &Kernel, source: &mut Source, folder: &Path) -> Result<()> {
     let candidates = kernels::among(kernel, archive.names("linux-image-")?)?;
     let mut complaints = Vec::new();
     for package in &candidates {
-        super::empty(folder)?;
+        folders::empty(folder)?;
         // Newer ones are in three packages.
         let release = package.trim_start_matches("linux-image-");
         let parts = ["linux-binary-", "linux-modules-", "linux-base-"].map(|part| format!("{part}{release}"));
@@ -107,20 +108,20 @@ fn download(kernel: &Kernel, source: &mut Source, folder: &Path) -> Result<()> {
 
 fn unpack(packages: &Path, folder: &Path) -> Result<()> {
     let root = folder.join("root");
-    for package in super::files(packages)? {
+    for package in folders::files(packages)? {
         command::run(Command::new("dpkg").arg("-x").args([&package, &root]))?;
     }
     // Older packages have their modules in /lib, newer ones in /usr/lib.
     if !root.join("lib").exists() {
         symlink("usr/lib", root.join("lib"))?;
     }
-    let modules = super::files(&root.join("lib/modules"))?;
+    let modules = folders::files(&root.join("lib/modules"))?;
     let release = modules.first().and_then(|folder| folder.file_name()).context("the package has modules")?;
     let release = release.to_string_lossy().into_owned();
     fs::write(folder.join("release"), &release)?;
     let is_kernel = |file: &&PathBuf| file.file_name().is_some_and(|name| name.to_string_lossy().starts_with("vmlinu"));
     let boot = [root.join("boot"), root.join("lib/modules").join(&release)];
-    let files = boot.iter().map(|folder| super::files(folder)).collect::<Result<Vec<_>>>()?.concat();
+    let files = boot.iter().map(|folder| folders::files(folder)).collect::<Result<Vec<_>>>()?.concat();
     let kernel = files.iter().find(is_kernel).context("the package has a kernel")?;
     fs::copy(kernel, folder.join("kernel"))?;
     fs::create_dir(folder.join("trees"))?;

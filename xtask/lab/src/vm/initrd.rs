@@ -9,16 +9,16 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{image::Image, programs::Programs};
+use super::{folders, image::Image, programs::Programs};
 use xtask::command;
 
 /// Pack it into a file in `folder`, which is emptied first.
 pub(super) fn pack(folder: &Path, userland: &Path, image: &Image, programs: &Programs) -> Result<PathBuf> {
-    super::empty(folder)?;
+    folders::empty(folder)?;
     let root = folder.join("root");
     command::run(Command::new("cp").args(["--archive", "--link"]).arg(userland).arg(&root))?;
     if let Some(modules) = &image.modules {
-        for module in super::files(modules)? {
+        for module in folders::files(modules)? {
             fs::hard_link(&module, root.join("modules").join(module.file_name().context("a module has a name")?))?;
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Everything is kept below `target/vm`. A kernel that is there is not looked for again.
 
+mod folders;
 mod guest;
 mod image;
 mod initrd;
@@ -14,18 +15,14 @@ mod userland;
 use std::{
     collections::BTreeMap,
     env, fs,
-    hash::{DefaultHasher, Hash, Hasher as _},
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use self::{guest::Guest, image::Image, kernels::Kernel, programs::Programs, source::Source};
-use xtask::{
-    debian::{self, Tool},
-    workspace,
-};
+use xtask::debian::{self, Tool};
 
 /// What it takes beside qemu.
 pub(crate) const TOOLS: &[Tool] = &[debian::CPIO, debian::KMOD, debian::XZ, debian::ZSTD];
@@ -84,7 +81,7 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
         let begin = Instant::now();
         println!("\nkernel {}: {}", kernel.name, image.release);
         let (userland, programs) = &self.guests[kernel.architecture];
-        let home = folder(&["kernels", kernel.name])?.join("boot");
+        let home = folders::folder(&["kernels", kernel.name])?.join("boot");
         let initrd = initrd::pack(&home, userland, image, programs)?;
         let tests = if self.only.is_empty() { kernel.tests.join(",") } else { self.only.join(",") };
         let mut words = format!("tests={tests}");
@@ -103,36 +100,4 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
         }
         Ok(fs::remove_dir_all(&home)?)
     }
-}
-
-/// A folder below `target/vm`.
-fn folder(path: &[&str]) -> Result<PathBuf> {
-    let folder = path.iter().fold(workspace::target().join("vm"), |folder, name| folder.join(name));
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    Ok(folder)
-}
-
-/// Make an empty folder, whatever was there.
-fn empty(folder: &Path) -> Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
-}
-
-/// What is in a folder, in the order of the names. Nothing, if there is none.
-fn files(folder: &Path) -> Result<Vec<PathBuf>> {
-    if !folder.exists() {
-        return Ok(Vec::new());
-    }
-    let mut files = fs::read_dir(folder)?.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort_unstable();
-    Ok(files)
-}
-
-/// Tells what was made of one list of words from what was made of another.
-fn hash(words: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    words.hash(&mut hasher);
-    hasher.finish()
 }

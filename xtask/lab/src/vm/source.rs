@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::kernels::Kernel;
-use xtask::debian::Archive;
+use super::{folders, kernels::Kernel};
+use xtask::debian::archive::Archive;
 
 /// The suite that the guests' programs are from.
 const PROGRAMS: &str = "trixie";
@@ -32,7 +32,7 @@ impl Source {
         } else {
             let suites: Vec<&str> = self.suites.iter().copied().collect();
             eprintln!("updating the package lists for {}: {}", self.architecture, suites.join(", "));
-            Archive::open_for(self.architecture, &super::folder(&["apt", self.architecture])?, &suites)?
+            Archive::open_for(self.architecture, &folders::folder(&["apt", self.architecture])?, &suites)?
         };
         Ok(self.archive.insert(archive))
     }

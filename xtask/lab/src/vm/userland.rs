@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::source::Source;
+use super::{folders, source::Source};
 use xtask::command;
 
 /// netbase has the names of protocols. busybox has an nsenter too, but one that starts busybox' own `ip`.
@@ -20,13 +20,13 @@ const LEFT_OUT: [&str; 2] = ["debconf_", "perl-base_"];
 
 /// The root folder of a guest.
 pub(super) fn provide(architecture: &str, source: &mut Source) -> Result<PathBuf> {
-    let home = super::folder(&["programs", architecture])?;
-    let root = home.join(format!("root-{:016x}", super::hash(PACKAGES)));
+    let home = folders::folder(&["programs", architecture])?;
+    let root = home.join(format!("root-{:016x}", folders::hash(PACKAGES)));
     if root.exists() {
         return Ok(root);
     }
     let fresh = home.join("unfinished");
-    super::empty(&fresh)?;
+    folders::empty(&fresh)?;
     eprintln!("{architecture}  downloading {} and their dependencies", PACKAGES.join(", "));
     let packages = source.archive()?.fetch_with_dependencies(&PACKAGES)?;
     for folder in ["bin", "sbin", "lib", "lib64"] {
@@ -41,7 +41,7 @@ pub(super) fn provide(architecture: &str, source: &mut Source) -> Result<PathBuf
     }
     // Every byte is unpacked by an emulated processor.
     let mut waste = vec![fresh.join("usr/share")];
-    waste.extend(super::files(&fresh.join("usr/lib"))?.iter().map(|libraries| libraries.join("gconv")));
+    waste.extend(folders::files(&fresh.join("usr/lib"))?.iter().map(|libraries| libraries.join("gconv")));
     for waste in waste {
         if waste.exists() {
             fs::remove_dir_all(&waste)?;

@@ -16,7 +16,7 @@ use nix::sys::{
     time::TimeValLike as _,
 };
 
-use super::count_every_port;
+use super::counted::count_every_port;
 use crate::bench::programs;
 use xtask::product::FwUser;
 

@@ -10,9 +10,10 @@ use std::{
 use anyhow::Result;
 use fw_tests::lab::{LAN4, PI4, wait::PATIENCE};
 
-use super::EXCHANGE_PORT;
-use crate::bench::{measure::pin, stand::Stand};
+use crate::bench::{filters::OPEN, measure::pin, stand::Stand};
 
+/// Where the host's own server listens.
+const EXCHANGE_PORT: u16 = OPEN[0];
 /// How long one sample takes.
 const WINDOW: Duration = Duration::from_millis(250);
 

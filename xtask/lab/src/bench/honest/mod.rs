@@ -7,7 +7,7 @@ use anyhow::Result;
 use fw_tests::lab::{Lab, Mode, Namespace};
 
 use super::{
-    filters::{Attached, Filter, OPEN},
+    filters::{Attached, Filter},
     measure::Measured,
     report::{Cell, Chart, ChartKind, Goal, Row, Section, Table, Unit},
     stand::{Cpus, Stand},
@@ -156,8 +156,3 @@ fn reuse_ports(place: &Namespace) -> Result<()> {
     place.sysctl("net/ipv4/ip_local_port_range", "1024 65535")?;
     place.sysctl("net/ipv4/tcp_tw_reuse", "1")
 }
-
-/// Where the host's own server of streams listens.
-const STREAM_PORT: u16 = OPEN[3];
-/// Where its server of exchanges does.
-const EXCHANGE_PORT: u16 = OPEN[0];

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result};
 use fw_tests::lab::{LAN4, Namespace, PI4, background::Background, command, netfilter::OPEN_TARGET};
 use serde::Deserialize;
 
-use super::STREAM_PORT;
-use crate::bench::stand::Stand;
+use crate::bench::{filters::OPEN, stand::Stand};
 
+/// Where the host's own server listens.
+const STREAM_PORT: u16 = OPEN[3];
 /// Where the LAN's machine serves.
 const LAN_PORT: u16 = 5201;
 /// Where a container is published.
