@@ -10,7 +10,7 @@ pub use crate::{
     error::exit_code,
     host::{interface, systemd::files},
     kernel::{
-        attach::{attachment, egress, ingress, links, plan},
+        attach::{attachment, egress, ingress, links, plan, spare},
         bpffs, dry_run,
         maps::{batch, counters, flows, policy_map, sources, uppers},
         meta, mount, object,

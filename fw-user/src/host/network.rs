@@ -104,6 +104,12 @@ impl Network {
         }
     }
 
+    /// Whether nothing can be open by way of an interface: neither it nor what it feeds has an address but those that each gives itself.
+    pub(crate) fn is_unused(&self, index: u32) -> bool {
+        let fed = self.fed_by(index);
+        !self.addresses.iter().any(|(at, net)| fed.contains(at) && !is_link_local(net.addr()))
+    }
+
     /// Whether the address is one of this network namespace.
     pub(crate) fn has(&self, address: IpAddr) -> bool {
         self.addresses.iter().any(|(_, net)| net.addr() == address)

@@ -163,6 +163,19 @@ impl Pins {
         folders.iter().try_for_each(|folder| trust::claim(folder))
     }
 
+    /// Whether what one name has of this ABI can become another's, which has nothing.
+    #[must_use]
+    pub(crate) fn can_rename(&self, from: &str, to: &str) -> bool {
+        self.interface(from).is_dir() && fs::symlink_metadata(self.interface(to)).is_err()
+    }
+
+    /// Have the pins follow an interface that was renamed.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let path = self.interface(from);
+        fs::rename(&path, self.interface(to))
+            .map_err(|source| Error::Host(HostError::File { what: "renaming", path, source }))
+    }
+
     /// Whether the pins' folder is on a BPF file system.
     #[must_use]
     pub fn is_on_bpffs(&self) -> bool {

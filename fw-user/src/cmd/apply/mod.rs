@@ -33,6 +33,8 @@ use crate::{
     kernel::{
         attach::{
             attachment, detach,
+            plan::Plan,
+            spare::Spare,
             state::{self, Stale, State},
         },
         maps::uppers,
@@ -113,7 +115,8 @@ async fn carry_out(pins: &Pins, folder: &Path, args: &ApplyArgs, named: &[String
     }
     let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::File };
     let find = || read()?.find(&Network::ask()?);
-    let applied = apply(pins, find, Some(args.safeguards), args.dry_run, guard)?;
+    let how = How { safeguards: Some(args.safeguards), dry_run: args.dry_run, guard, fresh: None };
+    let applied = apply(pins, find, how)?;
     let changing = applied.outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
     let told = tell(pins, folder, args, applied).await;
@@ -175,15 +178,19 @@ pub(crate) struct Applied {
     trial: Result<Option<Trial>>,
 }
 
+/// In which way wishes are carried out.
+pub(crate) struct How {
+    pub(crate) safeguards: Option<Safeguards>,
+    pub(crate) dry_run: bool,
+    pub(crate) guard: Guard,
+    /// Given where the interface has appeared a moment ago without an address: nobody can be cut there, and nobody is asked.
+    pub(crate) fresh: Option<Spare>,
+}
+
 /// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `find` reads the files, and
 /// looks which interfaces they are for.
-pub(crate) fn apply(
-    pins: &Pins,
-    find: impl Fn() -> Result<Meant>,
-    safeguards: Option<Safeguards>,
-    dry_run: bool,
-    guard: Guard,
-) -> Result<Applied> {
+pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> Result<Applied> {
+    let How { safeguards, dry_run, guard, fresh } = how;
     // What is compared is what changes then: nobody comes between.
     let turn = if dry_run || find()?.here.is_empty() { None } else { Some(turn(pins)?) };
     let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
@@ -193,7 +200,7 @@ pub(crate) fn apply(
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
     for (interface, Wish { interface: name, file, settings }) in here {
-        let plan = settings.plan(deadline);
+        let plan = Plan { fresh: fresh.clone(), ..settings.plan(deadline) };
         attachment::check(pins, &interface, &plan)?;
         let (action, difference) = difference(pins, &interface, &settings)?;
         interfaces.push(interface.clone());
@@ -208,7 +215,7 @@ pub(crate) fn apply(
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
         guard.look(&changes.collect::<Result<Vec<_>>>()?)?
     } else {
-        attach::attach_all(pins, &changes, guard)?.1
+        attach::attach_all(pins, &changes, Some(guard).filter(|_| fresh.is_none()))?.1
     };
     if !dry_run {
         for interface in interfaces.iter().filter(|one| changes.iter().all(|(changed, _)| changed.name != one.name)) {

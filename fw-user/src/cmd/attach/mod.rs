@@ -75,6 +75,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
         hook: Hook::default(),
         debug: args.debug,
         replace: args.replace,
+        fresh: None,
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let files = if args.boot { folder::read(config)? } else { Vec::new() };
@@ -94,7 +95,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     let before =
         wishes.iter().map(|(interface, plan)| difference(pins, interface, plan)).collect::<Result<Vec<_>>>()?;
     let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::Allow };
-    let (attached, outlook) = attach_all(pins, &wishes, guard)?;
+    let (attached, outlook) = attach_all(pins, &wishes, Some(guard))?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
     // Under the lock still: nobody has come between.
     let trial = Trial::begin(pins, &names, plan.terms.deadline, args.json);
@@ -200,18 +201,21 @@ fn difference(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Option<
     Ok(Some(Difference::new(Some(&running), &settings(plan), AttachmentRecord::VERSION)))
 }
 
-/// Attach to all of the interfaces, or change nothing. Says also what was cut. Whoever calls this has the turn, and has looked at the interfaces
+/// Attach to all of the interfaces, or change nothing. Says also what was cut, where a guard looks. Whoever calls this has the turn, and has looked at the interfaces
 /// since.
 pub(crate) fn attach_all(
     pins: &Pins,
     wishes: &[(Interface, Plan)],
-    guard: Guard,
+    guard: Option<Guard>,
 ) -> Result<(Vec<(String, Attached)>, Outlook)> {
     for (interface, plan) in wishes {
         attachment::check(pins, interface, plan)?;
     }
     let changes = wishes.iter().map(|(interface, plan)| change(pins, interface, plan));
-    let outlook = guard.look(&changes.collect::<Result<Vec<_>>>()?)?;
+    let outlook = match guard {
+        Some(guard) => guard.look(&changes.collect::<Result<Vec<_>>>()?)?,
+        None => Outlook::default(),
+    };
     let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
     trial::watch(pins, trials)?;
     let mut attached: Vec<(String, Attached)> = Vec::new();

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     cmd::{
         apply::{
-            self, Applied,
+            self, Applied, How,
             report::{Action, text},
             wishes::{Meant, Wish, Wishes},
         },
@@ -32,6 +32,7 @@ use crate::{
     kernel::{
         attach::{
             attachment,
+            spare::Spare,
             state::{self, State},
         },
         maps::uppers,
@@ -57,6 +58,8 @@ pub(crate) struct Keeper<'a> {
     amiss: BTreeMap<String, String>,
     /// When filters were put first in TC's list last.
     first: BTreeMap<String, Instant>,
+    /// Programs for an interface to come.
+    spare: Spare,
     /// Interfaces whose filter this process answers for.
     own: BTreeSet<String>,
     /// Whether the wishes are still to be put in force.
@@ -86,6 +89,7 @@ impl<'a> Keeper<'a> {
             settled: BTreeMap::new(),
             amiss: BTreeMap::new(),
             first: BTreeMap::new(),
+            spare: Spare::default(),
             own: BTreeSet::new(),
             is_due: false,
             mistakes: None,
@@ -150,7 +154,18 @@ impl<'a> Keeper<'a> {
     }
 
     fn apply_all(&self) -> Result<Applied> {
-        apply::apply(self.pins, || self.wishes.find(&Network::ask()?), None, false, self.guard)
+        apply::apply(self.pins, || self.wishes.find(&Network::ask()?), self.how(None))
+    }
+
+    fn how(&self, fresh: Option<Spare>) -> How {
+        How { safeguards: None, dry_run: false, guard: self.guard, fresh }
+    }
+
+    /// Have programs ready for the next interface that appears. Without them it is closed as well, some moments later.
+    pub(crate) fn get_ready(&self) {
+        if let Err(error) = self.spare.prepare(self.pins) {
+            complain(&format!("fw-user: no programs are ready for an interface that appears: {error}"));
+        }
     }
 
     /// Interfaces may have come or gone, or lead elsewhere, or something has happened to what is on them. What has come is closed before
@@ -174,6 +189,12 @@ impl<'a> Keeper<'a> {
 
     /// Look whether the filters are at work still, and put back those that are not. Says whether anything was amiss.
     pub(crate) fn watch(&mut self) -> bool {
+        if !self.settled.is_empty() && !self.pins.is_on_bpffs() {
+            let place = self.pins.bpffs().display();
+            complain(&format!(
+                "the BPF file system at {place} is gone, and every filter with it; fw-user mounts one again"
+            ));
+        }
         match self.examine() {
             Ok(Seen { is_lost: true, .. }) => {
                 self.close();
@@ -264,7 +285,8 @@ impl<'a> Keeper<'a> {
                 let here = interface::present(&name)?.map(|interface| (interface, wish.clone()));
                 Ok(Meant { here: here.into_iter().collect(), ..Meant::default() })
             };
-            let applied = apply::apply(self.pins, again, None, false, self.guard);
+            let fresh = network.is_unused(interface.index).then(|| self.spare.clone());
+            let applied = apply::apply(self.pins, again, self.how(fresh));
             if applied.is_err()
                 && let Some(interface) = interface::present(&name)?
             {

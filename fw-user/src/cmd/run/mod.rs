@@ -58,6 +58,7 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     serve(pins, place, &keeper, args.listen)?;
     keeper.start(wishes)?;
     tell(&[NotifyState::Ready, NotifyState::Status(&keeper.status())]);
+    keeper.get_ready();
 
     let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
     // Twice as often as systemd wants to hear.
@@ -90,6 +91,7 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
             }
         }
         tell(&[NotifyState::Status(&keeper.status())]);
+        keeper.get_ready();
     }
     tell(&[NotifyState::Stopping]);
     match args.on_exit {

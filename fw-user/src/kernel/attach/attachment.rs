@@ -32,7 +32,11 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
         State::Free | State::Stale(Stale::Gone | Stale::Recreated | Stale::TakenOff | Stale::NoLink) => Ok(()),
         State::Stale(Stale::Elsewhere) => Err(Error::Kernel(KernelError::OtherNamespace { name })),
         State::Foreign(_) if let Some(former) = state::former_name(pins, interface)? => {
-            Err(Error::Kernel(KernelError::Renamed { name, former }))
+            if plan.terms.deadline.is_some() || !pins.can_rename(&former, &name) {
+                return Err(Error::Kernel(KernelError::Renamed { name, former }));
+            }
+            PolicyMap::open(pins, &former)?.check_settled()?;
+            ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
         }
         State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
             Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "taking another program off" }))
@@ -89,7 +93,15 @@ fn check_can_be_taken_back(current: &AttachmentRecord, plan: &Plan) -> Result<()
 /// interface is as it was.
 pub fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
-    match state::of(pins, name, Some(interface))? {
+    let mut state = state::of(pins, name, Some(interface))?;
+    if matches!(state, State::Foreign(_))
+        && let Some(former) = state::former_name(pins, interface)?
+    {
+        // Whatever fails from here on, the pins are those of the interface that the filter is on.
+        pins.rename(&former, name)?;
+        state = state::of(pins, name, Some(interface))?;
+    }
+    match state {
         State::Ours => {
             let attached = replace(pins, interface, plan)?;
             detach::clear_other_abis(pins, name)
@@ -140,7 +152,9 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
         record.egress = egress::choose(interface, plan.hook)?;
         plan::write_record(&mut ebpf, &record)?;
         egress::attach(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
-        seed::seed(pins)?;
+        if plan.fresh.is_none() {
+            seed::seed(pins)?;
+        }
     }
     let mut before = None;
     if let Some(id) = interface.xdp_program {

@@ -12,6 +12,7 @@ pub mod plan;
 pub(crate) mod rebuild;
 pub(crate) mod remove;
 pub(crate) mod seed;
+pub mod spare;
 pub(crate) mod state;
 pub(crate) mod tcx;
 pub(crate) mod xdp;

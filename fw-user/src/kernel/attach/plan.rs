@@ -8,7 +8,7 @@ use fw_common::{
 use crate::{
     error::Result,
     kernel::{
-        attach::{egress::Hook, ingress::ModeChoice, native::NotNative},
+        attach::{egress::Hook, ingress::ModeChoice, native::NotNative, spare::Spare},
         maps::policy_map::Terms,
         meta::AttachmentRecord,
         object,
@@ -36,6 +36,8 @@ pub struct Plan {
     pub debug: bool,
     /// Whether another XDP program that is on the interface is taken off.
     pub replace: bool,
+    /// Given where the interface has appeared a moment ago, and nothing is open there that could be cut: the programs that may be ready for it.
+    pub fresh: Option<Spare>,
 }
 
 /// What `attach` came to.
@@ -57,6 +59,12 @@ pub struct Attached {
 /// The object around an interface's maps, which are made where they are missing.
 pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     pins.prepare(name)?;
+    let is_capacity = |flows| shape::capacity(pins) == Some(flows);
+    if let Some(spare) = plan.fresh.as_ref().filter(|_| !plan.debug && plan.flows.is_none_or(is_capacity))
+        && let Some(ebpf) = spare.take(pins, name)?
+    {
+        return Ok(ebpf);
+    }
     let flows = plan.flows.or_else(|| shape::capacity(pins)).unwrap_or(DEFAULT_FLOWS);
     object::load(pins, name, Shapes::on_this_machine(flows)?, plan.debug)
 }

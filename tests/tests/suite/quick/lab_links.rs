@@ -16,6 +16,7 @@ const FAILED: i32 = 1;
 const TAKEN: i32 = 3;
 tests! { in native mode:
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
+    a_filter_follows_its_interface_to_another_name_without_a_gap;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
@@ -23,6 +24,7 @@ tests! { in native mode:
 
 tests! { in tc mode:
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
+    a_filter_follows_its_interface_to_another_name_without_a_gap;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
@@ -59,23 +61,49 @@ fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
 fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
+    // What an earlier interface of the new name left is in the way.
+    lab.pi.run("ip link add lan0 type veth peer name other")?;
+    lab.fw(&["attach", "lan0", "--allow", "22"])?;
+    lab.pi.run("ip link delete lan0")?;
     lab.attach(mode, OPEN)?;
-    lab.pi.run("ip link set eth0 down")?;
-    lab.pi.run("ip link set eth0 name lan0")?;
-    lab.pi.set_address("lan0", &[])?;
+    rename(&lab, "eth0", "lan0")?;
     let status = lab.fw(&["status"])?;
     ensure!(status.contains("eth0  attached to an interface that has another name here"), "{status}");
     traffic.during(|| Ok(()))?;
-    ensure!(!status.contains("lan0"), "{status}");
     for attach in [&["attach", "lan0", "--allow", "22"][..], &["attach", "lan0", "--allow", "22", "--replace"]] {
         lab.refuses(attach, TAKEN, &["lan0 has its filter already", "fw-user detach eth0"])?;
     }
-    lab.refuses(&["detach", "lan0"], FAILED, &["lan0", "fw-user status"])?;
     // What is at work can be changed.
     lab.fw(&["allow", "443", "--interface", "eth0"])?;
     lab.fw(&["detach", "eth0"])?;
+    lab.fw(&["detach", "lan0"])?;
     lab.nothing_is_left_behind()?;
     traffic.is_unfiltered()
+}
+
+fn rename(lab: &Lab, from: &str, to: &str) -> Result<()> {
+    lab.pi.run(&format!("ip link set {from} down"))?;
+    lab.pi.run(&format!("ip link set {from} name {to}"))?;
+    lab.pi.set_address(to, &[])
+}
+
+fn a_filter_follows_its_interface_to_another_name_without_a_gap(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    lab.attach(mode, OPEN)?;
+    rename(&lab, "eth0", "lan0")?;
+    let refused = ["lan0 has its filter already", "fw-user detach eth0"];
+    lab.refuses(&["attach", "lan0", "--allow", OPEN, "--confirm", "60"], TAKEN, &refused)?;
+    let doctor = lab.fw.command(&lab.pi, ["doctor", "lan0"]).output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    ensure!(said.contains("attached when it was called eth0") && said.contains("takes it along"), "{said}");
+    let said = traffic.during(|| lab.fw(&["attach", "lan0", "--allow", OPEN]))?;
+    ensure!(said.starts_with("lan0  replaced"), "{said}");
+    let status = lab.fw(&["status"])?;
+    ensure!(status.contains("lan0  active") && !status.contains("eth0"), "{status}");
+    traffic.during(|| Ok(()))?;
+    lab.fw(&["detach", "lan0"])?;
+    lab.nothing_is_left_behind()
 }
 
 fn a_filter_in_another_namespace_is_not_disturbed(mode: Mode) -> Result<()> {

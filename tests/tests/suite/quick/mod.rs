@@ -56,6 +56,7 @@ mod lab_tc;
 mod lab_trial;
 mod lab_versions;
 pub(crate) mod lab_wire;
+mod later;
 mod metrics;
 pub(crate) mod oracle;
 mod packets;

@@ -114,7 +114,7 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
         (State::Foreign(id), Some(interface)) => {
             if let Ok(Some(former)) = state::former_name(pins, interface) {
                 return Finding::bad("filter", format!("at work, attached when it was called {former}"))
-                    .fix(format!("fw-user detach {former}"));
+                    .fix(format!("{attach}, or fw-user apply {name}, takes it along"));
             }
             let fix = if foreign::is_unpinned_filter(pins, interface) {
                 detach
