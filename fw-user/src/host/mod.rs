@@ -1,10 +1,11 @@
-//! The machine: its interfaces and addresses, its processes and connections, systemd and Docker.
+//! The machine: its interfaces and addresses, its processes and connections, systemd, netfilter and Docker.
 
 pub(crate) mod bridge_ports;
 pub(crate) mod class;
 pub(crate) mod connections;
 pub mod interface;
 pub(crate) mod ipsec;
+pub(crate) mod netfilter;
 pub(crate) mod netlink;
 pub(crate) mod network;
 pub(crate) mod output_file;

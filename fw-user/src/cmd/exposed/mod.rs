@@ -1,6 +1,7 @@
 //! `fw-user exposed`.
 
 pub(crate) mod args;
+pub(crate) mod beside;
 pub(crate) mod exposure;
 pub(crate) mod filters;
 pub(crate) mod report;
@@ -8,11 +9,12 @@ pub(crate) mod report;
 use std::{fs, ops::RangeInclusive, path::Path};
 
 use crate::{
-    cmd::exposed::{args::ExposedArgs, exposure::ExposureFacts},
+    cmd::exposed::{args::ExposedArgs, beside::Beside, exposure::ExposureFacts},
     config::folder,
     error::Result,
     host::{
         interface,
+        netfilter::Netfilter,
         network::Network,
         privilege,
         targets::{self, Targets},
@@ -36,11 +38,15 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ExposedArgs) -> Resul
         files: &folder::read(config).unwrap_or_default(),
     };
     let exposure = facts.judge(&args.interfaces);
-    print(&if args.json {
-        json(&report::ExposedJson::new(&exposure, &targets))?
-    } else {
-        report::text(&exposure, &targets)
-    })
+    let netfilter = Netfilter::ask();
+    let ruleset = match &netfilter {
+        Netfilter::Read(ruleset) => Some(ruleset).filter(|ruleset| !ruleset.is_empty()),
+        Netfilter::Unreadable(_) => None,
+    };
+    let judge = |port| beside::of(port, &exposure, &network, ruleset?);
+    let beside: Vec<Option<Beside>> = exposure.ports.iter().map(judge).collect();
+    let facts = report::Facts { exposure: &exposure, targets: &targets, netfilter: &netfilter, beside: &beside };
+    print(&if args.json { json(&report::ExposedJson::new(&facts))? } else { report::text(&facts) })
 }
 
 /// The ports from which the kernel chooses for who does not name one. Where it does not say, those that it has by default.

@@ -29,6 +29,7 @@ use serde::Deserialize;
 tests! {
     before_attach_everything_that_is_served_is_open;
     what_attach_closes_is_what_the_lan_loses;
+    what_nftables_does_is_told_beside_each_port;
     the_way_in_is_proposed_by_name;
     two_interfaces_have_a_verdict_each;
     a_filter_that_only_monitors_leaves_ports_open;
@@ -57,6 +58,14 @@ struct Exposed {
     ports: Vec<Served>,
     unused: Vec<Unused>,
     docker: DockerState,
+    netfilter: NetfilterState,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetfilterState {
+    state: String,
+    why: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,6 +96,7 @@ struct Served {
     process: Option<Process>,
     container: Option<Container>,
     client: bool,
+    netfilter: Option<String>,
     passed: Option<u64>,
     dropped: Option<u64>,
 }
@@ -204,6 +214,60 @@ fn before_attach_everything_that_is_served_is_open() -> Result<()> {
         ensure!(said.contains(word), "{word:?} is missing in:\n{said}");
     }
     lab.nothing_is_left_behind()
+}
+
+/// What it says of nftables is what the LAN gets, as long as the filter is not there.
+fn what_nftables_does_is_told_beside_each_port() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let mut servers = Vec::new();
+    for port in [22, 8000, 9123, 9124, 9125] {
+        servers.push((port, lab.pi.serve_tcp(port)?));
+    }
+    lab.pi.nft(
+        "table inet filter {
+            chain input {
+                tcp dport 8000-8010 jump some
+                ip saddr 192.0.2.10 tcp dport 9124 accept
+            }
+            chain some { accept; }
+        }
+        table ip6 more {
+            chain in { type filter hook input priority 10; tcp dport 22 drop; }
+        }",
+    )?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!((exposed.netfilter.state.as_str(), &exposed.netfilter.why), ("read", &None));
+    for (port, netfilter, is_reached) in [
+        (22, "ipv4 accepted", true),
+        (8000, "accepted", true),
+        (9123, "dropped", false),
+        // By this sender, whom nobody named.
+        (9124, "unknown", true),
+        (9125, "dropped", false),
+    ] {
+        let said = exposed.at("tcp", port)?;
+        assert_eq!((said.netfilter.as_deref(), said.state.as_str()), (Some(netfilter), "open"), "{port}");
+        let server = &servers.iter().find(|(at, _)| *at == port).context("it is served")?.1;
+        if is_reached {
+            lab.lan.reaches(server, Transport::Tcp, PI4, port)?;
+        } else {
+            lab.is_refused_by_input(server, Transport::Tcp, PI4, port)?;
+        }
+    }
+    let said = text(&lab, &[])?;
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open nftables drops it suite-"), "{said}");
+    ensure!(row(&said, "8000/tcp")?.starts_with("8000/tcp open nftables lets it in "), "{said}");
+    ensure!(row(&said, "22/tcp")?.starts_with("22/tcp open nftables lets only IPv4 in "), "{said}");
+    lab.pi.run("nft flush ruleset")?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!((exposed.netfilter.state.as_str(), &exposed.at("tcp", 22)?.netfilter), ("no rules", &None));
+    ensure!(!text(&lab, &[])?.contains("netfilter"));
+    // Without nft nobody knows.
+    let mut command = lab.pi.command("env");
+    lab.fw.finish(command.arg("PATH=/nowhere").arg(lab.fw.program()), ["exposed"]);
+    let said = command::run(&mut command)?;
+    ensure!(said.contains("what netfilter drops behind the filter is not known: nft cannot be started"), "{said}");
+    Ok(())
 }
 
 /// Every port that is said to be closed is closed, and every open one open.
@@ -441,7 +505,8 @@ fn a_name_moves_no_cursor_and_begins_no_line() -> Result<()> {
     let name = "?[2J?  22?d";
     let listed = text(&lab, &[])?;
     ensure!(
-        row(&listed, "9123/tcp")?.starts_with(&format!("9123/tcp closed 0 {} (", name.replace("  ", " "))),
+        row(&listed, "9123/tcp")?
+            .starts_with(&format!("9123/tcp closed nftables drops it 0 {} (", name.replace("  ", " "))),
         "{listed}"
     );
     assert_eq!(Exposed::of(&lab)?.at("tcp", 9123)?.process.as_ref().map(|process| process.name.as_str()), Some(name));
@@ -481,6 +546,20 @@ fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
         }
         assert_eq!(exposed.at("tcp", 9127)?.addresses, ["192.0.2.1"]);
         lab.lan.reaches(&hidden, Transport::Tcp, PI4, 9125).context("it says open")?;
+        // The owner's input chain drops all but 22, 80 and 443, and Docker's packets never meet it.
+        for (proto, port, netfilter) in [
+            ("tcp", 9125, Some("bypassed")),
+            ("udp", 80, Some("bypassed")),
+            ("tcp", 9126, None),
+            ("tcp", 9127, Some("bypassed")),
+        ] {
+            assert_eq!(
+                exposed.at(proto, port)?.netfilter.as_deref(),
+                netfilter,
+                "{port}: {}",
+                lab.pi.run("nft list ruleset")?
+            );
+        }
 
         lab.attach(mode, "22,80")?;
         let exposed = Exposed::of_docker(&lab, &docker)?;
@@ -495,7 +574,7 @@ fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
         let mut command = lab.fw.command(&lab.pi, ["exposed"]);
         let said = command::run(command.env("DOCKER_HOST", docker.host()))?;
         let published = row(&said, "9125/tcp")?;
-        ensure!(published.starts_with("9125/tcp closed "), "{said}");
+        ensure!(published.starts_with("9125/tcp closed gets past nftables (Docker) "), "{said}");
         ensure!(published.contains(" container web, lab "), "{said}");
         ensure!(published.ends_with(&format!(" -> {}:80", container.address)), "{said}");
         // Without Docker's word there are its proxies, where there are any.
@@ -548,7 +627,7 @@ fn knocks_are_counted(mode: Mode) -> Result<()> {
         Ok(is_so.then_some(()))
     })?;
     let said = text(&lab, &[])?;
-    ensure!(row(&said, "80/udp")?.starts_with("80/udp open 2 "), "{said}");
-    ensure!(row(&said, "9123/udp")?.starts_with("9123/udp closed 3 "), "{said}");
+    ensure!(row(&said, "80/udp")?.starts_with("80/udp open nftables lets it in 2 "), "{said}");
+    ensure!(row(&said, "9123/udp")?.starts_with("9123/udp closed nftables drops it 3 "), "{said}");
     Ok(())
 }

@@ -5,8 +5,15 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    cmd::exposed::exposure::{ExposedPort, Exposure, Filter, IngressPath, PortState, Reach, Unused},
-    host::targets::{Docker, Targets, endpoint::Target},
+    cmd::exposed::{
+        beside::Beside,
+        exposure::{ExposedPort, Exposure, Filter, IngressPath, PortState, Reach, Unused},
+        report::facts::Facts,
+    },
+    host::{
+        netfilter::Netfilter,
+        targets::{Docker, endpoint::Target},
+    },
     policy_text::words::PolicyJson,
 };
 
@@ -17,6 +24,14 @@ pub(crate) struct ExposedJson<'a> {
     ports: Vec<PortJson<'a>>,
     unused: Vec<UnusedJson<'a>>,
     docker: DockerJson<'a>,
+    netfilter: NetfilterJson<'a>,
+}
+
+/// Whether its rules could be read.
+#[derive(Serialize)]
+struct NetfilterJson<'a> {
+    state: &'static str,
+    why: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -48,6 +63,8 @@ struct PortJson<'a> {
     process: Option<ProcessJson<'a>>,
     container: Option<ContainerJson<'a>>,
     client: bool,
+    /// What netfilter makes of it.
+    netfilter: Option<&'static str>,
     passed: Option<u64>,
     dropped: Option<u64>,
 }
@@ -89,10 +106,17 @@ struct DockerJson<'a> {
 impl<'a> ExposedJson<'a> {
     /// As JSON has it.
     #[must_use]
-    pub(crate) fn new(exposure: &'a Exposure, targets: &'a Targets) -> Self {
+    pub(crate) fn new(facts: &Facts<'a>) -> Self {
+        let Facts { exposure, targets, netfilter, beside } = *facts;
+        let (state, why) = match netfilter {
+            Netfilter::Read(ruleset) if ruleset.is_empty() => ("no rules", None),
+            Netfilter::Read(_) => ("read", None),
+            Netfilter::Unreadable(why) => ("unreadable", Some(why.as_str())),
+        };
         Self {
+            netfilter: NetfilterJson { state, why },
             interfaces: exposure.paths.iter().map(|path| InterfaceJson::new(path, exposure)).collect(),
-            ports: exposure.ports.iter().map(PortJson::new).collect(),
+            ports: exposure.ports.iter().zip(beside).map(|(port, beside)| PortJson::new(port, *beside)).collect(),
             unused: exposure.unused.iter().map(UnusedJson::new).collect(),
             docker: DockerJson::new(targets.docker()),
         }
@@ -121,7 +145,7 @@ impl<'a> InterfaceJson<'a> {
 }
 
 impl<'a> PortJson<'a> {
-    fn new(port: &'a ExposedPort) -> Self {
+    fn new(port: &'a ExposedPort, beside: Option<Beside>) -> Self {
         let reached_by = match &port.reach {
             Reach::By(states) => states.iter().map(|(name, state)| ReachedJson::new(name, state)).collect(),
             Reach::Local | Reach::Only(_) => Vec::new(),
@@ -152,6 +176,7 @@ impl<'a> PortJson<'a> {
             process,
             container,
             client: port.is_of_client,
+            netfilter: beside.map(Beside::name),
             passed: port.counted.map(|counted| counted.passed),
             dropped: port.counted.map(|counted| counted.dropped),
         }

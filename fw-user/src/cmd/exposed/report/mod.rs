@@ -1,5 +1,6 @@
 //! What is exposed, for people.
 
+pub(crate) mod facts;
 pub(crate) mod json;
 #[cfg(test)]
 mod tests;
@@ -13,14 +14,18 @@ use fw_common::{
     policy::Policy,
 };
 
-pub(crate) use crate::cmd::exposed::report::json::ExposedJson;
+pub(crate) use crate::cmd::exposed::report::{facts::Facts, json::ExposedJson};
 
 use crate::{
     cmd::exposed::{
+        beside::Beside,
         exposure::{ExposedPort, Exposure, Filter, IngressPath, PortState},
         report::words::{place, reach, who},
     },
-    host::targets::{Docker, Targets, endpoint::Target},
+    host::{
+        netfilter::Netfilter,
+        targets::{Docker, Targets, endpoint::Target},
+    },
     lockout,
     policy_text::words::open_ports,
     report::table::{indented, table},
@@ -31,13 +36,19 @@ const CLIENTS_SHOWN: usize = 4;
 
 /// For people.
 #[must_use]
-pub(crate) fn text(exposure: &Exposure, targets: &Targets) -> String {
-    let (clients, served): (Vec<&ExposedPort>, Vec<&ExposedPort>) =
-        exposure.ports.iter().partition(|port| port.is_of_client);
+pub(crate) fn text(facts: &Facts<'_>) -> String {
+    let Facts { exposure, targets, netfilter, beside } = *facts;
+    let (clients, rows_of): (Vec<_>, Vec<_>) =
+        exposure.ports.iter().zip(beside).partition(|(port, _)| port.is_of_client);
+    let clients: Vec<&ExposedPort> = clients.into_iter().map(|(port, _)| port).collect();
+    let served: Vec<&ExposedPort> = rows_of.iter().map(|(port, _)| *port).collect();
     let mut text = heads(exposure);
     text.push('\n');
-    text += &if served.is_empty() { "  nobody listens\n".to_owned() } else { rows(exposure, &served) };
+    text += &if served.is_empty() { "  nobody listens\n".to_owned() } else { rows(exposure, &rows_of) };
     let mut notes = notes(exposure, targets, &clients);
+    if let Netfilter::Unreadable(why) = netfilter {
+        notes.push(format!("what netfilter drops behind the filter is not known: {why}"));
+    }
     notes.extend(next_step(exposure, &served));
     if !notes.is_empty() {
         text += &format!("\n{}\n", notes.join("\n"));
@@ -78,15 +89,25 @@ fn head(exposure: &Exposure, path: &IngressPath, judge: Option<&str>) -> String 
     }
 }
 
-fn rows(exposure: &Exposure, served: &[&ExposedPort]) -> String {
-    let counts = served.iter().any(|port| port.counted.is_some());
-    let mut rows = if counts {
-        table(&["port", "state", "packets", "who", "where"], &[2])
-    } else {
-        table(&["port", "state", "who", "where"], &[])
-    };
-    for port in served {
+fn rows(exposure: &Exposure, served: &[(&ExposedPort, &Option<Beside>)]) -> String {
+    let counts = served.iter().any(|(port, _)| port.counted.is_some());
+    let is_beside = served.iter().any(|(_, beside)| beside.is_some());
+    let columns = [
+        ("port", true),
+        ("state", true),
+        ("netfilter", is_beside),
+        ("packets", counts),
+        ("who", true),
+        ("where", true),
+    ];
+    let columns: Vec<&str> = columns.iter().filter(|(_, is_shown)| *is_shown).map(|(column, _)| *column).collect();
+    let right: Vec<usize> = columns.iter().position(|column| *column == "packets").into_iter().collect();
+    let mut rows = table(&columns, &right);
+    for (port, beside) in served {
         let mut row = vec![name(port), reach(&port.reach, exposure.paths.len())];
+        if is_beside {
+            row.push(beside.map_or("", Beside::words).to_owned());
+        }
         if counts {
             row.push(port.counted.map_or_else(String::new, |counted| (counted.passed + counted.dropped).to_string()));
         }
