@@ -14,7 +14,12 @@ tests! {
     systemd_understands_every_line_of_the_units;
 }
 
-tests! { in every mode:
+tests! { in native mode:
+    the_capabilities_of_the_unit_suffice;
+    each_capability_of_the_unit_is_needed;
+}
+
+tests! { in tc mode:
     the_capabilities_of_the_unit_suffice;
     each_capability_of_the_unit_is_needed;
 }

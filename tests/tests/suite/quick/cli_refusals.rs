@@ -29,7 +29,7 @@ tests! {
     a_folder_that_cannot_hold_pins_is_refused;
 }
 
-tests! { in every mode:
+tests! { in both modes:
     another_xdp_program_is_not_replaced;
 }
 
@@ -147,7 +147,7 @@ fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     lab.pi.enter(|| program.attach("eth0", xdp_mode))?;
     lab.add_second_lan()?;
     let words = ["eth0", "another XDP program", "`fw_ingress`", &format!("(id {id})"), "then attach again"];
-    for mode in ["auto", "native", "generic"] {
+    for mode in ["auto", "native", "generic", "tc"] {
         lab.refuses(&["attach", "eth0", "--allow", "22", "--mode", mode], TAKEN, &words)?;
         // The interface that is free is not taken either.
         lab.refuses(&["attach", "eth1", "eth0", "--allow", "22", "--mode", mode], TAKEN, &words)?;

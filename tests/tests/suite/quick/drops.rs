@@ -20,11 +20,12 @@ use fw_tests::{
 };
 use nix::sys::signal::Signal;
 
-tests! { in every mode:
+tests! { in tc mode:
     each_drop_is_a_line_with_its_fields;
 }
 
 tests! { in native mode:
+    each_drop_is_a_line_with_its_fields;
     a_flood_does_not_hide_a_knock_and_what_is_left_out_is_counted;
 }
 

@@ -18,6 +18,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 tests! { in every mode:
     packets_larger_than_the_cable_carries_reach_no_closed_port;
+}
+
+tests! { in generic mode:
+    an_open_udp_port_opens_no_udp_lite_socket;
+}
+
+tests! { in tc mode:
     an_open_udp_port_opens_no_udp_lite_socket;
 }
 

@@ -6,13 +6,14 @@ use fw_tests::{
     tests,
 };
 
-tests! { in every mode:
+tests! { in tc mode:
     the_interface_is_free_the_moment_that_detach_returns;
 }
 
 const FAILED: i32 = 1;
 
 tests! { in native mode:
+    the_interface_is_free_the_moment_that_detach_returns;
     each_interface_has_its_own_policy;
     a_deleted_interface_leaves_nothing_that_hinders;
 }

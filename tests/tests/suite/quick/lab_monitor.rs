@@ -10,11 +10,12 @@ use fw_tests::{
     tests,
 };
 
-tests! { in every mode:
+tests! { in tc mode:
     monitoring_counts_what_would_drop_and_drops_nothing;
 }
 
 tests! { in native mode:
+    monitoring_counts_what_would_drop_and_drops_nothing;
     enforcing_and_monitoring_switch_at_once_and_change_nothing_else;
     attaching_again_without_monitor_enforces;
 }

@@ -16,12 +16,16 @@ use fw_tests::{
     tests,
 };
 
-tests! { in every mode:
+tests! { in tc mode:
     attaching_again_replaces_the_policy_without_a_gap;
+}
+
+tests! { in every mode:
     containers_are_not_reached_by_direct_routing;
 }
 
 tests! { in native mode:
+    attaching_again_replaces_the_policy_without_a_gap;
     rules_with_networks_let_their_sources_in_alone;
 }
 

@@ -20,11 +20,12 @@ use nix::{
     unistd::Pid,
 };
 
-tests! { in every mode:
+tests! { in tc mode:
     an_unconfirmed_attach_leaves_nothing_behind;
 }
 
 tests! { in native mode:
+    an_unconfirmed_attach_leaves_nothing_behind;
     a_confirmed_attach_stays;
     verdicts_go_back_in_time_also_when_every_process_was_killed;
 }

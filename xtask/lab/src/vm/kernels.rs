@@ -81,10 +81,19 @@ pub(crate) const ALL: [Kernel; 12] = [
 
 /// The tests of what differs between machines.
 const OF_MACHINES: &[&str] = &["cards"];
-/// The tests that say most about a kernel in the least time: that the verifier accepts the programs, that they judge as they should, and that
-/// the hole is closed on a real network card and on a virtual one.
-const OF_THE_QUICK: &[&str] =
-    &["programs", "cards", "every_row_is_judged_as", "the_published_port_is_closed", "idle_tcp_connections_live_on"];
+/// The tests that say most about a kernel in the least time: that the verifier accepts the programs, that they judge as they should, that
+/// the hole is closed on a real network card and on a virtual one, and that devices which not every kernel has are closed as well.
+const OF_THE_QUICK: &[&str] = &[
+    "programs",
+    "cards",
+    "every_row_is_judged_as",
+    "the_published_port_is_closed",
+    "idle_tcp_connections_live_on",
+    "a_wireguard_is_filtered",
+    "a_bond_is_closed",
+    "ipsec",
+    "tc::a_filter_below_a_vlan",
+];
 
 /// The name for the quick pair, which runs the most telling tests alone: an old and a new kernel, clsact and TCX, with BTF and without, on
 /// either architecture.
