@@ -75,6 +75,8 @@ fn what_this_machine_decrypts_is_known_at_tc_ingress_alone() -> Result<()> {
         }
         let decrypted = lab.stats("eth0")?.reason("decrypted").packets;
         ensure!((decrypted > 0) == (mode == Mode::Tc), "{decrypted} packets counted as decrypted in {mode} mode");
+        let status = lab.fw(&["status"])?;
+        ensure!(status.contains("IPsec decrypts") == (mode == Mode::Tc), "{status}");
         lab.fw(&["detach", "eth0"])?;
     }
     Ok(())

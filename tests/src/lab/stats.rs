@@ -158,6 +158,8 @@ pub struct InterfaceStatus {
     pub monitor: bool,
     /// How many seconds the last change can still be confirmed.
     pub confirm_within: Option<u64>,
+    /// Whether packets that `IPsec` has decrypted pass.
+    pub passes_decrypted: bool,
     /// The open ports.
     pub allow: Vec<String>,
     /// The IP protocols without ports that may come in.

@@ -18,7 +18,7 @@ use crate::{
         unfiltered::Gaps,
     },
     error::{Error, HostError, Result},
-    host::{class::Classes, interface::Interface, network::Network, privilege},
+    host::{class::Classes, interface::Interface, ipsec, network::Network, privilege},
     kernel::{
         attach::{
             foreign, remove,
@@ -26,7 +26,7 @@ use crate::{
         },
         clock,
         maps::policy_map::PolicyMap,
-        meta::AttachmentRecord,
+        meta::{AttachmentRecord, Mode},
         pinned,
         pins::Pins,
         shape,
@@ -103,8 +103,10 @@ fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: St
 fn details(pins: &Pins, name: &str) -> Result<Details> {
     let map = PolicyMap::open(pins, name)?;
     let in_force = map.in_force()?;
+    let record = AttachmentRecord::read(pins, name)?;
     Ok(Details {
-        record: AttachmentRecord::read(pins, name)?,
+        passes_decrypted: record.mode == Mode::Tc && ipsec::ends_here(),
+        record,
         policy: map.read()?,
         monitors: in_force.monitors(),
         confirm_within: (in_force.deadline() != 0).then(|| clock::left(in_force)).transpose()?,

@@ -64,6 +64,8 @@ pub(crate) struct Details {
     pub monitors: bool,
     /// How long the last change can still be confirmed, where it waits for that.
     pub confirm_within: Option<Duration>,
+    /// Whether packets that this machine's `IPsec` has decrypted pass.
+    pub passes_decrypted: bool,
 }
 
 impl Status {
@@ -125,6 +127,7 @@ struct DetailsJson<'a> {
     version: &'a str,
     monitor: bool,
     confirm_within: Option<u64>,
+    passes_decrypted: bool,
     #[serde(flatten)]
     policy: PolicyJson,
 }
@@ -169,6 +172,7 @@ impl<'a> DetailsJson<'a> {
             version: &details.record.version,
             monitor: details.monitors,
             confirm_within: details.confirm_within.map(|left| left.as_secs()),
+            passes_decrypted: details.passes_decrypted,
             policy: PolicyJson::new(&details.policy),
         }
     }
@@ -232,7 +236,7 @@ fn interface_text(interface: &InterfaceStatus) -> String {
 }
 
 fn details_text(details: &Details) -> String {
-    let Details { record, policy, monitors, confirm_within } = details;
+    let Details { record, policy, monitors, confirm_within, passes_decrypted } = details;
     let user = User::from_uid(Uid::from_raw(record.uid))
         .ok()
         .flatten()
@@ -262,6 +266,9 @@ fn details_text(details: &Details) -> String {
     }
     if let Some(timeouts) = timeouts::unusual(&policy.timeouts) {
         text += &format!("  replies {timeouts}\n");
+    }
+    if *passes_decrypted {
+        text += "  also    packets that this machine's IPsec decrypts, whatever their port\n";
     }
     if policy.forward == Forward::Pass {
         text += "  router  packets to open ports are routed on as well\n";

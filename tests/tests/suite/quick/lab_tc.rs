@@ -27,6 +27,7 @@ tests! {
     a_program_before_the_filter_is_told_of_and_overtaken;
     a_step_that_was_interrupted_is_finished_by_the_next_command;
     a_tun_is_filtered_like_a_cable;
+    a_tunnel_of_ipsec_that_ends_here_is_told_of;
 }
 
 const FAILED: i32 = 1;
@@ -213,5 +214,37 @@ fn drops_have_no_ethernet_header(lab: &Lab) -> Result<()> {
     let (by_hand, open) =
         (lab.fw(&["explain", "9123/udp", "--iface", TUN])?, lab.fw(&["explain", "8080/udp", "--iface", TUN])?);
     ensure!(by_hand.contains("closed-port") && open.contains("allowed"), "{by_hand}{open}");
+    Ok(())
+}
+
+/// What passes then, guests show: this kernel may have no ESP.
+fn a_tunnel_of_ipsec_that_ends_here_is_told_of() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let policy =
+        "policy add src 10.8.0.2/32 dst 10.8.0.1/32 dir in tmpl src 192.0.2.10 dst 192.0.2.1 proto esp mode tunnel";
+    let told = |is_there: bool| -> Result<()> {
+        let (status, json) = (lab.fw(&["status"])?, lab.fw(&["status", "--json"])?);
+        let words = "also    packets that this machine's IPsec decrypts, whatever their port";
+        ensure!(status.contains(words) == is_there, "{status}");
+        ensure!(json.contains(&format!("\"passes_decrypted\":{is_there}")), "{json}");
+        Ok(())
+    };
+    let said = lab.attach(Mode::Tc, "22")?;
+    ensure!(!said.contains("IPsec"), "{said}");
+    told(false)?;
+    // Of an interface of its own: that one is judged by itself.
+    lab.pi.run(&format!("ip xfrm {policy} if_id 7"))?;
+    told(false)?;
+    lab.pi.run("ip xfrm policy flush")?;
+    lab.pi.run(&format!("ip xfrm {policy}"))?;
+    told(true)?;
+    let said = lab.attach(Mode::Tc, "22")?;
+    ensure!(
+        said.contains("note    an IPsec tunnel ends at this machine: what is inside passes as `decrypted`"),
+        "{said}"
+    );
+    lab.fw(&["detach", "eth0"])?;
+    let doctor = lab.fw(&["doctor", "eth0"]).unwrap_or_else(|error| error.to_string());
+    ensure!(doctor.contains("generic mode drops what is inside at closed ports"), "{doctor}");
     Ok(())
 }
