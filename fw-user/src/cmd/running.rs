@@ -7,6 +7,7 @@ use crate::{
         maps::policy_map::PolicyMap,
         meta::{AttachmentRecord, Egress},
         pins::Pins,
+        shape,
     },
 };
 
@@ -19,5 +20,7 @@ pub(crate) fn running(pins: &Pins, name: &str) -> Result<Running> {
         monitor: map.in_force()?.monitors(),
         replies: record.egress != Egress::None,
         version: record.version,
+        mode: Some(record.mode),
+        flows: shape::capacity(pins),
     })
 }

@@ -1,10 +1,12 @@
 //! What would have to change for an interface to be as its file says.
 
+use clap::ValueEnum;
 use fw_common::policy::Policy;
 use serde::Serialize;
 
 use crate::{
     config::Settings,
+    kernel::{attach::ingress::ModeChoice, meta::Mode},
     policy_text::{self, words},
 };
 
@@ -19,6 +21,10 @@ pub(crate) struct Running {
     pub replies: bool,
     /// The version of the programs.
     pub version: String,
+    /// In which mode; nothing where there is no filter.
+    pub mode: Option<Mode>,
+    /// How many flows of each family are remembered, where that is known.
+    pub flows: Option<u32>,
 }
 
 /// One setting that changes.
@@ -51,7 +57,14 @@ impl Difference {
     /// From what is in force, if anything is, to what a file says, as put in force by `version`.
     #[must_use]
     pub(crate) fn new(running: Option<&Running>, wanted: &Settings, version: &str) -> Self {
-        let nothing = Running { policy: Policy::default(), monitor: false, replies: true, version: version.to_owned() };
+        let nothing = Running {
+            policy: Policy::default(),
+            monitor: false,
+            replies: true,
+            version: version.to_owned(),
+            mode: None,
+            flows: None,
+        };
         let running = running.unwrap_or(&nothing);
         let protocols = |one: &Policy, other: &Policy| {
             one.protocols.difference(&other.protocols).copied().map(policy_text::protocol_name).collect()
@@ -71,6 +84,14 @@ impl Difference {
         compare("tcp-timeout", &words(from.tcp), &words(to.tcp));
         compare("replies", on(running.replies), on(wanted.replies));
         compare("monitor", on(running.monitor), on(wanted.monitor));
+        // What leaves it open is as well served by what there is.
+        let choice = wanted.mode.to_possible_value().filter(|_| wanted.mode != ModeChoice::Auto);
+        if let (Some(mode), Some(choice)) = (running.mode, choice) {
+            compare("mode", mode.name(), choice.get_name());
+        }
+        if let (Some(from), Some(to)) = (running.flows, wanted.flows) {
+            compare("flows", &from.to_string(), &to.to_string());
+        }
         compare("version", &running.version, version);
         Self {
             opened: words::rule_words(&wanted.policy.without(&running.policy)),

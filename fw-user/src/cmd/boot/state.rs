@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use fw_common::abi::DEFAULT_FLOWS;
 use serde::Serialize;
 
 use crate::{
     config::{
-        DEFAULT_FOLDER, File,
+        DEFAULT_FOLDER, File, Settings,
         difference::{Difference, Running},
         edits::Edits,
         folder,
@@ -91,7 +92,12 @@ impl BootFiles {
         };
         match Edits::new(Path::new(DEFAULT_FOLDER), files, &self.sides).file(name) {
             Ok(Some((file, settings))) => AtBoot::Filtered {
-                difference: running.map(|running| Difference::new(Some(running), settings, &running.version)),
+                difference: running.map(|running| {
+                    // All interfaces share the tables, and one file that says how large they are is enough.
+                    let flows = files.iter().find_map(|file| Some(*file.flows.as_ref()?.get_ref()));
+                    let settings = Settings { flows: flows.or(Some(DEFAULT_FLOWS)), ..settings.clone() };
+                    Difference::new(Some(running), &settings, &running.version)
+                }),
                 file: file.path.clone(),
                 unit,
             },

@@ -19,6 +19,7 @@ tests! {
     status_and_allow_tell_what_a_reboot_makes_of_a_port;
     doctor_says_bad_where_nothing_brings_the_filter_back;
     whatever_would_keep_the_service_from_working_is_refused_before_anything_changes;
+    whatever_would_keep_the_service_for_all_from_working_is_refused;
     service_takes_several_names_and_shows_them;
     replacing_a_policy_prints_the_difference;
     uninstall_leaves_nothing_but_what_the_owner_wrote;
@@ -214,6 +215,20 @@ fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
     ensure!(
         said.ends_with("eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n")
     );
+    // Mode and flows are compared as well: of a file that leaves the mode open, nothing is otherwise.
+    for (line, words) in
+        [("mode = \"generic\"", "native -> generic"), ("flows = 2048", "65536 -> 2048"), ("mode = \"auto\"", "")]
+    {
+        machine.shell(&format!("cp /etc/fw-user/eth0.toml /run/; sed -i '1i {line}' /etc/fw-user/eth0.toml"))?;
+        let said = machine.fw(&lab, &["status"])?;
+        let expected = if words.is_empty() {
+            "eth0.toml, as in force".to_owned()
+        } else {
+            format!("eth0.toml differs: {} {words};", line.split(' ').next().unwrap_or_default())
+        };
+        ensure!(said.contains(&expected), "{line}: no {expected:?} in {said}");
+        machine.shell("mv /run/eth0.toml /etc/fw-user/eth0.toml")?;
+    }
     // What keeps the unit from working is told, and so is what cannot be told.
     for (done, undone, state, word) in [
         ("touch /etc/fw-user/off", "rm /etc/fw-user/off", "lost", "/etc/fw-user/off keeps"),
@@ -325,6 +340,49 @@ fn whatever_would_keep_the_service_from_working_is_refused_before_anything_chang
     let output = other.arg("--bpffs").arg(lab.fw.bpffs()).args(["enable", "eth0"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success() && said.contains("started /usr/local/sbin/fw-user until now"), "{said}");
+    Ok(())
+}
+
+/// The same for every outside interface: nothing is written or attached.
+fn whatever_would_keep_the_service_for_all_from_working_is_refused() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    let attach = ["attach", "--all", "--allow", "22", "--boot"];
+    let edited = |path: &str| (format!("echo '# mine' > {path}"), format!("rm {path}"));
+    let [unit, rules] = ["/etc/systemd/system/fw-user-all.service", "/etc/udev/rules.d/81-fw-user.rules"].map(edited);
+    let rows: [(&str, &str, &[&str]); 6] = [
+        ("rmdir /run/systemd/system", "mkdir /run/systemd/system", &["not started by systemd"]),
+        ("mount -o remount,ro /etc", "mount -o remount,rw /etc", &["Read-only file system"]),
+        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", &["others than root"]),
+        (&unit.0, &unit.1, &["fw-user-all.service was edited", "rm "]),
+        (&rules.0, &rules.1, &["81-fw-user.rules was edited", "rm "]),
+        (
+            "mkdir -p /etc/fw-user; echo 'alow = 1' > /etc/fw-user/eth0.toml",
+            "rm -r /etc/fw-user",
+            &["/etc/fw-user/eth0.toml:1:1: "],
+        ),
+    ];
+    for (done, undone, words) in rows {
+        machine.shell(done)?;
+        let before = machine.files()?;
+        let output = machine.try_fw(&lab, &attach)?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let missing: Vec<_> = words.iter().filter(|word| !said.contains(**word)).collect();
+        ensure!(!output.status.success() && missing.is_empty(), "{done}: {said} without {missing:?}");
+        assert_eq!(machine.files()?, before, "{done}");
+        ensure!(machine.fw(&lab, &["status", "--json"])?.contains("\"interfaces\":[]"), "{done}: it is attached");
+        machine.shell(undone)?;
+    }
+    // The program of another installation is replaced, with a word.
+    machine.fw(&lab, &attach)?;
+    machine.shell("mkdir /usr/local/sbin/b; touch /usr/local/sbin/b/fw-user; mount --bind /usr/local/sbin/fw-user /usr/local/sbin/b/fw-user")?;
+    let mut other = machine.command("/usr/local/sbin/b/fw-user");
+    let output = other.arg("--bpffs").arg(lab.fw.bpffs()).args(["enable", "--all"]).output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success() && said.contains("fw-user-all.service started /usr/local/sbin/fw-user until now"),
+        "{said}"
+    );
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, Mode, PI4, Refusal, Transport},
+    lab::{Lab, Mode, PI4, Refusal, Transport, at_tc},
     tests,
 };
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ const USAGE: i32 = 2;
 tests! {
     what_is_as_the_file_says_is_not_written_again;
     each_difference_is_printed;
+    another_mode_in_the_file_is_applied_in_place;
     programs_of_another_version_are_replaced;
     a_dry_run_prints_the_same_and_changes_nothing;
     all_interfaces_change_or_none;
@@ -37,6 +38,20 @@ tests! { in native mode:
 
 tests! { in generic mode:
     a_file_closes_and_opens_ports;
+}
+
+fn another_mode_in_the_file_is_applied_in_place() -> Result<()> {
+    at_tc(|_| {
+        let lab = Lab::without_containers()?;
+        lab.attach(Mode::Native, "22")?;
+        lab.write_file("eth0", "allow = [\"22\"]\nmode = \"tc\"")?;
+        let said = lab.fw(&["apply"])?;
+        ensure!(said.starts_with("eth0  change, ") && said.contains("  mode native -> tc\n"), "{said}");
+        ensure!(lab.fw(&["status"])?.contains("eth0  active, tc mode"), "{said}");
+        let said = lab.fw(&["apply"])?;
+        ensure!(said.contains("nothing to do"), "{said}");
+        Ok(())
+    })
 }
 
 fn a_file_closes_and_opens_ports(mode: Mode) -> Result<()> {

@@ -15,6 +15,7 @@ tests! {
     what_is_left_open_is_named_with_the_command_that_closes_it;
     all_with_names_and_patterns_are_refused;
     all_attaches_everywhere_or_nowhere;
+    an_interface_that_vanishes_in_between_is_no_half_attachment;
     two_interfaces_in_one_network_are_proposed_together;
     a_filter_that_is_gone_is_the_first_line;
     explain_takes_the_interface_of_the_route;
@@ -101,9 +102,40 @@ fn what_is_left_open_is_named_with_the_command_that_closes_it() -> Result<()> {
 fn all_with_names_and_patterns_are_refused() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.refuses(&["attach", "--all", "eth0", "--allow", "22"], USAGE, &["leave out --all, or leave out eth0"])?;
+    lab.refuses(
+        &["attach", "--all", "--except", "eth[0-9]", "--allow", "22"],
+        USAGE,
+        &["--except `eth[0-9]` is no pattern"],
+    )?;
     lab.refuses(&["attach", "*", "--allow", "22"], USAGE, &["`*` is no interface", "fw-user attach --all"])?;
     lab.refuses(&["attach", "--all", "--except", "eth0", "--allow", "22"], FAILED, &["no outside interface is here"])?;
     lab.nothing_is_left_behind()
+}
+
+/// While the command waits for its turn: with --all it is left out, by name it is a mistake.
+fn an_interface_that_vanishes_in_between_is_no_half_attachment() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    for (args, succeeds) in [
+        (&["attach", "eth0", "eth1", "--allow", "22"][..], false),
+        (&["attach", "--all", "--allow", "22"], true),
+        (&["apply"], false),
+    ] {
+        lab.add_second_lan()?;
+        lab.write_file("lan", "interfaces = [\"eth0\", \"eth1\"]\nallow = [\"22\"]\n")?;
+        let lock = lab.fw.lock()?;
+        let mut waiting = lab.fw_at_lock(args)?;
+        lab.pi.run("ip link delete eth1")?;
+        drop(lock);
+        let status = waiting.process.await_end()?;
+        let said = waiting.said()?;
+        ensure!(status.success() == succeeds && said.contains("eth1") != succeeds, "{args:?}: {status}, {said}");
+        let names: Vec<String> = self::status(&lab)?.interfaces.into_iter().map(|one| one.name).collect();
+        // Without names `apply` applies what is there, and says what is missing.
+        let attached: &[&str] = if args == ["attach", "eth0", "eth1", "--allow", "22"] { &[] } else { &["eth0"] };
+        assert_eq!(names, attached, "{args:?}: {said}");
+        lab.fw(&["detach", "--all"])?;
+    }
+    Ok(())
 }
 
 /// Another program on the second interface: the first one is as it was.
