@@ -11,4 +11,5 @@ pub mod qemu;
 pub mod root;
 pub mod tally;
 pub mod toolchain;
+pub mod verbs;
 pub mod workspace;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::ebpf::wrapper;
+use xtask::{ebpf::wrapper, verbs};
 
 /// Build, test, measure and show fw.
 #[derive(Parser)]
@@ -27,17 +27,17 @@ struct Cli {
 enum Verb {
     /// Build the BPF object from source, or compare it with the committed one.
     BuildEbpf(build_ebpf::Options),
-    /// Show the hole in nftables with Docker, and how one command closes it. Uses network namespaces.
+    #[command(about = verbs::DEMO)]
     Demo(lab::Arguments),
     /// Install what the tests need, and run them.
     Test(test::Options),
-    /// Build Debian packages for every architecture that this machine can compile for.
+    #[command(about = verbs::DIST)]
     Dist(lab::Arguments),
-    /// Measure the cost of packets and commands, and compare with xdp-filter.
+    #[command(about = verbs::BENCH)]
     Bench(lab::Arguments),
-    /// Draw the live screen to docs/screen.svg, with made-up traffic and a real Docker.
+    #[command(about = verbs::SCREENSHOT)]
     Screenshot(lab::Arguments),
-    /// Fuzz the parsers of frames, allow lists and files.
+    #[command(about = verbs::FUZZ)]
     Fuzz(lab::Arguments),
     /// Check dependencies (licences, origins, unused, oldest), and run unsafe code under `AddressSanitizer`.
     Audit(audit::Options),

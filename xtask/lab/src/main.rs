@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::ebpf::wrapper;
+use xtask::{ebpf::wrapper, verbs};
 
 /// Test in other kernels, measure, package and show fw.
 #[derive(Parser)]
@@ -24,17 +24,17 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Show the hole in nftables with Docker, and how one command closes it. Uses network namespaces.
+    #[command(about = verbs::DEMO)]
     Demo(demo::Options),
     /// Run the tests in kernels under qemu.
     Test(test::Options),
-    /// Build Debian packages for every architecture that this machine can compile for.
+    #[command(about = verbs::DIST)]
     Dist(dist::Options),
-    /// Measure the cost of packets and commands, and compare with xdp-filter.
+    #[command(about = verbs::BENCH)]
     Bench(bench::Options),
-    /// Draw the live screen to docs/screen.svg, with made-up traffic and a real Docker.
+    #[command(about = verbs::SCREENSHOT)]
     Screenshot(screenshot::Options),
-    /// Fuzz the parsers of frames, allow lists and files.
+    #[command(about = verbs::FUZZ)]
     Fuzz(fuzz::Options),
 }
 
