@@ -170,7 +170,7 @@ fn each_shell_completes_what_is_typed_at_a_key() -> Result<()> {
     let files = unpack(deb::native()?)?;
     let share = files.path().join("usr/share");
     let place = Namespace::new()?;
-    place.run("ip link add lab0 type dummy")?;
+    place.run("ip link add lab0 type bridge")?;
     let fish = "fish --no-config --init-command 'function fish_prompt; echo -n \"lab\\$ \"; end; set -g fish_greeting'";
     for (shell, start, load) in [
         ("bash", "bash --norc", format!(". {}/bash-completion/completions/fw-user", share.display())),
