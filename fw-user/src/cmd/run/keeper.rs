@@ -60,6 +60,8 @@ pub(crate) struct Keeper<'a> {
     first: BTreeMap<String, Instant>,
     /// Programs for an interface to come.
     spare: Spare,
+    /// Whether the last attempt to have some failed.
+    cannot_be_ready: bool,
     /// Interfaces whose filter this process answers for.
     own: BTreeSet<String>,
     /// Whether the wishes are still to be put in force.
@@ -90,6 +92,7 @@ impl<'a> Keeper<'a> {
             amiss: BTreeMap::new(),
             first: BTreeMap::new(),
             spare: Spare::default(),
+            cannot_be_ready: false,
             own: BTreeSet::new(),
             is_due: false,
             mistakes: None,
@@ -162,9 +165,14 @@ impl<'a> Keeper<'a> {
     }
 
     /// Have programs ready for the next interface that appears. Without them it is closed as well, some moments later.
-    pub(crate) fn get_ready(&self) {
+    pub(crate) fn get_ready(&mut self) {
+        if self.cannot_be_ready {
+            return;
+        }
         if let Err(error) = self.spare.prepare(self.pins) {
             complain(&format!("fw-user: no programs are ready for an interface that appears: {error}"));
+            // What the kernel refuses once it refuses again; the next attachment shows whether it still does.
+            self.cannot_be_ready = true;
         }
     }
 
@@ -338,6 +346,7 @@ impl<'a> Keeper<'a> {
 
     /// Remember what was done, and print what changed.
     fn settle(&mut self, applied: &Applied, tell_all: bool) {
+        self.cannot_be_ready = false;
         for interface in &applied.interfaces {
             self.settled.insert(interface.name.clone(), Settled::now(self.pins, interface));
             self.own.insert(interface.name.clone());
