@@ -61,7 +61,9 @@ fn a_bond_is_closed_through_both_members() -> Result<()> {
     let asked = lab.lan.serve_tcp(5000)?;
     arrive(&lab, &closed, 9123).context("without a filter")?;
     let by_itself = if has_tcx()? { Mode::Tc } else { Mode::Generic };
-    for mode in [None, Some(Mode::Generic), Some(Mode::Native)] {
+    // What it takes by itself need not be asked for once more.
+    let modes = [None, Some(Mode::Generic), Some(Mode::Native)];
+    for mode in modes.into_iter().filter(|mode| *mode != Some(by_itself)) {
         let typed = mode.map(|mode| mode.to_string());
         let mut args = vec!["attach", "bond0", "--allow", "22,8080/udp"];
         args.extend(typed.iter().flat_map(|mode| ["--mode", mode]));

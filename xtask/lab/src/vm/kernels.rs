@@ -91,7 +91,7 @@ const OF_THE_QUICK: &[&str] = &[
     "idle_tcp_connections_live_on",
     "a_wireguard_is_filtered",
     "a_bond_is_closed",
-    "ipsec",
+    "what_this_machine_decrypts",
     "tc::a_filter_below_a_vlan",
 ];
 
