@@ -124,6 +124,8 @@ pub const KNOCKERS: u32 = 2048;
 pub const CLASS_CLOSED: u16 = 0;
 /// Open to every source. The numbers between this and [`CLASS_CLOSED`] name a list of source networks.
 pub const CLASS_OPEN: u16 = u16::MAX;
+/// The networks that packets may be routed on to: the list under the number of closed ports, which have none.
+pub const CLASS_FORWARD: u16 = CLASS_CLOSED;
 
 /// A page of port classes.
 pub type ClassPage = [u16; PAGE];
@@ -180,7 +182,8 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
 /// |---|---|
 /// | 0 | the buffer in force |
 /// | 1 | 1 where everything is judged and counted, and nothing dropped |
-/// | 8, 9 | the same two, from the deadline on |
+/// | 2 | 1 where the policy names [networks to route on to](CLASS_FORWARD) |
+/// | 8-10 | the same three, from the deadline on |
 /// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
 /// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
 ///
@@ -192,8 +195,10 @@ pub struct Active(pub u64);
 impl Active {
     const BUFFER: u64 = 1;
     const MONITOR: u64 = 1 << 1;
+    /// The bit that says whether the policy names networks that packets may be routed on to.
+    pub const NETWORKS: u64 = 1 << 2;
     /// The bits that say what is in force now.
-    pub const STATE: u64 = Self::BUFFER | Self::MONITOR;
+    pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::NETWORKS;
     const FALLBACK: u32 = 8;
     const ENDS_DETACHED: u64 = 1 << 16;
     const DEADLINE: u32 = 32;
@@ -212,16 +217,17 @@ impl Active {
         self.0 & Self::MONITOR != 0
     }
 
-    /// The other buffer in force, for good.
+    /// The other buffer in force, for good, with a policy that names networks to route on to or none.
     #[must_use]
-    pub const fn flipped(self) -> Self {
-        Self(self.0 & Self::STATE ^ Self::BUFFER)
+    pub const fn flipped(self, names_networks: bool) -> Self {
+        let kept = self.0 & (Self::BUFFER | Self::MONITOR) ^ Self::BUFFER;
+        Self(kept | if names_networks { Self::NETWORKS } else { 0 })
     }
 
     /// The same buffer, for good, with or without dropping.
     #[must_use]
     pub const fn monitoring(self, monitors: bool) -> Self {
-        Self(self.0 & Self::BUFFER | if monitors { Self::MONITOR } else { 0 })
+        Self(self.0 & (Self::BUFFER | Self::NETWORKS) | if monitors { Self::MONITOR } else { 0 })
     }
 
     /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then what `fallback` says: nothing at all where there is
@@ -275,7 +281,7 @@ impl Active {
 pub struct Settings {
     /// A bit for each IP protocol number that `--allow-proto` names, the lowest bit of the first word for 0.
     pub protocols: [u64; 4],
-    /// 1 where packets to allowed ports may be routed on to other machines, else 0.
+    /// 1 where packets to allowed ports may be routed on to any machine, else 0.
     pub forward: u64,
     /// How long flows live.
     pub timeouts: Timeouts,

@@ -10,9 +10,10 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_OPEN, MAX_SOURCES, Settings},
+    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, MAX_SOURCES, Settings},
+    forward::{Forward, Networks},
     grammar::{PortRange, Rule},
-    policy::{Forward, Policy},
+    policy::Policy,
     protocol::PortProtocol,
     subsets::Subsets,
     timeouts::Timeouts,
@@ -20,9 +21,9 @@ use crate::{
 
 /// More networks than the kernel's maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the rules name {count} source networks in all; {limit} is the most")]
+#[error("the policy names {count} networks in total; {limit} is the most")]
 pub struct TooManySources {
-    /// How many there are, counted once for each list of networks that some port has.
+    /// How many there are: once for each list of networks that some port has, and those to route on to.
     pub count: usize,
     /// How many there may be.
     pub limit: usize,
@@ -43,7 +44,11 @@ impl Policy {
             PortProtocol::ALL.into_iter().flat_map(sources).collect::<BTreeSet<_>>().into_iter().collect();
         let mut active = Subsets::new(networks.len());
         let mut class_of: HashMap<u32, u16> = HashMap::new();
-        let mut count = 0;
+        let forward = self.forward.networks();
+        let mut count = forward.len();
+        if count <= LIMIT {
+            compiled.networks.extend(forward.iter().map(|&network| (CLASS_FORWARD, network)));
+        }
         for protocol in PortProtocol::ALL {
             // At each port: the networks that begin there or end just before it.
             let mut edges: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -100,7 +105,7 @@ const _: () = assert!(LIMIT < CLASS_OPEN as usize, "every list of networks has a
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     classes: Vec<u16>,
-    /// Which network belongs to which class, by class.
+    /// Which network belongs to which class, by class. Those of [`CLASS_FORWARD`] are what packets may be routed on to.
     pub networks: Vec<(u16, IpNet)>,
     /// The settings that are not about ports.
     pub settings: Settings,
@@ -173,7 +178,8 @@ impl Compiled {
         }
         let mut policy = Policy::new(rules);
         policy.protocols = (0..=u8::MAX).filter(|&protocol| self.settings.allows(protocol)).collect();
-        policy.forward = if self.settings.forward == 0 { Forward::Drop } else { Forward::Pass };
+        let forward = lists.remove(&CLASS_FORWARD).and_then(Networks::new).map_or(Forward::Drop, Forward::To);
+        policy.forward = if self.settings.forward == 0 { forward } else { Forward::Pass };
         policy.timeouts = self.settings.timeouts;
         policy
     }

@@ -4,7 +4,7 @@
 use core::fmt;
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
+    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, Sent},
     address::{Address, V4, V6},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
@@ -26,7 +26,7 @@ use crate::{
 /// | 0-7 | the reason |
 /// | 8-23 | the destination port |
 /// | 24-31 | 1 more than the number of its protocol; 0 where there is no port |
-/// | 32-38 | where the addresses start, if the rest holds only for a packet that [is forwarded](Decision::settled); else 0 |
+/// | 32-38 | where the addresses start, if the routing table [has a say](Decision::settled) in it; else 0 |
 /// | 39 | 1 for IPv6 then |
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -106,32 +106,59 @@ impl Decision {
         (self.number() as u64) << 32 | self.port_index() as u32 as u64
     }
 
-    /// The same where the packet is forwarded, the addresses of which start there.
+    /// The same with the place of the addresses, where it is a drop that the routing table may have a say in.
     #[inline(always)]
-    const fn unsettled<A: Address>(self, addresses: usize) -> Self {
-        Self(self.0 | (addresses as u64) << Self::ADDRESSES | (A::IS_IPV6 as u64) << Self::IPV6)
+    const fn unsettled_if_dropped<A: Address>(self, addresses: usize) -> Self {
+        if self.is_closed() || self.number() == Reason::Forwarded as u8 {
+            self.unsettled(addresses, A::IS_IPV6)
+        } else {
+            self
+        }
     }
 
-    /// Whether it is one of [`judge_located`] for a packet that is let in unless it is forwarded.
+    /// The same of a packet whose addresses start there: for one that is let in, what it is where it is routed on.
+    #[inline(always)]
+    const fn unsettled(self, addresses: usize, is_ipv6: bool) -> Self {
+        Self(self.0 | (addresses as u64) << Self::ADDRESSES | (is_ipv6 as u64) << Self::IPV6)
+    }
+
+    /// Whether the routing table [has a say](settle) in it: it is let in, unless it is forwarded; or it is closed, unless it is routed on to a network
+    /// of the policy.
     #[inline(always)]
     #[must_use]
-    pub const fn is_unsettled(self) -> bool {
-        self.0 > Self::SETTLED
+    pub fn hangs_on_routes<L: Lookups>(self, lookups: &L) -> bool {
+        self.0 > Self::SETTLED && (!self.is_closed() || lookups.names_networks())
+    }
+
+    /// What it is where the routing table has no say.
+    #[inline(always)]
+    #[must_use]
+    pub const fn as_it_is(self) -> Self {
+        Self(self.0 & Self::SETTLED)
+    }
+
+    /// Whether no rule lets the packet in, so that it passes only where it is routed on to a network of the policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_closed(self) -> bool {
+        self.number() == Reason::ClosedPort as u8 || self.number() == Reason::ClosedProtocol as u8
     }
 
     /// What such a one becomes.
     #[inline(always)]
     #[must_use]
-    pub const fn settled(self, is_forwarded: bool) -> Self {
+    pub const fn settled(self, onward: Onward) -> Self {
         let word = self.0 & Self::SETTLED;
-        if !is_forwarded {
-            let has_port = word >> Self::PROTOCOL != 0;
-            Self(word & !0xff | if has_port { Reason::Allowed } else { Reason::Protocol } as u64)
-        } else if self.number() == Reason::Reply as u8 {
-            // Not counted by port.
-            Self(Reason::Reply as u64)
-        } else {
-            Self(word)
+        match onward {
+            Onward::Here if self.is_closed() => Self(word),
+            Onward::Here => {
+                let has_port = word >> Self::PROTOCOL != 0;
+                Self(word & !0xff | if has_port { Reason::Allowed } else { Reason::Protocol } as u64)
+            }
+            // Neither is counted by port.
+            _ if self.number() == Reason::Reply as u8 => Self(Reason::Reply as u64),
+            Onward::ToNetwork => Self(Reason::Routed as u64),
+            Onward::Elsewhere => Self(word),
         }
     }
 
@@ -149,6 +176,17 @@ impl fmt::Debug for Decision {
     }
 }
 
+/// Where the routing table sends a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Onward {
+    /// Nowhere: it is for this host, for somebody on the link that it came by, or for nobody.
+    Here,
+    /// On to another machine or container.
+    Elsewhere,
+    /// On to a network that the policy names.
+    ToNetwork,
+}
+
 /// What the decision has to ask for: the policy in force, the flows, the routes and the clock. In the kernel these are maps and
 /// helpers, on the host plain collections.
 pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
@@ -164,6 +202,9 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
     /// Note that something left from a local port.
     fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
 
+    /// Whether the policy names networks that packets may be routed on to.
+    fn names_networks(&self) -> bool;
+
     /// Whether something ever left by an IP protocol without ports.
     fn sent_portless(&self, protocol: u8) -> bool;
 
@@ -173,11 +214,11 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
 
 /// The look-ups that an address family has tables of its own for.
 pub trait AddressLookups<A: Tracked> {
-    /// Whether a source is in the networks of a class that is neither closed nor open.
-    fn is_source_of(&self, class: u16, source: A) -> bool;
+    /// Whether an address is in the networks of a class that is not open.
+    fn is_in_class(&self, class: u16, address: A) -> bool;
 
-    /// Whether the policy forbids routing on, and the routing table would route a packet in a frame with these tags on to another machine or
-    /// container.
+    /// Whether the policy forbids routing on to some machines at least, and the routing table would route a packet in a frame with these tags on
+    /// to another machine or container.
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
 
     /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
@@ -191,14 +232,22 @@ pub trait AddressLookups<A: Tracked> {
 /// Judge a frame that came in.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
-    decide_plain(frame, lookups).unwrap_or_else(|| {
-        let network = LocatedNetwork::locate(frame);
-        decide_located(frame, Located::locate(frame, network), lookups)
-    })
+    decide_plain(frame, lookups).map_or_else(
+        || {
+            let network = LocatedNetwork::locate(frame);
+            decide_located(frame, Located::locate(frame, network), lookups)
+        },
+        |decision| settled(frame, decision, lookups),
+    )
+}
+
+#[inline(always)]
+fn settled<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
+    if decision.hangs_on_routes(lookups) { settle(frame, decision, lookups) } else { decision.as_it_is() }
 }
 
 /// Judge a frame without tags, options, fragments and extension headers, with TCP, UDP or ICMP in it, as nearly all are; `None` for any
-/// other. Of what it needs, the compiler knows every offset.
+/// other. Of what it needs, the compiler knows every offset. The routing table [may have a say](Decision::hangs_on_routes) in it.
 #[inline(always)]
 pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<Decision> {
     let link = ethernet::parse_plain(frame)?;
@@ -224,7 +273,7 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let asked = |addresses: &Addresses<A>| Some(lookups.is_forwarded(Tags::NONE, addresses));
+    let asked = |_: &Addresses<A>| None;
     let judged = packet.and_then(|packet| match packet.protocol {
         // The same for each, so that the compiler knows which it is about.
         number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, asked, lookups).map(Some),
@@ -232,7 +281,8 @@ where
         protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, asked, lookups)),
         _ => Ok(None),
     });
-    judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))
+    let decision = judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))?;
+    Some(decision.unsettled_if_dropped::<A>(ethernet::HEADER + A::OFFSET))
 }
 
 /// Judge a frame in which a packet was [located](Located::locate).
@@ -241,11 +291,10 @@ where
 /// table, and each answer of that through the flows.
 #[inline(always)]
 pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
-    let decision = judge_located(frame, located, lookups);
-    if decision.is_unsettled() { settle(frame, decision, lookups) } else { decision }
+    settled(frame, judge_located(frame, located, lookups), lookups)
 }
 
-/// Judge it without a look at the routing table: what is let in unless it is forwarded is [unsettled](Decision::is_unsettled).
+/// Judge it without a look at the routing table, which [may have a say](Decision::hangs_on_routes).
 #[inline(always)]
 pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
     let judged = if located.is_ipv6() {
@@ -256,18 +305,30 @@ pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located,
     judged.unwrap_or_else(|reason| Decision::new(reason, None)).forgotten(frame)
 }
 
-/// Say what becomes of a packet that is let in unless it is forwarded.
+/// Say what becomes of a packet for which the routing table has a say.
 #[inline(always)]
 pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
     #[inline(always)]
-    fn ask<F: Frame + ?Sized, L: AddressLookups<A>, A: Tracked>(frame: &F, at: usize, lookups: &L) -> bool {
-        // Addresses that are not there were refused before.
-        A::read(frame, at).is_none_or(|addresses| lookups.is_forwarded(tags::<F, A>(frame, at), &addresses))
+    fn ask<F, L, A>(frame: &F, at: usize, lookups: &L) -> Onward
+    where
+        F: Frame + ?Sized,
+        L: Lookups + AddressLookups<A>,
+        A: Tracked,
+    {
+        let Some(addresses) = A::read(frame, at) else { return Onward::Elsewhere };
+        // Forgotten, so that all answers of the routing table meet.
+        if frame.forget(u64::from(lookups.is_forwarded(tags::<F, A>(frame, at), &addresses))) == 0 {
+            Onward::Here
+        } else if lookups.names_networks() && lookups.is_in_class(CLASS_FORWARD, addresses.destination) {
+            Onward::ToNetwork
+        } else {
+            Onward::Elsewhere
+        }
     }
     let at = (decision.0 >> Decision::ADDRESSES) as usize & 0x7f;
     let is_ipv6 = decision.0 >> Decision::IPV6 != 0;
-    let is_forwarded = if is_ipv6 { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) };
-    decision.settled(is_forwarded).forgotten(frame)
+    let onward = if is_ipv6 { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) };
+    decision.settled(onward).forgotten(frame)
 }
 
 /// `Err` is a verdict like `Ok`: one that leaves early.
@@ -281,14 +342,13 @@ where
     match PortProtocol::from_number(packet.protocol) {
         None => {
             let reason = without_ports(frame, packet, |_| None, lookups);
-            let decision = Decision::new(reason, None);
-            let is_unsettled = matches!(reason, Reason::Forwarded);
-            Ok(if is_unsettled { decision.unsettled::<A>(packet.addresses) } else { decision })
+            Ok(Decision::new(reason, None).unsettled_if_dropped::<A>(packet.addresses))
         }
         Some(_) if matches!(packet.piece, Piece::Later) => {
             Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment })
         }
-        Some(protocol) => judge_ports(frame, packet, protocol, |_| None, lookups),
+        Some(protocol) => judge_ports(frame, packet, protocol, |_| None, lookups)
+            .map(|decision| decision.unsettled_if_dropped::<A>(packet.addresses)),
     }
 }
 
@@ -315,7 +375,7 @@ where
     let reason = with_ports(frame, packet, protocol, &ports, is_forwarded, lookups);
     let counted = is_unsettled || !matches!(reason, Reason::Reply);
     let decision = Decision::new(reason, counted.then_some((protocol, ports.destination())));
-    Ok(if is_unsettled { decision.unsettled::<A>(packet.addresses) } else { decision })
+    Ok(if is_unsettled { decision.unsettled(packet.addresses, A::IS_IPV6) } else { decision })
 }
 
 /// Whether the packet comes from where something of the same protocol was sent to.
@@ -433,7 +493,7 @@ pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16,
     match class {
         CLASS_CLOSED => false,
         CLASS_OPEN => true,
-        class => lookups.is_source_of(class, sender),
+        class => lookups.is_in_class(class, sender),
     }
 }
 

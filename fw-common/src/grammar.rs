@@ -266,7 +266,7 @@ fn parse_port(text: &str) -> Result<u16, Fault> {
     text.parse().ok().filter(|&port| port != 0).ok_or_else(|| Fault::Port(text.to_string()))
 }
 
-fn parse_network(text: &str) -> Result<IpNet, Fault> {
+pub(crate) fn parse_network(text: &str) -> Result<IpNet, Fault> {
     let bad = || Fault::Network(text.to_string());
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),

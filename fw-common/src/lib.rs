@@ -16,6 +16,8 @@ pub mod address;
 pub mod compiled;
 pub mod decide;
 pub mod flow;
+#[cfg(feature = "std")]
+pub mod forward;
 pub mod frame;
 #[cfg(feature = "std")]
 pub mod grammar;
@@ -35,7 +37,8 @@ pub mod track;
 pub mod wire;
 
 pub use decide::{
-    AddressLookups, Decision, Lookups, decide, decide_located, decide_packet, decide_plain, judge_located, settle,
+    AddressLookups, Decision, Lookups, Onward, decide, decide_located, decide_packet, decide_plain, judge_located,
+    settle,
 };
 pub use frame::Frame;
 pub use protocol::PortProtocol;

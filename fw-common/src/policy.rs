@@ -1,51 +1,14 @@
 //! A policy, as people write and read it.
 
-use core::{fmt, net::IpAddr, str::FromStr};
+use core::net::IpAddr;
 use std::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
 
 use ipnet::IpNet;
-use thiserror::Error;
 
-use crate::{grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts};
-
-/// What becomes of packets to an allowed port that would be routed on to another machine or container.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Forward {
-    /// They drop: this machine is no router for the neighbours.
-    #[default]
-    Drop,
-    /// They pass: this machine is a router.
-    Pass,
-}
-
-impl fmt::Display for Forward {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Drop => "drop",
-            Self::Pass => "pass",
-        })
-    }
-}
-
-impl FromStr for Forward {
-    type Err = ForwardError;
-
-    fn from_str(text: &str) -> Result<Self, ForwardError> {
-        match text {
-            "drop" => Ok(Self::Drop),
-            "pass" => Ok(Self::Pass),
-            _ => Err(ForwardError),
-        }
-    }
-}
-
-/// Neither `drop` nor `pass`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("write drop or pass")]
-pub struct ForwardError;
+use crate::{forward::Forward, grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts};
 
 /// What may come in. It is kept in a normal form: two policies that mean the same compare equal.
 ///
@@ -147,7 +110,7 @@ impl Policy {
             None => (key, ranges.clone()),
         });
         let ranges = left.filter(|(_, ranges)| !ranges.is_empty()).collect();
-        Self { ranges, protocols: self.protocols.clone(), forward: self.forward, timeouts: self.timeouts }
+        Self { ranges, protocols: self.protocols.clone(), forward: self.forward.clone(), timeouts: self.timeouts }
     }
 
     /// Whether a port is open to everyone.

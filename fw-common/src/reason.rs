@@ -69,11 +69,13 @@ reasons! {
     Fragment = 5, "fragment";
     /// This host's own `IPsec` decrypted it: its outer packet was judged, and its peer is known by a key.
     Decrypted = 6, "decrypted";
+    /// It is routed on to a network that `--forward` names.
+    Routed = 7, "routed";
     /// The destination port is not in the allow list, and nothing that left asked for this packet.
     ClosedPort = 16, "closed-port";
     /// An IP protocol without ports that `--allow-proto` does not name.
     ClosedProtocol = 17, "closed-protocol";
-    /// The port is allowed, but the packet would be routed on out of another interface.
+    /// The port is allowed, but the packet would be routed on out of another interface, to none of the networks that `--forward` names.
     Forwarded = 18, "forwarded";
     /// An address that cannot come from the wire: loopback on either side, a multicast source.
     Martian = 19, "martian";

@@ -4,8 +4,9 @@
 use fw_common::{
     PortProtocol::{Tcp, Udp},
     abi::{CLASS_CLOSED, CLASS_OPEN},
+    forward::{Forward, ForwardError},
     grammar::Rule,
-    policy::{Forward, Policy},
+    policy::Policy,
 };
 
 fn rule(text: &str) -> Rule {
@@ -86,10 +87,59 @@ fn a_compiled_policy_comes_back_the_same() {
     ] {
         let mut policy = policy(rules);
         policy.protocols = [0, 47, 63, 64, 255].into();
-        policy.forward = Forward::Pass;
-        let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
-        assert_eq!(compiled.decompile(), policy, "{rules}");
+        for forward in ["drop", "pass", "10.8.0.0/24,2001:db8:5::/64", "0.0.0.0/0"] {
+            policy.forward = forward.parse().expect("what the display writes");
+            let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
+            assert_eq!(compiled.decompile(), policy, "{rules}, {forward}");
+        }
     }
+}
+
+#[test]
+fn networks_to_route_on_to_are_written_as_the_fewest_that_mean_the_same() {
+    for (typed, written) in [
+        ("drop", "drop"),
+        ("pass", "pass"),
+        ("10.8.0.0/24", "10.8.0.0/24"),
+        ("10.8.0.5", "10.8.0.5/32"),
+        ("[2001:db8:5::]/64, 10.8.0.0/24", "10.8.0.0/24,2001:db8:5::/64"),
+        ("2001:db8:5::/64,2001:db8:5::7", "2001:db8:5::/64"),
+        ("10.8.0.0/25,10.8.0.128/25", "10.8.0.0/24"),
+        ("::/0,0.0.0.0/0", "0.0.0.0/0,::/0"),
+    ] {
+        let forward: Forward = typed.parse().unwrap_or_else(|error| panic!("{typed}: {error}"));
+        assert_eq!(forward.to_string(), written, "{typed}");
+    }
+}
+
+#[test]
+fn what_is_no_network_to_route_on_to_is_refused() {
+    use ForwardError::{HostBits, Neither, NeverRouted, VerdictAmongNetworks};
+    let error = |text: &str| text.parse::<Forward>().expect_err(text);
+    for text in ["", "maybe", ",", "10.8.0.0/33", "10.8.0.0/24,", "2001:db8::/129", "Drop"] {
+        assert!(matches!(error(text), Neither(_)), "{text}");
+    }
+    for text in ["10.8.0.1/24", "2001:db8:5::1/64", "[2001:db8:5::1]/64"] {
+        assert!(matches!(error(text), HostBits(_)), "{text}");
+    }
+    for text in ["pass,10.8.0.0/24", "10.8.0.0/24,drop"] {
+        assert!(matches!(error(text), VerdictAmongNetworks(_)), "{text}");
+    }
+    for text in ["127.0.0.0/8", "224.0.0.1", "ff02::/16", "::1", "fe80::/10", "255.255.255.255", "::ffff:10.8.0.0/120"]
+    {
+        assert!(matches!(error(text), NeverRouted(_)), "{text}");
+    }
+}
+
+#[test]
+fn networks_to_route_on_to_count_as_others_do() {
+    let mut policy = policy("22/tcp@10.0.0.0/8");
+    let networks: Vec<String> = (0..8192).map(|n| format!("10.{}.{}.0", n >> 7, (n & 127) * 2)).collect();
+    policy.forward = networks[1..].join(",").parse().expect("networks");
+    assert!(policy.compile().is_ok());
+    policy.forward = networks.join(",").parse().expect("networks");
+    let error = policy.compile().expect_err("one too many");
+    assert_eq!((error.count, error.limit), (8193, 8192));
 }
 
 #[test]

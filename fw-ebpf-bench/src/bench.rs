@@ -206,12 +206,12 @@ macro_rules! known {
     ($lookups:ty, $address:ty, $key:ty) => {
         impl AddressLookups<$address> for $lookups {
             #[inline(always)]
-            fn is_source_of(&self, _: u16, _: $address) -> bool {
+            fn is_in_class(&self, _: u16, _: $address) -> bool {
                 true
             }
 
             #[inline(always)]
-            fn is_forwarded(&self, _: &Addresses<$address>) -> bool {
+            fn is_forwarded(&self, _: Tags, _: &Addresses<$address>) -> bool {
                 false
             }
 

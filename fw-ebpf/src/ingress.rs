@@ -22,10 +22,15 @@ use crate::{
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let active = active();
-    let decision = decide_plain(&Packet::from_xdp(&ctx), &Maps::<hook::Xdp>::of(&ctx, active)).unwrap_or_else(|| {
-        let decision = judge(ctx.ctx.cast(), active);
-        if decision.is_unsettled() { settle(ctx.ctx.cast(), active, decision) } else { decision }
-    });
+    let lookups = Maps::<hook::Xdp>::of(&ctx, active);
+    let plain = decide_plain(&Packet::from_xdp(&ctx), &lookups);
+    let decision = plain.unwrap_or_else(|| judge(ctx.ctx.cast(), active));
+    let decision = if decision.hangs_on_routes(&lookups) {
+        // Forgotten, so that all ways meet before the routing table is asked.
+        settle(ctx.ctx.cast(), active, decision.forgotten(&Packet::from_xdp(&ctx)))
+    } else {
+        decision.as_it_is()
+    };
     let size = Size { packets: 1, bytes: Packet::from_xdp(&ctx).len() };
     conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }
@@ -48,7 +53,7 @@ fn settle(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
     settle_behind::<hook::Xdp>(ctx, active, decision)
 }
 
-/// Judge a packet behind any link layer. What is let in unless it is forwarded is to be settled.
+/// Judge a packet behind any link layer. What hangs on the routing table is to be settled.
 #[inline(always)]
 pub(crate) fn judge_behind<H: Hook>(ctx: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
     // Asked for anew after the tags: how much of the frame was seen to be there differs by them.

@@ -39,8 +39,8 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     fetch::<{ ethernet::HEADER }>(&ctx);
     let active = active();
-    let decision = decide_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active))
-        .unwrap_or_else(|| general(skb, active, judge_general));
+    let plain = decide_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active));
+    let decision = settled(&ctx, active, plain.unwrap_or_else(|| judge_general(skb, active)));
     answer::<{ ethernet::HEADER }>(&ctx, decision, active)
 }
 
@@ -50,13 +50,18 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
 pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     let active = active();
-    answer::<0>(&ctx, general(skb, active, judge_bare), active)
+    let decision = settled(&ctx, active, judge_bare(skb, active));
+    answer::<0>(&ctx, decision, active)
 }
 
 #[inline(always)]
-fn general(skb: *mut c_void, active: Active, judge: impl FnOnce(*mut c_void, Active) -> Decision) -> Decision {
-    let decision = judge(skb, active);
-    if decision.is_unsettled() { settle(skb, active, decision) } else { decision }
+fn settled(ctx: &TcContext, active: Active, decision: Decision) -> Decision {
+    if decision.hangs_on_routes(&Maps::<Tc>::of(ctx, active)) {
+        // Forgotten, so that all ways meet before the routing table is asked.
+        settle(ctx.as_ptr(), active, decision.forgotten(&Tc::packet(ctx)))
+    } else {
+        decision.as_it_is()
+    }
 }
 
 // Out of line, so that the many ways through the headers of what is not plain meet where they end.

@@ -83,6 +83,13 @@ impl<H: Hook> Lookups for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn names_networks(&self) -> bool {
+        // A copy: what the verifier learns of it here is not to tell the ways apart that follow.
+        let Active(word) = self.active;
+        settled::<{ Active::NETWORKS }>(word) != 0
+    }
+
+    #[inline(always)]
     fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
         SENT.get(page_of(protocol, port)).map_or(Sent { unicast: 0, multicast: 0 }, |page| page[slot_of(port)])
     }
@@ -117,8 +124,8 @@ impl<H: Hook> Lookups for Maps<'_, H> {
 
 impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
     #[inline(always)]
-    fn is_source_of(&self, class: u16, source: V4) -> bool {
-        is_source4(class, source, self.active) != 0
+    fn is_in_class(&self, class: u16, address: V4) -> bool {
+        is_in_class4(class, address, self.active) != 0
     }
 
     #[inline(always)]
@@ -139,8 +146,8 @@ impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
 
 impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
     #[inline(always)]
-    fn is_source_of(&self, class: u16, source: V6) -> bool {
-        is_source6(class, &source, self.active) != 0
+    fn is_in_class(&self, class: u16, address: V6) -> bool {
+        is_in_class6(class, &address, self.active) != 0
     }
 
     #[inline(always)]
@@ -162,15 +169,15 @@ impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
 // Out of line: they are rare, and their keys would take room on the stack.
 
 #[inline(never)]
-fn is_source4(class: u16, source: V4, active: Active) -> u64 {
+fn is_in_class4(class: u16, address: V4, active: Active) -> u64 {
     let key =
-        Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+        Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
     u64::from(SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some())
 }
 
 #[inline(never)]
-fn is_source6(class: u16, source: &V6, active: Active) -> u64 {
+fn is_in_class6(class: u16, address: &V6, active: Active) -> u64 {
     let key =
-        Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: source.to_bytes() };
+        Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
     u64::from(SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some())
 }

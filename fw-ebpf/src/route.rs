@@ -102,8 +102,9 @@ fn remembered(index: u32, destination: V6, tags: Tags) -> Option<bool> {
 
 // Out of line: they are asked about once a second and destination, and one request has room on the stack.
 //
-// An answer is believed whoever sends. So it is remembered only where it does not depend on the sender, or keeps packets out: that a rule of
-// routing forbids one sender's must not open a container to the others. Nobody in particular, an address of zeros, meets no such rule.
+// An answer is believed whoever sends. So it is remembered only where it does not depend on the sender, or keeps packets from the ports of this
+// host: that a rule of routing forbids one sender's must not open a container to the others. Nobody in particular, an address of zeros, meets no
+// such rule. What is routed on to a network of the policy is no packet to this host whoever sends it, and Linux asks its rules once more.
 
 #[inline(never)]
 fn look_up4(ctx: *mut c_void, way: u64, source: V4, destination: V4) -> u64 {

@@ -9,7 +9,7 @@ use std::{
 
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Reason,
-    abi::Sent,
+    abi::{CLASS_FORWARD, Sent},
     address::{Address, V4, V6},
     compiled::{Compiled, TooManySources},
     decide, decide_packet,
@@ -208,6 +208,10 @@ impl Lookups for Model {
         self.policy.settings.allows(protocol)
     }
 
+    fn names_networks(&self) -> bool {
+        self.policy.networks.iter().any(|&(class, _)| class == CLASS_FORWARD)
+    }
+
     fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
         self.sent.borrow().get(&(protocol, port)).copied().unwrap_or(Sent { unicast: 0, multicast: 0 })
     }
@@ -231,8 +235,8 @@ impl Lookups for Model {
 }
 
 impl AddressLookups<V4> for Model {
-    fn is_source_of(&self, class: u16, source: V4) -> bool {
-        self.is_in_class(class, source.to_bytes().into())
+    fn is_in_class(&self, class: u16, address: V4) -> bool {
+        self.is_in_class(class, address.to_bytes().into())
     }
 
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V4>) -> bool {
@@ -249,8 +253,8 @@ impl AddressLookups<V4> for Model {
 }
 
 impl AddressLookups<V6> for Model {
-    fn is_source_of(&self, class: u16, source: V6) -> bool {
-        self.is_in_class(class, source.to_bytes().into())
+    fn is_in_class(&self, class: u16, address: V6) -> bool {
+        self.is_in_class(class, address.to_bytes().into())
     }
 
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use fw_common::{
-    PortProtocol, Reason,
-    flow::Timeouts,
-    grammar::parse,
-    policy::{Forward, Policy},
-};
+use fw_common::{PortProtocol, Reason, flow::Timeouts, forward::Forward, grammar::parse, policy::Policy};
 
 use crate::world::Routing;
 
@@ -92,6 +87,16 @@ impl Scene {
     #[must_use]
     pub fn forward_pass(mut self) -> Self {
         self.policy.forward = Forward::Pass;
+        self
+    }
+
+    /// Let packets be routed on to these networks, whatever their port.
+    ///
+    /// # Panics
+    /// On anything else.
+    #[must_use]
+    pub fn forward_to(mut self, networks: &str) -> Self {
+        self.policy.forward = networks.parse().unwrap_or_else(|error| panic!("{}: {error}", self.name));
         self
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use clap::ValueEnum;
 use fw_common::{
     flow::Timeouts,
+    forward::{self, Forward, Networks},
     grammar::{Fault, Rule, SpecError},
     policy::Policy,
 };
@@ -13,7 +14,7 @@ use toml::Spanned;
 use crate::{
     config::{
         File, Settings,
-        parse::{self, Notes, Words},
+        parse::{self, ForwardWords, Notes, Words},
         pattern,
     },
     error::{ConfigError, Error, Mistake, Result, UsageError, place},
@@ -111,12 +112,7 @@ fn flow_capacity(words: &Words, notes: &mut Notes<'_>) -> Option<Spanned<u32>> {
 fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Settings {
     let mut policy = Policy::new(rules(words, notes));
     policy.protocols = protocols(&words.allow_proto, notes);
-    if let Some(forward) = &words.forward {
-        match forward.get_ref().parse() {
-            Ok(verdict) => policy.forward = verdict,
-            Err(error) => notes.add(forward.span(), format!("`{}` is no verdict; {error}", forward.get_ref())),
-        }
-    }
+    policy.forward = forward(words, notes);
     policy.timeouts = timeouts(words, notes);
     let mut mode = ModeChoice::default();
     if let Some(given) = &words.mode {
@@ -132,6 +128,34 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
     }
     let (replies, monitor) = (words.replies.unwrap_or(true), words.monitor.unwrap_or(false));
     Settings { policy, mode, flows, replies, monitor }
+}
+
+fn forward(words: &Words, notes: &mut Notes<'_>) -> Forward {
+    let networks = match &words.forward {
+        None => return Forward::default(),
+        Some(ForwardWords::Verdict(word)) => {
+            let verdict = word.get_ref().parse();
+            return verdict.unwrap_or_else(|error: forward::ForwardError| {
+                notes.add(word.span(), error.to_string());
+                Forward::default()
+            });
+        }
+        Some(ForwardWords::Networks(networks)) => networks,
+    };
+    let mut known = BTreeSet::new();
+    for entry in networks {
+        match forward::network(entry.get_ref()) {
+            Ok(network) if known.insert(network) => {}
+            Ok(_) => notes.add(entry.span(), already(entry.get_ref())),
+            Err(error) => notes.add(entry.span(), error.to_string()),
+        }
+    }
+    Networks::new(known).map_or(Forward::Drop, Forward::To)
+}
+
+/// What is wrong with an entry that stands twice.
+fn already(entry: &str) -> String {
+    format!("`{entry}` is in the list already; delete one of the two")
 }
 
 fn timeouts(words: &Words, notes: &mut Notes<'_>) -> Timeouts {
@@ -159,10 +183,7 @@ fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
     for entry in allow.get_ref() {
         match entry_rules(entry.get_ref()) {
             Ok(rules) if known.insert(rules.clone()) => {}
-            Ok(_) => {
-                let what = format!("`{}` is in the list already; delete one of the two", entry.get_ref());
-                notes.add(entry.span(), what);
-            }
+            Ok(_) => notes.add(entry.span(), already(entry.get_ref())),
             Err(error) => notes.add(entry.span(), error.to_string()),
         }
     }
@@ -196,10 +217,7 @@ fn protocols(entries: &[Spanned<String>], notes: &mut Notes<'_>) -> BTreeSet<u8>
     for entry in entries {
         match entry_protocol(entry.get_ref()) {
             Ok(number) if protocols.insert(number) => {}
-            Ok(_) => {
-                let what = format!("`{}` is in the list already; delete one of the two", entry.get_ref());
-                notes.add(entry.span(), what);
-            }
+            Ok(_) => notes.add(entry.span(), already(entry.get_ref())),
             Err(error) => notes.add(entry.span(), error.to_string()),
         }
     }

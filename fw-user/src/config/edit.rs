@@ -2,7 +2,12 @@
 //! and with its comments.
 
 use clap::ValueEnum;
-use fw_common::{flow::Timeouts, grammar::Rule, policy::Policy};
+use fw_common::{
+    flow::Timeouts,
+    forward::{self, Forward, Networks},
+    grammar::Rule,
+    policy::Policy,
+};
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::{
@@ -54,10 +59,20 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     if policy.protocols != before.protocols {
         change_list(&mut document, "allow-proto", |list| follow_protocols(list, policy))?;
     }
+    if policy.forward != before.forward {
+        match &policy.forward {
+            Forward::Drop | Forward::Pass => {
+                set(document.as_table_mut(), "forward", policy.forward.to_string().into());
+            }
+            Forward::To(networks) => change_list(&mut document, "forward", |list| {
+                follow_networks(list, networks);
+                Ok(())
+            })?,
+        }
+    }
     set_timeouts(&mut document, before.timeouts, policy.timeouts);
     let mode = wanted.mode.to_possible_value();
-    let values: [(&str, bool, Option<Value>); 5] = [
-        ("forward", policy.forward != before.forward, Some(policy.forward.to_string().into())),
+    let values: [(&str, bool, Option<Value>); 4] = [
         ("mode", wanted.mode != says.mode, mode.map(|mode| mode.get_name().into())),
         ("flows", wanted.flows != says.flows, wanted.flows.map(|flows| i64::from(flows).into())),
         ("replies", wanted.replies != says.replies, Some(wanted.replies.into())),
@@ -165,6 +180,19 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
 /// Whether a policy lets in all that these rules say.
 fn says(policy: &Policy, rules: &[Rule]) -> bool {
     rules.iter().all(|rule| policy.says(rule))
+}
+
+fn follow_networks(list: &mut List, wanted: &Networks) {
+    let stay = |word: &str| forward::network(word).ok().filter(|network| wanted.contain(*network));
+    let read: Vec<_> = list.words().map(stay).collect();
+    for (index, _) in read.iter().enumerate().rev().filter(|(_, network)| network.is_none()) {
+        list.remove(index);
+    }
+    let said = Networks::new(read.into_iter().flatten());
+    let is_said = |network| said.as_ref().is_some_and(|said| said.contain(network));
+    for &network in wanted.as_slice().iter().filter(|network| !is_said(**network)) {
+        list.insert(list.len(), &network.to_string());
+    }
 }
 
 fn follow_protocols(list: &mut List, wanted: &Policy) -> Result<()> {

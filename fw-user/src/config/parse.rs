@@ -15,7 +15,7 @@ pub const KEYS: [(&str, &str); 10] = [
     ("except", r#"["wg0"]"#),
     ("allow", r#"["22", "80/tcp"]"#),
     ("allow-proto", r#"["gre"]"#),
-    ("forward", r#""drop""#),
+    ("forward", r#"["10.8.0.0/24"]"#),
     ("mode", r#""auto""#),
     ("flows", "65536"),
     ("replies", "true"),
@@ -37,8 +37,8 @@ pub struct Words {
     pub allow: Option<Spanned<Vec<Spanned<String>>>>,
     /// The protocols.
     pub allow_proto: Vec<Spanned<String>>,
-    /// `drop` or `pass`.
-    pub forward: Option<Spanned<String>>,
+    /// `drop` or `pass`, or networks.
+    pub forward: Option<ForwardWords>,
     /// `auto`, `native` or `generic`.
     pub mode: Option<Spanned<String>>,
     /// A number.
@@ -49,6 +49,15 @@ pub struct Words {
     pub monitor: Option<bool>,
     /// The timeouts, in the order of [`TIMEOUTS`].
     pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
+}
+
+/// What is said of packets that are routed on.
+#[derive(Debug)]
+pub enum ForwardWords {
+    /// A verdict, or networks with commas between them, as on the command line.
+    Verdict(Spanned<String>),
+    /// Networks, each by itself.
+    Networks(Vec<Spanned<String>>),
 }
 
 /// Mistakes of one file, as they are found.
@@ -108,7 +117,14 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
             "allow-proto" => {
                 words.allow_proto = strings("allow-proto", value, notes).map(Spanned::into_inner).unwrap_or_default();
             }
-            "forward" => words.forward = string("forward", value, notes),
+            "forward" => {
+                words.forward = match value.get_ref() {
+                    DeValue::Array(_) => {
+                        strings("forward", value, notes).map(|list| ForwardWords::Networks(list.into_inner()))
+                    }
+                    _ => string("forward", value, notes).map(ForwardWords::Verdict),
+                };
+            }
             "mode" => words.mode = string("mode", value, notes),
             "flows" => words.flows = number("flows", value, notes),
             "replies" => words.replies = boolean("replies", value, notes),
@@ -133,6 +149,9 @@ fn note_what_is_missing(table: &DeTable<'_>, notes: &mut Notes<'_>) {
     }
     if let Some(interfaces) = table.get("interfaces").filter(|value| is_empty(value)) {
         notes.add(interfaces.span(), "the list of interfaces is empty; name them, or leave `interfaces` out");
+    }
+    if let Some(networks) = table.get("forward").filter(|value| is_empty(value)) {
+        notes.add(networks.span(), "the list of networks is empty; name them, or write forward = \"drop\"");
     }
 }
 

@@ -12,7 +12,7 @@ use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        route::{RouteAttribute, RouteMessage, RouteType},
+        route::{RouteAttribute, RouteFlags, RouteMessage, RouteType},
     },
 };
 
@@ -80,6 +80,15 @@ impl Network {
         let whole = if peer.is_ipv4() { 32 } else { 128 };
         let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(peer, whole).ok()?;
         leaves_by(question.build())
+    }
+
+    /// The network of the route that packets to a machine elsewhere take, and the interface, by index. A default route's is that of all addresses.
+    pub(crate) fn route_network(to: IpAddr) -> Option<(IpNet, u32)> {
+        let whole = if to.is_ipv4() { 32 } else { 128 };
+        let mut question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, whole).ok()?.build();
+        question.header.flags = RouteFlags::FibMatch;
+        let route = answer(question).filter(|route| route.header.kind == RouteType::Unicast)?;
+        Some((IpNet::new(to, route.header.destination_prefix_length).ok()?.trunc(), way_out(&route)?))
     }
 
     pub(crate) fn index(&self, name: &str) -> Option<u32> {
@@ -182,8 +191,17 @@ fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
 
 /// Where the kernel would send what a question describes.
 fn leaves_by(question: RouteMessage) -> Option<u32> {
-    let answer = netlink::get(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question));
-    let Ok(RouteNetlinkMessage::NewRoute(route)) = answer else { return None };
+    way_out(&answer(question)?)
+}
+
+fn answer(question: RouteMessage) -> Option<RouteMessage> {
+    match netlink::get(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question)) {
+        Ok(RouteNetlinkMessage::NewRoute(route)) => Some(route),
+        _ => None,
+    }
+}
+
+fn way_out(route: &RouteMessage) -> Option<u32> {
     route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,

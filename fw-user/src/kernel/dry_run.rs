@@ -302,6 +302,10 @@ impl Lookups for Questions {
 
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
 
+    fn names_networks(&self) -> bool {
+        false
+    }
+
     fn sent_portless(&self, _: u8) -> bool {
         true
     }
@@ -310,7 +314,7 @@ impl Lookups for Questions {
 }
 
 impl AddressLookups<V4> for Questions {
-    fn is_source_of(&self, _: u16, _: V4) -> bool {
+    fn is_in_class(&self, _: u16, _: V4) -> bool {
         false
     }
 
@@ -327,7 +331,7 @@ impl AddressLookups<V4> for Questions {
 }
 
 impl AddressLookups<V6> for Questions {
-    fn is_source_of(&self, _: u16, _: V6) -> bool {
+    fn is_in_class(&self, _: u16, _: V6) -> bool {
         false
     }
 

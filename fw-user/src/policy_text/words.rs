@@ -1,6 +1,6 @@
 //! A policy in words and in JSON.
 
-use fw_common::{PortProtocol, grammar::Rule, policy::Policy};
+use fw_common::{PortProtocol, forward::Forward, grammar::Rule, policy::Policy};
 use serde::Serialize;
 
 use crate::policy_text;
@@ -10,8 +10,25 @@ use crate::policy_text;
 pub(crate) struct PolicyJson {
     allow: Vec<String>,
     allow_proto: Vec<String>,
-    forward: String,
+    forward: ForwardJson,
     timeouts: TimeoutsJson,
+}
+
+/// As in a file: a word, or a list of networks.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ForwardJson {
+    Verdict(String),
+    Networks(Vec<String>),
+}
+
+impl ForwardJson {
+    fn new(forward: &Forward) -> Self {
+        match forward {
+            Forward::Drop | Forward::Pass => Self::Verdict(forward.to_string()),
+            Forward::To(networks) => Self::Networks(networks.as_slice().iter().map(ToString::to_string).collect()),
+        }
+    }
 }
 
 /// In seconds.
@@ -29,7 +46,7 @@ impl PolicyJson {
         Self {
             allow: policy.rules().iter().map(ToString::to_string).collect(),
             allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
-            forward: policy.forward.to_string(),
+            forward: ForwardJson::new(&policy.forward),
             timeouts: TimeoutsJson {
                 udp: policy.timeouts.udp,
                 udp_stream: policy.timeouts.udp_stream,
@@ -63,6 +80,22 @@ pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
         .collect();
     shown.sort_by_key(|(rule, _)| (rule.ports, rule.protocol, rule.source));
     shown.into_iter().map(|(_, text)| text).collect()
+}
+
+/// What is routed on, in one line; nothing where nothing is.
+#[must_use]
+pub(crate) fn router(forward: &Forward) -> Option<String> {
+    match forward {
+        Forward::Drop => None,
+        Forward::Pass => Some(
+            "packets to open ports are routed on to every machine and container behind this one, published or not"
+                .to_owned(),
+        ),
+        Forward::To(networks) => {
+            let networks: Vec<String> = networks.as_slice().iter().map(ToString::to_string).collect();
+            Some(format!("every packet that is routed on to {} passes, whatever its port", networks.join(", ")))
+        }
+    }
 }
 
 /// Whether names like `raspberrypi.local` are answered for others on the network.

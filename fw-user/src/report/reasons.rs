@@ -20,10 +20,12 @@ pub const fn words(reason: Reason) -> &'static str {
             "is a later piece of a datagram: without its first piece, which is judged, it never becomes whole"
         }
         Reason::Decrypted => "was decrypted by this machine's own IPsec, whose outer packet was judged (tc mode alone)",
+        Reason::Routed => "is routed on to a network that --forward names",
         Reason::ClosedPort => "goes to a port that is not allowed, and is not a reply to outbound traffic",
         Reason::ClosedProtocol => "is of a protocol without ports: a tunnel, or something rarer",
         Reason::Forwarded => {
-            "goes to an allowed port, but the routing table would send it out of another interface, to a machine or container there"
+            "goes to an allowed port, but the routing table would send it out of another interface, to a machine or container there that \
+             --forward does not name"
         }
         Reason::Martian => {
             "has an address that belongs on no wire: loopback on either side, a multicast or broadcast source, 0.0.0.0/8 except for DHCP \

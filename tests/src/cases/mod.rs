@@ -6,6 +6,7 @@
 mod each;
 mod essential;
 mod forwarding;
+mod forwarding_to;
 mod ipv4;
 mod ipv4_fragments;
 mod ipv4_martians;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Row> {
         multicast::rows(),
         essential::rows(),
         forwarding::rows(),
+        forwarding_to::rows(),
     ]
     .concat()
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fw_common::policy::Forward;
+use fw_common::forward::Forward;
 use fw_user::testing::{
     ingress::ModeChoice,
     {Settings, check, edit},
@@ -44,7 +44,11 @@ fn survives(text: &str, settings: &Settings) {
     other.policy.deny(&rules[rules.len() / 2]);
     other.policy.allow("9125/udp".parse().expect("a rule"));
     other.policy.protocols = [47].into();
-    other.policy.forward = if settings.policy.forward == Forward::Drop { Forward::Pass } else { Forward::Drop };
+    other.policy.forward = match settings.policy.forward {
+        Forward::Drop => Forward::Pass,
+        Forward::Pass => "10.8.0.0/24,2001:db8:5::/64".parse().expect("two networks"),
+        Forward::To(_) => Forward::Drop,
+    };
     other.mode = if settings.mode == ModeChoice::Native { ModeChoice::Generic } else { ModeChoice::Native };
     other.flows = Some(4_096);
     (other.replies, other.monitor) = (!settings.replies, !settings.monitor);

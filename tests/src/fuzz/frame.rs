@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use fw_common::{PortProtocol, grammar::parse, policy::Forward, record};
+use fw_common::{PortProtocol, forward::Forward, grammar::parse, record};
 use fw_user::testing::headers::{Headers, Seen};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 thread_local! {
-    static HOSTS: OnceCell<[(Situation, Model); 3]> = const { OnceCell::new() };
+    static HOSTS: OnceCell<[(Situation, Model); 4]> = const { OnceCell::new() };
 }
 
 /// Whatever it is: nothing panics, and the decision is that of another parser.
@@ -32,7 +32,7 @@ pub(super) fn run(input: &[u8]) {
     let _ = Headers::of(&Seen { bytes: cut, len: frame.len(), is_bare: false }).to_string();
 }
 
-fn hosts_of() -> [(Situation, Model); 3] {
+fn hosts_of() -> [(Situation, Model); 4] {
     let policy = |specs: &[&str]| {
         let mut policy = fw_common::policy::Policy::default();
         for rule in specs.iter().flat_map(|spec| parse(spec, |_| Vec::new()).expect("a rule")) {
@@ -71,10 +71,13 @@ fn hosts_of() -> [(Situation, Model); 3] {
         .collect();
     let mut router = policy(&["22", "67/udp"]);
     router.forward = Forward::Pass;
+    let mut gateway = policy(&["22"]);
+    gateway.forward = "198.51.100.0/24,2001:db8:c::/64".parse().expect("two networks");
     let situations = [
         Situation { policy: busy, is_router: true, sent },
         Situation { policy: router, is_router: true, sent: Vec::new() },
         Situation::default(),
+        Situation { policy: gateway, is_router: true, sent: Vec::new() },
     ];
     situations.map(|situation| {
         let model = situation.model().expect("small policies");

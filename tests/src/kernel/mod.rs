@@ -22,8 +22,9 @@ use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol, Verdict,
     abi::{Route, map},
+    forward::Forward,
     grammar::{PortRange, Rule},
-    policy::{Forward, Policy},
+    policy::Policy,
 };
 use fw_user::testing::{
     batch::BatchMap,
@@ -315,6 +316,9 @@ impl Kernel {
     }
 }
 
+/// Every network of both families.
+const EVERYWHERE: &str = "0.0.0.0/0,::/0";
+
 /// A policy that opens what is closed, closes what is open to everybody, and forwards what is not.
 fn opposite(policy: &Policy) -> Policy {
     let everything = PortRange::new(1, u16::MAX).expect("a range");
@@ -326,7 +330,8 @@ fn opposite(policy: &Policy) -> Policy {
     opposite.protocols = (0..=u8::MAX).filter(|protocol| !policy.protocols.contains(protocol)).collect();
     opposite.forward = match policy.forward {
         Forward::Drop => Forward::Pass,
-        Forward::Pass => Forward::Drop,
+        Forward::Pass => EVERYWHERE.parse().expect("two networks"),
+        Forward::To(_) => Forward::Drop,
     };
     opposite
 }

@@ -164,8 +164,8 @@ pub struct InterfaceStatus {
     pub allow: Vec<String>,
     /// The IP protocols without ports that may come in.
     pub allow_proto: Vec<String>,
-    /// `drop` or `pass`.
-    pub forward: String,
+    /// `drop`, `pass` or networks.
+    pub forward: Value,
     /// Seconds by the name of the timeout.
     pub timeouts: BTreeMap<String, u32>,
 }
@@ -200,8 +200,8 @@ pub struct Change {
     pub allow: Vec<String>,
     /// The IP protocols without ports that may come in.
     pub allow_proto: Vec<String>,
-    /// `drop` or `pass`.
-    pub forward: String,
+    /// `drop`, `pass` or networks.
+    pub forward: Value,
     /// Seconds by the name of the timeout.
     pub timeouts: BTreeMap<String, u32>,
 }

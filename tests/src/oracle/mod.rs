@@ -13,7 +13,7 @@ pub use self::{
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use fw_common::{PortProtocol, Verdict, policy::Forward};
+use fw_common::{PortProtocol, Verdict, forward::Forward};
 
 use crate::world::leads_elsewhere;
 
@@ -44,30 +44,36 @@ impl Situation {
             (Piece::Later { at_byte }, _) => match packet.source {
                 IpAddr::V4(_) => {
                     !(packet.protocol == TCP && at_byte == 8)
-                        && (ports.is_some() || is_control(packet) || self.policy.protocols.contains(&packet.protocol))
+                        && (ports.is_some()
+                            || is_control(packet)
+                            || self.policy.protocols.contains(&packet.protocol)
+                            || self.is_routed_to_network(packet))
                 }
                 IpAddr::V6(_) => true,
             },
             (_, Some(protocol)) => self.lets_in_ports(packet, protocol),
             (_, None) => {
-                is_control(packet) || self.policy.protocols.contains(&packet.protocol) && !self.is_routed_on(packet)
+                is_control(packet)
+                    || self.policy.protocols.contains(&packet.protocol) && !self.is_forbidden(packet)
+                    || self.is_routed_to_network(packet)
             }
         }
     }
 
     fn lets_in_ports(&self, packet: &Packet<'_>, protocol: PortProtocol) -> bool {
         let Some([source_port, port]) = packet.ports() else { return false };
-        if port == 0 {
-            return false;
-        }
         let is_udp = protocol == PortProtocol::Udp;
         if is_this_network(packet.source)
             && !(is_udp && packet.source == Ipv4Addr::UNSPECIFIED && (source_port, port) == (68, 67))
         {
             return false;
         }
+        if port == 0 {
+            return self.is_routed_to_network(packet);
+        }
         let is_open = self.policy.is_open_to(protocol, port, packet.source);
-        is_open && !self.is_routed_on(packet)
+        is_open && !self.is_forbidden(packet)
+            || self.is_routed_to_network(packet)
             || !packet.opens_connection()
                 && self.sent.iter().any(|sent| self.answers(sent, packet, protocol, [source_port, port]))
             || is_udp && is_dhcp_answer(packet.source, [source_port, port])
@@ -89,10 +95,21 @@ impl Situation {
             && (sent.goes_to_many() || remote == packet.source)
     }
 
+    /// Whether it is routed on to where no rule lets it.
+    fn is_forbidden(&self, packet: &Packet<'_>) -> bool {
+        self.policy.forward != Forward::Pass && self.is_routed_on(packet) && !self.is_for_network(packet)
+    }
+
+    fn is_routed_to_network(&self, packet: &Packet<'_>) -> bool {
+        self.is_for_network(packet) && self.is_routed_on(packet)
+    }
+
+    fn is_for_network(&self, packet: &Packet<'_>) -> bool {
+        self.policy.forward.networks().iter().any(|network| network.contains(&packet.destination))
+    }
+
     fn is_routed_on(&self, packet: &Packet<'_>) -> bool {
-        self.policy.forward == Forward::Drop
-            && self.is_router
-            && leads_elsewhere(packet.tags, packet.source, packet.destination)
+        self.is_router && leads_elsewhere(packet.tags, packet.source, packet.destination)
     }
 }
 

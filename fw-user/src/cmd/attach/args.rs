@@ -1,7 +1,7 @@
 //! Arguments of `attach`.
 
 use clap::Args;
-use fw_common::policy::Forward;
+use fw_common::forward::Forward;
 
 use crate::{
     cmd::args::Safeguards,
@@ -28,9 +28,10 @@ pub struct AttachArgs {
     /// IP protocols without ports to let in, separated by commas: gre, esp, 47.
     #[arg(long, value_name = "PROTOCOLS")]
     pub allow_proto: Vec<String>,
-    /// Verdict for packets to open ports that are routed on to another machine or container; a router needs pass.
-    #[arg(long, value_name = "VERDICT", default_value = "drop", value_parser = ["drop", "pass"])]
-    forward: String,
+    /// Packets that are routed on to another machine or container: drop them, pass those to open ports, or name the networks to which everything
+    /// passes, separated by commas: 10.8.0.0/24.
+    #[arg(long, value_name = "drop|pass|NETWORKS", default_value_t)]
+    pub forward: Forward,
     /// Run the filter in the driver (native), at TC ingress (tc) or in the network stack (generic); auto prefers them in that order.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,
@@ -62,12 +63,4 @@ pub struct AttachArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-impl AttachArgs {
-    /// What becomes of packets that would be routed on.
-    #[must_use]
-    pub fn forward(&self) -> Forward {
-        self.forward.parse().unwrap_or_default()
-    }
 }

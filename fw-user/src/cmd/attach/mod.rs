@@ -48,7 +48,7 @@ use crate::{
 pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result<()> {
     let mut policy = Policy::new(policy_text::rules(&args.allow)?);
     policy.protocols = policy_text::protocols(&args.allow_proto)?;
-    policy.forward = args.forward();
+    policy.forward = args.forward.clone();
     policy.timeouts = timeouts::with(args.udp_timeout, None, None);
     policy.compile()?;
     privilege::check()?;

@@ -1,7 +1,5 @@
 //! What `attach` came to, in the few lines that a person wants.
 
-use fw_common::policy::Forward;
-
 use crate::{
     cmd::boot::state::AtBoot,
     config::difference::Difference,
@@ -11,7 +9,7 @@ use crate::{
     },
     policy_text::{
         self, timeouts,
-        words::{answers_mdns, open_ports},
+        words::{answers_mdns, open_ports, router},
     },
     report::difference,
 };
@@ -62,9 +60,7 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     if let Some(timeouts) = timeouts::unusual(&plan.policy.timeouts) {
         lines.push(format!("  replies {timeouts}"));
     }
-    if plan.policy.forward == Forward::Pass {
-        lines.push("  router  packets to open ports are routed on to other machines and containers as well".to_owned());
-    }
+    lines.extend(router(&plan.policy.forward).map(|line| format!("  router  {line}")));
     if attached.iter().any(|(_, outcome)| outcome.record.egress == Egress::None) {
         lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
     }

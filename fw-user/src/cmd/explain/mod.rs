@@ -1,6 +1,7 @@
 //! `fw-user explain`: what becomes of a packet, asked of the program that is attached.
 
 pub(crate) mod args;
+pub(crate) mod onward;
 pub(crate) mod report;
 pub(crate) mod target;
 
@@ -18,6 +19,7 @@ use crate::{
     cmd::{
         explain::{
             args::ExplainArgs,
+            onward::Onward,
             report::{Answer, FilterFacts},
         },
         receiver::Receivers,
@@ -63,7 +65,13 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let dry_run = ask_for(pins, &interface)?;
     let filter = examine(pins, &interface, &dry_run)?;
     drop(lock);
-    let mut ask = Asking { filter: &filter, dry_run, receivers: Receivers::default(), as_json: args.json };
+    let mut ask = Asking {
+        filter: &filter,
+        dry_run,
+        receivers: Receivers::default(),
+        onward: Onward::from(interface.clone()),
+        as_json: args.json,
+    };
     if let Some((file, name)) = file {
         return ask.of_file(file, &name).await;
     }
@@ -137,6 +145,7 @@ struct Asking<'a> {
     filter: &'a FilterFacts,
     dry_run: DryRun,
     receivers: Receivers,
+    onward: Onward,
     as_json: bool,
 }
 
@@ -154,6 +163,7 @@ impl Asking<'_> {
             filter: self.filter,
             number: None,
             target: self.receivers.who(&headers).await,
+            onward: headers.destination.and_then(|to| self.onward.network(to, judgement.reason)),
             headers,
             len: frame.len(),
             judgement: Ok(judgement),
@@ -197,6 +207,10 @@ impl Asking<'_> {
                 filter: self.filter,
                 number: Some(number),
                 target: self.receivers.who(&headers).await,
+                onward: match (&judgement, headers.destination) {
+                    (Ok(judgement), Some(to)) if self.as_json => self.onward.network(to, judgement.reason),
+                    _ => None,
+                },
                 headers,
                 len: frame.len,
                 judgement,

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use fw_common::{
     Reason, Verdict,
     flow::Timeouts,
+    forward::{Forward, Networks},
     grammar::Rule,
-    policy::{Forward, Policy},
+    policy::Policy,
 };
+use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
@@ -43,6 +45,8 @@ pub(crate) struct Answer<'a> {
     pub headers: Headers,
     /// Who listens where it is for.
     pub target: Option<String>,
+    /// The network that it is routed on to, if it is.
+    pub onward: Option<IpNet>,
     /// Its length in bytes.
     pub len: usize,
     /// Its verdict, or why there is none.
@@ -191,6 +195,11 @@ impl Answer<'_> {
 
     /// What to type so that it passes, or what else to do.
     fn fix(&self, reason: Reason) -> Option<String> {
+        if let Some(forward) = self.forward() {
+            let mut policy = self.filter.policy.clone();
+            policy.forward = forward;
+            return Some(self.attach(&policy));
+        }
         match reason {
             Reason::ClosedPort => {
                 let (protocol, port) = self.headers.target().filter(|&(_, port)| port != 0)?;
@@ -211,13 +220,16 @@ impl Answer<'_> {
                 policy.protocols.insert(self.headers.protocol?);
                 Some(self.attach(&policy))
             }
-            Reason::Forwarded => {
-                let mut policy = self.filter.policy.clone();
-                policy.forward = Forward::Pass;
-                Some(self.attach(&policy))
-            }
             reason => reasons::advice(reason).map(ToOwned::to_owned),
         }
+    }
+
+    /// What lets the packet be routed on, and all that may be routed on today; nothing where it is not.
+    fn forward(&self) -> Option<Forward> {
+        let network = self.onward.filter(|_| self.filter.policy.forward != Forward::Pass)?;
+        let mut networks = self.filter.policy.forward.networks().to_vec();
+        networks.push(network);
+        Networks::new(networks).map(Forward::To)
     }
 
     /// The command that puts another policy in the place of the one in force, and leaves all else as it is.
@@ -227,8 +239,8 @@ impl Answer<'_> {
             let names: Vec<String> = policy.protocols.iter().copied().map(headers::protocol_name).collect();
             words.push(format!("--allow-proto {}", names.join(",")));
         }
-        if policy.forward == Forward::Pass {
-            words.push("--forward pass".to_owned());
+        if policy.forward != Forward::Drop {
+            words.push(format!("--forward {}", policy.forward));
         }
         if policy.timeouts.udp != Timeouts::DEFAULT.udp {
             words.push(format!("--udp-timeout {}", timeouts::words(policy.timeouts.udp).replace(' ', "")));

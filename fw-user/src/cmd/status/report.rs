@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use fw_common::policy::{Forward, Policy};
+use fw_common::policy::Policy;
 use nix::unistd::{Uid, User};
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::{
     kernel::meta::{AttachmentRecord, Egress},
     policy_text::{
         self, timeouts,
-        words::{PolicyJson, open_ports},
+        words::{PolicyJson, open_ports, router},
     },
     report::table::bytes,
 };
@@ -268,10 +268,14 @@ fn details_text(details: &Details) -> String {
         text += &format!("  replies {timeouts}\n");
     }
     if *passes_decrypted {
-        text += "  also    packets that this machine's IPsec decrypts, whatever their port\n";
+        text += "  also    packets that this machine's IPsec decrypts, whatever their port
+";
     }
-    if policy.forward == Forward::Pass {
-        text += "  router  packets to open ports are routed on as well\n";
+    if let Some(router) = router(&policy.forward) {
+        text += &format!(
+            "  router  {router}
+"
+        );
     }
     text
 }

@@ -117,14 +117,14 @@ impl PolicyMap {
 
     /// Put the first policy of an interface in force that has no filter yet: what it falls back to is none.
     pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
-        let next = terms.apply(self.active()?.flipped(), None);
+        let next = terms.apply(self.active()?.flipped(names_networks(policy)), None);
         self.fill(policy, next)
     }
 
     /// Put a policy in force. When this returns, no packet is judged by the old one any more.
     pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let active = self.settled()?;
-        self.fill(policy, terms.apply(active.flipped(), Some(active)))
+        self.fill(policy, terms.apply(active.flipped(names_networks(policy)), Some(active)))
     }
 
     /// Leave the policy as it is, and change its terms.
@@ -224,6 +224,10 @@ impl PolicyMap {
         let of_buffer = |key: &Result<Key<Plain<Source6>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
         self.sources6.keys().filter(of_buffer).collect()
     }
+}
+
+fn names_networks(policy: &Policy) -> bool {
+    !policy.forward.networks().is_empty()
 }
 
 /// Change the policies of several interfaces, or of none.

@@ -94,6 +94,15 @@ fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     assert_eq!(status[0].since, before.since, "it is attached since the first time");
     assert_eq!(status[0].allow, ["22/tcp", "22/udp"]);
     assert_eq!(status[0].forward, "drop");
+    let attach =
+        ["attach", "eth0", "--allow", "22", "--forward", "2001:db8:5::/64,10.8.0.128/25,10.8.0.0/25", "--json"];
+    let Changes { interfaces, .. } = json(&lab, &attach)?;
+    assert_eq!(interfaces[0].forward, serde_json::json!(["10.8.0.0/24", "2001:db8:5::/64"]));
+    let Status { interfaces: status, .. } = json(&lab, &["status", "--json"])?;
+    assert_eq!(status[0].forward, interfaces[0].forward);
+    let router = "router  every packet that is routed on to 10.8.0.0/24, 2001:db8:5::/64 passes, whatever its port";
+    assert!(lab.fw(&["status"])?.contains(router));
+    assert!(lab.fw(&attach[..attach.len() - 1])?.contains(router));
     Ok(())
 }
 

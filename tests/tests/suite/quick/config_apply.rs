@@ -130,6 +130,12 @@ fn each_difference_is_printed() -> Result<()> {
     ];
     assert_eq!(lines, expected, "{said}");
     assert!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
+    lab.write_file("eth0", &file.replace("\"pass\"", r#"["2001:db8:5::/64", "10.8.0.0/24"]"#))?;
+    let said = lab.fw(&["apply"])?;
+    assert!(said.ends_with("  forward pass -> 10.8.0.0/24,2001:db8:5::/64\n"), "{said}");
+    assert!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
+    lab.write_file("eth0", file)?;
+    lab.fw(&["apply"])?;
     lab.write_file("eth0", "allow = [\"22\"]\nmonitor = true")?;
     let outcome: Value = serde_json::from_str(&lab.fw(&["apply", "--json"])?)?;
     let expected = json!({

@@ -57,9 +57,17 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\nmonitor = \"yes\"", &[(2, 11, &["`monitor` is a string", "monitor = false"])]),
     ("allow = [\"22\"]\nreplies = 1", &[(2, 11, &["`replies` is a number", "replies = true"])]),
     ("allow = [\"22\"]\nflows = \"4096\"", &[(2, 9, &["`flows` is a string", "flows = 65536"])]),
-    ("allow = [\"22\"]\nforward = true", &[(2, 11, &["`forward`", "forward = \"drop\""])]),
+    ("allow = [\"22\"]\nforward = true", &[(2, 11, &["`forward`", "forward = [\"10.8.0.0/24\"]"])]),
     // Values.
-    ("allow = [\"22\"]\nforward = \"maybe\"", &[(2, 11, &["`maybe`", "drop or pass"])]),
+    ("allow = [\"22\"]\nforward = \"maybe\"", &[(2, 11, &["`maybe`", "drop, pass or a network"])]),
+    ("allow = [\"22\"]\nforward = []", &[(2, 11, &["list of networks is empty", "forward = \"drop\""])]),
+    ("allow = [\"22\"]\nforward = [10]", &[(2, 12, &["`forward`", "quotes"])]),
+    ("allow = [\"22\"]\nforward = [\"drop\"]", &[(2, 12, &["drop stands alone"])]),
+    ("allow = [\"22\"]\nforward = [\"::1\"]", &[(2, 12, &["nothing is routed on to ::1/128"])]),
+    (
+        "allow = [\"22\"]\nforward = [\"10.8.0.0/24\", \"10.8.0.9/24\", \"10.8.0.0/24\"]",
+        &[(2, 27, &["inside the network 10.8.0.0/24"]), (2, 42, &["in the list already"])],
+    ),
     ("allow = [\"22\"]\nmode = \"offload\"", &[(2, 8, &["`offload`", "auto, native, tc or generic"])]),
     ("allow = [\"22\"]\nflows = 12", &[(2, 9, &["12", "1024 to 16777216"])]),
     ("allow = [\"22\"]\nflows = 99_999_999_999_999_999_999", &[(2, 9, &["1024 to 16777216"])]),
@@ -122,7 +130,7 @@ fn each_mistake_has_its_place_and_its_cure() -> Result<()> {
     let file = check::file(Path::new("eth0.toml"), format!("monitor = true\nallow = [{}]", entries.join(", ")));
     let [mistake] = &file.mistakes[..] else { panic!("{:#?}", file.mistakes) };
     assert_eq!((mistake.line, mistake.column), (2, 9));
-    assert!(mistake.what.contains("8200 source networks") && mistake.what.contains("larger networks"), "{mistake}");
+    assert!(mistake.what.contains("8200 networks in total") && mistake.what.contains("larger networks"), "{mistake}");
     Ok(())
 }
 
@@ -144,7 +152,7 @@ fn all_mistakes_are_told_at_once() -> Result<()> {
         "fw-user: 3 mistakes",
         "eth0.toml:1:10: `0`: 0 is not a port; ports are 1 to 65535",
         "eth0.toml:2:1: there is no key `monitr`; write `monitor`",
-        "eth1.toml:2:11: the value of `forward` is a number; write for example forward = \"drop\"",
+        "eth1.toml:2:11: the value of `forward` is a number; write for example forward = [\"10.8.0.0/24\"]",
     ];
     assert_eq!(lines, expected);
     // Without names it is the folder's files.

@@ -35,6 +35,7 @@ const POLICIES: &[&[&str]] = &[
     &["--allow", "22"],
     &["--allow", "22,80/tcp,6000-6010/udp,1-5/sctp", "--monitor"],
     &["--allow", "22/tcp@192.0.2.0/24,443@[2001:db8::]/32,443/tcp", "--allow-proto", "gre,99", "--forward", "pass"],
+    &["--allow", "22", "--forward", "10.8.0.0/24,2001:db8:5::/64,10.8.1.0/24"],
     &["--allow", "1-65535", "--no-replies", "--flows", "4096"],
     &["--allow", "22", "--udp-timeout", "15m"],
 ];
@@ -212,6 +213,16 @@ fn comments_and_order_survive() -> Result<()> {
     ])?;
     lab.fw(&["save"])?;
     assert_eq!(lab.read_file("eth0")?, COMMENTED_AFTER.replace("'pass'", "\"pass\""));
+    // Networks in the place of the verdict, and others in the place of networks.
+    let attach = ["attach", "eth0", "--allow", "22/tcp,80/tcp,8080,6000-6004/udp,6006-6010/udp", "--monitor"];
+    for (networks, line) in [
+        ("10.8.0.0/24,2001:db8:5::/64", r#"forward = ["10.8.0.0/24", "2001:db8:5::/64"] # no router"#),
+        ("2001:db8:5::/64,192.0.2.128/25", r#"forward = ["2001:db8:5::/64", "192.0.2.128/25"] # no router"#),
+    ] {
+        lab.fw(&[&attach[..], &["--allow-proto", "gre", "--forward", networks]].concat())?;
+        lab.fw(&["save"])?;
+        assert!(lab.read_file("eth0")?.lines().any(|found| found == line), "{}", lab.read_file("eth0")?);
+    }
     // All comments, in the order they had.
     let comments = |text: &str| -> Vec<String> {
         text.lines().filter_map(|line| Some(line.split_once('#')?.1.trim().to_owned())).collect()

@@ -242,6 +242,7 @@ fn sentences() -> Result<BTreeMap<String, String>> {
             let meant = |word: &&str| match *word {
                 "FILE" => "capture.pcap".to_owned(),
                 "PORT" => "9125/tcp".to_owned(),
+                "NETWORK" => "10.8.0.0/24".to_owned(),
                 "NAME" => "gre".to_owned(),
                 "N" => "4096".to_owned(),
                 word => word.to_owned(),

@@ -331,7 +331,22 @@ fn typing_the_fix_lets_packets_through_a_router() -> Result<()> {
     let forwarded = explain(&lab, &args)?;
     assert_eq!((forwarded.outcome().as_str(), forwarded.rule.as_deref()), ("drop forwarded", Some("80/tcp")));
     type_fix(&lab, &forwarded)?;
-    assert_eq!(explain(&lab, &args)?.outcome(), "pass allowed");
+    assert_eq!(explain(&lab, &args)?.outcome(), "pass routed");
+    // Of the containers behind the bridge that one alone.
+    let other = container4(1).to_string();
+    assert_eq!(explain(&lab, &["80/tcp", "--to", &other])?.outcome(), "drop forwarded");
+    // Of a port that is closed here too, and of a network behind an interface of its own all of it, beside what is named already.
+    lab.pi.run("ip link add wpan0 type veth peer name thread")?;
+    lab.pi.run("ip address add 2001:db8:5::1/64 dev wpan0 nodad")?;
+    lab.pi.run("ip link set wpan0 up")?;
+    lab.pi.run("ip link set thread up")?;
+    let args = ["5540/udp", "--to", "2001:db8:5::9"];
+    let closed = explain(&lab, &args)?;
+    let named = format!("fw-user attach eth0 --allow 80/tcp --forward {container}/32,2001:db8:5::/64");
+    assert_eq!((closed.outcome().as_str(), closed.fix.as_deref()), ("drop closed-port", Some(named.as_str())));
+    type_fix(&lab, &closed)?;
+    assert_eq!(explain(&lab, &args)?.outcome(), "pass routed");
+    assert_eq!(explain(&lab, &["5540/udp", "--to", "2001:db8:5::1"])?.outcome(), "drop closed-port", "its own address");
     Ok(())
 }
 

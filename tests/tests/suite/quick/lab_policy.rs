@@ -32,6 +32,7 @@ tests! { in native mode:
 tests! { in generic mode:
     allow_and_deny_work_at_once;
     forward_pass_lets_a_router_route;
+    what_is_routed_on_to_a_named_network_passes_and_nothing_else;
 }
 
 fn rules_with_networks_let_their_sources_in_alone(mode: Mode) -> Result<()> {
@@ -152,6 +153,26 @@ fn containers_are_not_reached_by_direct_routing(mode: Mode) -> Result<()> {
     for address in [PI4, PI6] {
         lab.lan.reaches(&host, Transport::Tcp, address, 443).context("the host's own port 443")?;
     }
+    Ok(())
+}
+
+/// Any port of the machine that is named, none of this one's, and nothing of its neighbour.
+fn what_is_routed_on_to_a_named_network_passes_and_nothing_else(mode: Mode) -> Result<()> {
+    let mut lab = Lab::new()?;
+    lab.add_container()?;
+    let server = neighbour_with_a_route(&lab)?;
+    let (closed_here, neighbour) = (lab.pi.serve_tcp(444)?, lab.container(1).serve_tcp(443)?);
+    let datagrams = lab.container(0).serve_udp(5540)?;
+    let named = format!("{},{}", container4(0), container6(0));
+    lab.fw(&["attach", "eth0", "--mode", &mode.to_string(), "--allow", "22,443", "--forward", &named])?;
+    for (own, other, host) in [(container4(0), container4(1), PI4), (container6(0), container6(1), PI6)] {
+        lab.lan.reaches(&server, Transport::Tcp, own, 443)?;
+        lab.lan.reaches(&datagrams, Transport::Udp, own, 5540)?;
+        lab.is_closed(&neighbour, Transport::Tcp, other, 443)?;
+        lab.is_closed(&closed_here, Transport::Tcp, host, 444)?;
+    }
+    let stats = lab.stats("eth0")?;
+    assert!(stats.reason("routed").packets > 0 && stats.reason("forwarded").packets > 0, "{stats:?}");
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use anyhow::Result;
-use fw_common::policy::Forward;
+use fw_common::forward::Forward;
 use fw_tests::{
     cases,
     kernel::{Force, Kernel, LEAST_FRAME, Namespace, Place},

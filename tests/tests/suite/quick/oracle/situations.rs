@@ -2,8 +2,9 @@
 
 use fw_common::{
     PortProtocol,
+    forward::Forward,
     grammar::{PortRange, Rule},
-    policy::{Forward, Policy},
+    policy::Policy,
 };
 use fw_tests::{
     oracle::{Conversation, Situation},
@@ -31,9 +32,22 @@ const NETWORKS: [&str; 10] = [
     "fe80::/10",
 ];
 
+/// Networks to route on to: those of containers, of some of them, those of the host's own link, and all there are.
+const FORWARD: [&str; 5] = [
+    "198.51.100.0/24,2001:db8:c::/64",
+    "198.51.100.9/32",
+    "2001:db8:c::8/125,203.0.113.128/25",
+    "192.0.2.0/24,2001:db8::/64",
+    "0.0.0.0/0,::/0",
+];
+
 pub(super) fn any() -> impl Strategy<Value = Situation> {
-    let routing =
-        select(&[(Forward::Drop, true), (Forward::Drop, true), (Forward::Drop, false), (Forward::Pass, true)][..]);
+    let forward = prop_oneof![
+        4 => Just(Forward::Drop),
+        1 => Just(Forward::Pass),
+        3 => select(FORWARD.to_vec()).prop_map(|networks| networks.parse().expect("networks")),
+    ];
+    let routing = (forward, select(&[true, true, true, false][..]));
     let protocols = vec(select(&[1_u8, 4, 41, 47, 50, 51, 59, 115, 139, 253][..]), 0..4);
     (vec(rule(), 0..8), protocols, routing, vec(conversation(), 0..8)).prop_map(
         |(rules, protocols, (forward, is_router), sent)| {
