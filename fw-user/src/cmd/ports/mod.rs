@@ -28,7 +28,10 @@ use crate::{
     error::{Error, Result, UsageError},
     host::{class::Sides, interface, network::Network, privilege},
     kernel::{
-        maps::policy_map::{self, PolicyMap, Terms},
+        maps::{
+            policy_map::{self, PolicyMap, Terms},
+            uppers,
+        },
         pins::Pins,
     },
     lockout::{self, Outlook},
@@ -102,6 +105,8 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             guard.look(&changes)?
         }
     };
+    // What stands above an interface may be another bridge or VLAN by now.
+    planned.iter().try_for_each(|(name, ..)| uppers::note(pins, name))?;
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
     let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
     trial::watch(pins, trials)?;

@@ -19,6 +19,7 @@ tests! { in every mode:
 
 tests! {
     a_bridge_is_filtered_for_this_machine_alone;
+    a_bridge_that_came_later_is_known_after_allow_and_forgotten_after_deny;
 }
 
 /// Another machine, behind a second port of the Pi's bridge, and the bridge with the Pi's address.
@@ -133,6 +134,26 @@ fn a_guest_behind_the_same_bridge_is_reached_at_an_allowed_port(mode: Mode) -> R
     lab.lan.reaches(&open, Transport::Tcp, far, 8080).context("an allowed port")?;
     lab.is_closed(&closed, Transport::Tcp, far, 9123)?;
     lab.is_closed(&inside, Transport::Tcp, "172.17.0.2".parse()?, 8080)?;
+    Ok(())
+}
+
+fn a_bridge_that_came_later_is_known_after_allow_and_forgotten_after_deny() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.sysctl("net/ipv4/ip_forward", "1")?;
+    lab.attach(Mode::Native, "22,8080/tcp")?;
+    let guest = bridged(&lab)?;
+    let (open, far) = (guest.serve_tcp(8080)?, "192.0.2.20".parse()?);
+    lab.is_closed(&open, Transport::Tcp, far, 8080)?;
+    lab.fw(&["allow", "9000/tcp"])?;
+    lab.lan.reaches(&open, Transport::Tcp, far, 8080)?;
+    lab.pi.run("ip link set eth0 nomaster")?;
+    lab.pi.run("ip address add 192.0.2.3/24 dev eth0")?;
+    lab.fw(&["deny", "9000/tcp"])?;
+    // What goes on to the bridge leaves by another interface again.
+    lab.pi.run("ip route add 198.51.100.0/24 dev br0")?;
+    lab.lan.run("ip route add 198.51.100.0/24 via 192.0.2.3")?;
+    let judged = lab.fw(&["explain", "8080/tcp", "--to", "198.51.100.9", "--json"])?;
+    ensure!(judged.contains("\"forwarded\""), "{judged}");
     Ok(())
 }
 
