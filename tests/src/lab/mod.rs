@@ -170,6 +170,17 @@ impl Lab {
         self.pi.set_address("eth1", &["198.51.100.1/24", "2001:db8:2::1/64"])
     }
 
+    /// Give the Pi a bridge with a container's cable, beside which nobody else is.
+    ///
+    /// # Errors
+    /// Called twice.
+    pub fn add_inside_bridge(&self) -> Result<()> {
+        self.pi.run("ip link add br0 type bridge")?;
+        self.pi.run("ip link add veth0 type veth peer name veth1")?;
+        self.pi.run("ip link set veth0 master br0 up")?;
+        self.pi.set_address("br0", &["172.17.0.1/16"])
+    }
+
     /// A machine that is reached through the LAN host as its router, over a link with an MTU of `mtu` in that direction.
     ///
     /// # Errors

@@ -25,10 +25,7 @@ fn crowded() -> Result<Lab> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
     lab.pi.open_input()?;
-    lab.pi.run("ip link add br0 type bridge")?;
-    lab.pi.run("ip link add veth0 type veth peer name veth1")?;
-    lab.pi.run("ip link set veth0 master br0 up")?;
-    lab.pi.set_address("br0", &["172.17.0.1/16"])?;
+    lab.add_inside_bridge()?;
     Ok(lab)
 }
 
