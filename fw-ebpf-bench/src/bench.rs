@@ -6,14 +6,17 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
+#[path = "../../fw-ebpf/src/capture.rs"]
+mod capture;
 #[path = "../../fw-ebpf/src/clock.rs"]
 mod clock;
 #[path = "../../fw-ebpf/src/flows.rs"]
 mod flows;
-#[expect(dead_code, reason = "only what comes in is judged here")]
 #[path = "../../fw-ebpf/src/frame.rs"]
 mod frame;
-#[expect(dead_code, reason = "only what comes in is judged here")]
+#[expect(dead_code, reason = "only XDP is measured here")]
+#[path = "../../fw-ebpf/src/hook.rs"]
+mod hook;
 #[path = "../../fw-ebpf/src/lookups.rs"]
 mod lookups;
 #[expect(dead_code, reason = "nothing is recorded here")]
@@ -40,12 +43,13 @@ use fw_common::{
     address::{V4, V6},
     decide_located, decide_plain,
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
-    wire::Addresses,
+    wire::{Addresses, ethernet::Tags, located::Located},
 };
 
 use crate::{
     clock::{now, ticks},
-    frame::{Packet, locate},
+    frame::Packet,
+    hook::{Xdp, network},
     lookups::{Maps, active},
     maps::{FLOWS4, FLOWS6},
     verifier::whole,
@@ -54,6 +58,11 @@ use crate::{
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[inline(always)]
+fn locate(ctx: *mut xdp_md) -> Located {
+    Located::locate(&Packet::from_xdp(&XdpContext::new(whole(ctx))), network::<Xdp>(ctx.cast()))
+}
 
 /// Drops every packet unseen: the cost of calling a program at all.
 #[xdp]
@@ -78,10 +87,10 @@ pub fn policy(ctx: XdpContext) -> u32 {
     fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
         let located = locate(ctx);
         let ctx = XdpContext::new(whole(ctx));
-        decide_located(&Packet::from_xdp(&ctx), located, &PolicyAlone(Maps::of_xdp(&ctx, active)))
+        decide_located(&Packet::from_xdp(&ctx), located, &PolicyAlone(Maps::<Xdp>::of(&ctx, active)))
     }
     let active = active();
-    let plain = decide_plain(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::of_xdp(&ctx, active)));
+    let plain = decide_plain(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::<Xdp>::of(&ctx, active)));
     verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
 }
 
@@ -92,10 +101,10 @@ pub fn decision(ctx: XdpContext) -> u32 {
     fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
         let located = locate(ctx);
         let ctx = XdpContext::new(whole(ctx));
-        decide_located(&Packet::from_xdp(&ctx), located, &Maps::of_xdp(&ctx, active))
+        decide_located(&Packet::from_xdp(&ctx), located, &Maps::<Xdp>::of(&ctx, active))
     }
     let active = active();
-    let plain = decide_plain(&Packet::from_xdp(&ctx), &Maps::of_xdp(&ctx, active));
+    let plain = decide_plain(&Packet::from_xdp(&ctx), &Maps::<Xdp>::of(&ctx, active));
     verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
 }
 
@@ -162,6 +171,11 @@ impl Lookups for InCode {
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
 
     #[inline(always)]
+    fn names_networks(&self) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn sent_portless(&self, _: u8) -> bool {
         false
     }
@@ -171,7 +185,7 @@ impl Lookups for InCode {
 }
 
 /// The maps of the policy. Every flow that is asked for is known, and no packet is routed on.
-struct PolicyAlone<'a>(Maps<'a, XdpContext>);
+struct PolicyAlone<'a>(Maps<'a, Xdp>);
 
 impl Lookups for PolicyAlone<'_> {
     #[inline(always)]
@@ -191,6 +205,11 @@ impl Lookups for PolicyAlone<'_> {
 
     #[inline(always)]
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+
+    #[inline(always)]
+    fn names_networks(&self) -> bool {
+        false
+    }
 
     #[inline(always)]
     fn sent_portless(&self, _: u8) -> bool {
