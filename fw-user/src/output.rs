@@ -89,7 +89,11 @@ fn leveled(text: &str, level: Level, stream: impl AsFd) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{env::current_exe, io, process::Command};
+    use std::{
+        env::current_exe,
+        io,
+        process::{Command, Stdio},
+    };
 
     use super::*;
 
@@ -110,6 +114,8 @@ mod tests {
             let status = Command::new(current_exe()?)
                 .args(["--exact", "output::tests::says_a_line", "--nocapture"])
                 .envs([("SAYS_A_LINE", "1"), ("JOURNAL_STREAM", &stream)])
+                // What its runner says would be taken for ours.
+                .stdout(Stdio::null())
                 .stderr(file.reopen()?)
                 .status()?;
             assert!(status.success());
