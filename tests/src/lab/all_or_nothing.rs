@@ -209,19 +209,21 @@ cases! {
 macro_rules! all_or_nothing {
     ($module:ident: $programs:ident, $steps:ident) => {
         mod $module {
-            $crate::all_or_nothing!(@killed, Kill, $programs, $steps);
-            $crate::all_or_nothing!(@refused, Refuse, $programs, $steps);
-        }
-    };
-    (@$module:ident, $fault:ident, $programs:ident, $steps:ident) => {
-        mod $module {
-            $crate::all_or_nothing! { @ $fault, $programs, $steps:
-                attach ATTACH, attach_to_several ATTACH_TO_SEVERAL, attach_again ATTACH_AGAIN, step STEP, allow ALLOW, deny DENY, monitor MONITOR,
-                enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY, apply_again APPLY_AGAIN,
+            mod killed {
+                $crate::all_or_nothing!(every Kill, $programs, $steps);
+            }
+            mod refused {
+                $crate::all_or_nothing!(every Refuse, $programs, $steps);
             }
         }
     };
-    (@ $fault:ident, $programs:ident, $steps:ident: $($name:ident $case:ident,)*) => {
+    (every $fault:ident, $programs:ident, $steps:ident) => {
+            $crate::all_or_nothing! { $fault, $programs, $steps:
+                attach ATTACH, attach_to_several ATTACH_TO_SEVERAL, attach_again ATTACH_AGAIN, step STEP, allow ALLOW, deny DENY, monitor MONITOR,
+                enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY, apply_again APPLY_AGAIN,
+            }
+    };
+    ($fault:ident, $programs:ident, $steps:ident: $($name:ident $case:ident,)*) => {
         use $crate::lab::{
             all_or_nothing::{self, Programs, Steps},
             faults::Fault,

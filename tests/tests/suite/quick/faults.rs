@@ -6,7 +6,17 @@ use fw_tests::{
     tests,
 };
 
-fw_tests::all_or_nothing!(commands: Trivial, LastOfEachKind);
+mod commands {
+    mod refused {
+        fw_tests::all_or_nothing!(every Refuse, Trivial, LastOfEachKind);
+    }
+    /// One command of each kind; `full::faults` kills every one.
+    mod killed {
+        fw_tests::all_or_nothing! { Kill, Trivial, LastOfEachKind:
+            attach ATTACH, step STEP, deny DENY, monitor MONITOR, enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY,
+        }
+    }
+}
 
 tests! {
     a_file_is_saved_as_a_whole_or_not_at_all;

@@ -189,9 +189,10 @@ fn answers_come_home(lab: &Lab, tun: &Tun) -> Result<()> {
         tun.await_packet("the question", |packet| packet.ends_with(b"question"))?;
         tun.send(&datagram(is_v4, 54, port)?)?;
         tun.send(&datagram(is_v4, 53, port)?)?;
-        let mut words = [0; 16];
         ensure!(receives(&client, wait::PATIENCE)?, "no answer from {there}");
-        let _nothing_more = client.recv_from(&mut words);
+        // What came first was judged first.
+        client.set_nonblocking(true)?;
+        ensure!(client.recv_from(&mut [0; 16]).is_err(), "an answer from another port of {there} arrived");
         wait::until("the drop", || Ok((lab.stats(TUN)?.dropped_at("udp", port) == 1).then_some(())))?;
     }
     Ok(())
