@@ -51,8 +51,12 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
     let here = interface::all()?;
     let mut holder = None;
     for of_abi in &all {
-        let link = links::ingress_link(of_abi, name)?;
-        holder = holder.or(link.and_then(|link| here.iter().find(|one| state::is_at_work(&link, one))));
+        let Some(link) = links::ingress_link(of_abi, name)? else { continue };
+        for one in &here {
+            if holder.is_none() && state::is_at_work(&link, one)? {
+                holder = Some(one);
+            }
+        }
     }
     // Another interface that took over the name has nothing of ours.
     let named = interface.filter(|interface| match (&record, state) {

@@ -102,7 +102,9 @@ impl State {
 pub(crate) fn of(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<State> {
     if let Some(interface) = interface {
         for of_abi in pins.all()? {
-            if ingress_link(&of_abi, name)?.is_some_and(|link| is_at_work(&link, interface)) {
+            if let Some(link) = ingress_link(&of_abi, name)?
+                && is_at_work(&link, interface)?
+            {
                 return Ok(if of_abi != *pins {
                     State::OtherAbi(of_abi.abi())
                 } else if damages(pins, interface)?.is_empty() {
@@ -143,7 +145,9 @@ fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale
 pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<String>> {
     for of_abi in pins.all()? {
         for name in of_abi.interfaces()?.into_iter().filter(|name| *name != interface.name) {
-            if ingress_link(&of_abi, &name)?.is_some_and(|link| is_at_work(&link, interface)) {
+            if let Some(link) = ingress_link(&of_abi, &name)?
+                && is_at_work(&link, interface)?
+            {
                 return Ok(Some(name));
             }
         }
@@ -152,9 +156,9 @@ pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<S
 }
 
 /// Whether a pinned ingress link holds the program that is at work on an interface.
-pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> bool {
+pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> Result<bool> {
     match link.kind.as_str() {
-        "xdp" => interface.xdp_program == Some(link.program),
+        "xdp" => Ok(interface.xdp_program == Some(link.program)),
         _ => tcx::holds(link, interface),
     }
 }
@@ -167,7 +171,9 @@ pub(crate) fn is_ours(program: &str) -> bool {
 /// Where the filter on an interface runs.
 #[must_use]
 pub(crate) fn mode(pins: &Pins, interface: &Interface) -> Mode {
-    let pinned = |of_abi: &Pins| ingress_link(of_abi, &interface.name).ok()?.filter(|link| is_at_work(link, interface));
+    let pinned = |of_abi: &Pins| {
+        ingress_link(of_abi, &interface.name).ok()?.filter(|link| is_at_work(link, interface).unwrap_or(false))
+    };
     let is_tc = match pins.all().unwrap_or_default().iter().find_map(pinned) {
         Some(link) => link.kind == "tcx",
         None => interface.xdp_program.is_none(),
@@ -193,9 +199,10 @@ pub(crate) fn ahead(pins: &Pins, interface: &Interface) -> Result<Vec<String>> {
 
 /// The programs that are before the filter in the list of TC ingress.
 pub(crate) fn listed_ahead(pins: &Pins, interface: &Interface) -> Result<Vec<Listed>> {
-    let Some(link) = ingress_link(pins, &interface.name)?.filter(|link| tcx::holds(link, interface)) else {
+    let Some(link) = ingress_link(pins, &interface.name)? else { return Ok(Vec::new()) };
+    if !tcx::holds(&link, interface)? {
         return Ok(Vec::new());
-    };
+    }
     Ok(tcx::ingress(interface).into_iter().take_while(|listed| listed.id != link.program).collect())
 }
 

@@ -55,10 +55,17 @@ pub(crate) fn ingress(interface: &Interface) -> Vec<Listed> {
 }
 
 /// Whether a link holds a program in the list of this interface. Its own index alone does not say so: it may be of another network namespace.
-pub(crate) fn holds(link: &LinkFacts, interface: &Interface) -> bool {
-    link.kind == "tcx"
-        && link.ifindex == interface.index
-        && sys::tcx_ingress(interface.index).is_ok_and(|ids| ids.contains(&link.program))
+pub(crate) fn holds(link: &LinkFacts, interface: &Interface) -> Result<bool> {
+    if link.kind != "tcx" || link.ifindex != interface.index {
+        return Ok(false);
+    }
+    match sys::tcx_ingress(interface.index) {
+        Ok(ids) => Ok(ids.contains(&link.program)),
+        // It has gone meanwhile.
+        Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+        // Not known is not the same as not there: what seems to be on the interface beside our link would be taken for another's.
+        Err(error) => Err(failed("asking for the programs of", interface, error)),
+    }
 }
 
 /// Put a loaded program first in the list.
