@@ -116,7 +116,7 @@ impl Decision {
         }
     }
 
-    /// The same of a packet whose addresses start there: for one that is let in, what it is where it is routed on.
+    /// The same decision with the place of the addresses. A packet that a rule lets in gets its reason in case it is routed on.
     #[inline(always)]
     const fn unsettled(self, addresses: usize, is_ipv6: bool) -> Self {
         Self(self.0 | (addresses as u64) << Self::ADDRESSES | (is_ipv6 as u64) << Self::IPV6)
@@ -130,7 +130,7 @@ impl Decision {
         self.0 > Self::SETTLED && (!self.is_closed() || lookups.names_networks())
     }
 
-    /// What it is where the routing table has no say.
+    /// The decision without the place of the addresses.
     #[inline(always)]
     #[must_use]
     pub const fn as_it_is(self) -> Self {

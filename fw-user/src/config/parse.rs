@@ -51,7 +51,7 @@ pub struct Words {
     pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
 }
 
-/// What is said of packets that are routed on.
+/// The value of `forward` in a file.
 #[derive(Debug)]
 pub enum ForwardWords {
     /// A verdict, or networks with commas between them, as on the command line.

@@ -39,7 +39,7 @@ impl Tun {
         Self::open(namespace, name, IFF_TUN, addresses)
     }
 
-    /// The same with Ethernet headers, and with packets that the kernel keeps in pages but for what it is [sent](Self::send_in_pages) first: as many
+    /// The same with Ethernet headers. The kernel keeps all but the [first bytes](Self::send_in_pages) of a packet in pages, as many
     /// drivers of network cards do.
     ///
     /// # Errors
