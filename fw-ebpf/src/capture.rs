@@ -7,9 +7,9 @@ use fw_common::{
     wire::ethernet::{HEADER, TAG},
 };
 
-use crate::{frame::Packet, verifier::forget};
+use crate::{frame::Packet, hook::field, verifier::forget};
 
-/// The same at these offsets. Written out, since offsets that the compiler knows are what the verifier likes best.
+/// Copy the words at these offsets. Written out, because the verifier handles constant offsets best.
 macro_rules! capture {
     ($packet:expr, $bytes:expr, $($at:literal)*) => {'captured: {
         $(if let Some(word) = $packet.read::<4>($at) {
@@ -21,7 +21,7 @@ macro_rules! capture {
     }};
 }
 
-/// Copy the first bytes of a frame, and say how many.
+/// Copy the first bytes of a frame; returns how many.
 #[inline(always)]
 pub(crate) fn capture(packet: &Packet, bytes: &mut [u8; CAPTURED]) -> usize {
     // Every frame has its Ethernet header.
@@ -42,11 +42,11 @@ fn capture_tail(packet: &Packet, bytes: &mut [u8; CAPTURED], mut at: usize) -> u
     at
 }
 
-/// Where a VLAN tag stands: behind both MAC addresses.
+/// The offset of a VLAN tag, after both MAC addresses.
 const TAG_AT: usize = HEADER - 2;
 
-/// Copy the first bytes of a packet of `len` bytes from a socket buffer, `skipped` bytes from its start, and say how many. By a helper, which reads
-/// what lies in pages as well, and is one way for the verifier whatever the length. A VLAN tag that Linux has taken off is put back.
+/// Copy the first bytes of a packet of `len` bytes from a socket buffer, `skipped` bytes from its start; returns how many. A helper does it: it also
+/// reads what lies in pages, and is a single path for the verifier, whatever the length. A VLAN tag that Linux has removed is put back.
 #[inline(always)]
 pub(crate) fn capture_tc(
     ctx: &TcContext,
@@ -59,10 +59,8 @@ pub(crate) fn capture_tc(
     if !is_tagged {
         return load::<CAPTURED>(ctx, skipped, to, len);
     }
-    // SAFETY: the context is this program's own, and the field is a plain integer, in network byte order.
-    let protocol = unsafe { (*ctx.skb.skb).vlan_proto } as u16;
-    // SAFETY: the same; the field is in the byte order of this machine.
-    let tag = (unsafe { (*ctx.skb.skb).vlan_tci } as u16).to_be();
+    // The first field is in network byte order, the second in the byte order of this machine.
+    let (protocol, tag) = (field!(ctx, vlan_proto) as u16, (field!(ctx, vlan_tci) as u16).to_be());
     load::<TAG_AT>(ctx, 0, to, TAG_AT);
     bytes[TAG_AT..TAG_AT + 2].copy_from_slice(&protocol.to_ne_bytes());
     bytes[TAG_AT + 2..TAG_AT + TAG].copy_from_slice(&tag.to_ne_bytes());
@@ -70,11 +68,10 @@ pub(crate) fn capture_tc(
     TAG_AT + TAG + load::<{ CAPTURED - TAG_AT - TAG }>(ctx, TAG_AT as u32, behind, len - TAG_AT)
 }
 
-/// Copy `len` bytes, `MOST` at most, to where there is room for that.
+/// Copy `len` bytes, at most `MOST`, to memory with room for that many.
 #[inline(always)]
 fn load<const MOST: usize>(ctx: &TcContext, at: u32, to: *mut u8, len: usize) -> usize {
-    // The helper takes no length of 0. Linux 6.12 sees that there is none where one less is bounded and one is added to that; a comparison with 0
-    // tells it nothing.
+    // The helper refuses a length of 0. Linux 6.12 learns nothing from a comparison with 0, but it knows the bounds if 1 is added to a bounded value.
     let len = forget(len.wrapping_sub(1) as u64, len).min(MOST as u64 - 1) + 1;
     // SAFETY: the helper writes no more than `len` bytes.
     let copied = unsafe { bpf_skb_load_bytes(ctx.skb.skb.cast(), at, to.cast(), len as u32) };

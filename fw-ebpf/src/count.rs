@@ -1,4 +1,4 @@
-//! Counters, a slice a CPU.
+//! Counters, with one slice per CPU.
 
 use fw_common::{
     Decision, Reason, Verdict,
@@ -11,17 +11,17 @@ use crate::{
     slot::{cpu, slot},
 };
 
-/// What a packet counts as.
+/// How much a packet counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
-    /// Packets of the wire: more than one where GRO joined them.
+    /// Packets on the wire: more than one if GRO joined them.
     pub(crate) packets: u64,
-    /// Their bytes, the headers of each included.
+    /// Their bytes, including the headers of each.
     pub(crate) bytes: usize,
 }
 
-/// Count a judged packet under its reason and, where its ports were read and the port is what decided, under its port. A drop of a kind of
-/// which none was recorded lately is to be recorded: then the answer is how many of the kind this CPU has dropped.
+/// Count a judged packet by its reason and, if its ports were read and the port decided, by its port. If no drop of its kind was recorded recently,
+/// this one must be: then this returns how many of the kind this CPU has dropped.
 #[inline(always)]
 pub(crate) fn count(decision: Decision, size: Size) -> Option<u64> {
     let cpu = cpu();
@@ -66,9 +66,9 @@ fn count_port(slot: &mut PortSlot, verdict: Verdict, packets: u64) -> Option<u64
     }
 }
 
-/// The same in the slot of a port that is hardly used; 0 where nothing is to be recorded. The slot is taken from the port that had it before, but
-/// not the window of its last record: of a flood at random ports no more is recorded than of one at as many ports as there are slots. Not marked
-/// cold: that would put it into a section of its own, whose calls aya 0.14 leads elsewhere.
+/// The same in the slot of a rare port; 0 if nothing must be recorded. The port evicts the slot's former port, but keeps the window of the last
+/// record: a flood at random ports is recorded no more often than one at as many ports as there are slots. Not marked cold: that would put it into a
+/// section of its own, whose calls aya 0.14 relocates wrongly.
 #[inline(never)]
 fn count_rare(cpu: u32, index: u32, decision: Decision) -> u64 {
     let Some(RarePort { port, slot }) = slot(&RARE_PORT_COUNTERS, rare_slot(cpu, index)) else { return 0 };

@@ -1,4 +1,4 @@
-//! The TC egress programs: every packet that leaves, after masquerading. One for interfaces with Ethernet headers, one for those without.
+//! The TC egress programs, which see every outbound packet after masquerading: one for interfaces with Ethernet headers, one for those without.
 
 use core::ffi::c_void;
 
@@ -17,8 +17,8 @@ use crate::{
     readable::{fetch_all, fetch_exactly},
 };
 
-// What aya's `classifier` macro makes, with a context that has no type: the type would put `__sk_buff` into BTF, and with it forward
-// declarations, whose order LLVM leaves to the addresses of its own objects. No two machines would build the same bytes.
+// The same as aya's `classifier` macro makes, but with an untyped context. A type would put `__sk_buff` into BTF, with forward declarations in an
+// order that depends on memory addresses inside LLVM. Then no two machines would build the same bytes.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "classifier")]
 pub fn fw_egress(skb: *mut c_void) -> i32 {
@@ -32,7 +32,7 @@ pub fn fw_egress(skb: *mut c_void) -> i32 {
             forwarded(skb, active, located);
         }
     }
-    // TCX calls it TCX_NEXT: whatever comes next decides.
+    // TCX calls it TCX_NEXT: the next program decides.
     TC_ACT_UNSPEC
 }
 
@@ -83,7 +83,7 @@ fn is_forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
 #[inline(never)]
 fn forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
     let ctx = anew::<Tc>(skb);
-    // What was read once is read again.
+    // This was read once already, so it succeeds again.
     let _unused = note_forwarded(&Tc::packet(&ctx), located, &Maps::<Tc>::of(&ctx, active));
     0
 }

@@ -1,4 +1,4 @@
-//! The one bounded read from packet memory.
+//! The bounded reads from packet memory.
 
 use core::{arch::asm, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
@@ -7,11 +7,11 @@ use fw_common::Frame;
 
 use crate::verifier::forget;
 
-/// No header lies further back: two tags, an IPv6 header, a chain of the longest that is walked and one extension header of 2,048 bytes end well
-/// below. The verifier, which allows 65,535 bytes, wants to hear it.
+/// No header has a larger offset: two tags, an IPv6 header, the longest chain and one extension header of 2,048 bytes end well below. The verifier
+/// allows 65,535 bytes and needs a bound.
 const MAX_OFFSET: usize = 0x7fff;
 
-/// Packet memory between two addresses that the kernel vouches for.
+/// Packet memory between two addresses from the kernel.
 pub(crate) struct Packet {
     data: usize,
     data_end: usize,
@@ -25,21 +25,24 @@ impl Packet {
         Self { data, data_end, len: data_end - data }
     }
 
-    /// Only the linear part of a socket buffer can be read; its length is that of the whole packet. The first `skipped` bytes are none of it.
+    /// Only the linear part of a socket buffer can be read; the length is that of the whole packet. The first `skipped` bytes do not belong to it.
     #[inline(always)]
     pub(crate) fn from_tc(ctx: &TcContext, skipped: usize) -> Self {
         Self { data: ctx.data() + skipped, data_end: ctx.data_end(), len: ctx.len() as usize - skipped }
     }
 }
 
-/// A block for the distance of each word among the first `$bytes` bytes. Spelled out, because the distance is part of the instruction.
+/// A block for each word among the first `$bytes` bytes behind `$start`, which the packet has. Spelled out, because a word's distance from
+/// there is part of the instruction.
 macro_rules! for_each_word {
-    ($distance:ident, $bytes:expr, $block:block) => {
-        for_each_word!(@ $distance, $bytes, $block, 0 4 8 12 16 20 24 28 32 36)
+    ($start:expr, $bytes:expr, |$distance:ident, $word:ident| $block:block) => {
+        for_each_word!(@ $start, $bytes, $distance, $word, $block, 0 4 8 12 16 20 24 28 32 36)
     };
-    (@ $distance:ident, $bytes:expr, $block:block, $($at:literal)*) => {
+    (@ $start:expr, $bytes:expr, $distance:ident, $word:ident, $block:block, $($at:literal)*) => {
         $(if $at < $bytes {
             const $distance: usize = $at;
+            // SAFETY: the four bytes are among those that the packet has.
+            let $word = unsafe { load::<$distance>($start) };
             $block
         })*
     };
@@ -56,9 +59,7 @@ impl Frame for Packet {
         const { assert!(N.is_multiple_of(4) && N <= 40) };
         let start = self.pointer(at, N)?;
         let mut bytes = [0; N];
-        for_each_word!(DISTANCE, N, {
-            // SAFETY: the four bytes lie inside the N from `start` that the packet has.
-            let word = unsafe { load::<DISTANCE>(start) };
+        for_each_word!(start, N, |DISTANCE, word| {
             bytes[DISTANCE..DISTANCE + 4].copy_from_slice(&word.to_ne_bytes());
         });
         Some(bytes)
@@ -69,48 +70,42 @@ impl Frame for Packet {
         const { assert!(N <= 10) };
         let start = self.pointer(at, 4 * N)?;
         let mut words = [0; N];
-        for_each_word!(DISTANCE, 4 * N, {
-            // SAFETY: the word is one of the N from `start` that the packet has.
-            words[DISTANCE / 4] = unsafe { load::<DISTANCE>(start) };
+        for_each_word!(start, 4 * N, |DISTANCE, word| {
+            words[DISTANCE / 4] = word;
         });
         Some(words)
     }
 
     #[inline(always)]
     fn forget(&self, value: u64) -> u64 {
-        // Of the length of a socket buffer the verifier knows that it has 32 bits.
+        // The verifier knows that the length of a socket buffer has 32 bits, so it is no salt.
         forget(value, self.data_end - self.data)
     }
 
     #[inline(always)]
     fn head<const N: usize>(&self) -> Option<[u8; N]> {
-        self.pointer(0, N).map(|start| {
-            let start: *const Even<N> = start.cast();
-            // SAFETY: the N bytes from `start` lie between `data` and `data_end`, which the verifier checks once more, and the kernel
-            // places frames at even addresses.
-            unsafe { (*start).0 }
-        })
+        // The kernel places frames at even addresses.
+        self.copy(0).map(|Even(bytes)| bytes)
     }
 
     #[inline(always)]
     fn pair(&self, at: usize) -> Option<[u8; 2]> {
-        // SAFETY: as above; bytes need no alignment.
-        self.pointer(at, 2).map(|start| unsafe { *start.cast() })
+        self.copy(at)
     }
 }
 
 /// The word `DISTANCE` bytes behind an address.
 ///
-/// As an instruction, because Rust's own loads promise the compiler an alignment, and without that promise it loads byte by byte. The kernel
-/// needs none: headers start two bytes before a multiple of four, as it expects where alignment matters (`NET_IP_ALIGN`), and the verifier
-/// refuses the program where that is not enough.
+/// Written as an instruction: Rust's own loads need an alignment, and an unaligned load becomes a load of each byte. The kernel needs no alignment.
+/// Headers start two bytes before a multiple of four, as it expects where alignment matters (`NET_IP_ALIGN`), and otherwise the verifier refuses the
+/// program.
 ///
 /// # Safety
 /// The four bytes are the packet's.
 #[inline(always)]
 unsafe fn load<const DISTANCE: usize>(start: *const u8) -> u32 {
     let word: u64;
-    // SAFETY: one load of memory that the caller vouches for.
+    // SAFETY: one load of memory that the caller guarantees.
     unsafe {
         asm!(
             "{word} = *(u32 *)({start} + {distance})",
@@ -120,26 +115,39 @@ unsafe fn load<const DISTANCE: usize>(start: *const u8) -> u32 {
             options(pure, readonly, nostack, preserves_flags)
         );
     }
-    // SAFETY: BPF's loads of four bytes extend with zeros. The compiler would clear the other bytes once more.
+    // SAFETY: BPF's loads of four bytes fill the upper half with zeros. The compiler would otherwise clear it again.
     unsafe { assert_unchecked(word <= u32::MAX as u64) };
     word as u32
 }
 
 /// Bytes at an even address, which are loaded in pairs.
+#[derive(Clone, Copy)]
 #[repr(C, align(2))]
 struct Even<const N: usize>([u8; N]);
 
+/// Types of which any bytes are a value.
+trait Bytes: Copy {}
+impl<const N: usize> Bytes for Even<N> {}
+impl Bytes for [u8; 2] {}
+
 impl Packet {
-    /// Where the `len` bytes at `at` are, if the packet has them. There are at least 2: for 1 the compiler writes `start >= data_end`,
-    /// from which the verifier learns nothing.
+    /// The bytes at `at`, if the packet has them, at an address that is as even as the type needs.
+    #[inline(always)]
+    fn copy<T: Bytes>(&self, at: usize) -> Option<T> {
+        // SAFETY: the bytes lie between `data` and `data_end`, which the verifier checks once more.
+        self.pointer(at, size_of::<T>()).map(|start| unsafe { *start.cast() })
+    }
+
+    /// The address of the `len` bytes at `at`, if the packet has them. `len` is at least 2: for 1 the compiler writes `start >= data_end`, from which
+    /// the verifier learns nothing.
     #[inline(always)]
     fn pointer(&self, at: usize, len: usize) -> Option<*const u8> {
         let (mut at, mut data_end) = (at, self.data_end);
-        // An offset that the compiler knows needs none of this: the packets without tags and options.
+        // A constant offset needs none of this: the packets without tags and options.
         if !is_val_statically_known(at) {
-            // SAFETY: one instruction, which changes nothing: no offset is larger. It tells the verifier so, and it hides where the values
-            // come from, or the compiler compares with `data_end - len`, arithmetic that the verifier forbids, and makes `at` a
-            // difference whose lower bound the verifier loses.
+            // SAFETY: one instruction, which changes nothing, because no offset is larger. It tells the verifier the bound, and hides from the
+            // compiler where the values come from. Otherwise the compiler compares with `data_end - len`, which the verifier forbids, and makes `at`
+            // a difference whose lower bound the verifier loses.
             unsafe {
                 asm!(
                     "{at} &= {max} /* {data_end} */",

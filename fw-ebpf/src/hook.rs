@@ -1,11 +1,11 @@
-//! Where a program hangs: how it reads a packet there, and what it answers.
+//! The hooks of the programs: how a program reads a packet there, and what it returns.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{
-        __sk_buff, TC_ACT_SHOT, TC_ACT_UNSPEC,
+        TC_ACT_SHOT, TC_ACT_UNSPEC,
         xdp_action::{XDP_DROP, XDP_PASS},
     },
     programs::{TcContext, XdpContext},
@@ -25,39 +25,50 @@ use crate::{
     verifier::{forget, whole},
 };
 
-/// Bytes before what is read of a socket buffer: always 0 where a program is attached. `BPF_PROG_TEST_RUN` puts an Ethernet header before every
-/// packet: there the programs for interfaces without such headers are loaded with 14. A constant to the verifier.
+/// A field of a socket buffer. The compiler makes one load of it: a reference to the buffer would let it join the loads of several fields, which
+/// the verifier refuses.
+macro_rules! field {
+    ($ctx:expr, $field:ident) => {{
+        let ctx: &aya_ebpf::programs::TcContext = $ctx;
+        // SAFETY: the kernel lends the program its context, whose fields are integers.
+        unsafe { (*ctx.skb.skb).$field }
+    }};
+}
+pub(crate) use field;
+
+/// Bytes at the start of a socket buffer that are skipped: 0 in an attached program. `BPF_PROG_TEST_RUN` puts an Ethernet header before every packet,
+/// so the programs for interfaces without such headers are loaded with 14 there. The verifier sees a constant.
 #[unsafe(no_mangle)]
 static SKIPPED: Global<u8> = Global::new(0);
 
-/// A place in the kernel where programs are run on packets. A context goes by its address alone: its type would lead into BTF.
+/// A place in the kernel where programs run on packets. Functions pass a context by its untyped address: a type would get into BTF.
 pub(crate) trait Hook {
     type Context: EbpfContext;
-    /// The answer for a packet that goes on.
+    /// The return value that passes a packet.
     const PASS: u32;
-    /// The answer for one that does not.
+    /// The return value that drops a packet.
     const DROP: u32;
     fn context(ctx: *mut c_void) -> Self::Context;
 
     fn packet(ctx: &Self::Context) -> Packet;
 
-    /// The interface that the packet came in by, or leaves by.
+    /// The index of the interface where the packet arrived, or leaves.
     fn ifindex(ctx: &Self::Context) -> u32;
 
-    /// All tags that the frame came with: those that it has, behind the one that was taken off it.
+    /// All tags that the frame arrived with: `tags`, behind the one that was removed.
     fn behind_taken_off(ctx: &Self::Context, tags: Tags) -> Tags;
 
-    /// The network protocol, as Linux sees it: an `EtherType` in host byte order. 0 where that is not known.
+    /// The network protocol, as Linux sees it: an `EtherType` in host byte order, or 0 if unknown.
     fn ether_type(ctx: &Self::Context) -> u16;
 
-    /// Bytes of a VLAN tag that Linux has taken off the packet.
+    /// Bytes of a VLAN tag that Linux has removed from the packet.
     fn tag(ctx: &Self::Context) -> usize;
 
-    /// Copy the first bytes of the packet as it was on the wire, and say how many.
+    /// Copy the first bytes of the packet as it was on the wire; returns how many.
     fn capture(ctx: &Self::Context, bytes: &mut [u8; CAPTURED]) -> usize;
 }
 
-/// Ask the context anew where the packet is.
+/// Read the packet's address from the context again.
 #[inline(always)]
 pub(crate) fn anew<H: Hook>(ctx: *mut c_void) -> H::Context {
     H::context(whole(ctx))
@@ -98,7 +109,7 @@ impl Hook for Xdp {
         ctx.ingress_ifindex() as u32
     }
 
-    /// The card may have taken one off, and XDP cannot ask for it.
+    /// The card may have removed a tag, but XDP cannot read it.
     #[inline(always)]
     fn behind_taken_off(_ctx: &XdpContext, tags: Tags) -> Tags {
         tags
@@ -120,12 +131,12 @@ impl Hook for Xdp {
     }
 }
 
-/// TC, in either direction. Linux has taken the outer VLAN tag off what comes in.
+/// TC, in either direction. Linux has removed the outer VLAN tag of inbound packets.
 pub(crate) enum Tc {}
 
 impl Hook for Tc {
     type Context = TcContext;
-    // TCX calls it TCX_NEXT: whatever comes next decides.
+    // TCX calls it TCX_NEXT: the next program decides.
     const PASS: u32 = TC_ACT_UNSPEC as u32;
     const DROP: u32 = TC_ACT_SHOT as u32;
 
@@ -141,27 +152,23 @@ impl Hook for Tc {
 
     #[inline(always)]
     fn ifindex(ctx: &TcContext) -> u32 {
-        // SAFETY: the context is this program's own, and the field is a plain integer.
-        unsafe { (*ctx.skb.skb).ifindex }
+        field!(ctx, ifindex)
     }
 
     #[inline(always)]
     fn behind_taken_off(ctx: &TcContext, tags: Tags) -> Tags {
-        // SAFETY: the context is this program's own, and the field is a plain integer.
-        let is_tagged = unsafe { (*ctx.skb.skb).vlan_present };
+        let is_tagged = field!(ctx, vlan_present);
         if is_tagged == 0 { tags } else { Tags(behind_taken_off(ctx.skb.skb.cast(), tags) as u32) }
     }
 
     #[inline(always)]
     fn ether_type(ctx: &TcContext) -> u16 {
-        // SAFETY: the context is this program's own, and the field is a plain integer.
-        u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
+        u16::from_be(field!(ctx, protocol) as u16)
     }
 
     #[inline(always)]
     fn tag(ctx: &TcContext) -> usize {
-        // SAFETY: the context is this program's own, and the field is a plain integer.
-        if unsafe { (*ctx.skb.skb).vlan_present } == 0 { 0 } else { ethernet::TAG }
+        if field!(ctx, vlan_present) == 0 { 0 } else { ethernet::TAG }
     }
 
     #[inline(always)]
@@ -170,14 +177,12 @@ impl Hook for Tc {
     }
 }
 
-/// Out of line, so that the ways to the tag meet where it ends.
+/// Out of line, so that the paths to the tag join at its end.
 #[inline(never)]
 fn behind_taken_off(skb: *mut c_void, tags: Tags) -> u64 {
-    let skb = whole(skb).cast::<__sk_buff>();
-    // SAFETY: the context is this program's own, and the field is a plain integer.
-    let ether_type = unsafe { (*skb).vlan_proto };
-    // SAFETY: the same.
-    let control = unsafe { (*skb).vlan_tci };
+    let ctx = anew::<Tc>(skb);
+    let ether_type = field!(&ctx, vlan_proto);
+    let control = field!(&ctx, vlan_tci);
     let Tags(word) = tags.behind(Tags::NONE.with(u16::from_be(ether_type as u16), control as u16));
     forget(u64::from(word), control as usize)
 }

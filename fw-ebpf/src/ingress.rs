@@ -1,4 +1,4 @@
-//! The XDP program: every packet that comes in, before Linux has a socket buffer for it.
+//! The XDP program, which sees every inbound packet before Linux has a socket buffer for it.
 
 use core::ffi::c_void;
 
@@ -26,7 +26,7 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let plain = decide_plain(&Packet::from_xdp(&ctx), &lookups);
     let decision = plain.unwrap_or_else(|| judge(ctx.ctx.cast(), active));
     let decision = if decision.hangs_on_routes(&lookups) {
-        // Forgotten, so that all ways meet before the routing table is asked.
+        // Forgotten, so that all paths join before the look-up in the routing table.
         settle(ctx.ctx.cast(), active, decision.forgotten(&Packet::from_xdp(&ctx)))
     } else {
         decision.as_it_is()
@@ -35,14 +35,14 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
 }
 
-/// Lets every packet pass. Drivers are asked with it whether they take a program.
+/// Passes every packet. The loader attaches it to find out whether a driver takes programs.
 #[xdp]
 #[inline(always)]
 pub fn fw_probe(_ctx: XdpContext) -> u32 {
     hook::Xdp::PASS
 }
 
-/// Out of line, so that the many ways through the headers of what is not plain meet where it ends.
+/// Out of line, so that the many paths through headers that are not plain join at its end.
 #[inline(never)]
 fn judge(ctx: *mut c_void, active: Active) -> Decision {
     judge_behind::<hook::Xdp>(ctx, network::<hook::Xdp>(ctx), active)
@@ -53,16 +53,16 @@ fn settle(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
     settle_behind::<hook::Xdp>(ctx, active, decision)
 }
 
-/// Judge a packet behind any link layer. What hangs on the routing table is to be settled.
+/// Judge a packet behind any link layer. A decision that depends on the routing table must still be settled.
 #[inline(always)]
 pub(crate) fn judge_behind<H: Hook>(ctx: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
-    // Asked for anew after the tags: how much of the frame was seen to be there differs by them.
+    // Read again after the tags: the verified length of the frame depends on them.
     let located = Located::locate(&H::packet(&anew::<H>(ctx)), network);
     let ctx = anew::<H>(ctx);
     judge_located(&H::packet(&ctx), located, &Maps::<H>::of(&ctx, active))
 }
 
-/// Say what becomes of it then.
+/// Settle such a decision.
 #[inline(always)]
 pub(crate) fn settle_behind<H: Hook>(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
     let ctx = anew::<H>(ctx);

@@ -1,5 +1,5 @@
-//! The TC programs for what comes in, where the driver has no native XDP: behind GRO, before netfilter, and without the copies that generic XDP
-//! makes. One for interfaces with Ethernet headers, one for those without.
+//! The TC ingress programs, for drivers without native XDP: after GRO, before netfilter, and without the copies that generic XDP makes. One is for
+//! interfaces with Ethernet headers, one for those without.
 
 use core::{ffi::c_void, mem::MaybeUninit};
 
@@ -19,18 +19,18 @@ use fw_common::{
 
 use crate::{
     count::Size,
-    hook::{Hook as _, Tc, anew, bare, network},
+    hook::{Hook as _, Tc, anew, bare, field, network},
     ingress::{judge_behind, settle_behind},
     lookups::{Maps, active},
     readable::{fetch, fetch_all, fetch_exactly},
     verdict::conclude,
 };
 
-/// 1 where the kernel was built with IPsec. A constant to the verifier, which drops the call of a helper that other kernels lack.
+/// 1 if the kernel was built with IPsec. The verifier sees a constant and drops the call of a helper that other kernels lack.
 #[unsafe(no_mangle)]
 static XFRM: Global<u8> = Global::new(0);
 
-/// What is counted for the TCP header of a packet that was joined to another: the one without options.
+/// The bytes that count for the TCP header of each joined packet: a header without options.
 const TCP_HEADER: usize = 20;
 
 #[unsafe(no_mangle)]
@@ -44,7 +44,7 @@ pub fn fw_ingress_tc(skb: *mut c_void) -> i32 {
     answer::<{ ethernet::HEADER }>(&ctx, decision, active)
 }
 
-/// No path of its own for plain packets: what comes out of a tunnel costs much more than being judged.
+/// Plain packets have no path of their own here: decapsulation costs much more than the verdict.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "classifier")]
 pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
@@ -57,14 +57,14 @@ pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
 #[inline(always)]
 fn settled(ctx: &TcContext, active: Active, decision: Decision) -> Decision {
     if decision.hangs_on_routes(&Maps::<Tc>::of(ctx, active)) {
-        // Forgotten, so that all ways meet before the routing table is asked.
+        // Forgotten, so that all paths join before the look-up in the routing table.
         settle(ctx.as_ptr(), active, decision.forgotten(&Tc::packet(ctx)))
     } else {
         decision.as_it_is()
     }
 }
 
-// Out of line, so that the many ways through the headers of what is not plain meet where they end.
+// Out of line, so that the many paths through headers that are not plain join at their end.
 
 #[inline(never)]
 fn judge_general(skb: *mut c_void, active: Active) -> Decision {
@@ -104,21 +104,20 @@ fn answer<const LINK: usize>(ctx: &TcContext, mut decision: Decision, active: Ac
     conclude::<Tc>(skb, decision, size::<LINK>(ctx), active, LINK == 0) as i32
 }
 
-/// Whether this host's own IPsec decrypted the packet: it comes by the same interface a second time then.
+/// Whether this host's own IPsec decrypted the packet, which then arrives a second time at the same interface.
 #[inline(never)]
 fn was_decrypted(skb: *mut c_void) -> u64 {
     let mut state = MaybeUninit::<bpf_xfrm_state>::uninit();
-    // SAFETY: the helper writes as many bytes as it is told, and says by 0 that the packet has a first state.
+    // SAFETY: the helper writes at most the given number of bytes. It returns 0 if the packet has a first state.
     let found =
         unsafe { bpf_skb_get_xfrm_state(skb.cast(), 0, state.as_mut_ptr(), size_of::<bpf_xfrm_state>() as u32, 0) };
     u64::from(found == 0)
 }
 
-/// How many packets of the wire GRO joined to this one, and about the bytes that they had there: each has headers of its own.
+/// The number of packets that GRO joined to this one, and an estimate of their bytes on the wire: each had headers of its own.
 #[inline(always)]
 fn size<const LINK: usize>(ctx: &TcContext) -> Size {
-    // SAFETY: the context is this program's own, and the field is a plain integer.
-    let segments = unsafe { (*ctx.skb.skb).gso_segs };
+    let segments = field!(ctx, gso_segs);
     let packet = Tc::packet(ctx);
     let packets = packet.forget(u64::from(segments.max(1)));
     let network = if Tc::ether_type(ctx) == ETHER_TYPE_IPV6 { ipv6::HEADER } else { ipv4::HEADER };

@@ -1,7 +1,6 @@
-//! The kernel side of `fw`: programs that judge what comes in, at XDP or at TC, and TC programs that note what leaves.
+//! The kernel side of `fw`: programs at XDP or TC that judge inbound packets, and TC programs that track outbound packets.
 //!
-//! All are thin: they turn the context into a [`fw_common::Frame`], the maps into [`fw_common::Lookups`], call
-//! fw-common, and count.
+//! All are thin: they wrap the context as a [`fw_common::Frame`] and the maps as [`fw_common::Lookups`], call fw-common, and count.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch, core_intrinsics)]
@@ -25,7 +24,7 @@ mod slot;
 mod verdict;
 mod verifier;
 
-/// The kernel wants a licence it knows; the helpers in use ask for one that is compatible with the GPL.
+/// The kernel needs a licence it knows, and some helpers need one that is compatible with the GPL.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! The maps. Their names and shapes are `fw_common::abi`'s; what depends on the machine (CPUs, `--flows`) is set by the loader.
+//! The maps. `fw_common::abi` defines their names and shapes; the loader sets the sizes that depend on the machine (CPUs, `--flows`).
 
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -24,7 +24,7 @@ pub(crate) static FLOWS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max
 pub(crate) static DATAGRAMS4: LruHashMap<FlowKey4, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
 #[map]
 pub(crate) static DATAGRAMS6: LruHashMap<FlowKey6, FlowEntry> = LruHashMap::with_max_entries(DEFAULT_FLOWS, 0);
-// A slice a CPU; the loader multiplies.
+// The size of one CPU's slice; the loader multiplies it.
 #[map]
 pub(crate) static RECENT4: Array<Recent4> = Array::with_max_entries(RECENT_FLOWS, 0);
 #[map]
@@ -43,8 +43,8 @@ pub(crate) static SOURCES4: LpmTrie<Source4, u8> = LpmTrie::with_max_entries(MAX
 #[map]
 pub(crate) static SOURCES6: LpmTrie<Source6, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
 
-// A slot, or a slice, a CPU; the loader multiplies. Plain arrays, because a per-CPU array of this size takes a system call and
-// an allocation for each of 131,072 slots.
+// The size of one CPU's slot or slice; the loader multiplies it. Plain arrays, because a per-CPU array of this size takes a system call and an
+// allocation for each of 131,072 slots.
 #[map]
 pub(crate) static COUNTERS: Array<ReasonCounters> = Array::with_max_entries(1, 0);
 #[map]
@@ -62,6 +62,6 @@ pub(crate) static RECORDERS: Array<Recorder> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static KNOCKS: LruHashMap<V6, Knocks> = LruHashMap::with_max_entries(KNOCKERS, 0);
 
-/// Only the user side reads it: it makes a pinned folder tell what it is.
+/// Only the user side reads it: it describes the pinned folder.
 #[map]
 pub(crate) static META: Array<Meta> = Array::with_max_entries(1, 0);

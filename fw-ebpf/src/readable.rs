@@ -1,7 +1,7 @@
-//! Bytes of a socket buffer that can be read. Only its linear part can: a driver may leave anything of the packet in pages, and what GRO has
-//! looked at is in front.
+//! The readable bytes of a socket buffer. Only its linear part is readable: a driver may leave any part of the packet in pages, and GRO moves to the
+//! front what it reads.
 //!
-//! What may be needed is fetched once, before the packet is judged, and no more than that: a copy of what a tap holds as well is not free.
+//! The bytes that may be needed are fetched once, before the packet is judged, and no more than that: if a tap shares the buffer, it must be copied.
 
 use core::ffi::c_void;
 
@@ -17,15 +17,15 @@ use fw_common::{
 
 use crate::hook::{Hook as _, Tc};
 
-/// What is read of a transport header at most.
+/// The most bytes that are read of a transport header.
 const TRANSPORT: usize = 16;
 
-/// Bytes from the start of a frame that hold every header that is read: two VLAN tags and the longest chain of extension headers included.
+/// The bytes from the start of a frame that contain every header that is read, including two VLAN tags and the longest chain of extension headers.
 const HEADERS: usize =
     ethernet::HEADER + ethernet::MAX_TAGS * ethernet::TAG + ipv6::HEADER + ipv6::MAX_CHAIN + TRANSPORT;
 
-/// Make readable what is needed of a packet whose network header is behind `LINK` bytes, where it is a plain one: without tags, options and
-/// extension headers. Of any other, everything that may be read.
+/// Make the needed bytes of a packet readable whose network header is at `LINK`: of a plain packet (no tags, options or extension headers) only its
+/// headers, of any other everything that may be read.
 #[inline(always)]
 pub(crate) fn fetch<const LINK: usize>(ctx: &TcContext) {
     let linear = ctx.data_end() - ctx.data();
@@ -34,7 +34,7 @@ pub(crate) fn fetch<const LINK: usize>(ctx: &TcContext) {
     }
 }
 
-/// Make readable everything that may be read of a packet that is not plain.
+/// Make everything readable that may be read of a packet that is not plain.
 #[inline(always)]
 pub(crate) fn fetch_all(ctx: &TcContext) {
     pull(ctx, HEADERS);
@@ -63,7 +63,7 @@ fn fetch_needed<const LINK: usize>(skb: *mut c_void) -> u64 {
     0
 }
 
-/// Where it fails, the packet is judged as it is: it drops as truncated.
+/// If this fails, the packet is judged as it is, and drops as truncated.
 #[inline(always)]
 fn pull(ctx: &TcContext, bytes: usize) {
     let bytes = bytes.min(ctx.len() as usize);

@@ -1,4 +1,4 @@
-//! The recorder: the last drops, and who sent them.
+//! The recorder of the last drops and their senders.
 
 use core::ffi::c_void;
 
@@ -16,10 +16,10 @@ use crate::{
     slot::{cpu, entry, slot},
 };
 
-/// Record a drop of a kind of which this CPU has seen so many, unless there are too many kinds at once. Returns what becomes of the packet.
+/// Record a drop, unless there are too many kinds at once. `drops` is how many of its kind this CPU has counted. Returns the program's return value.
 ///
-/// It is the last thing that is done with a packet, and all that is known of it goes by way of the map: so the verifier finds the same
-/// state here whatever path led here, and looks at what follows once. Otherwise it would take a million instructions in Linux 6.1.
+/// This is the last step for a packet, and its arguments go through a map. So the verifier has the same state here on every path, and checks the code
+/// that follows once. Otherwise it would check a million instructions in Linux 6.1.
 #[inline(always)]
 pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, monitors: bool, is_bare: bool) -> u32 {
     let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { H::PASS } else { H::DROP } };
@@ -34,7 +34,7 @@ pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, 
         is_bare: u8::from(is_bare),
         padding: [0; 2],
     };
-    // SAFETY: a place that is borrowed for this. Volatile, or the compiler would hand the values over in registers after all.
+    // SAFETY: the field is borrowed. Volatile, because the compiler would otherwise pass the values in registers.
     unsafe { (&raw mut recorder.drop).write_volatile(drop) };
     write::<H>(ctx, recorder)
 }
@@ -54,7 +54,7 @@ fn keep<H: Hook>(ctx: &H::Context, recorder: &mut Recorder) {
     let Dropped { port, protocol, reason, passed, is_bare, .. } = recorder.drop;
     let packet = H::packet(ctx);
     let sender = if is_bare == 0 { source(&packet) } else { source_of_packet(&packet, H::ether_type(ctx)) };
-    // Copying comes last: each length that a frame can have is a way of its own through what follows.
+    // Copy last: each length of a frame is a path of its own through the code that follows.
     if let Some(source) = sender {
         note(source, Knocks { packets: 1 + left_out, at, port, protocol, reason, padding: 0 });
     }
@@ -74,12 +74,12 @@ fn keep<H: Hook>(ctx: &H::Context, recorder: &mut Recorder) {
 
 #[inline(always)]
 fn note(source: V6, mut knocks: Knocks) {
-    // CPUs that count a sender at once may lose a packet.
+    // CPUs that count the same sender at once may lose a packet.
     if let Some(known) = entry(&KNOCKS, &source) {
         knocks.packets += known.packets;
         *known = knocks;
     } else {
-        // A full table makes room; out of memory, the sender goes uncounted.
+        // A full table evicts a sender; without memory the sender is not counted.
         let _unused = KNOCKS.insert(source, knocks, 0);
     }
 }

@@ -1,18 +1,26 @@
-//! What the kernel lends a program while it runs: a CPU, and the values of maps.
+//! The CPU and the values of maps that a program uses while it runs.
 
 use aya_ebpf::{
     helpers::generated::bpf_get_smp_processor_id,
     maps::{Array, LruHashMap},
 };
 
+/// Call a helper that takes no argument.
+macro_rules! ask {
+    ($helper:ident) => {{
+        // SAFETY: the helper takes no argument, so it reads and writes no memory of the program.
+        unsafe { $helper() }
+    }};
+}
+pub(crate) use ask;
+
 /// The number of the CPU that the program runs on, from its first instruction to its last.
 #[inline(always)]
 pub(crate) fn cpu() -> u32 {
-    // SAFETY: the helper takes no argument.
-    unsafe { bpf_get_smp_processor_id() }
+    ask!(bpf_get_smp_processor_id)
 }
 
-/// A value of an array. It is this CPU's alone, or of bytes to which every CPU writes the same.
+/// A value of an array. Only this CPU uses it, or every CPU writes the same bytes.
 #[inline(always)]
 pub(crate) fn slot<T>(map: &Array<T>, index: u32) -> Option<&'static mut T> {
     let value = map.get_ptr_mut(index)?;
@@ -20,8 +28,8 @@ pub(crate) fn slot<T>(map: &Array<T>, index: u32) -> Option<&'static mut T> {
     Some(unsafe { &mut *value })
 }
 
-/// The value of a key in a hash. Each CPU may have it at the same time, and the kernel may give it to another key meanwhile: the worst is
-/// that of two writes one is lost, or hits the other key's value, which is what a hash without locks promises.
+/// The value of a key in a hash. Other CPUs may use it at the same time, and the kernel may reuse it for another key meanwhile. At worst one of two
+/// writes is lost, or changes the other key's value: hashes have no locks.
 #[inline(always)]
 pub(crate) fn entry<K, V>(map: &LruHashMap<K, V>, key: &K) -> Option<&'static mut V> {
     let value = map.get_ptr_mut(key)?;

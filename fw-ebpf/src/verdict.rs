@@ -1,4 +1,4 @@
-//! What is done with a packet once it is judged, the same at every hook.
+//! The last steps for a judged packet, the same at every hook.
 
 use core::ffi::c_void;
 
@@ -14,7 +14,7 @@ use crate::{
     record::record,
 };
 
-/// Count the packet, record it where that is due, and answer.
+/// Count the packet, record it if necessary, and return the verdict.
 #[inline(always)]
 pub(crate) fn conclude<H: Hook>(
     ctx: *mut c_void,
@@ -24,7 +24,7 @@ pub(crate) fn conclude<H: Hook>(
     is_bare: bool,
 ) -> u32 {
     let to_record = count(decision, size);
-    // A constant to the verifier, which drops the call.
+    // The verifier sees a constant and drops the call.
     if level_enabled(Level::Debug) {
         say(decision, size);
     }
