@@ -148,80 +148,32 @@ fn drop_if(condition: bool) -> u32 {
     if condition { XDP_DROP } else { XDP_PASS }
 }
 
-/// The policy of the benchmarks without its map. Whatever is asked for is known.
-struct InCode;
-
-impl Lookups for InCode {
-    #[inline(always)]
-    fn class(&self, _: PortProtocol, port: u16) -> u16 {
-        if port == 80 { CLASS_OPEN } else { CLASS_CLOSED }
-    }
-
-    #[inline(always)]
-    fn allows_protocol(&self, _: u8) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn sent(&self, _: PortProtocol, port: u16) -> Sent {
-        Sent { unicast: u8::from(port == 40_000), multicast: 0 }
-    }
-
-    #[inline(always)]
-    fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
-
-    #[inline(always)]
-    fn names_networks(&self) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn sent_portless(&self, _: u8) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn mark_sent_portless(&self, _: u8) {}
-}
-
-/// The maps of the policy. Every flow that is asked for is known, and no packet is routed on.
-struct PolicyAlone<'a>(Maps<'a, Xdp>);
-
-impl Lookups for PolicyAlone<'_> {
-    #[inline(always)]
-    fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
-        self.0.class(protocol, port)
-    }
-
-    #[inline(always)]
-    fn allows_protocol(&self, protocol: u8) -> bool {
-        self.0.allows_protocol(protocol)
-    }
-
-    #[inline(always)]
-    fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
-        self.0.sent(protocol, port)
-    }
-
-    #[inline(always)]
-    fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
-
-    #[inline(always)]
-    fn names_networks(&self) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn sent_portless(&self, _: u8) -> bool {
-        false
-    }
-
-    #[inline(always)]
-    fn mark_sent_portless(&self, _: u8) {}
-}
-
-/// The look-ups of an address family, with the answers that lead farthest.
+/// Look-ups with the policy given in three methods. All others give the answers that lead farthest: every flow is known, and no packet is routed
+/// on.
 macro_rules! known {
+    ($lookups:ty { $($policy:tt)* }) => {
+        impl Lookups for $lookups {
+            $($policy)*
+
+            #[inline(always)]
+            fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
+
+            #[inline(always)]
+            fn names_networks(&self) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn sent_portless(&self, _: u8) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn mark_sent_portless(&self, _: u8) {}
+        }
+        known!($lookups, V4, FlowKey4);
+        known!($lookups, V6, FlowKey6);
+    };
     ($lookups:ty, $address:ty, $key:ty) => {
         impl AddressLookups<$address> for $lookups {
             #[inline(always)]
@@ -244,10 +196,50 @@ macro_rules! known {
         }
     };
 }
-known!(InCode, V4, FlowKey4);
-known!(InCode, V6, FlowKey6);
-known!(PolicyAlone<'_>, V4, FlowKey4);
-known!(PolicyAlone<'_>, V6, FlowKey6);
+
+/// The policy of the benchmarks without its map.
+struct InCode;
+
+known! {
+    InCode {
+        #[inline(always)]
+        fn class(&self, _: PortProtocol, port: u16) -> u16 {
+            if port == 80 { CLASS_OPEN } else { CLASS_CLOSED }
+        }
+
+        #[inline(always)]
+        fn allows_protocol(&self, _: u8) -> bool {
+            false
+        }
+
+        #[inline(always)]
+        fn sent(&self, _: PortProtocol, port: u16) -> Sent {
+            Sent { unicast: u8::from(port == 40_000), multicast: 0 }
+        }
+    }
+}
+
+/// The maps of the policy alone.
+struct PolicyAlone<'a>(Maps<'a, Xdp>);
+
+known! {
+    PolicyAlone<'_> {
+        #[inline(always)]
+        fn class(&self, protocol: PortProtocol, port: u16) -> u16 {
+            self.0.class(protocol, port)
+        }
+
+        #[inline(always)]
+        fn allows_protocol(&self, protocol: u8) -> bool {
+            self.0.allows_protocol(protocol)
+        }
+
+        #[inline(always)]
+        fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
+            self.0.sent(protocol, port)
+        }
+    }
+}
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
