@@ -11,21 +11,22 @@ use fw_common::{
     policy::Policy,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
     kernel::{clock, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
 };
 
-/// Whatever keeps a map from being read or written.
+/// An error while reading or writing a map.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
-/// Under which conditions a policy is put in force.
+/// The terms of a policy in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// Whether everything is judged and counted, and nothing dropped.
+    /// Whether verdicts are counted and nothing is dropped (monitor mode).
     pub monitors: bool,
-    /// The second of `CLOCK_MONOTONIC` from which on all is as before, unless it is confirmed; `None` for good.
+    /// The second of `CLOCK_MONOTONIC` at which it reverts unless it is confirmed; `None` for never.
     pub deadline: Option<u32>,
 }
 
@@ -42,7 +43,7 @@ pub struct PolicyMap {
     active: Array<MapData, Plain<Active>>,
     settings: Array<MapData, Plain<Settings>>,
     ports: Array<MapData, Plain<ClassPage>>,
-    /// The same map, to be read at once.
+    /// The same map, for batch reads.
     classes: BatchMap<u32, ClassPage>,
     sources4: LpmTrie<MapData, Plain<Source4>, u8>,
     sources6: LpmTrie<MapData, Plain<Source6>, u8>,
@@ -75,14 +76,13 @@ impl PolicyMap {
         self.read_compiled(active.buffer()).map(|compiled| compiled.decompile()).map_err(|error| self.unreadable(error))
     }
 
-    /// What is in force, whether it drops anything, and whether it waits to be confirmed. After a deadline that nobody has dealt with
-    /// yet, what the kernel falls back to.
+    /// The policy in force, whether it drops, and whether it waits to be confirmed. After a deadline that is not handled yet, the kernel's fallback.
     pub fn in_force(&self) -> Result<Active> {
         let active = self.active()?;
         Ok(if active.has_ended(clock::now()?) { active.fallback() } else { active })
     }
 
-    /// As it stands in the map.
+    /// The word in the map.
     pub fn active(&self) -> Result<Active> {
         self.active.get(&0, 0).map(|Plain(active)| active).map_err(|error| self.unreadable(error))
     }
@@ -115,13 +115,13 @@ impl PolicyMap {
         Ok(pages)
     }
 
-    /// Put the first policy of an interface in force that has no filter yet: what it falls back to is none.
+    /// Put the first policy of an interface in force, which has no filter to fall back to.
     pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let next = terms.apply(self.active()?.flipped(names_networks(policy)), None);
         self.fill(policy, next)
     }
 
-    /// Put a policy in force. When this returns, no packet is judged by the old one any more.
+    /// Put a policy in force. After this returns, no packet is judged by the old one.
     pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let active = self.settled()?;
         self.fill(policy, terms.apply(active.flipped(names_networks(policy)), Some(active)))
@@ -133,18 +133,18 @@ impl PolicyMap {
         self.store(terms.apply(active, Some(active)))
     }
 
-    /// Keep what is in force beyond its deadline.
+    /// Keep the policy in force beyond its deadline.
     pub fn confirm(&mut self) -> Result<()> {
         let active = self.active()?;
         self.store(active.confirmed())
     }
 
-    /// Undo the last change: what [`PolicyMap::active`] said before it is in force again. The other buffer still holds it.
+    /// Undo the last change: restore the earlier value of [`PolicyMap::active`], whose policy is still in the other buffer.
     pub fn undo(&mut self, before: Active) -> Result<()> {
         self.store(before)
     }
 
-    /// Put what was in force before the unconfirmed change back in force.
+    /// Restore the policy before the unconfirmed change.
     pub fn fall_back(&mut self) -> Result<()> {
         let active = self.active()?;
         self.store(active.fallback())
@@ -155,7 +155,7 @@ impl PolicyMap {
         self.settled().map(drop)
     }
 
-    /// What is in force for good.
+    /// The policy in force without a deadline.
     fn settled(&self) -> Result<Active> {
         let active = self.active()?;
         if active.deadline() == 0 {
@@ -185,7 +185,7 @@ impl PolicyMap {
     fn fill_buffer(&mut self, compiled: &Compiled, buffer: u32) -> Result<(), Fault> {
         let (classes, _) = compiled.all_classes().as_chunks::<PAGE>();
         for (page, (&classes, before)) in (first_page(buffer)..).zip(classes.iter().zip(self.read_classes(buffer)?)) {
-            // Most pages are closed and stay so; reading is cheaper than dirtying them.
+            // Most pages are closed and stay so; a read is cheaper than a write.
             if classes != before {
                 self.ports.set(page, Plain(classes), 0)?;
             }
@@ -258,14 +258,11 @@ const fn first_page(buffer: u32) -> u32 {
     buffer * PORT_PROTOCOLS * PAGES
 }
 
-/// Wait until every packet that began under the old policy is judged, so that its buffer can be written again: a global memory
-/// barrier waits for an RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
+/// Wait until every packet that started under the old policy is judged, so that its buffer can be written again: a global memory barrier waits for an
+/// RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
 fn await_packets_in_flight() {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: the call takes three integers and touches no memory of this process.
-    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result != 0 {
-        // Kernels with full dynticks refuse it, sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
+    if membarrier(MembarrierCommand::Global).is_err() {
+        // Kernels with full dynticks refuse it, and sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
