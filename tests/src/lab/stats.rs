@@ -122,6 +122,19 @@ pub struct Unfiltered {
     pub except: Option<String>,
 }
 
+/// A policy, as `status` and the commands that change it print it. Its fields stand among those of the interface, which refuses all others.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct PolicyShape {
+    /// The open ports.
+    pub allow: Vec<String>,
+    /// The IP protocols without ports that may come in.
+    pub allow_proto: Vec<String>,
+    /// `drop`, `pass` or networks.
+    pub forward: Value,
+    /// Seconds by the name of the timeout.
+    pub timeouts: BTreeMap<String, u32>,
+}
+
 /// One attachment.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -160,14 +173,9 @@ pub struct InterfaceStatus {
     pub confirm_within: Option<u64>,
     /// Whether packets that `IPsec` has decrypted pass.
     pub passes_decrypted: bool,
-    /// The open ports.
-    pub allow: Vec<String>,
-    /// The IP protocols without ports that may come in.
-    pub allow_proto: Vec<String>,
-    /// `drop`, `pass` or networks.
-    pub forward: Value,
-    /// Seconds by the name of the timeout.
-    pub timeouts: BTreeMap<String, u32>,
+    /// What may come in.
+    #[serde(flatten)]
+    pub policy: PolicyShape,
 }
 
 /// One interface in the answers of `attach --json`, `allow --json` and `deny --json`.
@@ -196,14 +204,9 @@ pub struct Change {
     pub notes: Option<Vec<String>>,
     /// The open connections that were cut.
     pub cut: Vec<Cut>,
-    /// The open ports.
-    pub allow: Vec<String>,
-    /// The IP protocols without ports that may come in.
-    pub allow_proto: Vec<String>,
-    /// `drop`, `pass` or networks.
-    pub forward: Value,
-    /// Seconds by the name of the timeout.
-    pub timeouts: BTreeMap<String, u32>,
+    /// What may come in.
+    #[serde(flatten)]
+    pub policy: PolicyShape,
 }
 
 /// A connection that was cut.

@@ -76,13 +76,12 @@ fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     let Status { interfaces: status, unfiltered, map_memory, flow_capacity } = json(&lab, &["status", "--json"])?;
     let ([attached], [status]) = (&interfaces[..], &status[..]) else { panic!("{interfaces:?} {status:?}") };
     assert_eq!((&*attached.name, attached.mode.as_deref(), attached.replaced), ("eth0", Some(&*mode), Some(false)));
-    assert_eq!(attached.allow, ["22/tcp", "6000-6010/udp"]);
-    assert_eq!(attached.allow_proto, ["gre", "esp"]);
-    assert_eq!(attached.forward, "pass");
+    assert_eq!(attached.policy.allow, ["22/tcp", "6000-6010/udp"]);
+    assert_eq!(attached.policy.allow_proto, ["gre", "esp"]);
+    assert_eq!(attached.policy.forward, "pass");
     assert_eq!((&*status.name, &*status.state, &status.mode), ("eth0", "active", &mode));
     assert!(["tcx", "clsact"].contains(&&*status.egress), "{status:?}");
-    assert_eq!((&status.allow, &status.allow_proto), (&attached.allow, &attached.allow_proto));
-    assert_eq!(status.forward, "pass");
+    assert_eq!(status.policy, attached.policy);
     assert_eq!(status.uid, 0);
     assert_eq!(flow_capacity, Some(2048));
     assert!(map_memory > status.map_memory && status.map_memory > 0);
@@ -92,14 +91,14 @@ fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     assert_eq!(interfaces[0].replaced, Some(true));
     let Status { interfaces: status, .. } = json(&lab, &["status", "--json"])?;
     assert_eq!(status[0].since, before.since, "it is attached since the first time");
-    assert_eq!(status[0].allow, ["22/tcp", "22/udp"]);
-    assert_eq!(status[0].forward, "drop");
+    assert_eq!(status[0].policy.allow, ["22/tcp", "22/udp"]);
+    assert_eq!(status[0].policy.forward, "drop");
     let attach =
         ["attach", "eth0", "--allow", "22", "--forward", "2001:db8:5::/64,10.8.0.128/25,10.8.0.0/25", "--json"];
     let Changes { interfaces, .. } = json(&lab, &attach)?;
-    assert_eq!(interfaces[0].forward, serde_json::json!(["10.8.0.0/24", "2001:db8:5::/64"]));
+    assert_eq!(interfaces[0].policy.forward, serde_json::json!(["10.8.0.0/24", "2001:db8:5::/64"]));
     let Status { interfaces: status, .. } = json(&lab, &["status", "--json"])?;
-    assert_eq!(status[0].forward, interfaces[0].forward);
+    assert_eq!(status[0].policy, interfaces[0].policy);
     let router = "router  every packet that is routed on to 10.8.0.0/24, 2001:db8:5::/64 passes, whatever its port";
     assert!(lab.fw(&["status"])?.contains(router));
     assert!(lab.fw(&attach[..attach.len() - 1])?.contains(router));
@@ -116,10 +115,10 @@ fn allow_and_deny_say_what_is_open_now(mode: Mode) -> Result<()> {
     let Changes { interfaces, .. } = json(&lab, &["deny", "6001/tcp", "5353", "--json"])?;
     let [changed] = &interfaces[..] else { panic!("{interfaces:?}") };
     assert_eq!((&*changed.name, changed.changed), ("eth0", Some(true)));
-    assert_eq!(changed.allow, ["22/tcp", "6000/tcp", "6002/tcp", "8080/tcp"]);
+    assert_eq!(changed.policy.allow, ["22/tcp", "6000/tcp", "6002/tcp", "8080/tcp"]);
     let Changes { interfaces, .. } = json(&lab, &["allow", "22/tcp", "--interface", "eth0", "--json"])?;
     assert_eq!(interfaces[0].changed, Some(false));
-    assert_eq!(interfaces[0].allow, changed.allow);
+    assert_eq!(interfaces[0].policy.allow, changed.policy.allow);
     Ok(())
 }
 
@@ -211,7 +210,7 @@ fn names_and_ranges_and_networks_are_understood() -> Result<()> {
     for (typed, understood) in cases {
         lab.attach(Mode::Native, typed)?;
         let Status { interfaces, .. } = json(&lab, &["status", "--json"])?;
-        let mut allow = interfaces[0].allow.clone();
+        let mut allow = interfaces[0].policy.allow.clone();
         let mut understood = understood.to_vec();
         allow.sort_unstable();
         understood.sort_unstable();

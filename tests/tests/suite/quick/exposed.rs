@@ -29,7 +29,6 @@ use serde::Deserialize;
 tests! {
     before_attach_everything_that_is_served_is_open;
     what_attach_closes_is_what_the_lan_loses;
-    what_nftables_does_is_told_beside_each_port;
     the_way_in_is_proposed_by_name;
     two_interfaces_have_a_verdict_each;
     a_filter_that_only_monitors_leaves_ports_open;
@@ -53,19 +52,19 @@ tests! { in generic mode:
 /// What `exposed --json` prints, with exactly the documented fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Exposed {
+pub(super) struct Exposed {
     interfaces: Vec<Interface>,
     ports: Vec<Served>,
     unused: Vec<Unused>,
     docker: DockerState,
-    netfilter: NetfilterState,
+    pub(super) netfilter: NetfilterState,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct NetfilterState {
-    state: String,
-    why: Option<String>,
+pub(super) struct NetfilterState {
+    pub(super) state: String,
+    pub(super) why: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -86,17 +85,17 @@ struct Filter {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Served {
+pub(super) struct Served {
     proto: String,
     port: u16,
-    state: String,
+    pub(super) state: String,
     reached_by: Vec<Reached>,
     addresses: Vec<String>,
     device: Option<String>,
     process: Option<Process>,
     container: Option<Container>,
     client: bool,
-    netfilter: Option<String>,
+    pub(super) netfilter: Option<String>,
     passed: Option<u64>,
     dropped: Option<u64>,
 }
@@ -141,7 +140,7 @@ struct DockerState {
 }
 
 impl Exposed {
-    fn of(lab: &Lab) -> Result<Self> {
+    pub(super) fn of(lab: &Lab) -> Result<Self> {
         Ok(serde_json::from_str(&lab.fw(&["exposed", "--json"])?)?)
     }
 
@@ -150,7 +149,7 @@ impl Exposed {
         Ok(serde_json::from_str(&command::run(command.env("DOCKER_HOST", docker.host()))?)?)
     }
 
-    fn at(&self, proto: &str, port: u16) -> Result<&Served> {
+    pub(super) fn at(&self, proto: &str, port: u16) -> Result<&Served> {
         let mut found = self.ports.iter().filter(|one| (one.proto.as_str(), one.port) == (proto, port));
         let one = found.next().with_context(|| format!("{port}/{proto} is missing in {self:#?}"))?;
         ensure!(found.next().is_none(), "{port}/{proto} stands twice in {self:#?}");
@@ -162,12 +161,12 @@ impl Exposed {
     }
 }
 
-fn text(lab: &Lab, args: &[&str]) -> Result<String> {
+pub(super) fn text(lab: &Lab, args: &[&str]) -> Result<String> {
     lab.fw(&[&["exposed"], args].concat())
 }
 
 /// The words of the row of a port, each blank a single one.
-fn row(text: &str, port: &str) -> Result<String> {
+pub(super) fn row(text: &str, port: &str) -> Result<String> {
     let row = text.lines().find(|line| line.split_whitespace().next() == Some(port));
     let row = row.with_context(|| format!("no row for {port} in:\n{text}"))?;
     Ok(row.split_whitespace().collect::<Vec<_>>().join(" "))
@@ -216,60 +215,6 @@ fn before_attach_everything_that_is_served_is_open() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
-/// What it says of nftables is what the LAN gets, as long as the filter is not there.
-fn what_nftables_does_is_told_beside_each_port() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let mut servers = Vec::new();
-    for port in [22, 8000, 9123, 9124, 9125] {
-        servers.push((port, lab.pi.serve_tcp(port)?));
-    }
-    lab.pi.nft(
-        "table inet filter {
-            chain input {
-                tcp dport 8000-8010 jump some
-                ip saddr 192.0.2.10 tcp dport 9124 accept
-            }
-            chain some { accept; }
-        }
-        table ip6 more {
-            chain in { type filter hook input priority 10; tcp dport 22 drop; }
-        }",
-    )?;
-    let exposed = Exposed::of(&lab)?;
-    assert_eq!((exposed.netfilter.state.as_str(), &exposed.netfilter.why), ("read", &None));
-    for (port, netfilter, is_reached) in [
-        (22, "ipv4 accepted", true),
-        (8000, "accepted", true),
-        (9123, "dropped", false),
-        // By this sender, whom nobody named.
-        (9124, "unknown", true),
-        (9125, "dropped", false),
-    ] {
-        let said = exposed.at("tcp", port)?;
-        assert_eq!((said.netfilter.as_deref(), said.state.as_str()), (Some(netfilter), "open"), "{port}");
-        let server = &servers.iter().find(|(at, _)| *at == port).context("it is served")?.1;
-        if is_reached {
-            lab.lan.reaches(server, Transport::Tcp, PI4, port)?;
-        } else {
-            lab.is_refused_by_input(server, Transport::Tcp, PI4, port)?;
-        }
-    }
-    let said = text(&lab, &[])?;
-    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open nftables drops it suite-"), "{said}");
-    ensure!(row(&said, "8000/tcp")?.starts_with("8000/tcp open nftables lets it in "), "{said}");
-    ensure!(row(&said, "22/tcp")?.starts_with("22/tcp open nftables lets only IPv4 in "), "{said}");
-    lab.pi.run("nft flush ruleset")?;
-    let exposed = Exposed::of(&lab)?;
-    assert_eq!((exposed.netfilter.state.as_str(), &exposed.at("tcp", 22)?.netfilter), ("no rules", &None));
-    ensure!(!text(&lab, &[])?.contains("netfilter"));
-    // Without nft nobody knows.
-    let mut command = lab.pi.command("env");
-    lab.fw.finish(command.arg("PATH=/nowhere").arg(lab.fw.program()), ["exposed"]);
-    let said = command::run(&mut command)?;
-    ensure!(said.contains("what netfilter drops behind the filter is not known: nft cannot be started"), "{said}");
-    Ok(())
-}
-
 /// Every port that is said to be closed is closed, and every open one open.
 fn what_attach_closes_is_what_the_lan_loses() -> Result<()> {
     let lab = Lab::without_containers()?;
@@ -308,11 +253,11 @@ fn the_way_in_is_proposed_by_name() -> Result<()> {
     let other = lab.pi.serve_tcp(9123)?;
     let said = text(&lab, &[])?;
     ensure!(row(&said, "2222/tcp")?.starts_with("2222/tcp open sshd ("), "{said}");
-    let proposed = said.lines().find_map(|line| line.strip_prefix("to keep SSH alone: fw-user "));
+    let proposed = said.lines().find_map(|line| line.strip_prefix("to keep only SSH open: fw-user "));
     let proposed = proposed.with_context(|| format!("nothing is proposed in:\n{said}"))?;
     assert_eq!(proposed, "attach eth0 --allow 2222/tcp");
     lab.fw(&proposed.split(' ').collect::<Vec<_>>())?;
-    assert!(!text(&lab, &[])?.contains("to keep SSH alone"));
+    assert!(!text(&lab, &[])?.contains("to keep only SSH open"));
     lab.is_closed(&other, Transport::Tcp, PI4, 9123)
 }
 

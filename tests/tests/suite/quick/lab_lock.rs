@@ -19,7 +19,7 @@ tests! {
 
 fn allowed(lab: &Lab) -> Result<Vec<String>> {
     let status: Status = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
-    Ok(status.interfaces[0].allow.clone())
+    Ok(status.interfaces[0].policy.allow.clone())
 }
 
 /// Each reads the policy, and writes all of it: without a lock the last one would win.
@@ -94,7 +94,7 @@ fn the_time_to_confirm_begins_with_the_turn() -> Result<()> {
         wait::until("the time to pass", || Ok((seconds()? > begin + 2).then_some(())))?;
         drop(lock);
         let said = trial.await_success()?;
-        ensure!(said.contains("goes back to what it was in"), "{args:?}: {said}");
+        ensure!(said.contains("reverts in"), "{args:?}: {said}");
         lab.fw(&["rollback"])?;
     }
     Ok(())

@@ -140,7 +140,7 @@ fn a_confirmed_attach_stays(mode: Mode) -> Result<()> {
         // Not before the deadline.
         let deadline = Instant::now() + Duration::from_secs(seconds + 1);
         let said = lab.fw(&["confirm"])?;
-        ensure!(said == "eth0  confirmed; it stays like this\n", "{said}");
+        ensure!(said == "eth0  confirmed; the change stays\n", "{said}");
         Ok(deadline)
     })?;
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_none());
@@ -216,7 +216,7 @@ fn rollback_goes_back_at_once() -> Result<()> {
     let (lab, server) = start()?;
     lab.fw(&["attach", "eth0", "--allow", "22", "--confirm", LONG])?;
     let said = lab.fw(&["rollback"])?;
-    ensure!(said == "eth0  is as it was before the change\n", "{said}");
+    ensure!(said == "eth0  reverted; it is as it was before the change\n", "{said}");
     lab.nothing_is_left_behind()?;
     await_watchers_end(&lab)?;
 
@@ -248,7 +248,7 @@ fn nothing_else_changes_while_a_change_waits() -> Result<()> {
             ensure!(refusal.message.contains(words), "{args:?} does not mention {words:?}: {}", refusal.message);
         }
     }
-    assert_eq!(status(&lab)?.interfaces[0].allow, ["22/tcp", "80/tcp", "22/udp", "80/udp"]);
+    assert_eq!(status(&lab)?.interfaces[0].policy.allow, ["22/tcp", "80/tcp", "22/udp", "80/udp"]);
     lab.fw(&["confirm", "eth0"])?;
     lab.fw(&["deny", "80"])?;
     // Detaching is the way out of anything.
@@ -261,7 +261,11 @@ fn nothing_else_changes_while_a_change_waits() -> Result<()> {
 fn what_cannot_be_taken_back_is_refused() -> Result<()> {
     let (lab, _) = start()?;
     lab.fw(&["attach", "eth0", "--allow", "22", "--no-replies"])?;
-    lab.refuses(&["attach", "eth0", "--allow", "22", "--confirm", LONG], 1, &["eth0", "replies", "without --confirm"])?;
+    lab.refuses(
+        &["attach", "eth0", "--allow", "22", "--confirm", LONG],
+        1,
+        &["eth0", "reply tracking", "without --confirm"],
+    )?;
     for seconds in ["0", "86401", "soon"] {
         lab.refuses(&["allow", "80", "--confirm", seconds], 2, &["--confirm"])?;
     }
@@ -330,7 +334,7 @@ fn the_terminal_counts_down_and_enter_confirms() -> Result<()> {
     let mut terminal = on_terminal(&lab, &["deny", "9125", "--confirm", LONG])?;
     terminal.read_until(|text| text.contains(" s "))?;
     terminal.write("\u{3}")?;
-    terminal.read_until(|text| text.contains(" s, unless `fw-user confirm` follows"))?;
+    terminal.read_until(|text| text.contains(" s unless you run `fw-user confirm`"))?;
     ensure!(terminal.program.await_end()?.success());
     ensure!(status(&lab)?.interfaces[0].confirm_within.is_some() && !watchers(&lab)?.is_empty());
     lab.fw(&["rollback"])?;

@@ -28,6 +28,7 @@ mod every_interface;
 mod explain;
 mod explain_captures;
 mod exposed;
+mod exposed_netfilter;
 mod faults;
 mod flow_limits;
 mod fuzz_corpus;
