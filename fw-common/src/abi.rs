@@ -1,5 +1,5 @@
-//! The layout of the maps that the kernel and the user side share. Any change to a type or a constant here, or to a map's meaning,
-//! needs another [`ABI_VERSION`].
+//! The layout of the maps that the kernel and the user side share. A change of a type, a constant or the meaning of a map needs a new
+//! [`ABI_VERSION`].
 
 use bytemuck::{Pod, Zeroable};
 
@@ -9,7 +9,7 @@ use crate::{
     timeouts::{SECOND, Timeouts},
 };
 
-/// The version that the pins' directory carries.
+/// The version in the name of the pins' directory.
 pub const ABI_VERSION: u32 = 5;
 
 /// Names of the maps in the BPF object, which are also the names of their pins.
@@ -18,20 +18,19 @@ pub mod map {
     pub const FLOWS4: &str = "FLOWS4";
     /// The same for IPv6.
     pub const FLOWS6: &str = "FLOWS6";
-    /// IPv4 flows of all other [classes](crate::timeouts::FlowClass), shared by all interfaces. However many there are, they push no connection
-    /// out.
+    /// IPv4 flows of all other [classes](crate::timeouts::FlowClass), shared by all interfaces. Their number never evicts a connection.
     pub const DATAGRAMS4: &str = "DATAGRAMS4";
     /// The same for IPv6.
     pub const DATAGRAMS6: &str = "DATAGRAMS6";
-    /// IPv4 flows that a CPU found lately, shared by all interfaces, a slice a CPU.
+    /// IPv4 flows that each CPU found recently, one slice per CPU, shared by all interfaces.
     pub const RECENT4: &str = "RECENT4";
     /// The same for IPv6.
     pub const RECENT6: &str = "RECENT6";
-    /// Local ports from which something ever left, and IP protocols without ports, shared by all interfaces.
+    /// Local ports, and IP protocols without ports, that ever sent a packet; shared by all interfaces.
     pub const SENT: &str = "SENT";
-    /// Which of the two policy buffers is in force.
+    /// The policy buffer in force, and its terms: [`Active`](super::Active).
     pub const ACTIVE: &str = "ACTIVE";
-    /// The policy's settings, one a buffer.
+    /// The policy's settings, one per buffer.
     pub const SETTINGS: &str = "SETTINGS";
     /// The class of every port, for both buffers.
     pub const PORTS: &str = "PORTS";
@@ -39,28 +38,28 @@ pub mod map {
     pub const SOURCES4: &str = "SOURCES4";
     /// IPv6 source networks by class, for both buffers.
     pub const SOURCES6: &str = "SOURCES6";
-    /// Packets and bytes by reason, a slot a CPU.
+    /// Packets and bytes by reason, one slot per CPU.
     pub const COUNTERS: &str = "COUNTERS";
-    /// Passed and dropped packets by TCP and UDP port, a slice a CPU.
+    /// Passed and dropped packets by TCP and UDP port, one slice per CPU.
     pub const PORT_COUNTERS: &str = "PORT_COUNTERS";
-    /// The same for the transports that are hardly used, in fewer slots.
+    /// The same for the rare transports, in fewer slots.
     pub const RARE_PORT_COUNTERS: &str = "RARE_PORT_COUNTERS";
     /// Where destination addresses lead, remembered for [`super::ROUTE_LIFETIME`].
     pub const ROUTES: &str = "ROUTES";
-    /// On whose behalf frames come in: the bridge or bond above the interface, and VLANs, by tags.
+    /// The interfaces above this one, by VLAN tags: a bridge or bond, and VLANs.
     pub const UPPERS: &str = "UPPERS";
-    /// The last drops, a ring a CPU.
+    /// The last drops, one ring per CPU.
     pub const DROPS: &str = "DROPS";
-    /// How many drops are in the rings, and how many more may be kept now.
+    /// How many drops are in each ring, and how many more may be recorded now.
     pub const RECORDERS: &str = "RECORDERS";
-    /// Whose packets were dropped, by source address.
+    /// Senders of dropped packets, by source address.
     pub const KNOCKS: &str = "KNOCKS";
     /// Who attached what, and when.
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
     pub const SHARED: [&str; 7] = [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT];
-    /// The maps that each interface has for itself.
+    /// The maps of a single interface.
     pub const PER_INTERFACE: [&str; 14] = [
         ACTIVE,
         SETTINGS,
@@ -79,57 +78,57 @@ pub mod map {
     ];
 }
 
-/// How many policy buffers there are: one in force, one being written.
+/// The number of policy buffers: one in force, one being written.
 pub const BUFFERS: u32 = 2;
-/// How many ports share a page, the value of the maps that are indexed by port.
+/// The number of ports in a page, which is the value of each map that is indexed by port.
 pub const PAGE: usize = 256;
-/// How many pages the ports of one protocol take.
+/// The number of pages for the ports of one protocol.
 pub const PAGES: u32 = 65_536 / PAGE as u32;
-/// How many protocols have ports.
+/// The number of protocols with ports.
 pub const PORT_PROTOCOLS: u32 = PortProtocol::ALL.len() as u32;
-/// How many of them, from the first, have per-CPU counters for every port: TCP and UDP.
+/// The number of protocols, from the first, with per-CPU counters for every port: TCP and UDP.
 pub const COUNTED_PROTOCOLS: u32 = 2;
-/// How many ports these have.
+/// The number of their ports.
 pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
-/// Slots in which a CPU counts the ports of the other protocols, by [`rare_slot`]; a power of two. A port takes the slot of another one.
+/// Slots in which a CPU counts the ports of the other protocols, by [`rare_slot`]; a power of two. Ports that share a slot evict each other.
 pub const RARE_PORTS: u32 = 1024;
-/// Source networks that both buffers together can hold, a family.
+/// The number of source networks that fit into both buffers together, per family.
 pub const MAX_SOURCES: u32 = 16_384;
-/// Flows a family, unless `--flows` says otherwise; half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all others.
+/// The default number of flows per family (`--flows`); half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all
+/// others.
 pub const DEFAULT_FLOWS: u32 = 65_536;
 /// Index into `SENT` of the page for IP protocols without ports, by number.
 pub const SENT_PORTLESS: u32 = PORT_PROTOCOLS * PAGES;
-/// Slots for the flows of a family that a CPU found lately; a power of two.
+/// Slots per CPU for the recently found flows of a family; a power of two.
 pub const RECENT_FLOWS: u32 = 1024;
-/// How long a flow counts as found without another look at its table, in ticks of the kernel, as [`ROUTE_LIFETIME`] does. A flow lives so much
-/// longer than its timeout says.
+/// How long a found flow is believed without another look-up in its table, in ticks of the kernel as for [`ROUTE_LIFETIME`]. A flow may outlive its
+/// timeout by this much.
 pub const RECENT_LIFETIME: u64 = 256;
-/// Destination addresses a CPU remembers; a power of two.
+/// Destination addresses that each CPU remembers; a power of two.
 pub const ROUTES_PER_CPU: u32 = 64;
 /// How long a remembered route is believed, in ticks of the kernel: 0.26 s to 2.6 s, by its `CONFIG_HZ`; a second on a Raspberry Pi.
 pub const ROUTE_LIFETIME: u64 = 256;
-/// Drops of which a CPU keeps a record; a power of two.
+/// Drops that each CPU keeps a record of; a power of two.
 pub const RECORDS_PER_CPU: u32 = 512;
-/// How many drops with the same reason a CPU records in a window of time, of each port one at most. All reasons together do not fill
-/// what is kept.
+/// How many drops with the same reason a CPU records per window of time, at most one for each port. All reasons together do not fill the ring.
 pub const RECORDS_PER_WINDOW: u32 = 32;
-/// Of how many kinds of drops, ports and reasons without one, a CPU knows how many it left out; a power of two.
+/// The number of kinds of drops (a port, or a reason without one) for which a CPU counts what it left out; a power of two.
 pub const RECORD_KINDS: usize = 64;
 /// A window is 2^5 ticks of the kernel: 32 ms to 320 ms, by its `CONFIG_HZ`; 128 ms on a Raspberry Pi.
 pub const RECORD_WINDOW: u32 = 5;
-/// Source addresses whose drops are counted at the same time, the least recently seen leaving first.
+/// Source addresses whose drops are counted at the same time; the least recently seen is evicted first.
 pub const KNOCKERS: u32 = 2048;
 
-/// What a policy says of a port: closed.
+/// The class of a closed port.
 pub const CLASS_CLOSED: u16 = 0;
-/// Open to every source. The numbers between this and [`CLASS_CLOSED`] name a list of source networks.
+/// The class of a port that is open to every source. Each number between this and [`CLASS_CLOSED`] is a list of source networks.
 pub const CLASS_OPEN: u16 = u16::MAX;
-/// The networks that packets may be routed on to: the list under the number of closed ports, which have none.
+/// The list of networks that packets may be routed on to. It has the number of closed ports, which need no list.
 pub const CLASS_FORWARD: u16 = CLASS_CLOSED;
 
 /// A page of port classes.
 pub type ClassPage = [u16; PAGE];
-/// A page of what was sent from local ports.
+/// A page of the local ports that sent packets.
 pub type SentPage = [Sent; PAGE];
 /// A page of port counters.
 pub type CounterPage = [PortSlot; PAGE];
@@ -176,7 +175,7 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
     cpu * RARE_PORTS + (port_index ^ port_index >> 10) % RARE_PORTS
 }
 
-/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, and says until when.
+/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, with its deadline.
 ///
 /// | bits | what |
 /// |---|---|
@@ -187,7 +186,7 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
 /// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
 /// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
 ///
-/// That the kernel heeds the deadline makes a change that nobody confirms end also when every process of ours was killed.
+/// The kernel checks the deadline, so an unconfirmed change ends even if every process of fw-user was killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Active(pub u64);
@@ -195,9 +194,9 @@ pub struct Active(pub u64);
 impl Active {
     const BUFFER: u64 = 1;
     const MONITOR: u64 = 1 << 1;
-    /// The bit that says whether the policy names networks that packets may be routed on to.
+    /// The bit that is set if the policy names networks that packets may be routed on to.
     pub const NETWORKS: u64 = 1 << 2;
-    /// The bits that say what is in force now.
+    /// The bits of the state in force now.
     pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::NETWORKS;
     const FALLBACK: u32 = 8;
     const ENDS_DETACHED: u64 = 1 << 16;
@@ -217,21 +216,21 @@ impl Active {
         self.0 & Self::MONITOR != 0
     }
 
-    /// The other buffer in force, for good, with a policy that names networks to route on to or none.
+    /// A switch to the other buffer, without a deadline; `names_networks` says whether its policy names networks to route on to.
     #[must_use]
     pub const fn flipped(self, names_networks: bool) -> Self {
         let kept = self.0 & (Self::BUFFER | Self::MONITOR) ^ Self::BUFFER;
         Self(kept | if names_networks { Self::NETWORKS } else { 0 })
     }
 
-    /// The same buffer, for good, with or without dropping.
+    /// The same buffer, without a deadline, in monitor mode or not.
     #[must_use]
     pub const fn monitoring(self, monitors: bool) -> Self {
         Self(self.0 & (Self::BUFFER | Self::NETWORKS) | if monitors { Self::MONITOR } else { 0 })
     }
 
-    /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then what `fallback` says: nothing at all where there is
-    /// none, since the interface had no filter.
+    /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then `fallback`. Without a `fallback` the interface had no filter, and
+    /// loses it then.
     #[must_use]
     pub const fn until(self, deadline: u32, fallback: Option<Self>) -> Self {
         let then = match fallback {
@@ -241,27 +240,27 @@ impl Active {
         Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
     }
 
-    /// Until when, in seconds of `CLOCK_MONOTONIC`; 0 for good.
+    /// The deadline, in seconds of `CLOCK_MONOTONIC`; 0 for none.
     #[inline(always)]
     #[must_use]
     pub const fn deadline(self) -> u32 {
         (self.0 >> Self::DEADLINE) as u32
     }
 
-    /// The same for good.
+    /// The same without a deadline.
     #[must_use]
     pub const fn confirmed(self) -> Self {
         Self(self.0 & Self::STATE)
     }
 
-    /// What is in force from the deadline on, for good.
+    /// The state in force after the deadline.
     #[inline(always)]
     #[must_use]
     pub const fn fallback(self) -> Self {
         Self(self.0 >> Self::FALLBACK & Self::STATE)
     }
 
-    /// Whether the filter is to be taken off at the deadline.
+    /// Whether the filter is removed at the deadline.
     #[must_use]
     pub const fn ends_detached(self) -> bool {
         self.0 & Self::ENDS_DETACHED != 0
@@ -275,7 +274,7 @@ impl Active {
     }
 }
 
-/// What a policy says besides ports.
+/// The settings of a policy besides ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Settings {
@@ -327,13 +326,14 @@ pub struct Source6 {
 /// Bits of a source key before the address.
 pub const SOURCE_PREFIX: u32 = 32;
 
-/// What ever left from a local port, or by a protocol without ports. Bytes of their own, so that two CPUs never write the same one differently.
+/// Whether a local port, or a protocol without ports, ever sent something. Each flag is a byte of its own, so that two CPUs never write the same byte
+/// differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Sent {
-    /// 1 once something left for one address.
+    /// 1 once something was sent to a unicast address.
     pub unicast: u8,
-    /// 1 once something left for a multicast or broadcast address.
+    /// 1 once something was sent to a multicast or broadcast address.
     pub multicast: u8,
 }
 
@@ -369,7 +369,7 @@ pub struct PortSlot {
     pub drops: PortDrops,
 }
 
-/// Packets to one port of a transport that is hardly used, as a CPU counts them; the value of `RARE_PORT_COUNTERS`.
+/// Packets to one port of a rare transport, as a CPU counts them; the value of `RARE_PORT_COUNTERS`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct RarePort {
@@ -379,13 +379,12 @@ pub struct RarePort {
     pub slot: PortSlot,
 }
 
-/// Drops of one port, and when the last one was recorded, in a word that is at hand wherever a drop is counted: telling that a flood goes
-/// on must not cost a look at another.
+/// Drops of one port, and the window of the last recorded one, in one word: during a flood, counting a drop must not need a second one.
 ///
 /// | bits | what |
 /// |---|---|
 /// | 0-47 | packets |
-/// | 48-63 | the lower half of the [window of time](RECORD_WINDOW) that the last record is of |
+/// | 48-63 | the lower half of the number of the [window of time](RECORD_WINDOW) with the last record |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct PortDrops(pub u64);
@@ -400,7 +399,7 @@ impl PortDrops {
         self.0 & ((1 << Self::WINDOW) - 1)
     }
 
-    /// Count packets at a time in ticks of the kernel, and say whether they are the first of their window.
+    /// Count packets at `ticks` of the kernel; returns whether they are the first of their window.
     #[inline(always)]
     pub const fn count(&mut self, ticks: u64, packets: u64) -> bool {
         let difference = self.0 ^ ticks << (Self::WINDOW - RECORD_WINDOW);
@@ -408,31 +407,31 @@ impl PortDrops {
         difference >> Self::WINDOW != 0
     }
 
-    /// No drops of another port, in the same window.
+    /// No drops yet, of another port, in the same window.
     #[inline(always)]
     #[must_use]
     pub const fn restarted(self) -> Self {
         Self(self.0 >> Self::WINDOW << Self::WINDOW)
     }
 
-    /// Note that one of this window was recorded.
+    /// Note that a drop of this window was recorded.
     #[inline(always)]
     pub const fn mark(&mut self, ticks: u64) {
         self.0 = self.packets() | (ticks >> RECORD_WINDOW) << Self::WINDOW;
     }
 }
 
-/// How many combinations of VLAN tags `UPPERS` holds: every VLAN of an interface, and frames without a tag.
+/// The number of combinations of VLAN tags in `UPPERS`: every VLAN of an interface, and frames without a tag.
 pub const MAX_UPPERS: u32 = 4096;
 
-/// The interfaces on whose behalf an interface receives frames with certain tags, by index; 0 for none. The key of `UPPERS` is the frame's
+/// The interfaces above an interface that receive its frames with certain tags, by index; 0 for none. The key of `UPPERS` is the frame's
 /// [`Tags`](crate::wire::ethernet::Tags).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Uppers {
     /// The one that the network layer sees: its addresses, its routing rules and whether it forwards count.
     pub network: u32,
-    /// Those on the way there and, for a VLAN's, what frames without a tag come in for.
+    /// The interfaces on the way there and, for a VLAN, the ones for frames without a tag.
     pub others: [u32; 3],
 }
 
@@ -447,7 +446,7 @@ impl Uppers {
     }
 }
 
-/// A destination address and where it leads.
+/// A destination address and whether packets to it are routed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Route {
@@ -455,9 +454,9 @@ pub struct Route {
     pub destination: [u32; 4],
     /// When the routing table was asked, in ticks of the kernel; 0 for an empty slot.
     pub asked: u64,
-    /// The [tags](crate::wire::ethernet::Tags) of the frames that it is about.
+    /// The [tags](crate::wire::ethernet::Tags) of the frames it applies to.
     pub tags: u32,
-    /// 1 where the packet would be routed on to another machine or container.
+    /// 1 if the packet would be routed on to another machine or container.
     pub forwarded: u32,
 }
 
@@ -471,7 +470,7 @@ pub struct Meta {
     pub ifindex: u32,
     /// Seconds since 1970 of the first attach.
     pub attached_at: u64,
-    /// Inode of the network namespace, in which alone the index and the name mean anything.
+    /// Inode of the network namespace that the index and the name belong to.
     pub netns: u64,
     /// Who attached: the user ID behind sudo, else the real one.
     pub uid: u32,
@@ -488,7 +487,7 @@ pub struct Meta {
 impl Meta {
     /// XDP in the driver.
     pub const MODE_NATIVE: u8 = 1;
-    /// XDP in the network stack's first step, for drivers that have none.
+    /// XDP in the network stack's first step, for drivers without it.
     pub const MODE_GENERIC: u8 = 2;
     /// TC ingress, by a TCX link (kernel 6.6).
     pub const MODE_TC: u8 = 3;
@@ -496,8 +495,8 @@ impl Meta {
     pub const EGRESS_NONE: u8 = 0;
     /// A TCX link (kernel 6.6).
     pub const EGRESS_TCX: u8 = 1;
-    /// A filter of a clsact qdisc that was there before.
+    /// A filter of a clsact qdisc that existed before.
     pub const EGRESS_CLSACT: u8 = 2;
-    /// A filter of a clsact qdisc that came with it.
+    /// A filter of a clsact qdisc that fw-user created.
     pub const EGRESS_OWN_CLSACT: u8 = 3;
 }

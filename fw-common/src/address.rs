@@ -1,7 +1,7 @@
 //! IPv4 and IPv6 addresses, and where the two families differ.
 //!
-//! An address is kept in words as they lie in the packet, so that it is copied and compared by the word: bytes would be taken apart and put
-//! together again on the packet path. [`from_bytes`](Address::from_bytes) and [`to_bytes`](Address::to_bytes) are the only doors.
+//! An address is kept as the words in the packet, so that it is copied and compared by the word: the compiler would split and join bytes on the
+//! packet path. [`from_bytes`](Address::from_bytes) and [`to_bytes`](Address::to_bytes) are the only conversions.
 
 use crate::{
     frame::Frame,
@@ -17,7 +17,7 @@ pub type V6 = [u32; 4];
 const DHCP_SERVER: u16 = 67;
 const DHCPV6_SERVER: u16 = 547;
 
-/// An address of either family. The decision is written once over this trait, and compiled once a family.
+/// An address of either family. The decision is written once over this trait, and compiled once per family.
 pub trait Address: Copy + Eq {
     /// The address' bytes.
     type Bytes;
@@ -37,7 +37,7 @@ pub trait Address: Copy + Eq {
     /// Its bytes, in network byte order.
     fn to_bytes(self) -> Self::Bytes;
 
-    /// The addresses of a packet, or `None` where the frame's readable part ends before them.
+    /// The addresses of a packet, or `None` if the frame's readable part ends before them.
     fn read<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Addresses<Self>>;
 
     /// Whether the IP protocol is the family's ICMP or IGMP, without which a host falls off the network.
@@ -49,8 +49,8 @@ pub trait Address: Copy + Eq {
     /// Whether a datagram from here with these ports is a DHCP client's request (RFC 2131, 4.1: from 0.0.0.0).
     fn is_dhcp_request(self, ports: &Ports) -> bool;
 
-    /// Whether a datagram from here with these ports is a DHCP server's answer to a client (RFC 2131, 4.1; RFC 8415, 7.2). It never
-    /// matches the request's tuple, and raw-socket clients read only after XDP.
+    /// Whether a datagram from here with these ports is a DHCP server's answer to a client (RFC 2131, 4.1; RFC 8415, 7.2). It never matches the
+    /// request's tuple, and clients with raw sockets see only packets that passed XDP.
     fn is_dhcp_answer(self, ports: &Ports) -> bool;
 }
 

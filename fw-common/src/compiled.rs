@@ -1,4 +1,4 @@
-//! A policy as the kernel's maps hold it, and the way there and back.
+//! A policy as the kernel's maps hold it, and the conversion in both directions.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -19,13 +19,13 @@ use crate::{
     timeouts::Timeouts,
 };
 
-/// More networks than the kernel's maps hold.
+/// A policy has more networks than the kernel's maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the policy names {count} networks in total; {limit} is the most")]
 pub struct TooManySources {
-    /// How many there are: once for each list of networks that some port has, and those to route on to.
+    /// The number of networks: those of each list that some port has, and those to route on to.
     pub count: usize,
-    /// How many there may be.
+    /// The most that fit.
     pub limit: usize,
 }
 
@@ -33,7 +33,7 @@ pub struct TooManySources {
 const LIMIT: usize = MAX_SOURCES as usize / 2;
 
 impl Policy {
-    /// Put the policy into the form that the kernel's maps have.
+    /// Convert the policy into the form of the kernel's maps.
     ///
     /// # Errors
     /// [`TooManySources`].
@@ -77,7 +77,7 @@ impl Policy {
                 let classes = class_of.len();
                 let class = *class_of.entry(active.id()).or_insert_with(|| {
                     count += active.len();
-                    // A list has a network at least, so that no more classes than networks are needed.
+                    // A list has at least one network, so there are at most as many classes as networks.
                     let class = (classes + 1).min(LIMIT) as u16;
                     if count <= LIMIT {
                         compiled.networks.extend(active.iter().map(|index| (class, networks[index])));
@@ -105,13 +105,13 @@ const _: () = assert!(LIMIT < CLASS_OPEN as usize, "every list of networks has a
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     classes: Vec<u16>,
-    /// Which network belongs to which class, by class. Those of [`CLASS_FORWARD`] are what packets may be routed on to.
+    /// Each class with one of its networks, ordered by class. Packets may be routed on to the networks of [`CLASS_FORWARD`].
     pub networks: Vec<(u16, IpNet)>,
     /// The settings that are not about ports.
     pub settings: Settings,
 }
 
-/// How many ports a protocol has, 0 included.
+/// The number of ports of a protocol, including 0.
 const PORTS: usize = 65_536;
 
 impl Default for Compiled {
@@ -151,7 +151,7 @@ impl Compiled {
         &mut self.classes
     }
 
-    /// Put it back into rules. What [`Policy::compile`] made comes back as the same policy.
+    /// Convert it back into a policy: the inverse of [`Policy::compile`].
     #[must_use]
     pub fn decompile(&self) -> Policy {
         let mut lists: HashMap<u16, Vec<IpNet>> = HashMap::new();
@@ -164,7 +164,7 @@ impl Compiled {
             for run in self.classes(protocol).chunk_by(|a, b| a == b) {
                 let last = first + run.len() - 1;
                 let class = run[0];
-                // Port 0, which is never open, makes a run of its own or belongs to a closed one.
+                // Port 0, which is never open, is a run of its own or part of a closed one.
                 if let Some(ports) = PortRange::new(first as u16, last as u16) {
                     let sources = match class {
                         CLASS_CLOSED => Vec::new(),

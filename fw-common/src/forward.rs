@@ -1,4 +1,4 @@
-//! What becomes of packets that would be routed on.
+//! The verdict on packets that would be routed on.
 
 use core::{fmt, str::FromStr};
 use std::{
@@ -16,10 +16,10 @@ use crate::{
     senders::no_sender,
 };
 
-/// What becomes of packets that would be routed on to another machine or container.
+/// The verdict on packets that would be routed on to another machine or container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Forward {
-    /// They drop: this machine is no router for the neighbours.
+    /// All drop: this machine is not a router for its neighbours.
     #[default]
     Drop,
     /// Those to allowed ports pass, wherever they go: this machine is a router.
@@ -70,7 +70,7 @@ impl FromStr for Forward {
     }
 }
 
-/// Networks behind this machine, one at least, as the fewest that hold the same addresses.
+/// Networks behind this machine: at least one, merged into the fewest that contain the same addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Networks(Vec<IpNet>);
 
@@ -89,23 +89,23 @@ impl Networks {
         &self.0
     }
 
-    /// Whether all of a network is in them.
+    /// Whether they contain the whole network.
     #[must_use]
     pub fn contain(&self, network: IpNet) -> bool {
         self.0.iter().any(|own| own.contains(&network))
     }
 }
 
-/// Why a text says nothing of what is routed on.
+/// Why a text is not a value of `forward`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ForwardError {
-    /// No verdict, and no network either.
+    /// Neither a verdict nor a network.
     #[error("`{0}` is not drop, pass or a network; write for example 10.8.0.0/24 or 2001:db8:5::/64")]
     Neither(String),
-    /// A verdict among networks.
+    /// A verdict in a list of networks.
     #[error("{0} stands alone; write either {0} or networks")]
     VerdictAmongNetworks(String),
-    /// An address inside a network where the network's own is wanted.
+    /// An address inside a network, instead of the network's own address.
     #[error("{0}")]
     HostBits(Fault),
     /// Addresses that are never routed on.
@@ -116,7 +116,7 @@ pub enum ForwardError {
 /// Read one network. IPv6 addresses may stand in brackets, as in the allow grammar.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The fault in it.
 pub fn network(text: &str) -> Result<IpNet, ForwardError> {
     let text = text.trim();
     if matches!(text, "drop" | "pass") {

@@ -8,12 +8,12 @@ pub trait Frame {
     /// [`read`](Self::read) can reach: the kernel keeps the tail of large packets elsewhere.
     fn len(&self) -> usize;
 
-    /// The `N` bytes that start at offset `at`, or `None` where the frame (or its readable part) ends before them. `N` is a multiple of
-    /// four, and `at` is two more than one, as for every header behind the Ethernet one.
+    /// The `N` bytes from offset `at`, or `None` if the frame (or its readable part) ends before them. `N` is a multiple of four. `at` is two more
+    /// than a multiple of four, as for every header after the Ethernet header.
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]>;
 
-    /// The `N` words that start at offset `at`, each as it lies in the packet: a number in it needs [`from_be`](u32::from_be). The offset
-    /// is as for [`read`](Self::read).
+    /// The `N` words from offset `at`, each as in the packet: a number in it needs [`from_be`](u32::from_be). The offset is as for
+    /// [`read`](Self::read).
     fn words<const N: usize>(&self, at: usize) -> Option<[u32; N]>;
 
     /// The first `N` bytes.
@@ -21,17 +21,17 @@ pub trait Frame {
         self.read(0)
     }
 
-    /// The two bytes that start at any offset.
+    /// The two bytes from any offset.
     fn pair(&self, at: usize) -> Option<[u8; 2]>;
 
-    /// The same value. The kernel's verifier knows nothing of it any more but that it is one of 64 bits: where many ways meet, one of them
-    /// stands for all.
+    /// The same value, of which the kernel's verifier knows nothing any more except that it has 64 bits. Where many paths meet, the verifier then
+    /// follows only one of them.
     #[inline(always)]
     fn forget(&self, value: u64) -> u64 {
         value
     }
 
-    /// An offset that has no bit outside `mask`, which is all that the verifier knows of it then.
+    /// An offset without a bit outside `mask`. The verifier knows nothing else of the result.
     #[inline(always)]
     fn masked(&self, offset: usize, mask: usize) -> usize {
         self.forget(offset as u64) as usize & mask

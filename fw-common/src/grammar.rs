@@ -1,7 +1,7 @@
 //! The allow grammar: `PORT[-PORT][/PROTO][@CIDR]`.
 //!
-//! A [`Rule`] is one line of the policy, protocol and all, and what is printed. What people type is a little shorter and is read by
-//! [`parse`]: a bare port means TCP and UDP, and a service's name stands for its ports.
+//! A [`Rule`] is one line of the policy with its protocol, in the form that is printed. [`parse`] reads the shorter form that people type: a port
+//! without a protocol means TCP and UDP, and the name of a service means its ports.
 
 use core::{fmt, str::FromStr};
 use std::{
@@ -26,7 +26,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// The ports from `first` to `last`, or `None` where that is no range: port 0, or the wrong way round.
+    /// The ports from `first` to `last`, or `None` if that is not a range: port 0, or the wrong way round.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<Self> {
         if first == 0 || first > last { None } else { Some(Self { first, last }) }
@@ -58,7 +58,7 @@ pub struct Rule {
     pub protocol: PortProtocol,
     /// The ports.
     pub ports: PortRange,
-    /// Who may come in; everyone without.
+    /// The network that may come in; `None` for everyone.
     pub source: Option<IpNet>,
 }
 
@@ -76,7 +76,7 @@ impl fmt::Display for Rule {
 impl FromStr for Rule {
     type Err = SpecError;
 
-    /// Read what [`Display`](fmt::Display) writes: numbers only, and the protocol is not left out.
+    /// Read what [`Display`](fmt::Display) writes: only numbers, always with the protocol.
     fn from_str(text: &str) -> Result<Self, SpecError> {
         match parse(text, |_| Vec::new())?.as_slice() {
             [rule] => Ok(*rule),
@@ -85,13 +85,13 @@ impl FromStr for Rule {
     }
 }
 
-/// What is wrong with a piece of an allow list, and what to write instead.
+/// The fault in a piece of an allow list, and what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{spec}`: {fault}")]
 pub struct SpecError {
     /// The piece as it was typed.
     pub spec: String,
-    /// What is wrong with it.
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -107,15 +107,15 @@ pub enum Fault {
     /// Nothing at all.
     #[error("there is no port here; write for example 22/tcp")]
     Empty,
-    /// A number that is no port.
+    /// A number that is not a port.
     #[error("{0} is not a port; ports are 1 to 65535")]
     Port(String),
     /// A range with one end only.
     #[error("the range has one end only; write {first}-{last}")]
     HalfRange {
-        /// What was written first, or the lowest port.
+        /// The text of the first number, or the lowest port.
         first: String,
-        /// What was written last, or the highest port.
+        /// The text of the last number, or the highest port.
         last: String,
     },
     /// A range with a colon.
@@ -124,15 +124,15 @@ pub enum Fault {
     /// A range whose end lies before its start.
     #[error("the range runs backwards; write {last}-{first}")]
     Backwards {
-        /// What was written first.
+        /// The text of the first number.
         first: u16,
-        /// What was written last.
+        /// The text of the last number.
         last: u16,
     },
-    /// A word that is no protocol with ports.
+    /// A word that is not a protocol with ports.
     #[error("`{0}` is not a protocol with ports; use tcp, udp, sctp, dccp or udplite (others: --allow-proto)")]
     Protocol(String),
-    /// A name that is no service.
+    /// A name that is not a service.
     #[error("no service is called `{0}` in /etc/services; write the port's number")]
     Service(String),
     /// A service that has no port for the protocol.
@@ -154,7 +154,7 @@ pub enum Fault {
         /// The slash and the prefix length, if there were any.
         prefix: String,
     },
-    /// An address inside a network where the network's own is wanted.
+    /// An address inside a network, instead of the network's own address.
     #[error("{given} is an address inside the network {network}; write that, or {address} alone")]
     HostBits {
         /// As it was typed.
@@ -180,7 +180,7 @@ pub enum Fault {
 /// Read one piece of an allow list. `services` gives the ports of a service's name, in the manner of `/etc/services`.
 ///
 /// # Errors
-/// What is wrong with the piece; nothing of it is used then.
+/// The fault in the piece.
 pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) -> Result<Vec<Rule>, SpecError> {
     let fail = |fault| SpecError::new(text, fault);
     let (ports_and_protocol, source) = match text.split_once('@') {
@@ -218,7 +218,7 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
     }
 }
 
-/// Why no packet matches a rule, if so. A DHCP client has no address yet when it asks for one (RFC 2131, 4.1).
+/// Why no packet can match a rule, if none can. A DHCP client has no address yet when it asks for one (RFC 2131, 4.1).
 fn matches_nobody(rule: &Rule) -> Option<NoSender> {
     let Rule { protocol, ports, source } = rule;
     let network = (*source)?;

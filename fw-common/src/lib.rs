@@ -1,9 +1,8 @@
-//! What the kernel and the user side of `fw` have in common: the wire parser, the policy and flow types, and
-//! [`decide()`], the one function that says what becomes of a packet.
+//! The code that the kernel and the user side of `fw` share: the wire parser, the policy and flow types, and [`decide()`], the one function that
+//! decides on a packet.
 //!
-//! The crate is `no_std` and has no unsafe code. A frame is only ever asked for bytes that it may not have
-//! ([`Frame::read`]), and the maps of the kernel are a handful of look-ups ([`Lookups`]), so the same code runs in the
-//! XDP program and, over a byte slice and plain collections, in tests and fuzzers.
+//! The crate is `no_std` and has no unsafe code. It reads a frame only through [`Frame::read`], which checks the length, and the kernel's maps only
+//! through a few look-ups ([`Lookups`]). So the same code runs in the XDP program and, over a byte slice and plain collections, in tests and fuzzers.
 #![no_std]
 #![deny(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! A policy, as people write and read it.
+//! A policy, in the form that people write and read.
 
 use core::net::IpAddr;
 use std::{
@@ -10,28 +10,28 @@ use ipnet::IpNet;
 
 use crate::{forward::Forward, grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts};
 
-/// What may come in. It is kept in a normal form: two policies that mean the same compare equal.
+/// The packets that may come in, in a normal form: two policies with the same meaning compare equal.
 ///
-/// A change costs no more than the ranges of its protocol and network or, where it opens ports to everyone, those of all networks.
+/// A change costs time in the number of ranges of its protocol and network or, if it opens ports to everyone, of all networks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The ports that are open to everyone (`None`) or to a network. What everyone may use is in no network's ranges, and no ranges are
+    /// The ports that are open to everyone (`None`) or to a network. A port that is open to everyone is in no network's ranges, and no ranges are
     /// empty.
     ranges: BTreeMap<(PortProtocol, Option<IpNet>), PortRanges>,
     /// IP protocol numbers without ports that may come in.
     pub protocols: BTreeSet<u8>,
-    /// What becomes of packets that would be routed on.
+    /// The verdict on packets that would be routed on.
     pub forward: Forward,
     /// How long flows live without a packet.
     pub timeouts: Timeouts,
 }
 
 impl Policy {
-    /// A policy of these rules that lets in nothing else.
+    /// A policy of these rules alone.
     #[must_use]
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
         let mut rules: Vec<Rule> = rules.into_iter().collect();
-        // First what everyone may use, which is taken from the rest, and each range after those below it.
+        // First the ports for everyone, which are removed from the others, and each range after the lower ones.
         rules.sort_unstable_by_key(|rule| (rule.source.is_some(), rule.protocol, rule.ports));
         let mut policy = Self::default();
         for rule in rules {
@@ -57,7 +57,7 @@ impl Policy {
         self.ranges.is_empty()
     }
 
-    /// Let in what a rule says, and say whether that is anything new.
+    /// Add a rule; returns whether it opens anything new.
     pub fn allow(&mut self, rule: Rule) -> bool {
         let new = self.missing(&rule);
         if new.is_empty() {
@@ -79,7 +79,7 @@ impl Policy {
         true
     }
 
-    /// Take back what a rule gave, from rules for the same network alone, and say whether there was anything to take.
+    /// Remove a rule's ports, only from rules for the same network; returns whether any was open.
     pub fn deny(&mut self, rule: &Rule) -> bool {
         let key = (rule.protocol, rule.source);
         let Some(ranges) = self.ranges.get_mut(&key) else { return false };
@@ -90,7 +90,7 @@ impl Policy {
         is_taken
     }
 
-    /// Whether all that a rule lets in may come in already, by rules for the same network or for everyone.
+    /// Whether rules for the same network or for everyone already open all ports of a rule.
     #[must_use]
     pub fn says(&self, rule: &Rule) -> bool {
         self.missing(rule).is_empty()
@@ -102,7 +102,7 @@ impl Policy {
         known.fold(PortRanges::from(rule.ports), |missing, ranges| missing.without(ranges))
     }
 
-    /// What this policy opens that another one does not open to the same network.
+    /// The ports that this policy opens and another one does not open to the same network.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         let left = self.ranges.iter().map(|(&key, ranges)| match other.ranges.get(&key) {

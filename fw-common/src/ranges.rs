@@ -4,7 +4,7 @@ use std::{vec, vec::Vec};
 
 use crate::grammar::PortRange;
 
-/// Ports, as the fewest ranges that hold them: sorted, and no two touch.
+/// Ports, as the fewest ranges that contain them: sorted, and no two touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortRanges(Vec<PortRange>);
 
@@ -26,7 +26,7 @@ impl PortRanges {
         self.0.is_empty()
     }
 
-    /// The range that holds a port.
+    /// The range that contains a port.
     #[must_use]
     pub fn at(&self, port: u16) -> Option<PortRange> {
         let range = self.0.get(self.0.partition_point(|range| range.last() < port));
@@ -43,7 +43,7 @@ impl PortRanges {
         self.0.splice(start..end, PortRange::new(first, last));
     }
 
-    /// Take ports out, and say whether any was in.
+    /// Remove ports; returns whether the set had any of them.
     pub fn remove(&mut self, range: PortRange) -> bool {
         let start = self.0.partition_point(|other| other.last() < range.first());
         let end = self.0.partition_point(|other| other.first() <= range.last());
@@ -71,7 +71,7 @@ impl PortRanges {
     }
 }
 
-/// What a range has below and above another one.
+/// The parts of a range below and above another one.
 fn rest(range: PortRange, hole: PortRange) -> [Option<PortRange>; 2] {
     let below = PortRange::new(range.first(), range.last().min(hole.first() - 1));
     let above = hole.last().checked_add(1).and_then(|next| PortRange::new(range.first().max(next), range.last()));

@@ -59,31 +59,31 @@ reasons! {
     NotIp = 0, "not-ip";
     /// The destination port is in the allow list, and the source inside the rule's networks.
     Allowed = 1, "allowed";
-    /// The exact reverse of something that left this host.
+    /// The exact reverse of a packet that left this host.
     Reply = 2, "reply";
     /// A `DHCPv4` or `DHCPv6` answer to this host's client.
     Essential = 3, "essential";
     /// ICMP, `ICMPv6`, IGMP, or an IP protocol named by `--allow-proto`.
     Protocol = 4, "protocol";
-    /// A later fragment: without its first piece, which is judged, it is never reassembled.
+    /// A later fragment: it is useless without the first fragment, which is judged.
     Fragment = 5, "fragment";
-    /// This host's own `IPsec` decrypted it: its outer packet was judged, and its peer is known by a key.
+    /// This host's own `IPsec` decrypted it: the outer packet was judged, and a key proves who the peer is.
     Decrypted = 6, "decrypted";
     /// It is routed on to a network that `--forward` names.
     Routed = 7, "routed";
-    /// The destination port is not in the allow list, and nothing that left asked for this packet.
+    /// The destination port is not in the allow list, and the packet is not a reply to outbound traffic.
     ClosedPort = 16, "closed-port";
     /// An IP protocol without ports that `--allow-proto` does not name.
     ClosedProtocol = 17, "closed-protocol";
-    /// The port is allowed, but the packet would be routed on out of another interface, to none of the networks that `--forward` names.
+    /// The port is allowed, but the packet would be routed out of another interface, to an address that `--forward` does not name.
     Forwarded = 18, "forwarded";
-    /// An address that cannot come from the wire: loopback on either side, a multicast source.
+    /// An address that is never valid on a network: loopback on either side, a multicast source.
     Martian = 19, "martian";
     /// Lengths or versions that contradict each other.
     Malformed = 20, "malformed";
-    /// The frame ends before its own headers do.
+    /// The frame ends inside its headers.
     Truncated = 21, "truncated";
-    /// A first fragment without its ports, or a TCP piece at offset 1 (RFC 1858, RFC 3128, RFC 7112).
+    /// A first fragment without its ports, or a TCP fragment at offset 1 (RFC 1858, RFC 3128, RFC 7112).
     TinyFragment = 22, "tiny-fragment";
     /// IPv4 source route option, or an IPv6 routing header of type 0 (RFC 5095) or with segments left.
     SourceRoute = 23, "source-route";
@@ -94,13 +94,13 @@ reasons! {
 }
 
 impl Reason {
-    /// One more than the highest number a reason can ever have; the size of the counters' table.
+    /// The upper bound of all numbers of reasons, exclusive; the size of the counters' table.
     pub const SLOTS: usize = 32;
 
-    /// The lowest number of those that drop.
+    /// The lowest number of a reason that drops.
     pub const FIRST_DROP: u8 = 16;
 
-    /// The verdict that goes with the reason.
+    /// The verdict of the reason.
     #[inline(always)]
     #[must_use]
     pub const fn verdict(self) -> Verdict {

@@ -1,7 +1,7 @@
-//! What is kept of drops besides their number: the last ones whole, and who sent them.
+//! Records of drops besides their counters: the last dropped packets, and their senders.
 //!
-//! A flood must cost next to nothing, so only a few drops a moment are kept, chosen so that one flood does not hide what else drops. How
-//! many were left out follows from the counters, which count every packet.
+//! A flood must cost next to nothing, so only a few drops are recorded per window of time, chosen so that a flood does not hide other drops. The
+//! counters count every packet, and so tell how many were left out.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -16,7 +16,7 @@ use crate::{
 /// How many bytes of a frame are kept: two VLAN tags, IPv6 and TCP with their usual options fit.
 pub const CAPTURED: usize = 96;
 
-/// What a CPU has recorded.
+/// The records of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recorder {
@@ -24,19 +24,19 @@ pub struct Recorder {
     pub drop: Dropped,
     /// Drops recorded so far. The last one is in slot `(recorded - 1) % RECORDS_PER_CPU` of the CPU's part of `DROPS`.
     pub recorded: u64,
-    /// Drops with a reason that came here in a window.
+    /// Drops of each reason that reached the recorder in a window.
     pub reasons: [InWindow; Reason::SLOTS],
-    /// Kinds of drops that were recorded lately, at `kind % RECORD_KINDS`.
+    /// Kinds of drops that were recorded recently, at `kind % RECORD_KINDS`.
     pub kinds: [Kind; RECORD_KINDS],
 }
 
-/// A drop, as the decision left it.
+/// A drop, as the decision describes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Dropped {
     /// Its [kind](crate::Decision::kind).
     pub kind: u64,
-    /// How many of its kind the CPU has counted, this one included.
+    /// How many of its kind the CPU has counted, including this one.
     pub drops: u64,
     /// Its destination port, host byte order; 0 where none was read.
     pub port: u16,
@@ -68,12 +68,12 @@ pub struct InWindow {
 pub struct Kind {
     /// See [`Decision::kind`](crate::Decision::kind); 0 in an empty slot.
     pub number: u64,
-    /// How many the CPU had counted when it recorded one last.
+    /// How many the CPU had counted at the last recorded one.
     pub drops: u64,
 }
 
 impl Recorder {
-    /// Whether the drop may be recorded, at a time in ticks of the kernel.
+    /// Whether the drop may be recorded, at `ticks` of the kernel.
     #[inline(always)]
     pub const fn admits(&mut self, ticks: u64) -> bool {
         let reason = &mut self.reasons[self.drop.reason as usize % Reason::SLOTS];
@@ -85,7 +85,7 @@ impl Recorder {
         reason.drops <= RECORDS_PER_WINDOW
     }
 
-    /// How many drops of its kind were left out since the last one that was recorded; 0 where that is forgotten.
+    /// How many drops of its kind were left out since the last recorded one; 0 if that is not known any more.
     #[inline(always)]
     pub const fn left_out(&mut self) -> u64 {
         let Dropped { kind: number, drops, .. } = self.drop;
@@ -100,9 +100,9 @@ impl Recorder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Record {
-    /// Its number among those of its CPU, from 1; 0 where there is none, or while it is written.
+    /// Its number among the drops of its CPU, from 1; 0 if the slot is empty or is being written.
     pub number: u64,
-    /// When, nanoseconds of `CLOCK_MONOTONIC`.
+    /// Its time, in nanoseconds of `CLOCK_MONOTONIC`.
     pub at: u64,
     /// Drops of the same kind that were left out before this one.
     pub left_out: u64,
@@ -120,11 +120,11 @@ pub struct Record {
     pub bytes: [u8; CAPTURED],
 }
 
-/// What a sender's packets that were dropped came to.
+/// The dropped packets of a sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Knocks {
-    /// About how many: each recorded drop stands for those of its kind that were left out before it.
+    /// Their estimated number: each recorded drop also counts for the drops of its kind that were left out before it.
     pub packets: u64,
     /// When the last one was recorded, nanoseconds of `CLOCK_MONOTONIC`.
     pub at: u64,
@@ -138,13 +138,13 @@ pub struct Knocks {
     pub padding: u32,
 }
 
-/// Who a frame says it is from, whatever else is wrong with it: an IPv6 address, or an IPv4-mapped one (RFC 4291, 2.5.5.2).
+/// The source address in a frame, even of a malformed one: an IPv6 address, or an IPv4-mapped one (RFC 4291, 2.5.5.2).
 #[inline(always)]
 pub fn source<F: Frame + ?Sized>(frame: &F) -> Option<V6> {
     source_behind(frame, &ethernet::parse(frame).ok()?)
 }
 
-/// The same of a packet [without an Ethernet header](Link::bare).
+/// The same for a packet [without an Ethernet header](Link::bare).
 #[inline(always)]
 pub fn source_of_packet<F: Frame + ?Sized>(packet: &F, ether_type: u16) -> Option<V6> {
     source_behind(packet, &Link::bare(ether_type))

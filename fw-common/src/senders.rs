@@ -1,14 +1,14 @@
-//! Source networks that no packet comes from. A rule for one matches nobody, and looks like a rule that lets somebody in.
+//! Source networks that no packet comes from. A rule for such a network looks useful but matches no packet.
 
 use core::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Why nobody sends from a network. [`Display`](fmt::Display) says also what to write instead.
+/// Why nobody sends from a network. [`Display`](fmt::Display) also prints what to write instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSender {
-    /// Inside 0.0.0.0/8, "this network" (RFC 1122, 3.2.1.3). DHCP clients send from 0.0.0.0, to port 67 alone.
+    /// Inside 0.0.0.0/8, "this network" (RFC 1122, 3.2.1.3). DHCP clients send from 0.0.0.0, but only to port 67.
     ThisNetwork,
     /// The unspecified address of IPv6 (RFC 4291, 2.5.2).
     Unspecified,
@@ -46,8 +46,8 @@ impl fmt::Display for NoSender {
     }
 }
 
-/// Why nobody sends from a network, if so: each of its addresses is one that the decision drops as [martian](crate::Reason::Martian), or
-/// the unspecified one of IPv6.
+/// Why nobody sends from a network, if nobody does: the decision drops each of its addresses as [martian](crate::Reason::Martian), or it is the
+/// unspecified address of IPv6.
 pub(crate) fn no_sender(network: IpNet) -> Option<NoSender> {
     match network {
         IpNet::V4(net) => no_sender_v4(net),

@@ -1,14 +1,14 @@
-//! One subset after another of the same few thousand things, told apart without being listed.
+//! Identities for a series of subsets of the same few thousand elements, without listing them.
 
 use std::{collections::HashMap, vec, vec::Vec};
 
-/// A subset of the numbers below a bound, which changes by one number at a time. Each subset has an identity: a segment tree over the
-/// numbers, in which equal halves are the same node however they came about. A change costs the logarithm of the bound.
+/// A subset of the numbers below a bound, which changes by one number at a time. Each subset has an identity. It comes from a segment tree over the
+/// numbers in which equal halves are the same node. A change costs the logarithm of the bound.
 #[derive(Debug)]
 pub(crate) struct Subsets {
-    /// Node 1 is the root, nodes 2n and 2n + 1 are the halves of node n, and the last half of all are the numbers: 1 for one that is in.
+    /// Node 1 is the root, and nodes 2n and 2n + 1 are the halves of node n. The last half of all nodes are the numbers: 1 for a member.
     tree: Vec<u32>,
-    /// The identity of each pair of halves that was ever there. That of an empty pair is 0.
+    /// The identity of each pair of halves that ever occurred. The identity of an empty pair is 0.
     known: HashMap<[u32; 2], u32>,
     len: usize,
 }
@@ -19,7 +19,7 @@ impl Subsets {
         Self { tree: vec![0; bound.next_power_of_two() * 2], known: HashMap::from([([0, 0], 0)]), len: 0 }
     }
 
-    /// Put a number in, or take it out where it is in.
+    /// Add a number, or remove it if it is a member.
     pub(crate) fn toggle(&mut self, number: usize) {
         let mut node = self.tree.len() / 2 + number;
         self.tree[node] ^= 1;
@@ -32,22 +32,22 @@ impl Subsets {
         }
     }
 
-    /// The identity of the subset as it is now: two are the same where their identities are.
+    /// The identity of the current subset: equal subsets have equal identities.
     pub(crate) fn id(&self) -> u32 {
         self.tree[1]
     }
 
-    /// How many numbers are in.
+    /// How many members there are.
     pub(crate) const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether none is in.
+    /// Whether there is no member.
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The numbers that are in, the smallest first.
+    /// The members, the smallest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> {
         let numbers = &self.tree[self.tree.len() / 2..];
         numbers.iter().enumerate().filter(|(_, state)| **state == 1).map(|(number, _)| number)

@@ -1,4 +1,4 @@
-//! Classes of flows, and how long those of each live.
+//! Classes of flows, and their lifetimes.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -7,17 +7,17 @@ use crate::protocol::PortProtocol;
 /// Nanoseconds in a second.
 pub const SECOND: u64 = 1_000_000_000;
 
-/// How a flow was opened, which decides who may answer it.
+/// The kind of address that opened a flow: it decides who may answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FlowKind {
-    /// To one address: only the exact reverse tuple answers it.
+    /// To one address: only a packet with the exact reverse tuple is a reply.
     Unicast = 0,
-    /// To a multicast or broadcast address: anyone may answer from the port that was asked. The key's remote address is 0.
+    /// To a multicast or broadcast address: anyone may answer, from the port that was addressed. The key's remote address is 0.
     Multicast = 1,
 }
 
-/// What kind of conversation a flow is: which table it is in, and how long it lives without a packet.
+/// The kind of conversation of a flow. It decides the flow's table and its timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FlowClass {
@@ -27,12 +27,12 @@ pub enum FlowClass {
     Datagram = 1,
     /// Any of them to a multicast or broadcast address.
     Group = 2,
-    /// Protocols without ports, such as ESP, GRE and 6in4, to one address: whatever comes from there by the same protocol answers it.
+    /// Protocols without ports, such as ESP, GRE and 6in4, to one address: each packet of the same protocol from there is a reply.
     Portless = 3,
 }
 
 impl FlowClass {
-    /// The class of a flow that is opened so.
+    /// The class of a flow of this protocol and kind.
     #[inline(always)]
     #[must_use]
     pub const fn new(protocol: PortProtocol, kind: FlowKind) -> Self {
@@ -43,14 +43,14 @@ impl FlowClass {
         }
     }
 
-    /// Whether the flow is in the table of connections, from which no number of datagrams pushes it out.
+    /// Whether the flow is in the table of connections, where datagrams never evict it.
     #[inline(always)]
     #[must_use]
     pub const fn is_among_connections(self) -> bool {
         matches!(self, Self::Connection | Self::Portless)
     }
 
-    /// The class of a flow by what its key says.
+    /// The class of a flow, from the number in its key.
     #[must_use]
     pub const fn of_key(class: u32) -> Self {
         let [protocol, kind, ..] = class.to_ne_bytes();
@@ -80,9 +80,9 @@ impl Timeouts {
     /// TCP: 2 hours 4 minutes (RFC 5382, REQ-5: not less). UDP: three minutes (RFC 4787, REQ-5: not less than two; Linux keeps streams for
     /// three).
     pub const DEFAULT: Self = Self { tcp: (2 * 60 + 4) * 60, udp: 180, udp_stream: 180, padding: 0 };
-    /// Answers to a multicast or broadcast request come soon or never: SSDP asks for at most 5 s (`UPnP` 1.1, 1.3.2).
+    /// Answers to a multicast or broadcast request come soon or never: SSDP allows at most 5 s (`UPnP` 1.1, 1.3.2).
     pub const GROUP: u32 = 10;
-    /// Tunnels are kept open by what is inside them; conntrack forgets protocols that it does not know after ten minutes as well
+    /// The packets inside a tunnel keep its flow alive; conntrack too forgets unknown protocols after ten minutes
     /// (`nf_conntrack_generic_timeout`).
     pub const PORTLESS: u32 = 600;
 

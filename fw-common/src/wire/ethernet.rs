@@ -18,7 +18,7 @@ pub const ETHER_TYPE_8021Q: u16 = 0x8100;
 /// `EtherType` of an 802.1ad service tag.
 pub const ETHER_TYPE_8021AD: u16 = 0x88a8;
 
-/// What the link layer says.
+/// The contents of the link layer.
 pub struct Link {
     /// The first `EtherType` that is not a VLAN tag, host byte order.
     pub ether_type: u16,
@@ -29,7 +29,7 @@ pub struct Link {
 }
 
 impl Link {
-    /// A link that puts no header before the network's (tun, `WireGuard`, PPP): the kernel says which network protocol follows.
+    /// A link without a header of its own (tun, `WireGuard`, PPP): the kernel says which network protocol follows.
     #[inline(always)]
     #[must_use]
     pub const fn bare(ether_type: u16) -> Self {
@@ -41,7 +41,7 @@ impl Link {
 /// 0 to the parent interface, however many such tags there are.
 ///
 /// # Errors
-/// [`Reason::Truncated`], and [`Reason::VlanDepth`] where a tag is left over.
+/// [`Reason::Truncated`], and [`Reason::VlanDepth`] if there are more tags.
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Link, Reason> {
     let header: [u8; HEADER] = frame.head().ok_or(Reason::Truncated)?;
@@ -62,7 +62,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Link, Reason> {
     Ok(Link { ether_type, network, multicast: header[0] & 1 != 0 })
 }
 
-/// The same for a frame that is long enough and has no tag; `None` for any other.
+/// The same for a frame that is long enough and has no tag; `None` for all others.
 #[inline(always)]
 pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
     let header: [u8; HEADER] = frame.head()?;
@@ -70,7 +70,7 @@ pub fn parse_plain<F: Frame + ?Sized>(frame: &F) -> Option<Link> {
     (!is_tag(ether_type)).then_some(Link { ether_type, network: HEADER, multicast: header[0] & 1 != 0 })
 }
 
-/// The VLAN IDs of a frame, the outer one first, in a word; 0 for none. Tags with VLAN ID 0 only carry a priority, and do not count.
+/// The VLAN IDs of a frame in a word, the outer one first; 0 for none. Tags with VLAN ID 0 only carry a priority and are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Tags(pub u32);
@@ -90,7 +90,7 @@ impl Tags {
     const BITS: u32 = 13;
     const SERVICE: u32 = 1 << 12;
 
-    /// With another tag inside, of this `EtherType` and with this tag control information, host byte order.
+    /// The same tags with one more inside, with this `EtherType` and tag control information, host byte order.
     #[inline(always)]
     #[must_use]
     pub const fn with(self, ether_type: u16, control: u16) -> Self {
@@ -101,7 +101,7 @@ impl Tags {
         Self(self.0 << Self::BITS | id | if ether_type == ETHER_TYPE_8021AD { Self::SERVICE } else { 0 })
     }
 
-    /// Behind an outer tag. The tags of three VLANs do not fit a word: they are none that is known.
+    /// The same tags behind an outer one. The tags of three VLANs do not fit into the word, and equal those of no known interface.
     #[inline(always)]
     #[must_use]
     pub const fn behind(self, outer: Self) -> Self {
@@ -114,14 +114,14 @@ impl Tags {
         }
     }
 
-    /// The tags of a frame whose network header starts at `network`. Missing bytes make no tag.
+    /// The tags of a frame whose network header starts at `network`. A truncated tag counts as none.
     #[inline(always)]
     #[must_use]
     pub fn of<F: Frame + ?Sized>(frame: &F, network: usize) -> Self {
         if network < HEADER + TAG {
             return Self::NONE;
         }
-        // At once, from the end of the sender's address on: an IP header behind one tag is longer than the other.
+        // Read both at once, from the end of the sender's address on: after a single tag, the IP header is longer than a second tag.
         let Some([first, second, third]) = frame.words(HEADER - 4) else { return Self::NONE };
         let (outer, inner) = (u32::from_be(second), u32::from_be(third));
         let tags = Self::NONE.with(u32::from_be(first) as u16, (outer >> 16) as u16);

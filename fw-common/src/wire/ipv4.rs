@@ -37,7 +37,7 @@ const FRAGMENT_OFFSET: u16 = 0x1fff;
 /// Version 4, and a header without options.
 const PLAIN: u8 = 0x45;
 
-/// What every header has, in the words of the frame.
+/// The fixed part of the header, in the words of the frame.
 struct Header([u32; HEADER / 4]);
 
 impl Header {
@@ -46,7 +46,7 @@ impl Header {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Only where it has no options, a length, and is no fragment's, like nearly every header.
+    /// Only if it has no options, has a length, and is not of a fragment, like nearly every header.
     #[inline(always)]
     fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
         let is_plain = |header: &Self| header.first() == PLAIN && header.fragment() == 0 && header.total_len() != 0;
@@ -64,8 +64,8 @@ impl Header {
         (u32::from_be(self.0[0]) & 0xffff) as usize
     }
 
-    /// The length of the packet whose header is at `at`, of which the verifier knows nothing. One that is longer than the field can say (BIG TCP,
-    /// Linux 6.3) ends with the frame.
+    /// The length of the packet whose header is at `at`; the verifier knows nothing of it. A packet that is too long for the field (BIG TCP, Linux
+    /// 6.3) ends with the frame.
     #[inline(always)]
     fn packet_len<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> usize {
         let len = frame.forget(self.total_len() as u64);
@@ -87,19 +87,19 @@ impl Header {
         self.0[3].to_ne_bytes()[0] == 0
     }
 
-    /// Addresses that never belong on a wire (RFC 1122, 3.2.1.3): a loopback on either side, a source that is multicast or the limited
-    /// broadcast. Sources in 0/8 are judged with the ports, since a DHCP client has no other.
+    /// Addresses that are never valid on a network (RFC 1122, 3.2.1.3): loopback on either side, a multicast source, the limited broadcast as a
+    /// source. Sources in 0/8 are judged with the ports, because DHCP clients use them.
     #[inline(always)]
     const fn is_martian(&self) -> bool {
         let [_, _, _, source, destination] = self.0;
         let network = source.to_ne_bytes()[0];
-        // All of these sources have both bits, and few others.
+        // All of these sources have both bits, and few others have.
         destination.to_ne_bytes()[0] == 127
             || (network & 0x60 == 0x60 && (network == 127 || network & 0xf0 == 0xe0 || source == u32::MAX))
     }
 
-    /// Refuse lengths that contradict each other, addresses that never come from a wire, and source routes. To be told that it is
-    /// [plain](Self::plain) spares the compiler what follows from that, here and below.
+    /// Refuse lengths that contradict each other, addresses that are never valid on a network, and source routes. If the caller knows that the header
+    /// is [plain](Self::plain), the compiler drops the checks for options and fragments, here and below.
     ///
     /// # Errors
     /// [`Reason::Malformed`], [`Reason::Martian`], [`Reason::SourceRoute`], [`Reason::Truncated`].
@@ -121,7 +121,7 @@ impl Header {
         if header_len > HEADER { check_options(frame, at + HEADER, header_len - HEADER) } else { Ok(()) }
     }
 
-    /// The packet that ends at `end`, by what the header says of the transport.
+    /// The packet that ends at `end`, with the transport that the header names.
     ///
     /// # Errors
     /// [`Reason::TinyFragment`].
@@ -131,8 +131,8 @@ impl Header {
         let piece = match if PLAIN { 0 } else { self.fragment() } {
             0 => Piece::Whole,
             MORE_FRAGMENTS => Piece::First,
-            // "If FO=1 and PROTOCOL=TCP then DROP PACKET" (RFC 3128, replacing RFC 1858's check): such a piece could rewrite
-            // the flags of the first one on a host that lets it.
+            // "If FO=1 and PROTOCOL=TCP then DROP PACKET" (RFC 3128, replacing RFC 1858's check): such a fragment could overwrite the flags of the
+            // first one on a host that allows this.
             field if field & FRAGMENT_OFFSET == 1 && protocol == number::TCP => return Err(Reason::TinyFragment),
             _ => Piece::Later,
         };
@@ -159,7 +159,7 @@ const fn header_len(first: u8) -> usize {
     (first & 0x0f) as usize * 4
 }
 
-/// Read the header, check it, the options and the addresses, and say where the transport starts.
+/// Read the header, check it with its options and addresses, and return where the transport starts.
 ///
 /// # Errors
 /// [`Reason::Truncated`], [`Reason::Malformed`], [`Reason::SourceRoute`], [`Reason::Martian`],
@@ -172,7 +172,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Re
     header.packet::<false>(link, link.network + len)
 }
 
-/// The same where the header has no options and is no fragment's; `None` for any other. It never takes long, and needs no loop.
+/// The same for a header without options that is not of a fragment; `None` for all others. It needs no loop.
 #[inline(always)]
 pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<Packet<V4>, Reason>> {
     let header = Header::plain(frame, link)?;
@@ -181,7 +181,7 @@ pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<P
     Some(checked.and_then(|()| header.packet::<true>(link, link.network + len)))
 }
 
-/// Say where the transport of a packet of this host's own starts, and refuse nothing that it sends.
+/// Return where the transport of an outbound packet starts, and refuse nothing that this host sends.
 ///
 /// # Errors
 /// [`Reason::Truncated`], [`Reason::TinyFragment`].
@@ -190,23 +190,23 @@ pub fn find<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V4>, Rea
     Header::read(frame, link)?.packet::<false>(link, frame.len())
 }
 
-/// The same as [`parse_plain`] is to [`parse`].
+/// The same for a header without options that is not of a fragment; `None` for all others.
 #[inline(always)]
 pub fn find_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Packet<V4>> {
     Header::plain(frame, link)?.packet::<true>(link, frame.len()).ok()
 }
 
-/// Walk the option list, `len` bytes from offset `start`, for source routes. A list that Linux would refuse is refused here.
+/// Search the option list, `len` bytes from offset `start`, for source routes. Refuse a list that Linux would refuse.
 #[inline(always)]
 fn check_options<F: Frame + ?Sized>(frame: &F, start: usize, len: usize) -> Result<(), Reason> {
-    // Nothing is forgotten but what the verifier knows: the same of each round, so that one stands for all.
+    // The verifier forgets what it knows, so that all rounds look the same to it and it follows only one.
     let (mut at, mut len) = (frame.masked(0, OPTIONS_MASK), frame.masked(len, OPTIONS_MASK));
     let start = frame.masked(start, OPTIONS_MASK);
     for _ in 0..MAX_OPTIONS {
         if at >= len {
             break;
         }
-        // Two bytes also for the options that have one: behind the list there is a transport header, or it is missing.
+        // Read two bytes even for options of one byte: a transport header follows the list, or is missing.
         let [kind, option_len] = frame.pair(start + at).ok_or(Reason::Truncated)?;
         let step = match kind {
             OPTION_END => break,

@@ -17,10 +17,10 @@ pub const SOURCE: usize = V6::OFFSET;
 /// How many extension headers are walked; a longer chain drops.
 pub const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// Bytes that they have at most together; a longer chain drops. So much of a packet is fetched where the kernel keeps it in pages.
+/// The most bytes of all extension headers together; a longer chain drops. If the kernel keeps a packet in pages, this much of it is fetched.
 pub const MAX_CHAIN: usize = 512;
 
-/// All bits of an offset to any header: two VLAN tags, the fixed header and a chain of [`MAX_CHAIN`] end below.
+/// All bits of an offset to any header: two VLAN tags, the fixed header and a chain of [`MAX_CHAIN`] end below that.
 const OFFSET_MASK: usize = 0x3ff;
 /// Routing header type 0, deprecated by RFC 5095.
 const ROUTING_TYPE_SOURCE_ROUTE: u8 = 0;
@@ -36,7 +36,7 @@ impl Header {
         frame.words(link.network).map(Self).ok_or(Reason::Truncated)
     }
 
-    /// Only where TCP, UDP or `ICMPv6` follows at once, and has a length, as in nearly every packet.
+    /// Only if TCP, UDP or `ICMPv6` follows directly, and there is a length, as in nearly every packet.
     #[inline(always)]
     fn plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Self> {
         let is_plain = |header: &Self| {
@@ -61,7 +61,7 @@ impl Header {
     }
 
     /// Loopback or IPv4-mapped on either side, or a multicast source (RFC 4291, 2.5 and 2.7). Linux delivers a datagram with
-    /// a mapped source to sockets that listen on `::`, so it must not come from a wire.
+    /// a mapped source to sockets that listen on `::`, so it must never come from a network.
     #[inline(always)]
     const fn is_martian(&self) -> bool {
         let [_, _, s0, s1, s2, s3, d0, d1, d2, d3] = self.0;
@@ -70,7 +70,7 @@ impl Header {
             || is_loopback_or_mapped([d0, d1, d2, d3])
     }
 
-    /// Refuse lengths that contradict each other, and addresses that never come from a wire.
+    /// Refuse lengths that contradict each other, and addresses that are never valid on a network.
     #[inline(always)]
     fn check<F: Frame + ?Sized>(&self, frame: &F, at: usize) -> Result<(), Reason> {
         if self.version() != 6 || self.end(at) > frame.len() {
@@ -84,7 +84,7 @@ impl Header {
         at + HEADER + self.payload_len()
     }
 
-    /// The packet whose extension headers end like this, and which ends at `end`.
+    /// The packet with this end of its extension headers, which itself ends at `end`.
     #[inline(always)]
     const fn packet(link: &Link, chain: &Chain, end: usize) -> Packet<V6> {
         let Chain { protocol, piece, transport } = *chain;
@@ -100,7 +100,7 @@ impl Header {
         }
     }
 
-    /// The end of no chain at all.
+    /// The end of an empty chain.
     #[inline(always)]
     const fn no_chain(&self, at: usize) -> Chain {
         Chain { protocol: self.next_header(), piece: Piece::Whole, transport: at + HEADER }
@@ -109,7 +109,7 @@ impl Header {
 
 #[inline(always)]
 const fn is_loopback_or_mapped([first, second, third, fourth]: V6) -> bool {
-    // Global addresses are told apart by their first word.
+    // The first word already identifies global addresses.
     first == 0 && second == 0 && (third == 0xffff_u32.to_be() || (third == 0 && fourth == 1_u32.to_be()))
 }
 
@@ -123,12 +123,12 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Re
     let header = Header::read(frame, link)?;
     header.check(frame, link.network)?;
     let mut end = header.end(link.network);
-    // Later kernels say no more of such a length than 0.
+    // Later kernels leave such a length at 0.
     if frame.forget(header.payload_len() as u64) == 0 {
         if is_joined(frame, link.network + HEADER) {
             end = frame.len();
         } else if header.next_header() == number::HOP_BY_HOP {
-            // It announces a jumbogram (RFC 2675), which no Ethernet carries.
+            // A jumbogram (RFC 2675), which Ethernet cannot carry.
             return Err(Reason::Malformed);
         }
     }
@@ -137,7 +137,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Re
     Ok(Header::packet(link, &chain, end))
 }
 
-/// The same where TCP, UDP or `ICMPv6` follows at once; `None` for any other. It needs no loop.
+/// The same for a packet in which TCP, UDP or `ICMPv6` follows directly; `None` for all others. It needs no loop.
 #[inline(always)]
 pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<Packet<V6>, Reason>> {
     let header = Header::plain(frame, link)?;
@@ -145,7 +145,7 @@ pub fn parse_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Result<P
     Some(header.check(frame, link.network).map(|()| packet()))
 }
 
-/// Say where the transport of a packet of this host's own starts, and refuse nothing that can be walked.
+/// Return where the transport of an outbound packet starts, and refuse no chain that can be followed.
 ///
 /// # Errors
 /// [`Reason::Truncated`], [`Reason::SourceRoute`], [`Reason::HeaderChain`], [`Reason::TinyFragment`].
@@ -156,7 +156,7 @@ pub fn find<F: Frame + ?Sized>(frame: &F, link: &Link) -> Result<Packet<V6>, Rea
     Ok(Header::packet(link, &chain, frame.len()))
 }
 
-/// The same as [`parse_plain`] is to [`parse`].
+/// The same for a packet in which TCP, UDP or `ICMPv6` follows directly; `None` for all others.
 #[inline(always)]
 pub fn find_plain<F: Frame + ?Sized>(frame: &F, link: &Link) -> Option<Packet<V6>> {
     let chain = Header::plain(frame, link)?.no_chain(link.network);
@@ -170,12 +170,12 @@ struct Chain {
     transport: usize,
 }
 
-/// Walk the chain that starts with `next_header` at offset `start`; nothing past `end` is read.
+/// Follow the chain that starts with `next_header` at offset `start`, and read nothing past `end`.
 #[inline(always)]
 fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize) -> Result<Chain, Reason> {
     let mut protocol = next_header;
     let mut piece = Piece::Whole;
-    // Nothing is forgotten but what the verifier knows: the same of each header, so that one stands for all.
+    // The verifier forgets what it knows, so that all headers look the same to it and it follows only one.
     let start = frame.masked(start, OFFSET_MASK);
     let mut at = start;
     for walked in 0..=MAX_EXTENSION_HEADERS {
@@ -217,7 +217,7 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             }
             // In units of four bytes, less two (RFC 4302, 2.2).
             number::AH => (units + 2) * 4,
-            // What has segments left is to be sent on by this host, which Linux does for some types (type 4 where `seg6_enabled` says so).
+            // A packet with segments left asks this host to send it on, which Linux does for some types (type 4 if `seg6_enabled` is set).
             number::ROUTING if third == ROUTING_TYPE_SOURCE_ROUTE || fourth > 0 => return Err(Reason::SourceRoute),
             // In units of eight bytes, not counting the first (RFC 8200, 4.3).
             _ => (units + 1) * 8,

@@ -1,8 +1,8 @@
-//! Where the headers of a packet are, in words: a function of BPF takes and returns no more.
+//! Where the headers of a packet are, packed into words: BPF functions take and return only words.
 //!
-//! A packet with tags, options or extension headers can be read in many ways. In the kernel each way ends in one of these words, which the
-//! verifier knows nothing of, so that it goes once through what follows. On the host they are the same words, so that what is tested there is
-//! what runs in the kernel.
+//! There are many paths through the tags, options and extension headers of a packet. In the kernel each path ends in one of these words, of which the
+//! verifier knows nothing, so it checks the code that follows only once. The host uses the same words, so the tests there cover the code in the
+//! kernel.
 
 use core::marker::PhantomData;
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{frame::Frame, reason::Reason};
 
-/// A number of bits somewhere in a word.
+/// A group of bits in a word.
 #[derive(Clone, Copy)]
 struct Field {
     from: u32,
@@ -40,7 +40,7 @@ impl Field {
     }
 }
 
-/// In both words: 1 more than the number of the reason why there is nothing, or 0.
+/// In both words: 0, or the number of the reason why the packet was refused, plus 1.
 const REFUSED: Field = Field::new(0, 8);
 
 /// A link-layer header.
@@ -60,7 +60,7 @@ impl LocatedNetwork {
         Self::of(frame, &ethernet::parse(frame))
     }
 
-    /// The same of a frame from which one tag was taken off before: what has as many as are parsed has one too many.
+    /// The same for a frame whose outer tag was removed before: a frame that still has the maximum of tags had one too many.
     #[inline(always)]
     #[must_use]
     pub fn behind_tag<F: Frame + ?Sized>(self, frame: &F) -> Self {
@@ -68,7 +68,7 @@ impl LocatedNetwork {
         if is_deepest { Self(frame.forget(refused(Reason::VlanDepth))) } else { self }
     }
 
-    /// Of a packet [without one](Link::bare).
+    /// The same for a packet [without one](Link::bare).
     #[inline(always)]
     #[must_use]
     pub fn bare<F: Frame + ?Sized>(packet: &F, ether_type: u16) -> Self {
@@ -98,7 +98,7 @@ impl LocatedNetwork {
     }
 }
 
-/// A packet up to its transport.
+/// The headers of a packet up to its transport.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub struct Located(u64);
@@ -113,21 +113,21 @@ impl Located {
     const TRANSPORT: Field = Field::new(27, 15);
     const END: Field = Field::new(42, 22);
 
-    /// Read what came in by the network, with everything that refuses it.
+    /// Read an inbound packet, with all checks.
     #[inline(always)]
     #[must_use]
     pub fn locate<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
         Self::read::<_, false>(frame, network)
     }
 
-    /// Find the transport of what leaves.
+    /// Find the transport of an outbound packet.
     #[inline(always)]
     #[must_use]
     pub fn find<F: Frame + ?Sized>(frame: &F, network: LocatedNetwork) -> Self {
         Self::read::<_, true>(frame, network)
     }
 
-    /// No function is passed in: the compiler would make one of BPF of it where there are several callers, with a stack of its own.
+    /// It takes no function as an argument: with several callers the compiler would make a BPF function of that, with a stack of its own.
     #[inline(always)]
     fn read<F: Frame + ?Sized, const LEAVES: bool>(frame: &F, network: LocatedNetwork) -> Self {
         let link = network.link();
@@ -158,7 +158,7 @@ impl Located {
                     | Self::PROTOCOL.put(usize::from(packet.protocol))
                     | Self::ADDRESSES.put(packet.addresses)
                     | Self::TRANSPORT.put(packet.transport)
-                    // No header lies so far back.
+                    // No header is at so large an offset.
                     | Self::END.put(packet.end.min(Self::END.most()))
             }
             Err(reason) => refused(reason),
@@ -179,7 +179,7 @@ impl Located {
         Self::ADDRESSES.of(self.0)
     }
 
-    /// The same, of which nothing that was seen of it is known any more.
+    /// The same, of which the verifier knows nothing any more.
     #[inline(always)]
     #[must_use]
     pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
@@ -189,7 +189,7 @@ impl Located {
     /// The packet.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why it was refused.
     #[inline(always)]
     pub fn packet<A>(self) -> Result<Packet<A>, Reason> {
         if let Some(number) = (REFUSED.of(self.0) as u8).checked_sub(1) {

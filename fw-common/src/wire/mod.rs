@@ -1,4 +1,4 @@
-//! From the first byte of a frame to the transport header: what can be said about a packet by its headers alone.
+//! The headers of a packet, from the first byte of the frame to the transport header.
 //!
 //! Each header has a file. Nothing here knows the policy.
 
@@ -12,7 +12,7 @@ use core::marker::PhantomData;
 
 use crate::frame::Frame;
 
-/// Which piece of a datagram a packet is.
+/// Which part of a datagram a packet is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Piece {
@@ -26,7 +26,7 @@ pub enum Piece {
 
 /// An IP packet, read up to its transport header.
 ///
-/// The addresses are left in the frame: most of what is dropped is dropped without them.
+/// The addresses stay in the frame: most packets are dropped without them.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<A> {
     /// Where the addresses start, the source first, in bytes from the start of the frame.
@@ -47,7 +47,7 @@ pub struct Packet<A> {
     pub family: PhantomData<A>,
 }
 
-/// Who speaks to whom.
+/// The addresses of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Addresses<A> {
     /// The sender.
@@ -66,8 +66,8 @@ impl<A> Addresses<A> {
     }
 }
 
-/// Whether a frame has more bytes behind `at` than a length in a header can say: then no wire carried it in one piece, but this host's kernel joined it
-/// (BIG TCP, Linux 5.19). The verifier learns nothing from it.
+/// Whether a frame has more bytes after `at` than the length field of a header can hold. Such a packet never came in one piece: this host's kernel
+/// joined it (BIG TCP, Linux 5.19). The verifier learns nothing from the comparison.
 #[inline(always)]
 fn is_joined<F: Frame + ?Sized>(frame: &F, at: usize) -> bool {
     frame.forget(frame.len() as u64) as usize > at + usize::from(u16::MAX)

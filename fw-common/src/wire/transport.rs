@@ -4,14 +4,14 @@
 use super::{Packet, Piece};
 use crate::{frame::Frame, protocol::PortProtocol, reason::Reason};
 
-/// What must be there of a TCP header, in bytes: the least that holds everything a filter looks at (RFC 1858, 3.2.1, "tmin").
+/// The least number of bytes of a TCP header that a packet must have: the fields that a filter reads (RFC 1858, 3.2.1, "tmin").
 const TCP_LEAST: usize = 16;
 
 /// FIN, SYN, RST and ACK in TCP's fourteenth byte.
 pub mod tcp_flag {
     /// No more data from the sender.
     pub const FIN: u64 = 0x01;
-    /// Synchronize: the first packet of a connection, or with ACK its answer.
+    /// Synchronize: the first packet of a connection or, with ACK, the answer to it.
     pub const SYN: u64 = 0x02;
     /// Reset.
     pub const RST: u64 = 0x04;
@@ -22,9 +22,9 @@ pub mod tcp_flag {
 /// The ports of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
-    /// Both in one word of memory, as they stand in the packet.
+    /// Both in one word of memory, as in the packet.
     word: u32,
-    /// TCP's flags, 0 for the others. Wider than they are: a result of eight bytes would be packed and unpacked on the packet path.
+    /// TCP's flags, 0 for the others. Wider than needed: the compiler would pack and unpack a result of eight bytes on the packet path.
     pub tcp_flags: u64,
 }
 
