@@ -1,5 +1,5 @@
-//! What the program writes for people: standard output and standard error. Whatever a file, a process, a container or the kernel put into
-//! a text, a terminal shows it and does not obey it.
+//! Standard output and standard error. Control characters from files, processes, containers or the kernel are replaced, so that a terminal does not
+//! obey them.
 
 use std::{
     env,
@@ -22,12 +22,12 @@ pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String> {
     Ok(text)
 }
 
-/// Print what a command came to. A reader that has left is no error.
+/// Print the result of a command. A closed pipe is not an error.
 pub(crate) fn print(text: &str) -> Result<()> {
     has_reader(text).map(|_| ())
 }
 
-/// Print one report of many, and say whether anybody reads them still.
+/// Print one report of many; returns whether anybody still reads.
 pub(crate) fn has_reader(text: &str) -> Result<bool> {
     write(&printable_text(text))
 }
@@ -47,7 +47,7 @@ fn write(text: &str) -> Result<bool> {
     }
 }
 
-/// How much a line matters, as syslog(3) numbers it. journald files a line by the number before it (sd-daemon(3)).
+/// The priority of a line, with the numbers of syslog(3). journald reads it from the start of the line (sd-daemon(3)).
 #[derive(Clone, Copy, Debug)]
 enum Level {
     Error = 3,
@@ -55,19 +55,19 @@ enum Level {
     Info = 6,
 }
 
-/// Log what a process that goes on has done. Where that fails, it warns and goes on.
+/// Log an action of a long-running process. If that fails, it warns and continues.
 pub(crate) fn narrate(text: &str) {
     if let Err(error) = print(&leveled(text, Level::Info, io::stdout())) {
         complain(&format!("fw-user: {error}"));
     }
 }
 
-/// Warn, on standard error. What is done does not depend on whether anybody reads it.
+/// Warn on standard error. A failed write has no effect.
 pub(crate) fn complain(text: &str) {
     log(text, Level::Warning);
 }
 
-/// Say on standard error why the process ends.
+/// Print on standard error why the process ends.
 pub(crate) fn fail(text: &str) {
     log(text, Level::Error);
 }
@@ -76,7 +76,7 @@ fn log(text: &str, level: Level) {
     let _unused = writeln!(io::stderr(), "{}", leveled(&printable_text(text), level, io::stderr()));
 }
 
-/// The text as journald wants it, where the stream leads there; as it is otherwise.
+/// The text in journald's format if the stream leads there; otherwise unchanged.
 fn leveled(text: &str, level: Level, stream: impl AsFd) -> String {
     let journal = env::var("JOURNAL_STREAM").unwrap_or_default();
     let is_journal = fstat(stream).is_ok_and(|facts| journal == format!("{}:{}", facts.st_dev, facts.st_ino));
@@ -114,7 +114,7 @@ mod tests {
             let status = Command::new(current_exe()?)
                 .args(["--exact", "output::tests::says_a_line", "--nocapture"])
                 .envs([("SAYS_A_LINE", "1"), ("JOURNAL_STREAM", &stream)])
-                // What its runner says would be taken for ours.
+                // Output of its test runner would count as ours.
                 .stdout(Stdio::null())
                 .stderr(file.reopen()?)
                 .status()?;

@@ -1,7 +1,6 @@
-//! What others wrote, as a terminal can be shown it.
+//! Text from others, made safe for a terminal.
 
-/// A name without what a terminal would obey instead of showing it: a process calls itself what it wants, also "up one line" or "from here on
-/// right to left".
+/// A name without control characters that a terminal would obey: a process may have any name, even "up one line" or "from here on right to left".
 pub(crate) fn printable(name: &str) -> String {
     name.chars().map(|character| if is_obeyed(character) { '?' } else { character }).collect()
 }
@@ -25,7 +24,7 @@ pub(crate) fn printable_json(json: &str) -> String {
     text
 }
 
-/// Control characters, and the ones of Unicode that end lines, turn the direction of what follows, or take no room.
+/// Control characters, and those of Unicode that end lines, change the direction of the text, or have no width.
 fn is_obeyed(character: char) -> bool {
     character.is_control()
         || matches!(

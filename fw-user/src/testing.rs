@@ -1,4 +1,4 @@
-//! What the tests, the benches and the packages of this project use of the program. Nothing else may: it changes without notice.
+//! The parts of the program that this project's tests, benches and packages use. It changes without notice.
 
 #[cfg(feature = "metrics")]
 pub use crate::cmd::metrics::ports;

@@ -1,4 +1,4 @@
-//! The live screen on a terminal of memory: what stands on it, line by line, in any scene and size.
+//! Tests of the live screen on a terminal in memory, line by line, in many scenes and sizes.
 #![cfg(feature = "screen")]
 
 use std::{
@@ -33,7 +33,7 @@ use ratatui::{
 const FULL: Look = Look { unicode: true, colour: true };
 const PLAIN: Look = Look { unicode: false, colour: false };
 
-/// An interface as the kernel would tell of it.
+/// An interface as in a reading of the kernel.
 struct Interface {
     name: &'static str,
     generation: u64,
@@ -146,7 +146,7 @@ impl Scene {
         self.lines(80, 24, look).join("\n")
     }
 
-    /// The ports in the order in which they stand on the screen.
+    /// The ports in their order on the screen.
     fn ports(&self) -> Vec<String> {
         let lines = self.lines(80, 24, PLAIN);
         let words = lines.iter().filter_map(|line| line.strip_prefix('|')?.split_whitespace().next());
@@ -210,7 +210,7 @@ fn a_title_says_what_there_is_room_for_and_never_half_a_word() {
     assert!(lines[2].contains("+ would drop 0/s  0 B/s  123.5M total -+"), "{lines:#?}");
 }
 
-/// The picture in the README is one of this screen: what always stands there stands there too.
+/// The picture in the README is one of this screen: it contains the fixed texts.
 #[test]
 fn the_picture_has_the_words_of_the_screen() {
     let picture = include_str!("../../docs/screen.svg");
@@ -319,10 +319,10 @@ fn monitor_and_trial_are_loud() {
     scene.tick(1);
     let lines = scene.lines(80, 24, FULL);
     assert!(lines[1].starts_with(" MONITOR ONLY  nothing is dropped; `fw-user enforce`"), "{lines:#?}");
-    assert!(lines[2].starts_with(" ON TRIAL  goes back to what it was in 42 s"), "{lines:#?}");
+    assert!(lines[2].starts_with(" ON TRIAL  reverts in 42 s"), "{lines:#?}");
     let text = lines[3..].join("\n");
     assert!(text.contains("would drop") && !text.contains("dropped"), "{text}");
-    // Also while everything else stands still.
+    // Also while the rest is paused.
     scene.obey(&[ScreenCommand::Pause]);
     scene.interfaces[0].monitors = false;
     scene.interfaces[0].trial_ends_in = Some(41);
@@ -448,7 +448,7 @@ fn several_interfaces_are_a_list_of_which_one_is_chosen() {
     scene.obey(&[ScreenCommand::NextInterface]);
     assert_eq!(scene.ports(), ["53/udp"]);
     assert!(scene.text(FULL).starts_with("wlan0"));
-    // The choice is a name, not a place.
+    // The selection is a name, not a position.
     scene.interfaces.insert(0, Interface::new("eno1"));
     scene.tick(1);
     assert!(scene.text(FULL).starts_with("wlan0"));
@@ -475,7 +475,7 @@ fn a_filter_that_is_taken_off_leaves_its_last_numbers() {
     scene.interfaces[0].without = Some("fw is not attached to eth0");
     scene.tick(1);
     let lines = scene.lines(80, 24, FULL);
-    assert!(lines[1].contains("fw is not attached to eth0; the numbers are the last ones"), "{lines:#?}");
+    assert!(lines[1].contains("fw is not attached to eth0; these are its last numbers"), "{lines:#?}");
     assert_eq!(words_of(&lines, "9125/tcp")[2..4], ["20", "40"]);
     // Attached anew, it counts from zero, and that is no negative rate.
     scene.interfaces[0] = Interface { generation: 2, ..Interface::new("eth0") };

@@ -1,4 +1,4 @@
-//! `fw-user check`: every mistake of files at once. Nothing is asked of the kernel.
+//! `fw-user check`: prints every mistake in the files at once, without asking the kernel.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `fw-user completions`: the script with which a shell asks this program what could come next, and the answers.
+//! `fw-user completions`: the script with which a shell asks this program for completions, and the answers.
 
 use std::ffi::OsStr;
 
@@ -12,7 +12,7 @@ use crate::{
     policy_text,
 };
 
-/// The environment variable by which the script asks.
+/// The environment variable with which the script asks.
 const ASKS: &str = "COMPLETE";
 
 /// Arguments of `completions`.
@@ -23,7 +23,7 @@ pub struct CompletionsArgs {
     pub shell: CompletedShell,
 }
 
-/// The shells that are served.
+/// The supported shells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompletedShell {
     /// The GNU shell.
@@ -55,12 +55,12 @@ pub fn script(shell: CompletedShell) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// Answer a shell, and end the process, where it was one that started it.
+/// If a shell's script started this process, answer it and exit.
 pub(crate) fn answer<Line: CommandFactory>() {
     CompleteEnv::with_factory(|| completed(Line::command())).var(ASKS).complete();
 }
 
-/// The command line with what only this machine knows: the names of its interfaces and of the services that it knows.
+/// The command line with completions from this machine: the names of its interfaces and services.
 fn completed(command: Command) -> Command {
     let argument = |argument: Arg| match argument.get_value_names() {
         Some([name]) if name == "INTERFACE" => argument.add(ArgValueCompleter::new(interfaces)),
@@ -76,7 +76,7 @@ fn interfaces(typed: &OsStr) -> Vec<CompletionCandidate> {
     beginning_with(typed, names)
 }
 
-/// The names of the services, behind what was typed before the last comma.
+/// The names of the services, after the text up to the last comma.
 fn services(typed: &OsStr) -> Vec<CompletionCandidate> {
     let text = typed.to_string_lossy();
     let before = text.rfind(',').map_or("", |comma| &text[..=comma]);

@@ -61,17 +61,17 @@ pub(crate) fn run(pins: &Pins, args: &DetachArgs) -> Result<()> {
     told
 }
 
-/// What came of taking filters off.
+/// The result of taking filters off.
 pub(crate) struct Taken {
     detached: Vec<String>,
-    /// Of one or several the first.
+    /// The first failure.
     failure: Option<Error>,
 }
 
-/// Take off what `choose` chooses of the interfaces that have a filter; with `all` what belongs to no interface as well.
+/// Take off the filters that `choose` selects; with `all` also pins that belong to no interface.
 pub(crate) fn take_off(pins: &Pins, all: bool, choose: impl FnOnce(&[String]) -> Result<Vec<String>>) -> Result<Taken> {
     let _lock = match pins.lock() {
-        // What can be taken off without pins is: nobody is to be locked out by the mode of a folder.
+        // Take off what is possible without the pins: the mode of a folder must not lock anybody out.
         Err(error @ Error::Kernel(KernelError::Untrusted { .. })) => {
             complain(&format!("note: {error}"));
             None
@@ -85,14 +85,14 @@ pub(crate) fn take_off(pins: &Pins, all: bool, choose: impl FnOnce(&[String]) ->
     with_filter.sort_unstable();
     with_filter.dedup();
     let mut taken = Taken { detached: Vec::new(), failure: None };
-    // One that cannot be taken off does not keep the others on.
+    // A failure does not keep the others attached.
     for name in choose(&with_filter)? {
         let interface = here.iter().find(|interface| interface.name == name);
         let before = traces(pins, &name, interface)?;
         match detach::detach(pins, &name, interface) {
             Ok(()) => taken.detached.push(name),
             Err(error) => {
-                // That the filter is off is worth saying all the same.
+                // Print all the same that the filter is off.
                 let is_off = traces(pins, &name, interface::present(&name)?.as_ref())? != before;
                 taken.detached.extend(is_off.then_some(name));
                 taken.failure = taken.failure.or(Some(error));
@@ -110,7 +110,7 @@ impl Taken {
         self.detached.is_empty() && self.failure.is_none()
     }
 
-    /// Print what was taken off, or fail with what could not be.
+    /// Print the interfaces whose filter was taken off, or fail with the first error.
     pub(crate) fn tell(self, as_json: bool) -> Result<()> {
         let Self { detached, failure } = self;
         if detached.is_empty()
@@ -121,8 +121,7 @@ impl Taken {
         let told = if as_json {
             json(&DetachJson { detached: &detached }).and_then(|json| print(&json))
         } else {
-            let line =
-                |name| format!("{name}  detached; every port is as open as the rest of this machine leaves it\n");
+            let line = |name| format!("{name}  detached; fw no longer filters this interface\n");
             detached.iter().try_for_each(|name| print(&line(name)))
         };
         let outcome = failure.map_or(told, Err);
@@ -133,7 +132,7 @@ impl Taken {
     }
 }
 
-/// What detaching takes away: the programs on an interface, by ID, and how much lies in the folders of its pins.
+/// The traces that a detach removes: the IDs of the programs on an interface, and the number of its pins.
 fn traces(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<(Vec<u32>, usize)> {
     let entries = pins.all()?.iter().flat_map(|of_abi| fs::read_dir(of_abi.interface(name))).flatten().count();
     let at_xdp = interface.and_then(|interface| interface.xdp_program);

@@ -1,4 +1,4 @@
-//! `fw-user monitor` and `fw-user enforce`: whether what is judged so is dropped, changed with one write.
+//! `fw-user monitor` and `fw-user enforce`: switch between counting drops and dropping, with one write.
 
 use serde::Serialize;
 
@@ -58,7 +58,7 @@ pub(crate) async fn enforce(pins: &Pins, args: &EnforceArgs) -> Result<()> {
     run(pins, &args.of, Some(args.safeguards)).await
 }
 
-/// Enforce with safeguards; monitor without, since that cuts nobody.
+/// `enforce` has safeguards; `monitor` needs none, because it cuts nobody.
 async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) -> Result<()> {
     privilege::check()?;
     let lock = lock(pins)?;

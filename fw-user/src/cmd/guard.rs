@@ -1,4 +1,4 @@
-//! Look at what a change would cut, before it is made.
+//! Check which connections a change would cut, before it is made.
 
 use crate::{
     error::{Error, Result, SafeguardError},
@@ -10,16 +10,16 @@ use crate::{
 /// How a command guards its user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Guard {
-    /// Go on whatever is cut.
+    /// Continue whatever is cut.
     pub(crate) force: bool,
-    /// What is cut stands in the JSON, and need not be told.
+    /// The JSON lists what is cut, so no text is needed.
     pub(crate) as_json: bool,
-    /// What to advise where it refuses.
+    /// The advice in a refusal.
     pub(crate) fix: Fix,
 }
 
 impl Guard {
-    /// Refuse changes that would cut the own session or `sshd`, and tell of what else they would cut.
+    /// Refuse changes that would cut the user's own session or `sshd`, and print what else they would cut.
     pub(crate) fn look(self, changes: &[PolicyChange]) -> Result<Outlook> {
         let outlook = lockout::look(changes)?;
         if outlook.locks_out() && !self.force {

@@ -1,4 +1,4 @@
-//! What a person should know of a filter on an interface.
+//! Notes on a filter on an interface.
 
 use rtnetlink::packet_route::link::LinkLayerType;
 
@@ -7,7 +7,7 @@ use crate::{
     kernel::meta::Mode,
 };
 
-/// In sentences. The mode is that of the filter; nothing where there is none yet.
+/// The notes as sentences. `mode` is the filter's, or `None` if there is no filter yet.
 #[must_use]
 pub(crate) fn notes(interface: &Interface, all: &[Interface], mode: Option<Mode>) -> Vec<String> {
     let mut notes = bridge_ports::notes(interface, all);
@@ -22,12 +22,12 @@ pub(crate) fn notes(interface: &Interface, all: &[Interface], mode: Option<Mode>
 
 fn of_ipsec(mode: Option<Mode>) -> String {
     let what = match mode {
-        Some(Mode::Native) => "native mode filters the encrypted packets alone; what is inside passes",
+        Some(Mode::Native) => "native mode filters only the encrypted packets; their contents pass",
         Some(Mode::Generic) => {
-            "generic mode drops what is inside at closed ports; --mode tc lets it pass (Linux 6.6), or allow those ports"
+            "generic mode drops decrypted packets to closed ports; --mode tc lets them pass (Linux 6.6), or allow those ports"
         }
-        Some(Mode::Tc) => "what is inside passes as `decrypted`, whatever its port",
-        None => "generic mode drops what is inside at closed ports; tc mode and native mode let it pass",
+        Some(Mode::Tc) => "decrypted packets pass, whatever their port",
+        None => "generic mode drops decrypted packets to closed ports; tc mode and native mode let them pass",
     };
     format!("an IPsec tunnel ends at this machine: {what}")
 }

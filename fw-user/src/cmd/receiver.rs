@@ -1,4 +1,4 @@
-//! Whom packets would have met.
+//! The receivers of packets.
 
 use std::{
     net::SocketAddr,
@@ -10,12 +10,12 @@ use crate::{
     packet::headers::Headers,
 };
 
-/// How long it is believed who listens where.
+/// How long the list of listeners is believed.
 const BELIEVED_FOR: Duration = Duration::from_secs(5);
-/// How many times as long as it took to find out, where that is more: a Docker that hangs must not be what is waited for most of the time.
+/// The factor of the time that it took to read the list, if that is longer: a hanging Docker must not take most of the time.
 const TIMES_AS_LONG: u32 = 30;
 
-/// Who listens where, asked for when somebody wants to know.
+/// The listeners, read when needed.
 #[derive(Default)]
 pub(crate) struct Receivers {
     believed_until: Option<Instant>,
@@ -23,12 +23,12 @@ pub(crate) struct Receivers {
 }
 
 impl Receivers {
-    /// Whom a packet would have met: nobody where nobody listens, or where it cannot be seen.
+    /// The receiver of a packet; `None` if nobody listens, or if it is unknown.
     pub(crate) async fn who(&mut self, headers: &Headers) -> Option<String> {
         let ((protocol, port), destination) = (headers.target()?, headers.destination?);
         let now = Instant::now();
         if self.believed_until.is_none_or(|until| now > until) {
-            // What the packet did is worth telling without it.
+            // The packet is worth printing without it.
             self.targets = Targets::read(&targets::docker_socket()).await.ok();
             self.believed_until = Some(Instant::now() + BELIEVED_FOR.max(now.elapsed() * TIMES_AS_LONG));
         }

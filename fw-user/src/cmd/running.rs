@@ -1,4 +1,4 @@
-//! What is in force on an interface, to be compared with a file or with what was typed.
+//! The settings in force on an interface, for a comparison with a file or a command line.
 
 use crate::{
     config::difference::Running,
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// What is in force on an interface that has a filter of this version.
+/// The settings in force on an interface that has a filter of this version.
 pub(crate) fn running(pins: &Pins, name: &str) -> Result<Running> {
     let record = AttachmentRecord::read(pins, name)?;
     let map = PolicyMap::open(pins, name)?;

@@ -1,4 +1,4 @@
-//! `fw-user save`: what is in force, as files.
+//! `fw-user save`: writes the settings in force to files.
 
 use std::path::{Path, PathBuf};
 
@@ -79,7 +79,7 @@ pub(crate) fn run(pins: &Pins, config: &Path, args: &SaveArgs) -> Result<()> {
     told.map_err(|error| after_change(error, &[], &written))
 }
 
-/// The same interfaces, and those with a filter whose files they share: what is written is for them too.
+/// The same interfaces, plus those with a filter that share their files, because the written text applies to them too.
 pub(crate) fn with_siblings(
     pins: &Pins,
     (files, sides): (&[File], &Sides),
@@ -95,7 +95,7 @@ pub(crate) fn with_siblings(
     Ok(names)
 }
 
-/// What a file would say of an interface that has a filter, with this policy. What it says already and is so stays.
+/// The settings of a file for an interface that has a filter, with this policy. Settings of the file that are true already stay.
 pub(crate) fn settings(
     pins: &Pins,
     name: &str,
@@ -110,7 +110,7 @@ pub(crate) fn settings(
         policy,
         mode: match (says.map_or(ModeChoice::Auto, |says| says.mode), record.mode) {
             (ModeChoice::Native, Mode::Native) => ModeChoice::Native,
-            // These modes may be the driver's or the owner's choice. A file that leaves it open does so still.
+            // These modes may be the driver's or the owner's choice. A file with `auto` keeps it.
             (ModeChoice::Auto, Mode::Generic | Mode::Tc) if says.is_some() => ModeChoice::Auto,
             (_, Mode::Generic) => ModeChoice::Generic,
             (_, Mode::Tc) => ModeChoice::Tc,

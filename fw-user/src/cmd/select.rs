@@ -1,4 +1,4 @@
-//! Which interfaces a command acts on.
+//! The interfaces that a command acts on.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::{
     output::complain,
 };
 
-/// The interfaces that a command concerns: those named, which must have a filter, or all that have one.
+/// The interfaces that a command acts on: those named, which must have a filter, or all that have one.
 pub(crate) fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     let attached = pins.interfaces()?;
     let of_other_abi = other_abis(pins)?;
@@ -31,8 +31,7 @@ pub(crate) fn attached(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     if attached.is_empty() { Err(Error::Kernel(KernelError::NothingAttached)) } else { Ok(attached) }
 }
 
-/// Those of [`attached`] whose filter is at work: a change to any other would close nothing, and say that it did. Those that were not named
-/// are left out with a word.
+/// Those of [`attached`] with an active filter: a change to any other would have no effect. If none is named, inactive ones are left out with a note.
 pub(crate) fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     let mut at_work = Vec::new();
     let mut idle = Vec::new();
@@ -66,7 +65,7 @@ pub(crate) fn other_abis(pins: &Pins) -> Result<Vec<(String, u32)>> {
     Ok(found)
 }
 
-/// What failed after these interfaces were changed and these files written.
+/// An error after these interfaces were changed and these files written.
 pub(crate) fn after_change(error: Error, interfaces: &[String], files: &[PathBuf]) -> Error {
     let files = files.iter().map(|file| file.display().to_string());
     let changed: Vec<String> = interfaces.iter().cloned().chain(files).collect();

@@ -1,4 +1,4 @@
-//! The end of a process that runs until it is interrupted, and its ticks.
+//! Signals that end a process which runs until interrupted, and its ticks.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio::{
 
 use crate::error::Result;
 
-/// The wish that this process ends: Ctrl-C on a terminal, or SIGTERM from whatever started it.
+/// A request to end this process: Ctrl-C on a terminal, or SIGTERM.
 pub(crate) struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
-    /// From now on the process is not ended by these signals any more.
+    /// From now on these signals do not kill the process.
     pub(crate) fn listen() -> Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
@@ -29,7 +29,7 @@ impl Stop {
     }
 }
 
-/// Ticks, the first one at once. What was missed, by a process that was stopped for a while, is not made up for.
+/// Ticks, the first one at once. Ticks that a stopped process missed are skipped.
 pub(crate) fn every(period: Duration) -> Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

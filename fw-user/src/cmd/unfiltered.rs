@@ -30,11 +30,11 @@ use crate::{
     policy_text::words::{open_ports, rule_words},
 };
 
-/// An interface by which other machines come in, and where nothing judges what they send.
+/// An interface through which other machines reach this one, without a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unfiltered {
     pub(crate) name: String,
-    /// Which way it leads.
+    /// Its class.
     pub(crate) class: Side,
     /// Whether a filter can be put there.
     can_be_filtered: bool,
@@ -46,11 +46,11 @@ pub(crate) struct Unfiltered {
     open: Policy,
 }
 
-/// All of them, and what to type against it.
+/// All of them, and the commands that close them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
     pub(crate) unfiltered: Vec<Unfiltered>,
-    /// The policy of the filters that are there, where they agree.
+    /// The policy of the attached filters, if they agree.
     policy: Option<Policy>,
     /// The filtered interfaces with their networks.
     filtered: Vec<(String, Vec<IpNet>)>,
@@ -67,7 +67,7 @@ pub(crate) struct UnfilteredJson<'a> {
     except: Option<&'a Path>,
 }
 
-/// Look for them after a change that stays whether or not they can be seen.
+/// Find them after a change, which stays even if this fails.
 pub(crate) async fn look(pins: &Pins, config: &Path) -> Gaps {
     Gaps::find(pins, config).await.unwrap_or_else(|error| {
         complain(&format!("note: cannot tell whether another interface is open: {error}"));
@@ -76,10 +76,10 @@ pub(crate) async fn look(pins: &Pins, config: &Path) -> Gaps {
 }
 
 impl Gaps {
-    /// Look for them. Sockets and Docker are asked only where there is one.
+    /// Find them. Sockets and Docker are asked only if there is one.
     pub(crate) async fn find(pins: &Pins, config: &Path) -> Result<Self> {
         let network = Network::ask()?;
-        // A folder that cannot be read leaves nothing out.
+        // An unreadable folder leaves nothing out.
         let files = folder::read(config).unwrap_or_default();
         let filters = filters::read(pins, &network)?;
         let nets = |index: u32| -> Vec<IpNet> {
@@ -124,13 +124,13 @@ impl Gaps {
         Ok(Self { unfiltered: unfiltered.collect(), policy, filtered })
     }
 
-    /// Leave interfaces out that are meant to be open, by name or pattern.
+    /// Leave out interfaces that are meant to be open, by name or pattern.
     pub(crate) fn without(mut self, names: &[String]) -> Self {
         self.unfiltered.retain(|one| !names.iter().any(|name| pattern::matches(name, &one.name)));
         self
     }
 
-    /// For people, each with the command that closes it.
+    /// The text for people, with the command that closes each.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for one in &self.unfiltered {
@@ -168,7 +168,7 @@ impl Gaps {
             .collect()
     }
 
-    /// What closes one.
+    /// The command that closes one.
     pub(crate) fn fix(&self, one: &Unfiltered) -> String {
         if one.can_be_filtered {
             self.command(&[&one.name])
@@ -200,7 +200,7 @@ impl Gaps {
 }
 
 impl Unfiltered {
-    /// What is open, in a line.
+    /// The open ports, in one line.
     pub(crate) fn words(&self) -> String {
         let addresses: Vec<String> = self.nets.iter().map(|net| net.addr().to_string()).collect();
         let open = if self.open.is_closed() {

@@ -1,4 +1,4 @@
-//! `fw-user uninstall`: filters, services, units, rules and files go; what the owner wrote goes only with a yes.
+//! `fw-user uninstall`: removes filters, services, units, rules and files; files that the owner wrote only after a yes.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ pub(crate) fn run(pins: &Pins, folder: &Path, args: &UninstallArgs) -> Result<()
     let owned = owned(folder)?;
     // Asked before anything changes: Ctrl-C leaves everything as it is.
     let deletes = !owned.is_empty() && (args.yes || ask(&owned)?);
-    // Services first, and without the lock, which their own command takes: a filter is not to come back.
+    // Remove services first, so that no filter returns, and without the lock, which their own command takes.
     if systemd::is_booted() {
         systemd::stop_all()?;
     }
@@ -71,7 +71,7 @@ fn owned(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(owned)
 }
 
-/// Nobody at a terminal is a no.
+/// Without a terminal the answer is no.
 fn ask(owned: &[PathBuf]) -> Result<bool> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         return Ok(false);

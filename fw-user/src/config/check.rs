@@ -1,4 +1,4 @@
-//! From the words of a file to what they mean, and whether files agree with each other.
+//! Converts the words of a file to settings, and checks whether files agree with each other.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -22,8 +22,7 @@ use crate::{
     policy_text,
 };
 
-/// Read a file's text: what it says, or everything that is wrong with it. A file that names no interface is for the one that it is
-/// called after.
+/// Read a file's text: its settings, or all its mistakes. A file that names no interface is for the interface of its name.
 #[must_use]
 pub fn file(path: &Path, text: String) -> File {
     let mut notes = Notes::new(path, &text);
@@ -56,7 +55,7 @@ fn interfaces(path: &Path, words: &Words, notes: &mut Notes<'_>) -> (Names, Name
     named.get_ref().iter().cloned().partition(|word| !pattern::is_pattern(word.get_ref()))
 }
 
-/// What patterns leave out: names, and patterns as well.
+/// The exceptions of patterns: names and patterns.
 fn exceptions(words: &Words, interfaces: &Names, patterns: &Names, notes: &mut Notes<'_>) -> Names {
     let Some(except) = &words.except else { return Vec::new() };
     check_names(except.get_ref(), notes);
@@ -119,7 +118,10 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
         match ModeChoice::from_str(given.get_ref(), false) {
             Ok(known) => mode = known,
             Err(_) => {
-                notes.add(given.span(), format!("`{}` is no mode; write auto, native, tc or generic", given.get_ref()));
+                notes.add(
+                    given.span(),
+                    format!("`{}` is not a mode; write auto, native, tc or generic", given.get_ref()),
+                );
             }
         }
     }
@@ -153,7 +155,7 @@ fn forward(words: &Words, notes: &mut Notes<'_>) -> Forward {
     Networks::new(known).map_or(Forward::Drop, Forward::To)
 }
 
-/// What is wrong with an entry that stands twice.
+/// The mistake for an entry that occurs twice.
 fn already(entry: &str) -> String {
     format!("`{entry}` is in the list already; delete one of the two")
 }
@@ -169,10 +171,7 @@ fn timeouts(words: &Words, notes: &mut Notes<'_>) -> Timeouts {
     let timeouts = policy_text::timeouts::with(read(udp, &bounds), read(udp_stream, &bounds), read(tcp, &tcp_bounds));
     if let Some(stream) = udp_stream.as_ref().filter(|_| timeouts.udp_stream < timeouts.udp) {
         let udp = policy_text::timeouts::words(timeouts.udp);
-        notes.add(
-            stream.span(),
-            format!("answered datagrams would end before those that nobody answers; write at least {udp}"),
-        );
+        notes.add(stream.span(), format!("flows with replies would expire before flows without; write at least {udp}"));
     }
     timeouts
 }
@@ -224,7 +223,7 @@ fn protocols(entries: &[Spanned<String>], notes: &mut Notes<'_>) -> BTreeSet<u8>
     protocols
 }
 
-/// Add to each file what contradicts one before it.
+/// Add to each file the contradictions to earlier files.
 pub fn between(files: &mut [File]) {
     for index in 1..files.len() {
         let (before, rest) = files.split_at_mut(index);
@@ -233,7 +232,7 @@ pub fn between(files: &mut [File]) {
             let name = interface.get_ref();
             if let Some(other) = before.iter().find(|other| other.is_for(name)) {
                 let what = format!(
-                    "{name} has a file already, {}; write all that is about an interface into one file",
+                    "{name} already has a file, {}; keep everything about an interface in one file",
                     other.path.display()
                 );
                 file.mistakes.push(Mistake::new(&file.path, &file.text, interface.span().start, what));
@@ -275,8 +274,7 @@ pub fn between(files: &mut [File]) {
     }
 }
 
-/// The pattern of a file that matches an interface which this pattern of another file matches, and neither file leaves out, as far as that can
-/// be told from their words.
+/// A pattern of the other file that may match an interface which this pattern matches, and which neither file leaves out.
 fn in_common<'a>(theirs: &'a File, ours: &File, pattern: &Spanned<String>) -> Option<&'a Spanned<String>> {
     let leaves_out =
         |file: &File, narrow: &str| file.except.iter().any(|except| pattern::matches(except.get_ref(), narrow));

@@ -1,4 +1,4 @@
-//! What would have to change for an interface to be as its file says.
+//! The changes that an interface needs to match its file.
 
 use clap::ValueEnum;
 use fw_common::policy::Policy;
@@ -10,7 +10,7 @@ use crate::{
     policy_text::{self, words},
 };
 
-/// What is in force on an interface.
+/// The settings in force on an interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
     /// What may come in.
@@ -21,40 +21,40 @@ pub(crate) struct Running {
     pub replies: bool,
     /// The version of the programs.
     pub version: String,
-    /// In which mode; nothing where there is no filter.
+    /// The mode; `None` without a filter.
     pub mode: Option<Mode>,
-    /// How many flows of each family are remembered, where that is known.
+    /// The capacity for flows of each family, if known.
     pub flows: Option<u32>,
 }
 
 /// One setting that changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Setting {
-    /// Which.
+    /// Its name.
     pub what: &'static str,
-    /// What is in force.
+    /// The value in force.
     pub from: String,
-    /// What the file says.
+    /// The value in the file.
     pub to: String,
 }
 
 /// Everything that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Difference {
-    /// Rules that are new, as they would be given to `--allow`.
+    /// Added rules, as for `--allow`.
     pub opened: Vec<String>,
-    /// Rules that go.
+    /// Removed rules.
     pub closed: Vec<String>,
-    /// Protocols that are new, as they would be given to `--allow-proto`.
+    /// Added protocols, as for `--allow-proto`.
     pub opened_proto: Vec<String>,
-    /// Protocols that go.
+    /// Removed protocols.
     pub closed_proto: Vec<String>,
-    /// All the rest.
+    /// All other settings.
     pub settings: Vec<Setting>,
 }
 
 impl Difference {
-    /// From what is in force, if anything is, to what a file says, as put in force by `version`.
+    /// The difference from the settings in force, if any, to those of a file, applied by `version`.
     #[must_use]
     pub(crate) fn new(running: Option<&Running>, wanted: &Settings, version: &str) -> Self {
         let nothing = Running {
@@ -84,7 +84,7 @@ impl Difference {
         compare("tcp-timeout", &words(from.tcp), &words(to.tcp));
         compare("replies", on(running.replies), on(wanted.replies));
         compare("monitor", on(running.monitor), on(wanted.monitor));
-        // What leaves it open is as well served by what there is.
+        // A file with `auto` accepts the mode in force.
         let choice = wanted.mode.to_possible_value().filter(|_| wanted.mode != ModeChoice::Auto);
         if let (Some(mode), Some(choice)) = (running.mode, choice) {
             compare("mode", mode.name(), choice.get_name());

@@ -1,5 +1,4 @@
-//! From what is wanted to the text of a file. Of a text that is there already, everything stays that says what is wanted, in its order
-//! and with its comments.
+//! Writes settings to the text of a file. An existing text keeps everything that is still true, with its order and comments.
 
 use clap::ValueEnum;
 use fw_common::{
@@ -22,7 +21,7 @@ pub fn create(interface: &str, wanted: &Settings, typed: &[String]) -> Result<St
     create_for(interface, "", wanted, typed)
 }
 
-/// The text of a new file for every outside interface but these.
+/// The text of a new file for every outside interface except these.
 pub(crate) fn create_all(except: &[String], wanted: &Settings, typed: &[String]) -> Result<String> {
     let mut head = "interfaces = [\"*\"]\n".to_owned();
     if !except.is_empty() {
@@ -42,14 +41,14 @@ fn create_for(whom: &str, interfaces: &str, wanted: &Settings, typed: &[String])
     update(&text, &nothing, wanted, typed)
 }
 
-/// Have the patterns of a text leave out these interfaces, and no others.
+/// Set the exceptions of the patterns in a text to exactly these interfaces.
 pub(crate) fn set_exceptions(text: &str, except: &[String]) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
     set(document.as_table_mut(), "except", Array::from_iter(except).into());
     Ok(as_before(text, document.to_string()))
 }
 
-/// Make a text that says one thing say another. New entries of the allow list are written as they were typed, where they were.
+/// Change a text from one set of settings to another. New entries of the allow list are written as typed, if they were typed.
 pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
     let (policy, before) = (&wanted.policy, &says.policy);
@@ -86,14 +85,14 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     Ok(as_before(text, document.to_string()))
 }
 
-/// The parser drops the byte order mark and the carriage returns of editors on other systems; a file that has them keeps them.
+/// The parser drops the byte order mark and carriage returns, which editors on other systems write. A file that has them keeps them.
 fn as_before(old: &str, new: String) -> String {
     const MARK: char = '\u{feff}';
     let new = if old.contains("\r\n") { new.replace("\r\n", "\n").replace('\n', "\r\n") } else { new };
     if old.starts_with(MARK) { format!("{MARK}{new}") } else { new }
 }
 
-/// Change the list of this name, which is made where it is missing.
+/// Change the list of this name, and create it if it is missing.
 fn change_list(document: &mut DocumentMut, key: &str, change: impl FnOnce(&mut List) -> Result<()>) -> Result<()> {
     let old = document.get(key).and_then(Item::as_array).cloned().unwrap_or_default();
     let mut list = List::new(&old);
@@ -111,7 +110,7 @@ fn set(table: &mut dyn TableLike, key: &str, mut value: Value) {
     *item = Item::Value(value);
 }
 
-/// Make the table of timeouts say other ones. What follows from the others is written only where it stood.
+/// Set the table of timeouts. A timeout that follows from the others is written only if it was there.
 fn set_timeouts(document: &mut DocumentMut, says: Timeouts, wanted: Timeouts) {
     if says == wanted {
         return;
@@ -143,7 +142,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
             index += 1;
             continue;
         }
-        // What is left of it stands where it stood.
+        // The rest of it stays in its place.
         let entry = Policy::new(rules.iter().copied());
         let left = entry.without(&entry.without(wanted)).without(&said);
         for rule in left.rules() {
@@ -177,7 +176,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
     Ok(())
 }
 
-/// Whether a policy lets in all that these rules say.
+/// Whether a policy opens everything that these rules open.
 fn says(policy: &Policy, rules: &[Rule]) -> bool {
     rules.iter().all(|rule| policy.says(rule))
 }

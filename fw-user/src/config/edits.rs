@@ -1,4 +1,4 @@
-//! Files that are to be written, all planned before the first of them is.
+//! Changes of files, all planned before the first is written.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::{
     host::class::Sides,
 };
 
-/// The file for every outside interface, where none is there yet.
+/// The file for every outside interface, if none exists yet.
 const ALL: &str = "all.toml";
 
 /// The files of a folder, and their planned changes.
@@ -26,18 +26,18 @@ struct Edit {
     path: PathBuf,
     interface: String,
     wanted: Settings,
-    /// The new text, unless the old one will do.
+    /// The new text, if the old one differs.
     text: Option<String>,
 }
 
 impl<'a> Edits<'a> {
-    /// Nothing yet, of the files of this folder.
+    /// No changes yet, for the files of this folder.
     #[must_use]
     pub(crate) const fn new(folder: &'a Path, files: &'a [File], sides: &'a Sides) -> Self {
         Self { folder, files, sides, planned: Vec::new() }
     }
 
-    /// The file for an interface, and what it says.
+    /// The file for an interface, and its settings.
     pub(crate) fn file(&self, interface: &str) -> Result<Option<(&'a File, &'a Settings)>> {
         let path = self.path(interface);
         let found = file_for(self.files, interface, self.sides);
@@ -58,8 +58,8 @@ impl<'a> Edits<'a> {
         self.folder.join(format!("{interface}.toml"))
     }
 
-    /// Plan that an interface's file says what is wanted, with the words of the allow list as they were typed. Returns which file that
-    /// is, and whether it changes.
+    /// Plan the change of an interface's file to the wanted settings, with the entries of the allow list as typed. Returns the file, and whether it
+    /// changes.
     pub(crate) fn plan(&mut self, interface: &str, wanted: &Settings, typed: &[String]) -> Result<(PathBuf, bool)> {
         let found = self.file(interface)?;
         let path = found.map_or_else(|| self.path(interface), |(file, _)| file.path.clone());
@@ -86,7 +86,7 @@ impl<'a> Edits<'a> {
         Ok((path, changes))
     }
 
-    /// Plan that the file with the pattern `*` says what is wanted of every outside interface but these. Returns which file that is.
+    /// Plan the change of the file with the pattern `*` to the settings for every outside interface except these. Returns the file.
     pub(crate) fn plan_all(&mut self, except: &[String], wanted: &Settings, typed: &[String]) -> Result<PathBuf> {
         let with_patterns = self.files.iter().find(|file| !file.patterns.is_empty());
         let path = with_patterns.map_or_else(|| self.folder.join(ALL), |file| file.path.clone());
@@ -96,7 +96,7 @@ impl<'a> Edits<'a> {
         }
         let text = match with_patterns.map(|file| (file, &file.settings)) {
             None if self.files.iter().any(|file| file.path == path) => {
-                return refuse("it is a file already, and has no pattern; write interfaces = [\"*\"] there".to_owned());
+                return refuse("the file has no pattern; write interfaces = [\"*\"] there".to_owned());
             }
             None => Some(edit::create_all(except, wanted, typed)?),
             Some((file, None)) => {
@@ -123,7 +123,7 @@ impl<'a> Edits<'a> {
         Ok(path)
     }
 
-    /// Write what is planned. Returns the files that changed.
+    /// Write the planned changes. Returns the files that changed.
     pub(crate) fn write(self) -> Result<Vec<PathBuf>> {
         let mut written: Vec<PathBuf> = Vec::new();
         for Edit { path, text, .. } in self.planned {

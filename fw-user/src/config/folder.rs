@@ -1,4 +1,4 @@
-//! The folder of files: reading all of them, and writing one so that whoever reads it finds the old text or the new one, whole.
+//! The folder of files: reads all of them, and writes one atomically.
 
 use std::{
     fs, io,
@@ -11,40 +11,40 @@ use crate::{
     host::output_file,
 };
 
-/// A file's path, and what is in it.
+/// A file's path and contents.
 pub(crate) type Text = (PathBuf, Vec<u8>);
 
-/// Read every file of a folder whose name ends in `.toml`, sorted by name. There is none where there is no folder. One that cannot be read
-/// is one with a mistake: it is not to keep the others from their interfaces.
+/// Read every file of a folder whose name ends in `.toml`, sorted by name; none if there is no folder. An unreadable file counts as one with a
+/// mistake, so that it does not affect the other interfaces.
 pub(crate) fn read(folder: &Path) -> Result<Vec<File>> {
     let read = |path: PathBuf| match contents(&path) {
         Ok(text) => parse_one(&path, text),
-        Err(error) => unreadable(&path, "", 0, format!("this cannot be read ({error}); mend it, or remove it")),
+        Err(error) => unreadable(&path, "", 0, format!("this cannot be read ({error}); fix it, or remove it")),
     };
     let mut files: Vec<File> = paths(folder)?.into_iter().map(read).collect();
     check::between(&mut files);
     Ok(files)
 }
 
-/// What is in a file. Of what is none, a pipe above all, nobody can tell when it ends, and whoever reads again and again must not wait for it.
+/// The contents of a file. Refuses other things, above all a pipe: a process that reads again and again must not wait for its end.
 fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is no regular file")) }
+    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// A file of which nothing is known but its name and what is wrong with it.
+/// A file of which only the name and a mistake are known.
 fn unreadable(path: &Path, text: &str, at: usize, what: impl Into<String>) -> File {
     let mistake = Mistake::new(path, text, at, what);
     File { settings: None, mistakes: vec![mistake], ..check::file(path, text.to_owned()) }
 }
 
-/// What is in every file of a folder, or in the one file that is called so. One that is gone is none.
+/// The contents of every file of a folder, or of the single file at the path; none if it is gone.
 pub(crate) fn texts(place: &Path) -> Result<Vec<Text>> {
     let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
     let mut texts = Vec::new();
     for path in paths {
         match contents(&path) {
             Ok(text) => texts.push((path, text)),
-            // Between the listing and the reading.
+            // It was removed between listing and reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(Error::Host(HostError::File { what: "reading", path, source })),
         }
@@ -71,7 +71,7 @@ fn paths(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Read these files, each by itself and against the others.
+/// Read these files, and check each by itself and against the others.
 pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
     let read = |path: &PathBuf| match fs::read(path) {
         Ok(text) => Ok((path.clone(), text)),
@@ -80,7 +80,7 @@ pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<File>> {
     paths.iter().map(read).collect::<Result<_>>().map(parse)
 }
 
-/// Make sense of these texts, each by itself and against the others.
+/// Check these texts, each by itself and against the others.
 #[must_use]
 pub(crate) fn parse(texts: Vec<Text>) -> Vec<File> {
     let mut files: Vec<File> = texts.into_iter().map(|(path, text)| parse_one(&path, text)).collect();
@@ -99,8 +99,8 @@ fn parse_one(path: &Path, text: Vec<u8>) -> File {
     }
 }
 
-/// Write a file at once: readers find the old text or the new one, also after a crash. A folder that is missing is made. What a symbolic
-/// link stands for is replaced, not the link.
+/// Write a file atomically: readers find the old text or the new one, also after a crash. A missing folder is created. The target of a symbolic link
+/// is replaced, not the link.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink()) {
         return output_file::replace(path, text);

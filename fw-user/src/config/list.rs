@@ -1,11 +1,11 @@
-//! A list of strings in a file: entries come and go, and every comment stays.
+//! A list of strings in a file, whose entries change while every comment stays.
 
 use toml_edit::{Array, Value};
 
-/// How far entries are set in that have no line before them to go by.
+/// The indentation of entries without a line before them to copy.
 const INDENT: &str = "    ";
 
-/// The entries, and what stands before each and after the last one: blanks, line ends, comments.
+/// The entries, and the text before each and after the last one: blanks, line ends, comments.
 #[derive(Debug)]
 pub(crate) struct List {
     entries: Vec<Value>,
@@ -23,7 +23,7 @@ impl List {
         let starts = array.iter().map(|value| text(value.decor().prefix())).chain([text(Some(array.trailing()))]);
         let ends = array.iter().map(|value| text(value.decor().suffix())).map(Some).chain([None]);
         for (start, end) in starts.zip(ends) {
-            // What stands between an entry and its comma stands after the comma from now on. Blanks alone matter before a bracket.
+            // Move the text between an entry and its comma to after the comma. Before a bracket only blanks matter.
             let is_needed = after_last.contains(['#', '\n']) || start.is_empty() && end.is_none();
             gaps.push(if is_needed { after_last + &start } else { start });
             after_last = end.unwrap_or_default();
@@ -46,12 +46,12 @@ impl List {
         array
     }
 
-    /// The entries that are strings, which all are in a file without mistakes.
+    /// The entries that are strings: all, in a file without mistakes.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().filter_map(Value::as_str)
     }
 
-    /// How many there are.
+    /// Their number.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -67,18 +67,18 @@ impl List {
         self.gaps.iter().any(|gap| gap.contains('\n'))
     }
 
-    /// What stands at the beginning of a line before an entry.
+    /// The indentation of the line of an entry.
     fn indent(&self) -> String {
         let lines = self.gaps[..self.entries.len()].iter().rev().filter_map(|gap| Some(gap.rsplit_once('\n')?.1));
         lines.map(ToOwned::to_owned).next().unwrap_or_else(|| INDENT.to_owned())
     }
 
-    /// Write something else into an entry.
+    /// Replace the text of an entry.
     pub(crate) fn replace(&mut self, index: usize, word: &str) {
         self.entries[index] = word.into();
     }
 
-    /// Put an entry before another one, or at the end. A comment on the line of the entry before stays there.
+    /// Insert an entry before another one, or at the end. A comment on the line of the previous entry stays there.
     pub(crate) fn insert(&mut self, index: usize, word: &str) {
         let gap = std::mem::take(&mut self.gaps[index]);
         let (before, after) = if self.is_multiline() || gap.contains('\n') {
@@ -95,7 +95,7 @@ impl List {
         self.gaps.insert(index + 1, after);
     }
 
-    /// Take an entry out. A comment on its line gets a line of its own, since another entry's would be the wrong place.
+    /// Remove an entry. A comment on its line gets a line of its own, because it does not belong to another entry.
     pub(crate) fn remove(&mut self, index: usize) {
         self.entries.remove(index);
         let after = self.gaps.remove(index + 1);

@@ -27,26 +27,26 @@ use crate::{
     },
 };
 
-/// Where the files are, unless `--config` says otherwise.
+/// The default folder of the files (`--config`).
 pub(crate) const DEFAULT_FOLDER: &str = "/etc/fw-user";
 
-/// What a file says of each of its interfaces.
+/// The settings of a file for each of its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What may come in.
     pub policy: Policy,
-    /// Which XDP mode.
+    /// The mode.
     pub mode: ModeChoice,
-    /// Capacity of each flow table; what is there already, or the default, without.
+    /// Capacity of each flow table; `None` for the existing one, or the default.
     pub flows: Option<u32>,
     /// Whether replies are tracked.
     pub replies: bool,
-    /// Whether everything is judged and counted, and nothing dropped.
+    /// Whether verdicts are counted and nothing is dropped (monitor mode).
     pub monitor: bool,
 }
 
 impl Settings {
-    /// What `attach` is to do, for good or until a second of `CLOCK_MONOTONIC`.
+    /// The plan for `attach`, without a deadline or until a second of `CLOCK_MONOTONIC`.
     #[must_use]
     pub fn plan(&self, deadline: Option<u32>) -> Plan {
         Plan {
@@ -68,19 +68,19 @@ impl Settings {
 pub struct File {
     /// Where it is.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its contents.
     pub text: String,
-    /// The interfaces that it names, as far as they can be read, and where.
+    /// The interfaces that it names, as far as they can be read, with their places.
     pub interfaces: Vec<Spanned<String>>,
-    /// The patterns of those that it is for as well, unless another file names them.
+    /// Its patterns: it also applies to matching interfaces that no other file names.
     pub patterns: Vec<Spanned<String>>,
-    /// Names and patterns of those that its patterns leave out.
+    /// Names and patterns of the interfaces that it leaves out.
     pub except: Vec<Spanned<String>>,
-    /// What it says of flows, and where.
+    /// Its capacity for flows, with the place.
     pub flows: Option<Spanned<u32>>,
-    /// What it says, unless there are mistakes.
+    /// Its settings, unless there are mistakes.
     pub settings: Option<Settings>,
-    /// What is wrong with it.
+    /// Its mistakes.
     pub mistakes: Vec<Mistake>,
 }
 
@@ -91,13 +91,13 @@ impl File {
         self.interfaces.iter().any(|name| name.get_ref() == interface)
     }
 
-    /// Whether its patterns match this interface, and leave it in.
+    /// Whether its patterns match this interface, and no exception does.
     #[must_use]
     pub(crate) fn takes(&self, interface: &str) -> bool {
         self.has_pattern_for(interface) && !self.has_exception_for(interface)
     }
 
-    /// Whether its patterns match this interface, and leave it out.
+    /// Whether its patterns match this interface, but an exception does too.
     #[must_use]
     pub(crate) fn leaves_out(&self, interface: &str) -> bool {
         self.has_pattern_for(interface) && self.has_exception_for(interface)
@@ -127,8 +127,7 @@ fn idle<'a>(patterns: &'a [Spanned<String>], names: &[&str]) -> Vec<&'a str> {
     words.filter(|word| !names.iter().any(|name| pattern::matches(word, name))).collect()
 }
 
-/// The file for an interface: the one that names it, else the one whose patterns match it where they may, which is on the side that other
-/// machines come in by.
+/// The file for an interface: the one that names it, or else, for an outside interface, the one whose patterns match it.
 #[must_use]
 pub(crate) fn file_for<'a>(files: &'a [File], interface: &str, sides: &Sides) -> Option<&'a File> {
     let named = files.iter().find(|file| file.is_for(interface));
@@ -142,10 +141,10 @@ pub(crate) fn file_without<'a>(files: &'a [File], interface: &str) -> Option<&'a
     files.iter().find(|file| !is_taken && file.settings.is_some() && file.leaves_out(interface))
 }
 
-/// How a process fares that keeps interfaces as their files say.
+/// The results of a process that keeps interfaces as in their files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Applies {
-    /// Whether everything is as the files say.
+    /// Whether everything matches the files.
     pub is_good: bool,
     /// When files were applied last, without a failure.
     pub last_success: SystemTime,

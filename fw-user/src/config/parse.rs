@@ -1,4 +1,4 @@
-//! From the text of a file to its words: TOML, known keys, the right types. What the words mean is not looked at yet.
+//! Parses the text of a file into words: TOML, known keys, the right types. Their meaning is checked later.
 
 use std::{ops::Range, path::Path};
 
@@ -26,12 +26,12 @@ pub const KEYS: [(&str, &str); 10] = [
 /// The keys of `timeouts`.
 pub const TIMEOUTS: [&str; 3] = ["udp", "udp-stream", "tcp"];
 
-/// What a file says, word by word, each with its place.
+/// The words of a file, each with its place.
 #[derive(Debug, Default)]
 pub struct Words {
     /// The interfaces, by name or by pattern.
     pub interfaces: Option<Spanned<Vec<Spanned<String>>>>,
-    /// The interfaces that patterns leave out.
+    /// The exceptions of patterns.
     pub except: Option<Spanned<Vec<Spanned<String>>>>,
     /// The allow list.
     pub allow: Option<Spanned<Vec<Spanned<String>>>>,
@@ -76,7 +76,7 @@ impl<'a> Notes<'a> {
         Self { path, text, mistakes: Vec::new(), unreadable: Vec::new() }
     }
 
-    /// Note a mistake, unless its line is no TOML: what was guessed of it says nothing.
+    /// Add a mistake, unless its line is invalid TOML: guesses about such a line are useless.
     pub fn add(&mut self, span: Range<usize>, what: impl Into<String>) {
         let mistake = Mistake::new(self.path, self.text, span.start, what);
         if !self.unreadable.contains(&mistake.line) {
@@ -87,7 +87,7 @@ impl<'a> Notes<'a> {
     fn add_syntax(&mut self, error: &toml::de::Error) {
         let at = error.span().map_or(self.text.len(), |span| span.start);
         let (line, _) = place(self.text, at);
-        // What follows a mistake in the same line follows from it.
+        // Later mistakes in the same line are consequences of the first.
         if !self.unreadable.contains(&line) {
             self.add(at..at, format!("invalid TOML: {}", error.message()));
             self.unreadable.push(line);
@@ -133,7 +133,7 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
             unknown => notes.add(key.span(), unknown_key(unknown)),
         }
     }
-    // Where the text is no TOML, something may be missing here that is there.
+    // If the text is invalid TOML, an existing key may seem to be missing.
     if errors.is_empty() {
         note_what_is_missing(table.get_ref(), notes);
     }
@@ -181,7 +181,7 @@ fn timeouts(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> [Option<Span
     timeouts
 }
 
-/// What to write instead of a key that is none.
+/// What to write instead of an unknown key.
 fn unknown_key(key: &str) -> String {
     let similarity = |known: &str| strsim::jaro_winkler(&key.to_lowercase().replace('_', "-"), known);
     let nearest = KEYS.iter().map(|(known, _)| (*known, similarity(known))).max_by(|a, b| a.1.total_cmp(&b.1));
@@ -239,7 +239,7 @@ fn number(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Opt
         wrong_type(key, value, notes);
         return None;
     };
-    // What does not fit is out of any range.
+    // A value that does not fit is out of every range.
     let number = i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX);
     Some(Spanned::new(value.span(), number))
 }

@@ -2,20 +2,20 @@
 
 /// The characters that make a word a pattern.
 const WILD: [char; 2] = ['*', '?'];
-/// Those that would make it one elsewhere.
+/// The characters that would make it one in other programs.
 const FOREIGN: [char; 5] = ['[', ']', '{', '}', '!'];
 
-/// Whether a word stands for several names, or is meant to.
+/// Whether a word is a pattern, or looks like one.
 #[must_use]
 pub(crate) fn is_pattern(word: &str) -> bool {
     word.contains(WILD) || word.contains(FOREIGN)
 }
 
-/// Refuse a pattern that matches no name, in words that say what to write.
+/// Refuse a pattern that matches no name; the message says what to write.
 pub(crate) fn check(word: &str) -> Result<(), String> {
     if word.contains(FOREIGN) {
         return Err(format!(
-            "`{word}` is no pattern; * stands for any characters and ? for one: write for example \"et*\""
+            "`{word}` is not a pattern; * stands for any characters and ? for one: write for example \"et*\""
         ));
     }
     if word.contains(|c: char| matches!(c, '/' | ':') || c.is_whitespace()) {
@@ -30,7 +30,7 @@ pub(crate) fn check(word: &str) -> Result<(), String> {
 /// Whether a pattern matches a name, or every name that another pattern matches. A word without wildcards matches itself.
 #[must_use]
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    // A wildcard in the name is met by a wildcard that stands for at least as much.
+    // A wildcard in the name needs a wildcard that covers at least as much.
     let meets = |wide: char, narrow: char| wide == narrow || (wide == '?' && narrow != '*');
     walk(pattern, name, meets, false)
 }
@@ -41,10 +41,10 @@ pub(crate) fn overlap(one: &str, other: &str) -> bool {
     walk(one, other, |a, b| a == b || a == '?' || b == '?', true)
 }
 
-/// Whether two words meet character by character, where `*` of the first one, and of the other if it `takes_both`, stands for any number.
+/// Whether two words match character by character. `*` in the first word, and with `takes_both` in the other, matches any number of characters.
 fn walk(one: &str, other: &str, meets: impl Fn(char, char) -> bool, takes_both: bool) -> bool {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
-    // Whether what is left of the first word meets what is left of the other, by how much of that there is.
+    // Whether the rest of the first word matches the rest of the other, by the length of that rest.
     let mut rest = vec![false; other.len() + 1];
     for at in (0..=one.len()).rev() {
         let below = rest.clone();
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// The time is a product of the lengths, whatever stands there.
+    /// The time is at most the product of the lengths.
     #[test]
     fn a_pattern_made_to_take_long_does_not() {
         let pattern = "*a".repeat(2_000);

@@ -15,19 +15,19 @@ pub enum ConfigError {
     /// Several entries in one string of a list in a file.
     #[error("`{0}` holds several entries; write each in quotes of its own: \"22\", \"80\"")]
     SeveralEntries(String),
-    /// The text that is to be edited is no TOML document.
+    /// The text to edit is not a TOML document.
     #[error("invalid TOML: {0}")]
     InvalidToml(#[from] toml_edit::TomlError),
     /// Files with mistakes.
     #[error("{0}")]
     Mistakes(Mistakes),
-    /// No file says anything of an interface.
+    /// No file applies to an interface.
     #[error(
         "no file in {folder} is for {name}; `fw-user save {name}` writes the policy in force to one, docs/file.md describes the format"
     )]
     NoFile {
         name: String,
-        /// Where files are looked for.
+        /// The folder of the files.
         folder: PathBuf,
     },
     /// A file leaves the interface out on purpose.
@@ -37,7 +37,7 @@ pub enum ConfigError {
         /// The file.
         file: PathBuf,
     },
-    /// A pattern matches the name of an interface that no other machine comes in by.
+    /// A pattern matches the name of an interface that is not outside.
     #[error(
         "the patterns in {file} match outside interfaces only, and {name} is {class}; a file that names {name} is for it"
     )]
@@ -48,10 +48,10 @@ pub enum ConfigError {
         /// How it is classed, and why.
         class: String,
     },
-    /// There is no file at all.
+    /// There is no file.
     #[error("there is no file in {folder}; `fw-user save` writes the policy in force to files")]
     NoFiles {
-        /// Where files are looked for.
+        /// The folder of the files.
         folder: PathBuf,
     },
     /// A file is not written.
@@ -62,7 +62,7 @@ pub enum ConfigError {
         /// Why not, and what to do.
         why: String,
     },
-    /// Interfaces that have a file are not there.
+    /// Interfaces that have a file are missing.
     #[error("missing: {names}; the files of all others are applied; run `fw-user apply` again when it is there")]
     InterfacesMissing {
         /// The interfaces.
@@ -71,7 +71,7 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// The exit code of a command that fails so.
+    /// The exit code of this error.
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
@@ -86,7 +86,7 @@ impl ConfigError {
     }
 }
 
-/// Something wrong in a file.
+/// A mistake in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Mistake {
     /// The file.
@@ -95,7 +95,7 @@ pub struct Mistake {
     pub line: usize,
     /// The character in the line, from 1.
     pub column: usize,
-    /// What is wrong, why, and what to do.
+    /// The mistake, the reason and the fix.
     pub what: String,
 }
 

@@ -10,12 +10,12 @@ pub const USAGE: u8 = 2;
 pub const TAKEN: u8 = 3;
 /// A privilege is missing.
 pub const PRIVILEGE: u8 = 4;
-/// Something was changed, and not all of it, or nobody was told.
+/// Changed in part, or changed and not reported.
 pub const CHANGED: u8 = 5;
 /// `status --check`: an outside interface is not filtered.
 pub const NOT_FILTERED: u8 = 6;
 
-/// Each with what it means, as manuals say it.
+/// Each code with its meaning, as in the manuals.
 pub const ALL: [(u8, &str); 7] = [
     (DONE, "done"),
     (FAILED, "failed; nothing was changed"),

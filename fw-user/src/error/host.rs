@@ -16,7 +16,7 @@ pub enum HostError {
     UnknownInterface {
         /// As it was typed.
         name: String,
-        /// The interfaces that there are.
+        /// The existing interfaces.
         there: String,
     },
     /// No interface has this number.
@@ -42,8 +42,8 @@ pub enum HostError {
     NoService { name: String },
     /// One interface cannot be taken from the service for all.
     #[error(
-        "{name} is attached at boot by fw-user-all.service, as every outside interface; `fw-user disable` ends that for all of them, \
-         except = [\"{name}\"] in the file with the pattern for {name} alone"
+        "{name} is attached at boot by fw-user-all.service, as every outside interface; `fw-user disable` ends that for all of them; \
+         to leave out only {name}, add except = [\"{name}\"] to the file with the pattern"
     )]
     ServiceForAll { name: String },
     /// The machine runs without systemd.
@@ -51,22 +51,22 @@ pub enum HostError {
     NoSystemd,
     /// The program is where a service could not start it.
     #[error(
-        "this program is {path}, where a service must not start it from; install it first (sudo install -m 755 {path} \
-         /usr/local/sbin/) and type the same command with /usr/local/sbin/fw-user"
+        "a service must not start this program from {path}; install it first (sudo install -m 755 {path} \
+         /usr/local/sbin/) and repeat the command with /usr/local/sbin/fw-user"
     )]
     ProgramElsewhere {
         /// Where it is.
         path: PathBuf,
     },
-    /// Others than root decide what the program is.
+    /// Users other than root can replace the program.
     #[error(
-        "a boot service must not start {path}, because others than root can replace it: {why}; install it (sudo install -m 755 {path} \
-         /usr/local/sbin/) and type the same command with /usr/local/sbin/fw-user"
+        "a boot service must not start {path}, because users other than root can replace it: {why}; install it (sudo install -m 755 {path} \
+         /usr/local/sbin/) and repeat the command with /usr/local/sbin/fw-user"
     )]
     ProgramNotRoots {
         /// Where it is.
         path: PathBuf,
-        /// Which folder or file is the reason.
+        /// The folder or file that is the reason.
         why: String,
     },
     /// A unit or rule was changed by somebody else.
@@ -78,15 +78,15 @@ pub enum HostError {
         /// The file.
         path: PathBuf,
     },
-    /// A program of the system's failed.
+    /// A system program failed.
     #[error("`{command}` failed: {complaint}")]
     Program {
-        /// What was run.
+        /// The command.
         command: String,
-        /// What it said.
+        /// Its message.
         complaint: String,
     },
-    /// An address to listen on is not to be had.
+    /// The address to listen on is not available.
     #[error("cannot listen on {address} ({source}); {}", listen_fix(source))]
     Listen {
         /// The address.
@@ -94,7 +94,7 @@ pub enum HostError {
         /// Why not.
         source: io::Error,
     },
-    /// The doctor found something bad.
+    /// The doctor found problems.
     #[error("{count} {}", if *count == 1 { "problem; see the fix below it" } else { "problems; see the fix below each" })]
     NotWell {
         /// How many.
@@ -109,7 +109,7 @@ pub enum HostError {
     /// `attach --all` found nothing to filter.
     #[error("no outside interface is here that fw can filter{}", notes.iter().flat_map(|note| ["\n", note]).collect::<String>())]
     NothingOutside {
-        /// What was left out, and why.
+        /// Notes on what was left out.
         notes: Vec<String>,
     },
     /// A file of packets cannot be read.
@@ -117,13 +117,13 @@ pub enum HostError {
     Capture {
         /// The file.
         file: String,
-        /// What is wrong with it.
+        /// Its mistakes.
         source: CaptureError,
     },
     /// A file system operation failed.
     #[error("{what} {path}: {source}")]
     File {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// On what.
         path: PathBuf,
@@ -133,7 +133,7 @@ pub enum HostError {
 }
 
 impl HostError {
-    /// The exit code of a command that fails so.
+    /// The exit code of this error.
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
@@ -144,7 +144,7 @@ impl HostError {
     }
 }
 
-/// What to do about an address that is not to be had.
+/// The fix for an address that is not available.
 fn listen_fix(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::AddrInUse => "another program has that port (`ss -tlnp` names it): choose one with --listen",

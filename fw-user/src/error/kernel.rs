@@ -20,11 +20,11 @@ pub enum KernelError {
     },
     /// An interface of `IPsec`.
     #[error(
-        "{name} brings in what IPsec has decrypted, which the filter cannot read there; close its ports with netfilter, and attach to the \
-         interface that carries the encrypted packets"
+        "{name} carries packets that IPsec has decrypted, which the filter cannot read there; close its ports with netfilter, and \
+         attach to the interface that carries the encrypted packets"
     )]
     OfIpsec { name: String },
-    /// TC mode is the only one, and is not to be had or was not asked for.
+    /// Only TC mode works, but it is not available or was not asked for.
     #[error("{name} {}", needs_tc(*is_bare, *lacks))]
     NeedsTc {
         name: String,
@@ -43,15 +43,15 @@ pub enum KernelError {
         /// The program's name and ID, as far as the kernel tells.
         program: String,
     },
-    /// An XDP program is attached to an interface that stands above this one.
+    /// An XDP program is attached to an interface above this one.
     #[error(
-        "{name} cannot be filtered while {} has an XDP program: the kernel takes one or the other; take that one off first{}",
+        "{name} cannot be filtered while {} has an XDP program: the kernel allows only one of the two; remove that program first{}",
         above.as_deref().unwrap_or("an interface above it"),
         above.as_ref().map(|above| format!(": fw-user detach {above}")).unwrap_or_default()
     )]
     TakenAbove {
         name: String,
-        /// The bridge or bond that it is a port of, where it is that.
+        /// The bridge or bond that it is a port of, if it is one.
         above: Option<String>,
     },
     /// The pins are those of an interface of the same name elsewhere.
@@ -60,13 +60,13 @@ pub enum KernelError {
          pin this one elsewhere: --bpffs /sys/fs/bpf/here (or remove that filter: fw-user detach {name})"
     )]
     OtherNamespace { name: String },
-    /// The interface has the filter that it got under another name.
+    /// The interface has a filter that was attached under another name.
     #[error(
         "{name} has its filter already, attached under its former name {former}; detach that first: fw-user detach {former}"
     )]
     Renamed {
         name: String,
-        /// What it was called then.
+        /// Its former name.
         former: String,
     },
     /// No BPF file system.
@@ -88,39 +88,39 @@ pub enum KernelError {
         /// Where the pins were to go.
         path: PathBuf,
     },
-    /// Others than root could take pins away there.
-    #[error("{path} is no place for pins, which other users could take away there: {why}; change that first: {fix}")]
+    /// Users other than root could remove pins there.
+    #[error("{path} is not safe for pins, because other users could remove them: {why}; fix that first: {fix}")]
     Untrusted {
         /// The folder, of those on the way to the pins.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Its mistakes.
         why: String,
         /// What to type.
         fix: String,
     },
-    /// A BPF file system that is mounted now would not last.
+    /// A BPF file system that is mounted now would end with the mount namespace.
     #[error(
-        "{path} is not on a BPF file system, and one mounted here would go with this mount namespace, and the filter with it; in place of \
-         `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf -o mode=700 bpf {path}"
+        "{path} is not on a BPF file system, and one mounted here would end with this mount namespace, and the filter with it; instead \
+         of `ip netns exec NAME` use nsenter --net=/run/netns/NAME, or mount one first: mount -t bpf -o mode=700 bpf {path}"
     )]
     PrivateMounts {
         /// Where the pins go.
         path: PathBuf,
     },
-    /// Nothing of ours is attached.
+    /// No filter is attached to the interface.
     #[error("fw is not attached to {name}; `fw-user status` shows where it is")]
     NotAttached { name: String },
-    /// The pins are there, and the filter is not at work.
+    /// The pins exist, but the filter is not active.
     #[error("{name}: {state}; `fw-user status` says what to do")]
     NotFiltering {
         name: String,
-        /// What is there instead.
+        /// The state, in words.
         state: String,
     },
-    /// Nothing of ours is attached anywhere.
+    /// No filter is attached to any interface.
     #[error("fw is not attached to any interface; start with: fw-user attach --all --allow 22")]
     NothingAttached,
-    /// Another command is at work.
+    /// Another command holds the lock.
     #[error("another command is at work on {path}: {holder}; try again when it is done")]
     Locked {
         /// The folder that is locked.
@@ -128,14 +128,14 @@ pub enum KernelError {
         /// Who holds the lock.
         holder: String,
     },
-    /// Another mode was asked for than the attached one.
+    /// The requested mode differs from the attached one.
     #[error("{name} is attached in {current} mode, which cannot change in place; detach first: fw-user detach {name}")]
     OtherMode {
         name: String,
-        /// The mode it is in.
+        /// The attached mode.
         current: &'static str,
     },
-    /// Something else was asked for than what holds until it is detached.
+    /// A setting was asked for that differs from the attached one and cannot change in place.
     #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {fix}")]
     NotInPlace {
         name: String,
@@ -143,19 +143,19 @@ pub enum KernelError {
         what: &'static str,
         /// What holds.
         current: String,
-        /// What was asked for.
+        /// The requested value.
         wanted: String,
         /// What to type.
         fix: String,
     },
-    /// The driver does not take the filter.
+    /// The driver refuses the filter.
     #[error("{name} cannot be filtered in native mode: {why}; leave out --mode, or use --mode tc or --mode generic")]
     NoNativeMode {
         name: String,
         /// Why not.
         why: String,
     },
-    /// No way to see what leaves.
+    /// Outbound packets cannot be tracked.
     #[error(
         "{name}: neither TCX nor clsact can be attached ({source}), so the filter could not recognize replies and all outbound traffic \
          would fail; load the kernel modules sch_ingress and cls_bpf, or accept that loss with --no-replies"
@@ -165,7 +165,7 @@ pub enum KernelError {
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Another clsact filter stands where ours must.
+    /// Another clsact filter has the place that fw-user needs.
     #[error(
         "{name}: a {kind} filter has priority 1 on egress, which fw-user needs, because an earlier filter could hide packets from it; `tc filter show dev {name} egress` shows it: give it another priority, then attach again"
     )]
@@ -179,10 +179,10 @@ pub enum KernelError {
     KernelTooOld {
         /// The running kernel's release.
         release: String,
-        /// What it lacks, and since when kernels have it.
+        /// The missing feature, and since when kernels have it.
         what: &'static str,
     },
-    /// A pinned map is not what this version expects.
+    /// A pinned map differs from what this version expects.
     #[error(
         "the pinned map {path} is not what this version of fw-user expects ({difference}); it was left by another version or another \
          --flows; {fix}"
@@ -195,7 +195,7 @@ pub enum KernelError {
         /// What to type.
         fix: String,
     },
-    /// Something in our folder of the BPF file system is not a pin of ours.
+    /// A pin in our folder of the BPF file system cannot be used.
     #[error("{path} cannot be used ({source}); `fw-user detach` removes the filter and cleans up, then attach again")]
     BadPin {
         /// The pin.
@@ -203,7 +203,7 @@ pub enum KernelError {
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// Something lies in our folder that no version of ours put there.
+    /// Our folder contains something that no version of fw-user put there.
     #[error("not created by fw-user, left untouched: {paths}; inspect it, then remove it by hand: rm -r {paths}")]
     NotOurs {
         /// The paths.
@@ -219,25 +219,25 @@ pub enum KernelError {
         /// The other version's ABI.
         abi: u32,
     },
-    /// The program on the interface is not the one that this build has.
+    /// The program on the interface is not the one of this build.
     #[error(
         "the filter of {name} is of another build of fw-user, whose verdicts this version cannot reproduce; `fw-user attach {name} --allow \
          PORTS` replaces it without a gap"
     )]
     OtherBuild { name: String },
-    /// There is no whole filter at work on the interface.
+    /// The filter on the interface is not active or not complete.
     #[error("{name}: {state}; {fix}")]
     NotAtWork {
         name: String,
-        /// What is there, in words.
+        /// The state, in words.
         state: String,
         /// What to do about it.
         fix: String,
     },
-    /// The kernel refused something.
+    /// The kernel refused an operation.
     #[error("{what}: {source}")]
     Refused {
-        /// What was tried, on what.
+        /// The operation and its object.
         what: String,
         /// The kernel's words.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -245,7 +245,7 @@ pub enum KernelError {
 }
 
 impl KernelError {
-    /// The exit code of a command that fails so.
+    /// The exit code of this error.
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {

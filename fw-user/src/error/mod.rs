@@ -1,4 +1,4 @@
-//! What can go wrong, by layer. Each error names the thing and the fix, and knows its exit code.
+//! The errors, by layer. Each names its object and the fix, and knows its exit code.
 
 pub(crate) mod capture;
 mod config;
@@ -26,13 +26,13 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// What was typed cannot be done.
+    /// The command line cannot be carried out.
     #[error(transparent)]
     Usage(#[from] UsageError),
     /// A configuration file is wrong, missing or cannot be written.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A safeguard holds a change back, or takes it back.
+    /// A safeguard refuses a change, or undoes it.
     #[error(transparent)]
     Safeguard(#[from] SafeguardError),
     /// The machine lacks something or refuses it.
@@ -44,7 +44,7 @@ pub enum Error {
     /// The rest of a command failed after it had changed something.
     #[error("{source}\n{what}; `fw-user status` shows what is in force")]
     Changed {
-        /// What was changed.
+        /// The part that was changed.
         what: String,
         /// Why the rest failed.
         source: Box<Error>,
@@ -55,7 +55,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// A refusal by the kernel of `what`. Libraries wrap its words in their own; all of them are kept.
+    /// The kernel's refusal of `what`. Libraries wrap its message in their own; all of them are kept.
     pub(crate) fn refused(
         what: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -73,14 +73,14 @@ impl Error {
         Self::Kernel(KernelError::Refused { what: what.into(), source: words.into() })
     }
 
-    /// Things that are not of our making.
+    /// Files that fw-user did not create.
     #[must_use]
     pub(crate) fn not_ours(paths: &[PathBuf]) -> Self {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         Self::Kernel(KernelError::NotOurs { paths: paths.join(" ") })
     }
 
-    /// The same failure after something was changed. What went back by itself was not.
+    /// The same failure, after a change that stays.
     #[must_use]
     pub(crate) fn after(self, what: impl Into<String>) -> Self {
         match self {
@@ -89,7 +89,7 @@ impl Error {
         }
     }
 
-    /// Whether nothing is wrong but that no file is for an interface, or that the interface is gone.
+    /// Whether the only problem is that an interface has no file, or is gone.
     #[must_use]
     pub(crate) const fn is_for_nobody(&self) -> bool {
         matches!(

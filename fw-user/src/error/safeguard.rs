@@ -1,10 +1,10 @@
-//! A safeguard holds a change back, or takes it back.
+//! A safeguard refuses a change, or undoes it.
 
 use std::io;
 
 use thiserror::Error;
 
-/// A safeguard holds a change back, or takes it back.
+/// A safeguard refuses a change, or undoes it.
 #[derive(Debug, Error)]
 pub enum SafeguardError {
     /// A change waits to be confirmed.
@@ -17,11 +17,11 @@ pub enum SafeguardError {
         /// How long it can still be confirmed.
         seconds: u64,
     },
-    /// The own session, or `sshd`, would be cut.
+    /// The user's own session, or `sshd`, would be cut.
     #[error("{0}")]
     LocksOut(String),
-    /// Nothing waits to be confirmed.
-    #[error("no change waits to be confirmed, or its time was over; `fw-user status` shows what is in force")]
+    /// No change waits to be confirmed.
+    #[error("no change waits to be confirmed, or its time has run out; `fw-user status` shows what is in force")]
     NothingToConfirm,
     /// Nobody confirmed in time.
     #[error("nobody confirmed in time; reverted: {names}")]
@@ -29,14 +29,14 @@ pub enum SafeguardError {
         /// The interfaces.
         names: String,
     },
-    /// More would change than can be taken back.
-    #[error("{name}: {what} cannot be undone alone; attach without --confirm first, then change the ports with it")]
+    /// The change contains more than can be undone.
+    #[error("{name}: --confirm cannot undo {what}; attach without --confirm first, then change the ports with it")]
     NotOnTrial {
         name: String,
-        /// What would change.
+        /// The part that cannot be undone.
         what: &'static str,
     },
-    /// The process that takes an unconfirmed change back cannot be started.
+    /// The process that undoes an unconfirmed change cannot be started.
     #[error("cannot start the process that would undo the change ({0}); nothing was changed")]
     NoWatcher(io::Error),
 }

@@ -1,4 +1,4 @@
-//! What was typed cannot be done.
+//! The command line cannot be carried out.
 
 use std::{io, path::PathBuf};
 
@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::exit_code;
 
-/// What was typed cannot be done.
+/// The command line cannot be carried out.
 #[derive(Debug, Error)]
 pub enum UsageError {
     /// A piece of an allow list is wrong.
@@ -16,10 +16,10 @@ pub enum UsageError {
     /// The allow list has no entry.
     #[error("the allow list is empty, which would close every port; name the ports to keep open: --allow 22")]
     NothingAllowed,
-    /// A word that is no IP protocol.
+    /// A word that is not an IP protocol.
     #[error("no IP protocol is called `{0}` in /etc/protocols; write its number, 0 to 255")]
     UnknownProtocol(String),
-    /// An IP protocol that `--allow-proto` is not for.
+    /// An IP protocol that `--allow-proto` does not accept.
     #[error("--allow-proto {name}: {why}")]
     ProtocolNotHere {
         /// As it was typed.
@@ -38,14 +38,14 @@ pub enum UsageError {
         /// Why.
         source: io::Error,
     },
-    /// `deny` of what is not open.
+    /// `deny` of a port that is not open.
     #[error("{rule} is not open on {name}; `fw-user status` shows the open ports")]
     NotOpen {
         /// The rule.
         rule: String,
         name: String,
     },
-    /// A port was denied to everyone that is open to networks alone.
+    /// A port was denied to everyone, but is open only to networks.
     #[error("{rule} is open on {name} only as {}; type: fw-user deny {}", narrower.join(", "), narrower.join(" "))]
     OpenToSome {
         /// What was denied, as typed.
@@ -54,7 +54,7 @@ pub enum UsageError {
         /// The rules that are open.
         narrower: Vec<String>,
     },
-    /// A network was denied at a port that everyone may use.
+    /// A network was denied at a port that is open to everyone.
     #[error("{rule}: that port is open to every address on {name}; close it first: fw-user deny {port}")]
     OpenToAll {
         /// The rule.
@@ -63,13 +63,13 @@ pub enum UsageError {
         /// The rule without the network.
         port: String,
     },
-    /// The boot service was asked for with files that it does not read.
+    /// The boot service does not read the files of `--config`.
     #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
     OtherFolder {
         /// As it was typed.
         folder: PathBuf,
     },
-    /// Several interfaces have a filter, and one is meant.
+    /// Several interfaces have a filter, and the command needs one.
     #[error("fw is attached to {there}; choose one: --interface {example}")]
     WhichInterface {
         /// All of them.
@@ -77,13 +77,13 @@ pub enum UsageError {
         /// One of them.
         example: String,
     },
-    /// What was typed makes no sense, for a reason that only the command knows.
+    /// The command line makes no sense, for a reason that the command knows.
     #[error("{0}")]
     Usage(String),
 }
 
 impl UsageError {
-    /// The exit code of a command that fails so.
+    /// The exit code of this error.
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {

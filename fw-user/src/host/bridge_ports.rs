@@ -1,16 +1,16 @@
-//! Where an interface stands among others, and what a filter there does and does not see: bridges, bonds, VLANs, macvlans.
+//! The bridges, bonds, VLANs and macvlans around an interface, and what a filter there does and does not see.
 
 use std::{fs, path::Path};
 
 use crate::host::interface::Interface;
 
-/// Which bridges' packets netfilter sees at the ports, where it rewrites them before a program on the bridge runs.
+/// The bridges whose packets netfilter sees at the ports, where it rewrites them before a program on the bridge runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BridgeNetfilter {
     /// No bridge's: `br_netfilter` is not loaded.
     #[default]
     Absent,
-    /// Bridges with a switch of their own: `ip link set br0 type bridge nf_call_iptables 1`.
+    /// Bridges with an option of their own: `ip link set br0 type bridge nf_call_iptables 1`.
     Own,
     /// Every bridge's.
     All,
@@ -36,7 +36,7 @@ impl BridgeNetfilter {
     }
 }
 
-/// What a person should know of a filter on this interface, in sentences.
+/// Notes on a filter on this interface, as sentences.
 #[must_use]
 pub(crate) fn notes(interface: &Interface, all: &[Interface]) -> Vec<String> {
     notes_with(interface, all, BridgeNetfilter::here())
@@ -119,7 +119,7 @@ mod tests {
         }
     }
 
-    /// Whoever follows the advice for the one never gets the opposite advice from the other.
+    /// The advice for one interface never contradicts the advice for the other.
     #[test]
     fn a_bridge_and_its_ports_give_the_same_advice() {
         let port = interface("eth0", 2, None, Some(3));

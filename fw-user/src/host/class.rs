@@ -19,15 +19,15 @@ use crate::{
     },
 };
 
-/// Where an interface stands between this machine and others.
+/// The side of an interface: where it leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Side {
-    /// Other machines come in by it, and a filter belongs on it.
+    /// Other machines reach this one through it, and a filter belongs on it.
     Outside,
-    /// Other machines come in by it, and the filter belongs on another interface of the same path.
+    /// Other machines reach this one through it, but the filter belongs on another interface of the same path.
     Covered,
-    /// Only containers and guests of this machine are behind it, or nobody.
+    /// Only containers and guests of this machine are behind it, or nothing.
     Inside,
 }
 
@@ -67,7 +67,7 @@ impl fmt::Display for Class {
 /// The classes of a network namespace's interfaces.
 pub(crate) struct Classes<'a> {
     network: &'a Network,
-    /// The interfaces by which other machines come in, by index.
+    /// The interfaces through which other machines reach this one, by index.
     reached: BTreeSet<u32>,
 }
 
@@ -77,7 +77,7 @@ impl<'a> Classes<'a> {
     pub(crate) fn of(network: &'a Network) -> Self {
         let mut classes = Self { network, reached: BTreeSet::new() };
         loop {
-            // A bridge is outside when a port is, which may be on another bridge in turn: until nothing more is found.
+            // A bridge is outside if a port is, and bridges may be stacked: repeat until nothing changes.
             let found = network.interfaces.iter().filter(|one| classes.reason(one).is_ok()).map(|one| one.index);
             let found: BTreeSet<u32> = found.collect();
             if found == classes.reached {
@@ -87,7 +87,7 @@ impl<'a> Classes<'a> {
         }
     }
 
-    /// How one is classed.
+    /// The class of one.
     #[must_use]
     pub(crate) fn class(&self, interface: &Interface) -> Class {
         match self.reason(interface) {
@@ -104,7 +104,7 @@ impl<'a> Classes<'a> {
         self.network.interfaces.iter().filter(|one| self.class(one).side == Side::Outside)
     }
 
-    /// Why other machines come in by it, or why not.
+    /// Why other machines reach this one through it, or why not.
     fn reason(&self, interface: &Interface) -> Result<String, String> {
         let inside = |why: &str| Err(why.to_owned());
         let outside = |why: &str| Ok(why.to_owned());
@@ -116,7 +116,7 @@ impl<'a> Classes<'a> {
         }
         match interface.kind.as_deref() {
             Some("dummy") => return inside("dummy: nothing is at its other end"),
-            Some("ifb") => return inside("ifb: it gets what another interface has received, and that one is filtered"),
+            Some("ifb") => return inside("ifb: its packets come from another interface, which is filtered"),
             Some("nlmon") => return inside("nlmon: it carries no IP packets"),
             Some("vrf") => return inside("VRF: packets come in by its members, which are classed by themselves"),
             Some("openvswitch") => return inside("Open vSwitch: packets come in by the switch's ports"),
@@ -174,7 +174,7 @@ impl<'a> Classes<'a> {
             Some("wireguard") => outside("WireGuard: its peers are other machines"),
             Some("ppp") => outside("PPP: a provider or another machine is at its end"),
             Some("xfrm") => outside("IPsec: what it decrypts is from other machines"),
-            Some("macsec") => outside("MACsec: a filter below it sees encrypted frames alone"),
+            Some("macsec") => outside("MACsec: a filter below it sees only encrypted frames"),
             Some(kind) => Ok(format!("{kind}: a kind that may lead to other machines")),
         }
     }
@@ -208,7 +208,7 @@ impl<'a> Classes<'a> {
         }
     }
 
-    /// Which other interface a filter belongs on instead, in words.
+    /// The other interface that the filter belongs on, in words.
     fn covered(&self, interface: &Interface) -> Option<String> {
         if let Some(controller) = self.find(interface.master) {
             match controller.kind.as_deref() {
@@ -228,7 +228,7 @@ impl<'a> Classes<'a> {
             });
         }
         let parent = self.parent(interface).filter(|parent| self.reached.contains(&parent.index))?;
-        // A VLAN is taken off before a bridge gets the frame: the filter of the bridge does not see it.
+        // Linux takes a VLAN's frames before a bridge gets them, so the filter of the bridge does not see them.
         let is_seen_below = self.find(parent.master).is_none_or(|above| above.kind.as_deref() != Some("bridge"))
             || self.class(parent).side == Side::Outside;
         is_seen_below.then(|| format!("on top of {}; the filter there judges its packets", parent.name))
@@ -269,15 +269,15 @@ impl Sides {
         Network::ask().map(|network| Self::of(&network))
     }
 
-    /// Whether other machines come in by an interface, wherever the filter of that path belongs. Of one that is not here, nobody can tell
-    /// that they do not.
+    /// Whether other machines reach this one through an interface, wherever the filter of that path belongs. For a missing interface this is true,
+    /// because it is unknown.
     #[must_use]
     pub(crate) fn leads_outside(&self, interface: &str) -> bool {
         self.0.get(interface).is_none_or(|class| class.side != Side::Inside)
     }
 }
 
-/// Link layers on which the IP stack gets nothing: buses, monitors, radios without a network device of their own.
+/// Link layers from which the IP stack gets no packets: buses, monitors, radios without a network device of their own.
 fn carries_no_ip(layer: LinkLayerType) -> bool {
     matches!(
         layer,

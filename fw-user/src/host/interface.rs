@@ -1,4 +1,4 @@
-//! Network interfaces, asked of the kernel by rtnetlink: `/sys/class/net` shows those of another namespace.
+//! Network interfaces, from rtnetlink, because `/sys/class/net` may show those of another namespace.
 
 use std::net::IpAddr;
 
@@ -17,30 +17,30 @@ use rtnetlink::packet_route::{
 use crate::error::{Error, HostError, KernelError, Result};
 use crate::host::netlink;
 
-/// An interface, as far as it matters here.
+/// The properties of an interface that matter here.
 #[derive(Clone, Debug)]
 pub struct Interface {
     /// The name.
     pub name: String,
     /// The index, unique in the network namespace.
     pub index: u32,
-    /// What its frames look like.
+    /// Its link layer.
     pub layer: LinkLayerType,
-    /// What kind of virtual interface it is: `veth`, `bridge`, `vlan`; nothing for hardware.
+    /// The kind of virtual interface: `veth`, `bridge`, `vlan`; `None` for hardware.
     pub kind: Option<String>,
     /// The bridge, bond or VRF that it is a port of, by index.
     pub master: Option<u32>,
-    /// The interface that it sits on as a VLAN or macvlan does, by index in the same network namespace.
+    /// The interface below it, as for a VLAN or macvlan, by index in the same network namespace.
     pub below: Option<u32>,
-    /// The other end of a veth or netkit pair, by index, where that is in the same network namespace.
+    /// The other end of a veth or netkit pair, by index, if it is in the same network namespace.
     pub peer: Option<u32>,
-    /// Whether it is a tunnel with one machine, or a multicast group, at its other end.
+    /// Whether it is a tunnel to a single machine, or to a multicast group.
     pub has_remote: bool,
-    /// Whether it is a tap that takes virtio headers, as virtual machines do.
+    /// Whether it is a tap with virtio headers, as for virtual machines.
     pub is_guests: bool,
     /// A VLAN's tag: its `EtherType` and ID.
     pub vlan: Option<(u16, u16)>,
-    /// Whether it is a bridge that hands its packets to netfilter by an option of its own. Without `br_netfilter` that does nothing.
+    /// Whether it is a bridge whose own option passes its packets to netfilter. Without `br_netfilter` the option has no effect.
     pub calls_netfilter: bool,
     /// The largest packet, in bytes.
     pub mtu: u32,
@@ -69,8 +69,8 @@ impl Interface {
         Err(Error::Kernel(KernelError::NotFilterable { name: self.name.clone(), kind }))
     }
 
-    /// Whether what comes in by it is what this machine's `IPsec` has decrypted. TC gets such a packet with the Ethernet header of the encrypted one
-    /// in front, where that had one (`skb_mac_header_rebuild`, `net/xfrm/xfrm_input.c`), and does not say whether it is there.
+    /// Whether its inbound packets were decrypted by this machine's `IPsec`. TC gets such a packet with the Ethernet header of the encrypted one in
+    /// front, if that had one (`skb_mac_header_rebuild`, `net/xfrm/xfrm_input.c`), but cannot tell whether it is there.
     #[must_use]
     pub fn is_of_ipsec(&self) -> bool {
         matches!(self.kind.as_deref(), Some("xfrm" | "vti" | "vti6"))
@@ -91,7 +91,7 @@ impl Interface {
 }
 
 impl Interface {
-    /// What its kind says of it.
+    /// The attributes of its kind.
     fn take(&mut self, data: &InfoData) {
         /// `IFLA_TUN_VNET_HDR` of `include/uapi/linux/if_link.h`.
         const VIRTIO_HEADERS: u16 = 5;
@@ -170,7 +170,7 @@ impl From<LinkMessage> for Interface {
     fn from(message: LinkMessage) -> Self {
         let (index, layer) = (message.header.index, message.header.link_layer_type);
         let mut interface = Self { index, layer, mtu: 0, ..Self::default() };
-        // The interface at the other end or below, and whether its index is one of another network namespace.
+        // The interface at the other end or below, and whether its index belongs to another network namespace.
         let (mut linked, mut is_elsewhere) = (None, false);
         for attribute in message.attributes {
             match attribute {
@@ -211,7 +211,7 @@ impl From<LinkMessage> for Interface {
     }
 }
 
-/// What a VLAN's frames are tagged with.
+/// The tag of a VLAN's frames.
 fn tag(options: &[InfoVlan]) -> (u16, u16) {
     let (mut ether_type, mut id) = (VlanProtocol::Ieee8021Q, 0);
     for option in options {
@@ -249,17 +249,17 @@ pub fn named(names: &[String]) -> Result<Vec<Interface>> {
     once_each(names).map(find).collect()
 }
 
-/// Names as they were typed, without those that are there already: what is done to an interface is done once.
+/// Names as typed, without repetitions, so that an interface is handled once.
 pub(crate) fn once_each(names: &[String]) -> impl Iterator<Item = &String> {
     names.iter().enumerate().filter(|(at, name)| !names[..*at].contains(name)).map(|(_, name)| name)
 }
 
-/// The interface of this name, if there is one (any more).
+/// The interface of this name, if it (still) exists.
 pub fn present(name: &str) -> Result<Option<Interface>> {
     Ok(all()?.into_iter().find(|interface| interface.name == name))
 }
 
-/// Every address of this network namespace, with the index of its interface and the length of the prefix that is on its link.
+/// Every address of this network namespace, with the index of its interface and the prefix length of its link.
 pub fn addresses() -> Result<Vec<(u32, IpNet)>> {
     let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetAddress(AddressMessage::default()))
         .map_err(|error| Error::refused("asking for the addresses", error))?;

@@ -1,4 +1,4 @@
-//! Whether `IPsec` tunnels end at this machine, asked of the kernel's policies (`ip xfrm policy`).
+//! Whether `IPsec` tunnels end at this machine, from the kernel's policies (`ip xfrm policy`).
 
 use std::{convert::Infallible, io};
 
@@ -15,18 +15,18 @@ const NEW_POLICY: u16 = 0x13;
 const QUESTION: usize = 64;
 /// `struct xfrm_userpolicy_info`, which attributes follow.
 const POLICY: usize = 168;
-/// Where its direction and its action are.
+/// The offsets of its direction and its action.
 const DIRECTION: usize = 160;
 const ACTION: usize = 161;
 /// `XFRM_POLICY_IN` and `XFRM_POLICY_ALLOW`.
 const INBOUND: u8 = 0;
 const ALLOW: u8 = 0;
-/// `XFRMA_TMPL`: the transformation that packets must have come by.
+/// `XFRMA_TMPL`: the transformation that packets must have.
 const TEMPLATE: u16 = 5;
-/// `XFRMA_IF_ID`: they come in by an interface of their own.
+/// `XFRMA_IF_ID`: its packets arrive at an interface of their own.
 const INTERFACE: u16 = 31;
 
-/// A message of the kernel's: its type, and what is behind its header.
+/// A message of the kernel: its type, and the bytes after its header.
 struct Message(u16, Vec<u8>);
 
 impl NetlinkSerializable for Message {
@@ -57,8 +57,8 @@ impl From<Message> for NetlinkPayload<Message> {
     }
 }
 
-/// Whether what this machine decrypts comes in a second time, by the interface that it came in by: there is a policy for it that names no interface
-/// of its own. Never so where the kernel has no `IPsec`, or does not tell.
+/// Whether decrypted packets arrive a second time at the interface of the encrypted ones: there is a policy for them without an interface of their
+/// own. False if the kernel has no `IPsec`, or does not tell.
 pub(crate) fn ends_here() -> bool {
     let ask = || -> io::Result<bool> {
         let answers = netlink::dump(NETLINK_XFRM, Message(GET_POLICY, vec![0; QUESTION]))?;
@@ -67,7 +67,7 @@ pub(crate) fn ends_here() -> bool {
     ask().unwrap_or_default()
 }
 
-/// Whether a policy is one of packets that come in encrypted and have no interface of their own.
+/// Whether a policy is for inbound encrypted packets without an interface of their own.
 fn decrypts(policy: &[u8]) -> bool {
     let Some(attributes) = policy.get(POLICY..) else { return false };
     let has = |kind: u16| NlasIterator::new(attributes).flatten().any(|attribute| attribute.kind() == kind);

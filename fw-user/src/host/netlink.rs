@@ -1,4 +1,4 @@
-//! Asking the kernel for everything of a kind, and for a change.
+//! Netlink requests: a dump of all objects of a kind, and a change.
 
 use std::{error::Error, fmt, io};
 
@@ -11,7 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 /// The kernel answers a dump in pieces of 32 KiB at most (`netlink_dump`).
 const ANSWER: usize = 64 * 1024;
 
-/// Ask for everything of a kind, and read until the kernel says that this was all.
+/// Ask for all objects of a kind, and read until the kernel reports the end.
 pub(crate) fn dump<T>(family: isize, question: T) -> io::Result<Vec<T>>
 where
     T: NetlinkSerializable + NetlinkDeserializable + Into<NetlinkPayload<T>>,
@@ -43,12 +43,12 @@ where
     found.pop().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The bytes that ask for everything of a kind.
+/// The bytes of a request for all objects of a kind.
 pub(crate) fn request<T: NetlinkSerializable + Into<NetlinkPayload<T>>>(question: T) -> Vec<u8> {
     bytes(NLM_F_DUMP, question)
 }
 
-/// Read a piece of the answer. Says whether that was all.
+/// Read a piece of the answer; returns whether it was the last.
 pub(crate) fn read<T: NetlinkDeserializable>(piece: &[u8], found: &mut Vec<T>) -> io::Result<bool> {
     let mut rest = piece;
     while !rest.is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn read<T: NetlinkDeserializable>(piece: &[u8], found: &mut Vec<T>) -
 pub(crate) struct Refusal {
     /// Its error.
     pub(crate) error: io::Error,
-    /// Why, in the words of whoever in the kernel refused it, where there are any.
+    /// The kernel's message about the refusal, if there is one.
     pub(crate) words: Option<String>,
 }
 
@@ -116,7 +116,7 @@ where
     }
 }
 
-/// The words in what follows the number of an error.
+/// The message in the attributes after the number of an error.
 fn words(rest: &[u8]) -> Option<String> {
     /// `struct nlmsghdr`.
     const HEADER: usize = 16;

@@ -1,4 +1,4 @@
-//! The interfaces with their addresses, and which way packets come in.
+//! The interfaces with their addresses, and the paths of inbound packets.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -29,15 +29,15 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Network {
     pub(crate) interfaces: Vec<Interface>,
-    /// With the index of the interface, and the length of the prefix that is on its link.
+    /// With the index of the interface, and the prefix length of its link.
     pub(crate) addresses: Vec<(u32, IpNet)>,
-    /// The interfaces by which a default route leaves, by index.
+    /// The interfaces of default routes, by index.
     pub(crate) default_routes: BTreeSet<u32>,
     /// Whether this is the machine's own network namespace, and no container's.
     pub(crate) is_initial_namespace: bool,
     /// Which bridges' packets netfilter rewrites at the ports.
     pub(crate) bridge_netfilter: BridgeNetfilter,
-    /// Through which interface a peer is answered from a local address.
+    /// The interface of the route from a local address to a peer.
     pub(crate) routes: HashMap<(IpAddr, IpAddr), u32>,
 }
 
@@ -49,7 +49,7 @@ impl Network {
             interfaces,
             addresses,
             default_routes: default_routes()?,
-            // The kernel has this setting once, and shows it in the initial network namespace alone (net/core/sysctl_net_core.c).
+            // The kernel has this setting once, and shows it only in the initial network namespace (net/core/sysctl_net_core.c).
             is_initial_namespace: Path::new("/proc/sys/net/core/netdev_budget").exists(),
             bridge_netfilter: BridgeNetfilter::here(),
             routes: HashMap::new(),
@@ -61,7 +61,7 @@ impl Network {
         self.addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| net.addr())
     }
 
-    /// Ask for the routes from local addresses, the second ones, to peers. Peers without a route have none.
+    /// Ask for the routes to peers, each from the local address in the second place. Peers without a route are left out.
     pub(crate) fn find_routes(&mut self, pairs: impl Iterator<Item = (IpAddr, IpAddr)>) {
         let pairs: BTreeSet<_> = pairs.collect();
         for (peer, local) in pairs {
@@ -75,14 +75,14 @@ impl Network {
         }
     }
 
-    /// The interface by which packets to a peer leave, by index.
+    /// The interface where packets to a peer leave, by index.
     pub(crate) fn route_to(peer: IpAddr) -> Option<u32> {
         let whole = if peer.is_ipv4() { 32 } else { 128 };
         let question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(peer, whole).ok()?;
         leaves_by(question.build())
     }
 
-    /// The network of the route that packets to a machine elsewhere take, and the interface, by index. A default route's is that of all addresses.
+    /// The network of the route to another machine, and the interface, by index. The network of a default route is all addresses.
     pub(crate) fn route_network(to: IpAddr) -> Option<(IpNet, u32)> {
         let whole = if to.is_ipv4() { 32 } else { 128 };
         let mut question = RouteMessageBuilder::<IpAddr>::new().destination_prefix(to, whole).ok()?.build();
@@ -95,7 +95,7 @@ impl Network {
         self.interfaces.iter().find(|interface| interface.name == name).map(|interface| interface.index)
     }
 
-    /// The interfaces whose packets come in through one: itself, the bridge or bond that it is a port of, VLANs on any of these.
+    /// The interfaces whose packets arrive through one: itself, the bridge or bond that it is a port of, VLANs on any of these.
     pub(crate) fn fed_by(&self, index: u32) -> BTreeSet<u32> {
         let mut fed = BTreeSet::from([index]);
         loop {
@@ -113,7 +113,8 @@ impl Network {
         }
     }
 
-    /// Whether nothing can be open by way of an interface: neither it nor what it feeds has an address but those that each gives itself.
+    /// Whether no connection can be open through an interface: neither it nor the interfaces above it have an address, except those that each
+    /// interface gives itself.
     pub(crate) fn is_unused(&self, index: u32) -> bool {
         let fed = self.fed_by(index);
         !self.addresses.iter().any(|(at, net)| fed.contains(at) && !is_link_local(net.addr()))
@@ -124,13 +125,13 @@ impl Network {
         self.addresses.iter().any(|(_, net)| net.addr() == address)
     }
 
-    /// Whether one of these interfaces has the address, or the address stands for all of them.
+    /// Whether one of these interfaces has the address, or the address is unspecified.
     pub(crate) fn have(&self, fed: &BTreeSet<u32>, address: IpAddr) -> bool {
         address.is_unspecified() || self.addresses.iter().any(|(at, net)| fed.contains(at) && net.addr() == address)
     }
 
-    /// Whether packets of a peer to an address come in through these interfaces, for a socket that uses the only interface `device`, or any
-    /// where that is 0. Where several could be the way, each of them is.
+    /// Whether packets of a peer to an address arrive through these interfaces, for a socket that uses only the interface `device`, or any if that is
+    /// 0. If several interfaces are possible, each counts.
     pub(crate) fn lead_in(&self, fed: &BTreeSet<u32>, peer: IpAddr, target: IpAddr, device: u32) -> bool {
         if !self.has(target) || self.has(peer) || peer.is_loopback() {
             return false;
@@ -142,7 +143,7 @@ impl Network {
         if route.is_some_and(|out| fed.contains(out)) {
             return true;
         }
-        // An address is reached by any way. A neighbour on another link, such as a container, comes from there.
+        // Packets to an address may arrive on any path. Those of a neighbour on another link, such as a container, arrive there.
         let on_link = |is_meant: &dyn Fn(&u32) -> bool| {
             self.addresses.iter().any(|(at, net)| is_meant(at) && net.contains(&peer))
         };
@@ -151,7 +152,7 @@ impl Network {
     }
 }
 
-/// Whether it is an address that every interface may give itself.
+/// Whether it is an address that every interface can give itself.
 pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -159,7 +160,7 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// The interfaces by which default routes leave, of whatever table.
+/// The interfaces of default routes, in all tables.
 fn default_routes() -> Result<BTreeSet<u32>> {
     let mut found = BTreeSet::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
@@ -170,7 +171,7 @@ fn default_routes() -> Result<BTreeSet<u32>> {
                 RouteNetlinkMessage::NewRoute(route) => ways_of_default(route),
                 _ => Vec::new(),
             })),
-            // A kernel without IPv6 has no routes of it.
+            // A kernel without IPv6 has no IPv6 routes.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
             Err(error) => return Err(Error::refused("asking for the routes", error)),
         }
@@ -178,7 +179,7 @@ fn default_routes() -> Result<BTreeSet<u32>> {
     Ok(found)
 }
 
-/// Where a route leaves, if it is a default route.
+/// The interface of a route, if it is a default route.
 fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
     let is_default = route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast;
     let ways = route.attributes.iter().filter(|_| is_default).flat_map(|attribute| match attribute {
@@ -189,7 +190,7 @@ fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
     ways.collect()
 }
 
-/// Where the kernel would send what a question describes.
+/// The kernel's answer to a route request.
 fn leaves_by(question: RouteMessage) -> Option<u32> {
     way_out(&answer(question)?)
 }

@@ -1,5 +1,4 @@
-//! Files that the program writes. Where others can write the folder, what stands under the name may be theirs: a symbolic link to a file
-//! of root's, say.
+//! Files that the program writes. If others can write to the folder, the name may be theirs, for example a symbolic link to a file of root.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,19 +11,19 @@ use nix::unistd::{AccessFlags, Uid, access};
 
 use crate::error::{Error, HostError, Result};
 
-/// Put a file with this text in the place of whatever has the name, a symbolic link too, at once: readers find the old text or the new
-/// one, also after a crash. A folder that is missing is made.
+/// Replace whatever has the name, even a symbolic link, with a file of this text, atomically: readers find the old text or the new one, also after a
+/// crash. A missing folder is created.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
     let failed = |source| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source });
     if fs::symlink_metadata(path).is_ok_and(|facts| !facts.is_file() && !facts.is_symlink()) {
-        // Renaming would put a file in the place of a device.
-        return Err(failed(io::Error::other("it is no regular file")));
+        // A rename would replace a device with a file.
+        return Err(failed(io::Error::other("it is not a regular file")));
     }
     let folder = folder(path);
     fs::create_dir_all(folder).map_err(failed)?;
     let mut file = tempfile::Builder::new().prefix(".fw-user-").tempfile_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
-    // It holds no secret, whatever umask says.
+    // It contains no secret, so the umask does not apply.
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
@@ -38,8 +37,7 @@ pub(crate) fn check(path: &Path) -> Result<()> {
         .map_err(|error| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source: error.into() }))
 }
 
-/// Open a file to write into it bit by bit, empty. A device, a pipe and a symbolic link will do where nobody else could have put them
-/// there.
+/// Open an empty file for writing piece by piece. Accept a device, a pipe or a symbolic link only if nobody else could have put it there.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
@@ -58,7 +56,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
         return refused("the file has other names");
     }
     if !facts.is_file() && facts.uid() != Uid::effective().as_raw() {
-        return refused("it is no regular file, and somebody else's");
+        return refused("it is not a regular file, and belongs to somebody else");
     }
     if facts.is_file() {
         file.set_len(0)?;
@@ -66,7 +64,7 @@ pub(crate) fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether nobody but root and this user can put anything into the folder of a path.
+/// Whether only root and this user can create files in the folder of a path.
 pub(crate) fn is_in_trusted_folder(path: &Path) -> bool {
     const OTHERS_WRITE: u32 = 0o022;
     let is_trusted = |uid| uid == 0 || uid == Uid::effective().as_raw();
@@ -86,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of this mode, with a file beside it that is none of the folder's.
+    /// A folder of this mode, and a file outside of it.
     fn folder_of_mode(mode: u32) -> io::Result<(TempDir, std::path::PathBuf, std::path::PathBuf)> {
         let scratch = tempfile::tempdir()?;
         let (folder, other) = (scratch.path().join("folder"), scratch.path().join("other"));
@@ -140,7 +138,7 @@ mod tests {
         fs::write(&path, "a long text")?;
         create(&path)?.write_all(b"short")?;
         assert_eq!(fs::read_to_string(&path)?, "short");
-        // A pipe of one's own, for a program that reads along.
+        // A pipe of the user's own, for a program that reads along.
         let pipe = folder.join("pipe");
         mkfifo(&pipe, Mode::S_IRWXU)?;
         let _reader = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&pipe)?;

@@ -1,13 +1,13 @@
-//! `PPPoE` sessions (RFC 2516): they go through an interface as frames that are not IP, and their packets come in by a `ppp` interface.
+//! `PPPoE` sessions (RFC 2516): on an interface their frames are not IP, and their packets arrive at a `ppp` interface.
 
 use std::fs;
 
-/// The interfaces that sessions go through, by name, as the kernel lists them. None where it has no `PPPoE`, or it is not loaded.
+/// The interfaces that carry sessions, by name. None if the kernel has no `PPPoE`, or has not loaded it.
 pub(crate) fn carriers() -> Vec<String> {
     read(&fs::read_to_string("/proc/thread-self/net/pppoe").unwrap_or_default())
 }
 
-/// A line a session below a heading: `Id Address Device` (`pppoe_seq_show`, drivers/net/ppp/pppoe.c).
+/// One line for each session below a heading: `Id Address Device` (`pppoe_seq_show`, drivers/net/ppp/pppoe.c).
 fn read(list: &str) -> Vec<String> {
     let device = |line: &str| line.split_whitespace().nth(2).map(ToOwned::to_owned);
     list.lines().skip(1).filter_map(device).collect()

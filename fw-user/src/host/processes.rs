@@ -1,5 +1,5 @@
-//! Processes, as `/proc` shows them to this one. They come and go while they are looked at, and may belong to somebody whose files this
-//! process cannot read: what cannot be read is not there.
+//! Processes in `/proc`. They may end while they are read, and may belong to a user whose files this process cannot read: unreadable processes are
+//! left out.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,12 +16,11 @@ use crate::printable::printable;
 pub(crate) struct Process {
     /// Its ID in this PID namespace.
     pub pid: i32,
-    /// What it calls itself, as far as that can be shown: up to 15 bytes, those of the program's name most of the time.
+    /// Its printable name: up to 15 bytes, usually of the program's name.
     pub name: String,
 }
 
-/// Who has these sockets open, by inode. Of several processes the one that started first, but not the first of all, which opens
-/// sockets for others.
+/// The processes that have these sockets open, by inode: of several the one that started first, except process 1, which opens sockets for others.
 pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
     let mut holders = HashMap::new();
     sockets.remove(&0);
@@ -44,7 +43,7 @@ pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
     holders
 }
 
-/// The sockets of each process that has one of these open; not of the first of all, which opens sockets for others.
+/// The sockets of each process that has one of these open, except process 1, which opens sockets for others.
 pub(crate) fn holding(sockets: &HashSet<u64>) -> Vec<HashSet<u64>> {
     let processes = all_processes().into_iter().flatten().flatten().filter(|process| process.pid != 1);
     let open = processes.map(|process| open_sockets(&process).collect::<HashSet<u64>>());
@@ -66,7 +65,7 @@ pub(crate) fn ancestors() -> Vec<Proc> {
     let mut next = Proc::myself().ok();
     while let Some(process) = next {
         next = match process.stat() {
-            // A process that ended is adopted; should IDs be reused meanwhile, a circle must not hold us up.
+            // The children of an ended process are adopted. If IDs are reused meanwhile, a cycle must not hang this.
             Ok(stat) if stat.ppid > 0 && found.iter().all(|seen| seen.pid != stat.ppid) => Proc::new(stat.ppid).ok(),
             _ => None,
         };
@@ -75,7 +74,7 @@ pub(crate) fn ancestors() -> Vec<Proc> {
     found
 }
 
-/// Other processes of this program in this network namespace that were started with this word on their command line.
+/// Other processes of this program in this network namespace with this word on their command line.
 pub(crate) fn siblings(word: &str) -> Vec<i32> {
     let Ok(own) = Proc::myself() else { return Vec::new() };
     let facts = |process: &Proc| {

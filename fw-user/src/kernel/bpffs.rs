@@ -1,4 +1,4 @@
-//! The BPF file system below which pins live: where it is.
+//! The location of the BPF file system for the pins.
 
 use std::{
     fs, io,
@@ -9,10 +9,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use crate::error::{Error, HostError, Result, UsageError};
 
-/// Where the BPF file system is mounted, unless `--bpffs` says otherwise.
+/// The default mount point of the BPF file system (`--bpffs`).
 pub const DEFAULT: &str = "/sys/fs/bpf";
 
-/// The folder that a path names, from the root of the file system and without symbolic links, be it there or not.
+/// The absolute path of a folder without symbolic links, whether it exists or not.
 pub fn resolve(path: &Path) -> Result<PathBuf> {
     let failed = |source| Error::Host(HostError::File { what: "finding", path: path.to_owned(), source });
     let absolute = std::path::absolute(path).map_err(failed)?;
@@ -22,7 +22,7 @@ pub fn resolve(path: &Path) -> Result<PathBuf> {
         match fs::canonicalize(there) {
             Ok(found) => return Ok(missing.into_iter().rev().fold(found, |path: PathBuf, name| path.join(name))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            // What is wrong with it is told by whatever is done with it.
+            // The next operation on it reports the error.
             Err(_) => return Ok(absolute),
         }
         let (Some(above), Some(name)) = (there.parent(), there.file_name()) else {

@@ -13,13 +13,13 @@ pub(crate) fn now() -> Result<u64> {
     u64::try_from(Duration::from(time).as_nanos()).map_err(|error| failed(error.into()))
 }
 
-/// The deadline of something that is to hold for so many seconds, and not less, from now on.
+/// The deadline of a change that holds for at least so many seconds from now on.
 pub(crate) fn after(seconds: u32) -> Result<u32> {
     let now = Duration::from_nanos(now()?).as_secs() + 1;
     u32::try_from(now + u64::from(seconds)).map_err(|error| Error::refused("reading the clock", error))
 }
 
-/// How long until the deadline; nothing where it has passed, or where there is none.
+/// The time until the deadline; `None` if it has passed, or if there is none.
 pub(crate) fn left(active: Active) -> Result<Duration> {
     let deadline = Duration::from_secs(u64::from(active.deadline()));
     Ok(deadline.saturating_sub(Duration::from_nanos(now()?)))

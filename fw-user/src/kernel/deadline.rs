@@ -1,5 +1,5 @@
-//! Changes that wait to be confirmed. The programs heed the deadline themselves, so that verdicts go back in time whatever happens to
-//! our processes; what is left to the user side is to tidy up: take a filter off that was attached on trial.
+//! Changes that wait to be confirmed. The programs check the deadline themselves, so verdicts revert in time whatever happens to our processes. The
+//! user side only tidies up: it detaches a filter that was attached on trial.
 
 use crate::{
     error::Result,
@@ -7,7 +7,7 @@ use crate::{
     kernel::{attach::detach, clock::now, maps::policy_map::PolicyMap, pins::Pins},
 };
 
-/// Which unconfirmed changes to take back.
+/// The unconfirmed changes to undo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     /// Interfaces whose deadline has passed.
@@ -16,12 +16,12 @@ pub(crate) enum Which {
     All,
 }
 
-/// Take unconfirmed changes back: the interface is as it was before them. Returns the interfaces that had one.
+/// Undo unconfirmed changes. Returns the interfaces that had one.
 pub(crate) fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<Vec<String>> {
     let now = now()?;
     let mut done = Vec::new();
     for name in names {
-        // What is no whole attachment waits for nothing.
+        // An incomplete attachment has no change that waits.
         let Ok(mut map) = PolicyMap::open(pins, name) else { continue };
         let active = map.active()?;
         if active.deadline() == 0 || (which == Which::Due && !active.has_ended(now)) {
@@ -35,7 +35,7 @@ pub(crate) fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<V
         match taken_back {
             Ok(()) => done.push(name.clone()),
             Err(error) if done.is_empty() => return Err(error),
-            Err(error) => return Err(error.after(format!("took the change of {} back", done.join(", ")))),
+            Err(error) => return Err(error.after(format!("reverted the change of {}", done.join(", ")))),
         }
     }
     Ok(done)

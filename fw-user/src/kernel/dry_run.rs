@@ -39,20 +39,20 @@ use crate::{
     packet::headers::bare_ether_type,
 };
 
-/// The least that the kernel runs a program on: an Ethernet header. Shorter frames never get to a filter.
+/// The shortest frame that the kernel runs a program on: an Ethernet header. Shorter frames never reach a filter.
 pub const LEAST_FRAME: usize = 14;
-/// The most: a page of 4,096 bytes, without the room that is kept before (256) and behind the frame (320, less on older kernels).
+/// The longest: a page of 4,096 bytes, without the room before (256) and after the frame (320, less on older kernels).
 pub const LARGEST_FRAME: usize = 3520;
 
-/// Maps that tell the program what to do, and that it does not write to.
+/// Maps that the program reads and does not write.
 const LIVE: [&str; 7] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::UPPERS, map::SENT];
 
-/// Capacity of its own flow tables, as small as LRU tables work well.
+/// Capacity of its own flow tables: the smallest with which LRU tables work well.
 const FLOWS: u32 = 2048;
 
-/// What the XDP program answers for a packet that goes on.
+/// The return value of the XDP program for a packet that passes.
 const XDP_PASS: u32 = 2;
-/// What the TC programs answer for one.
+/// The return value of the TC programs for a packet that passes.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 
 /// Where the program is attached.
@@ -65,15 +65,15 @@ enum Hook {
 /// The verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// Why; the verdict follows from it.
+    /// The reason, which decides the verdict.
     pub reason: Reason,
-    /// Whether it goes on: also one that is to be dropped, as long as the interface only monitors.
+    /// Whether it passes; in monitor mode also with the verdict to drop.
     pub passes: bool,
-    /// For an answer: how long ago what it answers was last heard of.
+    /// For a reply: the time since the last packet of its flow.
     pub answered_after: Option<Duration>,
 }
 
-/// A second instance of an interface's program, which counts apart.
+/// A second instance of an interface's program, with counters of its own.
 pub struct DryRun {
     hook: Hook,
     interface: String,
@@ -88,7 +88,7 @@ pub struct DryRun {
 }
 
 impl DryRun {
-    /// Load the program once more. Whoever calls this holds the lock, so that no pin goes meanwhile.
+    /// Load the program a second time. The caller holds the lock, so that no pin disappears meanwhile.
     pub fn load(pins: &Pins, interface: &Interface) -> Result<Self> {
         let name = &interface.name;
         let attached = links::ingress_link(pins, name)?
@@ -125,8 +125,7 @@ impl DryRun {
         })
     }
 
-    /// Whether the kernel was told which interface packets come in by. Where it was not, it looks for their way on as if they came from
-    /// this machine itself.
+    /// Whether the kernel knows the interface of test packets. Otherwise it looks up routes as if they came from this machine itself.
     #[must_use]
     pub const fn knows_interface(&self) -> bool {
         self.knows_interface
@@ -138,7 +137,7 @@ impl DryRun {
         matches!(self.hook, Hook::Tc { is_bare: true, .. })
     }
 
-    /// Why the kernel cannot be asked about a frame of this length, if so. It takes Ethernet frames alone, and at TC those with a whole IP header.
+    /// Why the kernel cannot test a frame of this length, if it cannot. It accepts only Ethernet frames, and at TC only those with a whole IP header.
     #[must_use]
     pub(crate) fn cannot_judge(&self, frame: &[u8], len: usize) -> Option<String> {
         let header = if self.is_bare() { 0 } else { LEAST_FRAME };
@@ -150,10 +149,10 @@ impl DryRun {
         };
         match len {
             len if len < header => Some(format!("{len} bytes are less than an Ethernet header")),
-            len if len > largest => {
-                Some(format!("{len} bytes are more than the {largest} that the kernel can be asked about"))
+            len if len > largest => Some(format!("{len} bytes are more than the {largest} that the kernel can test")),
+            len if len < ip_header => {
+                Some(format!("{len} bytes do not hold a whole IP header, which the kernel requires"))
             }
-            len if len < ip_header => Some(format!("{len} bytes hold no whole IP header, which the kernel wants")),
             _ => None,
         }
     }
@@ -210,7 +209,7 @@ impl DryRun {
         }
     }
 
-    /// What was counted by reason. Which CPU the program runs on is not known.
+    /// The counters by reason, of all CPUs, because it is unknown on which one the program ran.
     fn counted(&self) -> Result<ReasonCounters> {
         let mut sum = [Counter::default(); Reason::SLOTS];
         for cpu in self.reasons.iter() {
@@ -241,7 +240,7 @@ fn take(ebpf: &mut Ebpf, name: &str) -> Map {
     ebpf.take_map(name).unwrap_or_else(|| unreachable!("the embedded object has the map {name}"))
 }
 
-/// Make a table hold what another one knows of some flows, and nothing else of them; the ages of those that are there.
+/// Copy the entries of some flows from one table to another, and remove all others of these; returns the ages of the existing ones.
 fn copy<K: FlowKey>(keys: &[K], from: &Family<K>, to: &mut Family<K>, now: u64) -> Result<Vec<Duration>, MapError> {
     let mut ages = Vec::new();
     for key in keys {
@@ -268,7 +267,7 @@ fn forget<V: bytemuck::Pod>(
     Ok(())
 }
 
-/// Look-ups that note which flows are asked for, and answer so that all are that any policy would ask for.
+/// Look-ups that record the requested flows, with answers that make the decision ask for every flow that any policy would.
 #[derive(Default)]
 struct Questions {
     v4: RefCell<Vec<FlowKey4>>,

@@ -30,15 +30,14 @@ pub(crate) const NAME: &str = "fw-user-lock";
 /// The folder of all pins.
 pub(crate) const PINS: &str = "fw-user";
 
-/// How long a command waits for those before it: at boot the services of all interfaces start at the same time. It is less than what
-/// systemd gives them.
+/// How long a command waits for its turn: at boot the services of all interfaces start at the same time. It is less than systemd's time limit.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// After how long it says for whom it waits.
+/// The time after which it prints whom it waits for.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How often it looks.
+/// How often it tries again.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Held while a command changes something. It goes with the process, however that ends.
+/// The lock, held while a command changes something. It ends with the process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
     path: PathBuf,
@@ -54,15 +53,15 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// From now on. What a service manager watches waits for a part of the time after which it would be killed.
+    /// Start the wait. A process with a watchdog waits only a part of the watchdog's time.
     pub(crate) fn begin() -> Self {
         let patience = sd_notify::watchdog_enabled().map_or(PATIENCE, |watchdog| PATIENCE.min(watchdog / 4));
         Self { from: Instant::now(), patience, has_told: false }
     }
 }
 
-/// Take the lock of a folder that has passed [`trust::secure_way`]. Nothing where the folder that was locked went meanwhile: then the caller
-/// looks again whether there is still something to lock.
+/// Take the lock of a folder that has passed [`trust::secure_way`]. `None` if the locked folder was removed meanwhile: then the caller checks again
+/// whether there is still something to lock.
 pub(crate) fn take(folder: &Path, wait: &mut Wait) -> Result<Option<Lock>> {
     let path = folder.join(NAME);
     let failed = |source| Error::Host(HostError::File { what: "locking", path: path.clone(), source });
@@ -94,7 +93,7 @@ pub(crate) fn take(folder: &Path, wait: &mut Wait) -> Result<Option<Lock>> {
 }
 
 impl Lock {
-    /// Whether it is still what others find and lock.
+    /// Whether it is still the folder that others find and lock.
     fn is_in_its_place(&self) -> bool {
         let identity = |facts: io::Result<fs::Metadata>| facts.ok().map(|facts| (facts.dev(), facts.ino()));
         identity(fs::symlink_metadata(&self.path)) == identity(self.file.metadata())
@@ -102,16 +101,16 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Where no pins are beside it, the folder goes too. Who waits for it finds out, and makes another one.
+    /// Without pins beside it, the folder is removed too. A waiting command notices, and creates another one.
     fn drop(&mut self) {
         if fs::symlink_metadata(self.path.with_file_name(PINS)).is_err() && self.is_in_its_place() {
-            // What is left of it, the next command removes.
+            // The next command removes leftovers.
             let _unused = fs::remove_dir(&self.path);
         }
     }
 }
 
-/// Who holds the lock, in words, by `/proc/locks` (proc(5)).
+/// The holder of the lock, in words, from `/proc/locks` (proc(5)).
 fn holder(file: &File) -> String {
     let find = || {
         let facts = file.metadata().ok()?;

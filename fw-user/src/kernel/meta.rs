@@ -1,4 +1,4 @@
-//! The record beside the maps: who attached what, and when.
+//! The record beside the maps: who attached the filter, and when.
 
 use std::{
     fs,
@@ -42,7 +42,7 @@ impl Mode {
     }
 }
 
-/// What sees the packets that leave.
+/// What tracks outbound packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Egress {
@@ -57,10 +57,10 @@ pub enum Egress {
     },
 }
 
-/// Who attached what, and when.
+/// Who attached the filter, and when.
 #[derive(Clone, Debug)]
 pub struct AttachmentRecord {
-    /// The interface's name, by which the record was found.
+    /// The interface's name, under which the record was found.
     pub interface: String,
     /// The interface's index when it was attached.
     pub ifindex: u32,
@@ -82,9 +82,9 @@ impl AttachmentRecord {
     /// The version of this `fw-user`.
     pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-    /// A record of an attachment that this process makes now.
+    /// The record of a new attachment by this process.
     pub fn now(interface: &Interface, mode: Mode, egress: Egress) -> Result<Self> {
-        // sudo says on whose behalf it acts.
+        // sudo names the user behind it.
         let uid = std::env::var("SUDO_UID").ok().and_then(|uid| uid.parse().ok());
         Ok(Self {
             interface: interface.name.clone(),
@@ -137,7 +137,7 @@ impl AttachmentRecord {
         let array: Array<_, Plain<Meta>> = Array::try_from(Map::Array(data)).map_err(bad)?;
         let Plain(meta) = array.get(&0, 0).map_err(bad)?;
         if meta.abi == 0 {
-            let source = "it holds no record: whoever attached was killed".into();
+            let source = "it holds no record: the command that attached was killed".into();
             return Err(Error::Kernel(KernelError::BadPin { path, source }));
         }
         Ok(Self {

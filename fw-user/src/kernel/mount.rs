@@ -1,4 +1,4 @@
-//! A BPF file system is mounted where none is, and taken away again where that came to nothing.
+//! Mounts a BPF file system if there is none, and unmounts it again if the command fails.
 
 use std::{
     ffi::OsString,
@@ -24,20 +24,20 @@ use crate::{
     },
 };
 
-/// Where the lock for mounting is. The folder to be mounted on is not ours, and others could lock it.
+/// The folder of the lock for mounting. The mount point is not ours, and others could lock it.
 const RUN: &str = "/run";
 
-/// Refuse where a BPF file system would have to be mounted, and would be gone with the mount namespace of this process, the filter with
-/// it: `ip netns exec` makes one for each command.
+/// Refuse if a BPF file system must be mounted, but would end with the mount namespace of this process, and the filter with it: `ip netns exec`
+/// creates one for each command.
 pub fn check_mounts_last(path: &Path) -> Result<()> {
-    // Who started this is elsewhere, as far as that may be looked at.
+    // The parent process is in another mount namespace, as far as that is readable.
     let mut namespaces: Vec<PathBuf> = processes::ancestors()
         .iter()
         .filter_map(|process| fs::read_link(format!("/proc/{}/ns/mnt", process.pid)).ok())
         .collect();
     namespaces.dedup();
     let lasts = namespaces.len() <= 1;
-    // A folder yet to be made may be below one.
+    // A future folder may be below one.
     let place = path.ancestors().find(|folder| folder.exists()).unwrap_or(path);
     if lasts || is_bpffs(place) {
         Ok(())
@@ -46,7 +46,7 @@ pub fn check_mounts_last(path: &Path) -> Result<()> {
     }
 }
 
-/// Refuse a folder on which no BPF file system is to be mounted, since that would hide what is in it.
+/// Refuse a folder that is not empty, because a mount would hide its contents.
 pub fn check_place(path: &Path) -> Result<()> {
     let no_bpffs = |source| Error::Kernel(KernelError::NoBpffs { path: path.to_owned(), source });
     if path == Path::new(DEFAULT) || fs::read_dir(path).map_err(no_bpffs)?.next().is_none() {
@@ -55,14 +55,14 @@ pub fn check_place(path: &Path) -> Result<()> {
     Err(Error::Kernel(KernelError::NotForBpffs { path: path.to_owned() }))
 }
 
-/// What was made for a folder to be on a BPF file system.
+/// The mount and the folders that were created for the pins.
 #[derive(Debug, Default)]
 pub struct Made {
     mount: Option<PathBuf>,
     folders: Vec<PathBuf>,
 }
 
-/// Make sure that a folder is on a BPF file system: mount one where none is.
+/// Make sure that a folder is on a BPF file system: mount one if necessary.
 pub fn ensure(path: &Path) -> Result<Made> {
     let mut made = Made::default();
     match try_to_ensure(path, &mut made) {
@@ -81,7 +81,7 @@ fn try_to_ensure(path: &Path, made: &mut Made) -> Result<()> {
         Ok(_) | Err(Errno::ENOENT) => {}
         Err(error) => return Err(no_bpffs(error.into())),
     }
-    // Nobody else is to decide what is mounted on, or what is made.
+    // No other user may control the mount point or the new folders.
     trust::secure_way(path)?;
     for folder in path.ancestors().filter(|folder| !folder.exists()).collect::<Vec<_>>().into_iter().rev() {
         match DirBuilder::new().mode(0o700).create(folder) {
@@ -93,7 +93,7 @@ fn try_to_ensure(path: &Path, made: &mut Made) -> Result<()> {
     if is_bpffs(path) {
         return Ok(());
     }
-    // Two commands at once: of two file systems, one over the other, the first would be out of sight.
+    // Without a lock, two commands could mount two file systems, and the second would hide the first.
     let turn = turn_to_mount()?;
     if !is_bpffs(path) {
         check_place(path)?;
@@ -105,8 +105,7 @@ fn try_to_ensure(path: &Path, made: &mut Made) -> Result<()> {
     Ok(())
 }
 
-/// Keep other commands from mounting. Where nothing can be written to `/run`, as in a container whose file system is read-only, one that
-/// mounts at the very same moment is not kept from it.
+/// Prevent other commands from mounting. If `/run` is not writable, as in a container with a read-only file system, this has no effect.
 fn turn_to_mount() -> Result<Option<Lock>> {
     let mut wait = Wait::begin();
     loop {
@@ -120,20 +119,20 @@ fn turn_to_mount() -> Result<Option<Lock>> {
 }
 
 impl Made {
-    /// Unmount what was mounted, unless something is in it but the lock. Who holds that may detach it from those who wait.
+    /// Unmount it, unless it contains anything besides the lock. The holder of the lock may detach it from waiting commands.
     pub(crate) fn unmount(&mut self, flags: MntFlags) {
         let Some(path) = self.mount.take() else { return };
-        // The kernel's own files have dots in their names (`maps.debug`), and no others can have.
+        // Only the kernel's own files have dots in their names (`maps.debug`).
         let is_nothing = |name: OsString| name == lock::NAME || name.as_bytes().contains(&b'.');
         let is_empty =
             fs::read_dir(&path).is_ok_and(|entries| entries.flatten().all(|entry| is_nothing(entry.file_name())));
         if is_empty {
-            // The failure that led here is the one to tell of.
+            // Report the original failure.
             let _unused = umount2(&path, flags);
         }
     }
 
-    /// Remove the folders that were made, as long as nothing is in them.
+    /// Remove the created folders, if they are empty.
     pub(crate) fn remove_folders(&mut self) {
         for folder in self.folders.drain(..).rev() {
             let _unused = fs::remove_dir(folder);

@@ -1,4 +1,4 @@
-//! The BPF object, and how it is loaded.
+//! The BPF object and its loader.
 
 use std::{
     io::ErrorKind,
@@ -22,37 +22,35 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/fw.bpf.o");
 
 /// The XDP program's name in the object.
 pub const INGRESS: &str = "fw_ingress";
-/// The name of the XDP program that lets everything pass.
+/// The name of the XDP program that passes everything.
 pub(crate) const PROBE: &str = "fw_probe";
-/// The name of the TC program for what comes in.
+/// The name of the TC ingress program.
 pub const INGRESS_TC: &str = "fw_ingress_tc";
 /// The same for interfaces without Ethernet headers.
 pub const INGRESS_L3: &str = "fw_ingress_l3";
-/// The name of the TC program for what leaves.
+/// The name of the TC egress program.
 pub const EGRESS: &str = "fw_egress";
 /// The same for interfaces without Ethernet headers.
 pub const EGRESS_L3: &str = "fw_egress_l3";
 
-/// Bytes before a packet that `BPF_PROG_TEST_RUN` takes for an Ethernet header, and that a program for interfaces without one skips there.
+/// The bytes before a packet that `BPF_PROG_TEST_RUN` treats as an Ethernet header. A program for interfaces without one skips them there.
 pub const ASKED_HEADER: u8 = 14;
 
-/// aya-log's levels: none, and everything the programs say.
+/// aya-log's levels: nothing, and everything.
 const LOG_OFF: u8 = 0;
 const LOG_DEBUG: u8 = 4;
 
-/// Load the programs around the maps pinned for an interface, which are made and pinned where they are missing. The programs are not
-/// handed to the kernel yet.
+/// Load the programs with the maps pinned for an interface; missing maps are created and pinned. The programs are not loaded into the kernel yet.
 pub fn load(pins: &Pins, interface: &str, shapes: Shapes, debug: bool) -> Result<Ebpf> {
     load_around(pins, interface, &every_map(), shapes, Globals { debug, skipped: 0 })
 }
 
-/// What is set of a program when it is loaded.
+/// The constants of a program, set when it is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Globals {
     /// Whether it writes diagnostics.
     pub debug: bool,
-    /// How many bytes of each socket buffer it skips: [`ASKED_HEADER`] where a program for interfaces without Ethernet headers is not attached but
-    /// asked.
+    /// How many bytes of each socket buffer it skips: [`ASKED_HEADER`] for a test run of a program for interfaces without Ethernet headers.
     pub skipped: u8,
 }
 
@@ -62,7 +60,7 @@ pub fn every_map() -> Vec<&'static str> {
     map::SHARED.into_iter().chain(map::PER_INTERFACE).collect()
 }
 
-/// The same around some of the maps; the others are made anew, and go with the object.
+/// The same with some of the maps; the others are created, and end with the object.
 pub fn load_around(pins: &Pins, interface: &str, pinned: &[&str], shapes: Shapes, globals: Globals) -> Result<Ebpf> {
     let Globals { debug, skipped } = globals;
     let kernel = kernel_version()?;
@@ -75,7 +73,7 @@ pub fn load_around(pins: &Pins, interface: &str, pinned: &[&str], shapes: Shapes
     let level = if debug { LOG_DEBUG } else { LOG_OFF };
     let xfrm = u8::from(has_xfrm());
     let mut loader = EbpfLoader::new();
-    // The object needs nothing of the kernel's own type information, which Raspberry Pi OS does not have.
+    // The object does not need the kernel's type information, which Raspberry Pi OS does not have.
     loader.btf(None);
     for (name, value) in
         [("COARSE_CLOCK", &coarse_clock), ("AYA_LOG_LEVEL", &level), ("SKIPPED", &skipped), ("XFRM", &xfrm)]
@@ -91,12 +89,12 @@ pub fn load_around(pins: &Pins, interface: &str, pinned: &[&str], shapes: Shapes
     loader.load(OBJECT).map_err(|error| Error::refused(format!("making the maps for {interface}"), error))
 }
 
-/// Whether the kernel was built with `IPsec`; without it, it does not know the helper that tells of it.
+/// Whether the kernel was built with `IPsec`; without it, it lacks the helper for it.
 fn has_xfrm() -> bool {
     Path::new("/proc/sys/net/core/xfrm_larval_drop").exists()
 }
 
-/// A TC program of a loaded object, handed to the kernel unless it has been before. `what` it is goes into the error.
+/// A TC program of a loaded object, loaded into the kernel if necessary. `what` describes it in errors.
 pub fn load_classifier<'a>(ebpf: &'a mut Ebpf, name: &str, what: &str) -> Result<&'a mut SchedClassifier> {
     let program = ebpf.program_mut(name).map(<&mut SchedClassifier>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
@@ -104,8 +102,7 @@ pub fn load_classifier<'a>(ebpf: &'a mut Ebpf, name: &str, what: &str) -> Result
     Ok(program)
 }
 
-/// Hand a program to the kernel, unless it has been before. The kernel gives up verifying when a signal comes (EAGAIN), such as that a
-/// terminal changed its size.
+/// Load a program into the kernel, if necessary. The kernel stops verifying on a signal (EAGAIN), such as a change of the terminal's size.
 pub(crate) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
     const ATTEMPTS: usize = 10;
     for _ in 1..ATTEMPTS {
@@ -118,8 +115,8 @@ pub(crate) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -
     load()
 }
 
-/// Whether `BPF_PROG_TEST_RUN` can be told which interface a packet came in by (5.14). Where it cannot, the program looks for the packet's way
-/// on as if it came from this machine itself.
+/// Whether `BPF_PROG_TEST_RUN` accepts the ingress interface of a packet (5.14). Otherwise the program looks up routes as if the packet came from
+/// this machine itself.
 pub fn knows_interface() -> Result<bool> {
     Ok(kernel_version()? >= KernelVersion::new(5, 14, 0))
 }

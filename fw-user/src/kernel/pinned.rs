@@ -15,7 +15,7 @@ use crate::{
     kernel::{bpffs::is_bpffs, sys, trust},
 };
 
-/// What lies at a path.
+/// The object at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Pinned {
     /// Nothing.
@@ -26,7 +26,7 @@ pub(crate) enum Pinned {
     Link(LinkFacts),
     /// A program, by ID.
     Program(u32),
-    /// Something else, in words; it is not of our making.
+    /// Something else that fw-user did not create, in words.
     Stranger(&'static str),
 }
 
@@ -54,12 +54,12 @@ pub struct LinkFacts {
     pub program: u32,
     /// The program's tag, which programs of the same instructions share.
     pub tag: u64,
-    /// The interface's index, in the network namespace that it is in; 0 for one that is gone, or that the program was taken off.
+    /// The interface's index in its network namespace; 0 if the interface is gone, or the program was detached.
     pub ifindex: u32,
 }
 
 impl Pinned {
-    /// What is there, in words.
+    /// The state, in words.
     #[must_use]
     pub(crate) fn words(&self) -> String {
         match self {
@@ -71,7 +71,7 @@ impl Pinned {
         }
     }
 
-    /// The link, if it is one of this kind.
+    /// The link, if it is a link of this kind.
     #[must_use]
     pub(crate) fn link(self, kind: &str) -> Option<LinkFacts> {
         match self {
@@ -80,7 +80,7 @@ impl Pinned {
         }
     }
 
-    /// The map, if it is one.
+    /// The map, if it is a map.
     #[must_use]
     pub(crate) fn map(self) -> Option<MapFacts> {
         match self {
@@ -90,7 +90,7 @@ impl Pinned {
     }
 }
 
-/// Look at a path of ours. What others than root pinned there, or could have, is a stranger.
+/// Examine one of our paths. A pin is foreign if another user created it, or could have.
 pub(crate) fn look(path: &Path) -> Result<Pinned> {
     let is_anothers = fs::symlink_metadata(path).is_ok_and(|facts| !trust::is_roots(&facts));
     if is_anothers || trust::why_not(path.parent().unwrap_or(path))?.is_some() {
@@ -99,12 +99,12 @@ pub(crate) fn look(path: &Path) -> Result<Pinned> {
     look_at_any(path)
 }
 
-/// Look at a path, whoever made what is there.
+/// Examine a path, whoever created the object.
 pub(crate) fn look_at_any(path: &Path) -> Result<Pinned> {
     let bad = |source: io::Error| Error::Kernel(KernelError::BadPin { path: path.to_owned(), source: source.into() });
     let facts = match fs::symlink_metadata(path) {
         Ok(facts) => facts,
-        // Something else may lie where its folder would be.
+        // A file may be in the place of its folder.
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Pinned::Nothing);
         }
@@ -124,7 +124,7 @@ pub(crate) fn look_at_any(path: &Path) -> Result<Pinned> {
     self::facts(&pin).map_err(bad)
 }
 
-/// What the kernel says of an open object.
+/// The kernel's data about an open object.
 pub(crate) fn facts(object: impl AsFd) -> io::Result<Pinned> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", object.as_fd().as_raw_fd()))?;
     let fields: HashMap<&str, &str> =
@@ -151,7 +151,7 @@ pub(crate) fn facts(object: impl AsFd) -> io::Result<Pinned> {
     })
 }
 
-/// Memory that pinned maps take: what the kernel charges for them, in bytes.
+/// The memory that the kernel charges for pinned maps, in bytes.
 #[must_use]
 pub(crate) fn memory(paths: impl IntoIterator<Item = PathBuf>) -> u64 {
     paths.into_iter().filter_map(|path| Some(look(&path).ok()?.map()?.memory)).sum()

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Every interface's folder starts with this, so that none is called like the shared one.
+/// The start of the name of every interface's folder, so that none has the name of the shared one.
 const INTERFACE_PREFIX: &str = "if-";
 const SHARED: &str = "shared";
 pub(crate) const INGRESS_LINK: &str = "ingress-link";
@@ -42,7 +42,7 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// The pins of this version below a folder of a BPF file system. Nothing is looked at yet.
+    /// The pins of this version below a folder of a BPF file system. This reads nothing yet.
     #[must_use]
     pub fn new(bpffs: &Path) -> Self {
         Self::of_abi(bpffs, ABI_VERSION)
@@ -52,13 +52,13 @@ impl Pins {
         Self { bpffs: bpffs.to_owned(), root: bpffs.join(FOLDER).join(format!("v{abi}")), abi }
     }
 
-    /// Which ABI they are of.
+    /// Their ABI.
     #[must_use]
     pub const fn abi(&self) -> u32 {
         self.abi
     }
 
-    /// The pins of the other ABIs that have some here.
+    /// The pins of other ABIs here.
     pub fn others(&self) -> Result<Vec<Self>> {
         let mut abis: Vec<u32> = folders(&self.bpffs.join(FOLDER))?
             .into_iter()
@@ -76,7 +76,7 @@ impl Pins {
         Ok(all)
     }
 
-    /// The folder of the BPF file system below which everything is.
+    /// The folder of the BPF file system that contains everything.
     #[must_use]
     pub fn bpffs(&self) -> &Path {
         &self.bpffs
@@ -100,13 +100,13 @@ impl Pins {
         self.interface(interface).join(INGRESS_LINK)
     }
 
-    /// The pin of the link that is to take the place of the ingress link.
+    /// The pin of the link that will replace the ingress link.
     #[must_use]
     pub fn next_link(&self, interface: &str) -> PathBuf {
         self.interface(interface).join(NEXT_LINK)
     }
 
-    /// The pin of an interface's egress link, which is TCX.
+    /// The pin of an interface's egress link (TCX).
     #[must_use]
     pub fn egress_link(&self, interface: &str) -> PathBuf {
         self.interface(interface).join(EGRESS_LINK)
@@ -118,7 +118,7 @@ impl Pins {
         self.root.join(format!("{INTERFACE_PREFIX}{}", encode(interface)))
     }
 
-    /// The folder of what all interfaces share.
+    /// The folder of the shared maps.
     #[must_use]
     pub fn shared(&self) -> PathBuf {
         self.root.join(SHARED)
@@ -157,19 +157,19 @@ impl Pins {
         Ok(names)
     }
 
-    /// Make the folders for an interface, where they are missing. Nobody but root can enter them.
+    /// Create the missing folders for an interface. Only root can enter them.
     pub fn prepare(&self, interface: &str) -> Result<()> {
         let folders = [self.folder(), self.root.clone(), self.shared(), self.interface(interface)];
         folders.iter().try_for_each(|folder| trust::claim(folder))
     }
 
-    /// Whether what one name has of this ABI can become another's, which has nothing.
+    /// Whether the pins of one name can move to another name, which has none.
     #[must_use]
     pub(crate) fn can_rename(&self, from: &str, to: &str) -> bool {
         self.interface(from).is_dir() && fs::symlink_metadata(self.interface(to)).is_err()
     }
 
-    /// Have the pins follow an interface that was renamed.
+    /// Move the pins of a renamed interface to its new name.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
         let path = self.interface(from);
         fs::rename(&path, self.interface(to))
@@ -182,8 +182,8 @@ impl Pins {
         bpffs::is_bpffs(&self.bpffs)
     }
 
-    /// Take the lock that commands hold which change something, and see to it that nobody else's files are among ours. Nothing where there
-    /// is no BPF file system: there are no pins either, then.
+    /// Take the lock for changes, and make sure that no files of other users are among ours. `None` without a BPF file system: then there are no
+    /// pins.
     pub fn lock(&self) -> Result<Option<Lock>> {
         let mut wait = Wait::begin();
         while self.is_on_bpffs() {
@@ -196,7 +196,7 @@ impl Pins {
         Ok(None)
     }
 
-    /// See to it that what others put in the place of our folders and pins is out of the way.
+    /// Move aside what other users put in the place of our folders and pins.
     fn tidy(&self) -> Result<()> {
         if fs::symlink_metadata(self.folder()).is_ok() {
             trust::claim(&self.folder())?;
@@ -204,7 +204,7 @@ impl Pins {
         self.inside(|folder, is_our_folder| trust::tidy(folder, is_our_folder))
     }
 
-    /// What others put in the place of our folders and pins.
+    /// Files that other users put in the place of our folders and pins.
     pub fn intruders(&self) -> Result<Vec<Intruder>> {
         let mut found = Vec::new();
         for path in [self.bpffs.join(lock::NAME), self.folder()] {
@@ -217,7 +217,7 @@ impl Pins {
         Ok(found)
     }
 
-    /// Do something with each of our folders, outermost first, and a function that says which names in it are those of our folders.
+    /// Call a function for each of our folders, outermost first, with a predicate for the names of our subfolders.
     fn inside(&self, mut visit: impl FnMut(&Path, fn(&str) -> bool) -> Result<()>) -> Result<()> {
         if trust::why_not(&self.folder())?.is_some() {
             return Ok(());
@@ -233,13 +233,12 @@ impl Pins {
     }
 }
 
-/// Which ABI a folder is of, by its name.
+/// The ABI of a folder, by its name.
 fn abi_of(folder: &str) -> Option<u32> {
     folder.strip_prefix('v')?.parse().ok().filter(|abi| format!("v{abi}") == folder)
 }
 
-/// The names of the folders in a folder that are root's; none where it is missing, or where others decide what is in it. Symbolic links are
-/// none.
+/// The names of root's folders in a folder; none if it is missing, or if other users control it. Symbolic links do not count.
 fn folders(path: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::Host(HostError::File { what: "reading", path: path.to_owned(), source });
     if trust::why_not(path)?.is_some() || !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
@@ -256,7 +255,7 @@ fn folders(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The BPF file system takes no dots, which VLAN interfaces have in their names: they become `%2E`, and `%` becomes `%25`.
+/// The BPF file system allows no dots, but the names of VLAN interfaces have them: they become `%2E`, and `%` becomes `%25`.
 fn encode(interface: &str) -> String {
     interface.replace('%', "%25").replace('.', "%2E")
 }

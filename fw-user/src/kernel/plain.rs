@@ -1,9 +1,9 @@
-//! aya's mark for types that may be copied to and from the kernel.
+//! aya's marker for types that may be copied to and from the kernel.
 
 use aya::Pod;
 use fw_common::abi::CounterPage;
 
-/// A value of the maps. bytemuck has checked that the type is plain; aya wants to be told so once more.
+/// A value of a map. bytemuck has checked that the type is plain; aya needs its own marker.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Plain<T>(pub T);

@@ -1,4 +1,4 @@
-//! Kind, key size, value size and capacity of every map. aya takes any pinned map for its own; a wrong one would be written past its end.
+//! Kind, key size, value size and capacity of every map. aya does not check a pinned map, and would write past the end of a wrong one.
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// How many flows the tables of a family hold together; nothing where none is pinned.
+/// The capacity of both tables of a family together; `None` if none is pinned.
 #[must_use]
 pub fn capacity(pins: &Pins) -> Option<u32> {
     let entries = |name| pinned::look(&pins.shared_map(name)).ok()?.map().map(|facts| facts.entries);
@@ -34,7 +34,7 @@ pub fn capacity(pins: &Pins) -> Option<u32> {
         // Versions before 5 had one table.
         (Some(flows), None) if pins.abi() < 5 => Some(flows),
         (None, None) => None,
-        // The other one is damaged; they are as large as each other.
+        // The other table is damaged; both have the same size.
         (Some(half), None) | (None, Some(half)) => Some(half.saturating_mul(2)),
     }
 }
@@ -65,7 +65,7 @@ impl Shapes {
         Self { cpus, flows }
     }
 
-    /// The shapes of the maps that are pinned here, or would be.
+    /// The shapes of the maps that are, or would be, pinned here.
     pub fn here(pins: &Pins) -> Result<Self> {
         Self::on_this_machine(capacity(pins).unwrap_or(abi::DEFAULT_FLOWS))
     }
@@ -98,7 +98,7 @@ impl Shapes {
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
             map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),
-            // The prefix length comes before the key proper.
+            // The prefix length comes before the key itself.
             map::SOURCES4 => shape::<(u32, Source4), u8>(MAX_SOURCES),
             map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
             map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
@@ -114,7 +114,7 @@ impl Shapes {
         }
     }
 
-    /// In what a map differs from the one that the programs were written for.
+    /// How a map differs from what the programs expect.
     #[must_use]
     pub fn difference(self, name: &str, map: MapFacts) -> Option<String> {
         let expected = self.of(name);
@@ -133,7 +133,7 @@ impl Shapes {
         }
     }
 
-    /// Check that a pinned map, if there is one, has the shape that the programs were written for.
+    /// Check that a pinned map, if there is one, has the shape that the programs expect.
     pub fn check(self, name: &str, path: &Path, interface: &str) -> Result<()> {
         let difference = match pinned::look(path)? {
             Pinned::Nothing => return Ok(()),
@@ -160,7 +160,7 @@ fn kind(name: &str) -> MapType {
     }
 }
 
-/// Open a pinned map of an interface that is what the programs were written for, and nothing else.
+/// Open a pinned map of an interface, if it has the shape that the programs expect.
 pub(crate) fn open(pins: &Pins, interface: &str, name: &str) -> Result<MapData> {
     let path = pins.map(interface, name);
     let difference = match pinned::look(&path)? {

@@ -22,18 +22,18 @@ use crate::{
     output::complain,
 };
 
-/// Of our folders: whoever may not enter cannot open what is in them either.
+/// The mode of our folders: users that cannot enter cannot open the files in them either.
 const MODE: u32 = 0o700;
 const STICKY: u32 = 0o1000;
-/// What was in the place of a folder of ours is called so from then on.
+/// The start of the new name of a file that was in the place of our folder.
 const ASIDE: &str = "aside-";
 
-/// Why others than root decide what is in a folder.
+/// Why users other than root control a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
-    /// It is another user's.
+    /// Another user owns it.
     Owner(u32),
-    /// Other users can rename and remove what is in it: its mode.
+    /// Its mode lets other users rename and remove files in it.
     Mode(u32),
 }
 
@@ -46,12 +46,12 @@ impl fmt::Display for Flaw {
     }
 }
 
-/// Root's, or that of whoever this process runs as.
+/// Whether it belongs to root, or to the user of this process.
 pub(crate) fn is_roots(facts: &Metadata) -> bool {
     facts.uid() == 0 || facts.uid() == Uid::effective().as_raw()
 }
 
-/// Whether others than the owner can make something in a folder. Who is in root's group is root.
+/// Whether users other than the owner can create files in a folder. Members of root's group count as root.
 fn others_can_write(facts: &Metadata) -> bool {
     let group = if facts.gid() == 0 { 0 } else { 0o020 };
     facts.mode() & (group | 0o002) != 0
@@ -67,7 +67,7 @@ fn flaw(facts: &Metadata) -> Option<Flaw> {
     }
 }
 
-/// What is at a path, symbolic links not followed; nothing where nothing is.
+/// The metadata of a path, without following symbolic links; `None` if nothing is there.
 fn look(path: &Path) -> Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Ok(facts) => Ok(Some(facts)),
@@ -76,19 +76,19 @@ fn look(path: &Path) -> Result<Option<Metadata>> {
     }
 }
 
-/// Whether there is nothing, or something else in the place of a folder.
+/// Whether the folder is missing, or something else is in its place.
 fn is_absent(error: &io::Error) -> bool {
     [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind())
 }
 
-/// The folders on the way to a path, from the root of the file system down, with the path itself.
+/// The folders on the way to a path, from the root of the file system, including the path itself.
 fn way(path: &Path) -> Vec<&Path> {
     let mut way: Vec<&Path> = path.ancestors().collect();
     way.reverse();
     way
 }
 
-/// Why others than root decide what is at a path, in words: of the first folder on the way there, the path included.
+/// Why users other than root control a path, in words, for the first such folder on the way, including the path itself.
 pub(crate) fn why_not(path: &Path) -> Result<Option<String>> {
     for folder in way(path) {
         let Some(facts) = look(folder)? else { return Ok(None) };
@@ -99,14 +99,14 @@ pub(crate) fn why_not(path: &Path) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The mode of a folder in which every user can make files, be it that they cannot touch those of others.
+/// The mode of a folder in which every user can create files, even if they cannot touch those of others.
 #[must_use]
 pub(crate) fn open_to_others(path: &Path) -> Option<u32> {
     fs::symlink_metadata(path).ok().filter(others_can_write).map(|facts| facts.mode() & 0o7777)
 }
 
-/// Make sure that only root decides what is at a folder that pins are to go below. On a BPF file system another user's folder is moved
-/// aside, so that nobody keeps the machine open by making one.
+/// Make sure that only root controls the folder for pins. On a BPF file system another user's folder is moved aside, so that nobody can keep the
+/// machine open with one.
 pub(crate) fn secure_way(path: &Path) -> Result<()> {
     let mut device = None;
     for folder in way(path) {
@@ -118,7 +118,7 @@ pub(crate) fn secure_way(path: &Path) -> Result<()> {
             Some(Flaw::Mode(mode)) if is_bpffs(folder) => {
                 chmod(folder, mode | STICKY)?;
                 complain(&format!(
-                    "note: other users could remove what is in {}: it has mode {:o} now, no longer {mode:o}",
+                    "note: other users could remove files in {}: its mode is now {:o}, no longer {mode:o}",
                     folder.display(),
                     mode | STICKY
                 ));
@@ -139,8 +139,8 @@ pub(crate) fn secure_way(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Make sure that a folder of ours is there, that it is root's, and that nobody else can enter it. What is in its place is moved aside. The
-/// folder that it is in has passed [`secure_way`].
+/// Make sure that a folder of ours exists, belongs to root, and that nobody else can enter it. Move aside what is in its place. Its parent has passed
+/// [`secure_way`].
 pub(crate) fn claim(path: &Path) -> Result<()> {
     loop {
         match DirBuilder::new().mode(MODE).create(path) {
@@ -148,7 +148,7 @@ pub(crate) fn claim(path: &Path) -> Result<()> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(Error::Host(HostError::File { what: "making", path: path.to_owned(), source })),
         }
-        // Gone already where another command moved it aside, or needs it no more.
+        // It is gone if another command moved it aside, or does not need it any more.
         let Some(facts) = look(path)? else { continue };
         if is_ours(&facts) {
             return close(path, &facts);
@@ -157,8 +157,7 @@ pub(crate) fn claim(path: &Path) -> Result<()> {
     }
 }
 
-/// Make sure that nothing in a folder of ours is another user's, and that those in it are closed to all but root. Whoever calls this holds the
-/// lock.
+/// Make sure that nothing in a folder of ours belongs to another user, and that its subfolders are closed to all but root. The caller holds the lock.
 pub(crate) fn tidy(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Result<()> {
     for Intruder { path, facts } in intruders(folder, &is_our_folder)? {
         move_aside(&path, facts)?;
@@ -169,7 +168,7 @@ pub(crate) fn tidy(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Resul
     Ok(())
 }
 
-/// What others put into a folder of ours, or in the place of one.
+/// A file of another user in one of our folders, or in the place of one.
 #[derive(Debug)]
 pub struct Intruder {
     /// Where it is.
@@ -178,7 +177,7 @@ pub struct Intruder {
 }
 
 impl Intruder {
-    /// What is in the place of a folder of ours, if it is not one.
+    /// The file in the place of our folder, if it is not a folder of root.
     pub(crate) fn at(path: &Path) -> Result<Option<Self>> {
         Ok(look(path)?.filter(|facts| !is_ours(facts)).map(|facts| Self { path: path.to_owned(), facts }))
     }
@@ -195,7 +194,7 @@ impl fmt::Display for Intruder {
     }
 }
 
-/// What others put into a folder of ours.
+/// The files of other users in our folder.
 pub(crate) fn intruders(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Result<Vec<Intruder>> {
     let mut found = Vec::new();
     for path in list(folder)? {
@@ -214,7 +213,7 @@ fn name(path: &Path) -> &str {
     path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
 }
 
-/// The paths in a folder; none where it is missing, or is none.
+/// The paths in a folder; none if it is missing, or not a folder.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let failed = |source| Error::Host(HostError::File { what: "reading", path: folder.to_owned(), source });
     match fs::read_dir(folder) {
@@ -224,12 +223,12 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// What was moved aside in a folder, and is there still.
+/// The files that were moved aside in a folder, and still exist.
 pub(crate) fn moved_aside(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(list(folder)?.into_iter().filter(|path| name(path).starts_with(ASIDE)).collect())
 }
 
-/// Whether it is a folder that root made: one that others could write to becomes ours by its mode.
+/// Whether it is a folder of root: if others could write to it, a change of its mode makes it ours.
 fn is_ours(facts: &Metadata) -> bool {
     facts.is_dir() && is_roots(facts)
 }
@@ -243,9 +242,9 @@ fn chmod(path: &Path, mode: u32) -> Result<()> {
         .map_err(|source| Error::Host(HostError::File { what: "changing the mode of", path: path.to_owned(), source }))
 }
 
-/// Give another user's file or folder another name. It is not removed: nobody knows what it holds.
+/// Rename another user's file or folder. It is not removed, because its contents are unknown.
 fn move_aside(path: &Path, facts: Metadata) -> Result<()> {
-    // Nobody can foresee the name and take it.
+    // Nobody can guess the name and take it.
     let chance = RandomState::new().hash_one(std::process::id());
     let aside = path.with_file_name(format!("{ASIDE}{}-{chance:016x}", name(path)));
     match fs::rename(path, &aside) {
@@ -256,7 +255,7 @@ fn move_aside(path: &Path, facts: Metadata) -> Result<()> {
         Ok(()) => {}
     }
     if look(&aside)?.is_some_and(|moved| is_ours(&moved)) {
-        // Another command was quicker, and this is the folder that it has just made. Where there is a third one by now, it is in use.
+        // Another command was quicker, and this is its new folder. If yet another one exists by now, it is in use.
         let _unused = fs::rename(&aside, path);
         return Ok(());
     }

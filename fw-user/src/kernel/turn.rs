@@ -1,4 +1,4 @@
-//! The turn of a command that may attach: nobody else changes anything meanwhile, and there is a BPF file system to pin to.
+//! The turn of a command that may attach: it holds the lock, and there is a BPF file system to pin to.
 
 use nix::mount::MntFlags;
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// Dropped, it leaves no more behind than there was before, unless it is to be kept.
+/// Dropping it removes what was created, unless it is kept.
 #[derive(Debug)]
 pub(crate) struct Turn {
     lock: Option<Lock>,
@@ -19,14 +19,14 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Take the turn of these pins; mount a BPF file system where none is.
+    /// Take the turn for these pins, and mount a BPF file system if there is none.
     pub(crate) fn take(pins: &Pins) -> Result<Self> {
         mount::check_mounts_last(pins.bpffs())?;
         loop {
             let mut made = mount::ensure(pins.bpffs())?;
             match pins.lock() {
                 Ok(Some(lock)) => return Ok(Self { lock: Some(lock), made }),
-                // Another command that failed took away what it had mounted.
+                // Another command that failed has unmounted its file system.
                 Ok(None) => {}
                 Err(error) => {
                     made.unmount(MntFlags::empty());
@@ -37,7 +37,7 @@ impl Turn {
         }
     }
 
-    /// End it, and keep what was made for it.
+    /// End it, and keep what was created.
     pub(crate) fn keep(mut self) {
         self.made = Made::default();
     }
@@ -45,7 +45,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        // Those who wait for the lock find that it is not there any more.
+        // Waiting commands find that the lock is gone.
         self.made.unmount(MntFlags::MNT_DETACH);
         drop(self.lock.take());
         self.made.remove_folders();

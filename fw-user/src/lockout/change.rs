@@ -1,19 +1,19 @@
-//! A policy that is about to be put in force.
+//! A policy before it is put in force.
 
 use std::net::IpAddr;
 
 use fw_common::{PortProtocol, policy::Policy};
 
-/// A policy that is about to be put in force.
+/// A policy before it is put in force.
 #[derive(Clone, Debug)]
 pub(crate) struct PolicyChange {
     /// The interface, by name.
     pub interface: String,
-    /// What may come in so far; everything without.
+    /// The current policy; `None` without a filter, when everything passes.
     pub before: Option<Policy>,
-    /// What may come in then.
+    /// The new policy.
     pub after: Policy,
-    /// Whether anything else is dropped then, and not only counted.
+    /// Whether the new policy drops packets, rather than only counts them.
     pub drops: bool,
 }
 

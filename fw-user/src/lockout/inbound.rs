@@ -1,4 +1,4 @@
-//! The connections that came in.
+//! Inbound connections.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -12,45 +12,45 @@ use crate::host::{
     network::Network,
 };
 
-/// Whether a connection is the session that the command is typed in.
+/// Whether a connection is the session of the command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ownership {
-    /// It is somebody else's.
+    /// It is another session.
     #[default]
     Other,
-    /// It may be: several could be, and nothing tells which.
+    /// It may be: several connections are possible.
     Possible,
     /// It is.
     Certain,
 }
 
-/// A TCP connection that came in, or UDP that came in and was redirected.
+/// An inbound TCP connection, or inbound UDP that was redirected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Inbound {
     /// The transport.
     pub(crate) protocol: PortProtocol,
-    /// Who opened it.
+    /// The side that opened it.
     pub(crate) peer: SocketAddr,
-    /// The end of it here, as its socket has it.
+    /// Its local address, as in its socket.
     pub(crate) local: SocketAddr,
-    /// Where its packets go to when they come in: before they are redirected to another port or to a container.
+    /// The destination of its packets on the wire, before they are redirected to another port or to a container.
     pub(crate) target: SocketAddr,
-    /// The only interface that its socket uses; 0 where it uses any.
+    /// The only interface that its socket uses; 0 for any.
     pub(crate) device: u32,
-    /// The inode of its socket; 0 where it has none here.
+    /// The inode of its socket; 0 if it has none here.
     pub(crate) inode: u64,
-    /// Whether it is the own session.
+    /// Whether it is the user's own session.
     pub(crate) ownership: Ownership,
 }
 
 impl Inbound {
-    /// Whether its packets come in through these interfaces.
+    /// Whether its packets arrive through these interfaces.
     pub(crate) fn comes_through(&self, network: &Network, fed: &BTreeSet<u32>) -> bool {
         network.lead_in(fed, self.peer.ip(), self.target.ip(), self.device)
     }
 }
 
-/// The connections that came in: at TCP ports that are listened on here, and such as are redirected to a container.
+/// The inbound connections: at listening TCP ports, and those that are redirected to a container.
 pub(crate) fn inbound(sockets: &Sockets, tracked: &[TrackedConnection]) -> Vec<Inbound> {
     let is_redirected = |tracked: &&TrackedConnection| {
         let lives = match tracked.answers.protocol {

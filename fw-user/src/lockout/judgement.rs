@@ -1,4 +1,4 @@
-//! Who loses what by a change. Nothing here asks the kernel.
+//! The connections that a change cuts. Nothing here asks the kernel.
 
 use std::{
     cmp::Reverse,
@@ -26,56 +26,56 @@ use crate::{
     },
 };
 
-/// Something that a change would cut.
+/// A connection that a change would cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     /// The transport.
     pub protocol: PortProtocol,
-    /// The port that its packets come in at.
+    /// Its port on the wire.
     pub port: u16,
-    /// Who is at the other end; not known for UDP.
+    /// The peer; unknown for UDP.
     pub peer: Option<SocketAddr>,
-    /// Whose it is here, as far as that can be known: containers' processes are not looked for.
+    /// The local process, if known; processes in containers are not searched.
     pub process: Option<Process>,
-    /// Whether it is the session that the command was typed in.
+    /// Whether it is the session of the command.
     pub ownership: Ownership,
 }
 
-/// What one change would cut.
+/// The connections that one change would cut.
 #[derive(Clone, Debug)]
 pub(crate) struct InterfaceOutlook {
     /// The interface, by name.
     pub name: String,
-    /// What may come in then.
+    /// The new policy.
     pub after: Policy,
-    /// Whether anything else is dropped then, and not only counted.
+    /// Whether the new policy drops packets, rather than only counts them.
     pub drops: bool,
-    /// Open connections: those of the own session first, then by port and peer.
+    /// Open connections: the user's own session first, then by port and peer.
     pub cut: Vec<Cut>,
-    /// The ports at which a server of SSH listens, and nobody can reach it then.
+    /// The ports of SSH servers that nobody can reach any more.
     pub sshd: BTreeSet<u16>,
 }
 
 impl InterfaceOutlook {
-    /// Whether somebody could lose the machine.
+    /// Whether somebody could be locked out.
     #[must_use]
     pub(crate) fn locks_out(&self) -> bool {
         self.drops && (!self.sshd.is_empty() || self.cut.iter().any(|cut| cut.ownership > Ownership::Other))
     }
 }
 
-/// What is known when changes are judged.
+/// The facts for a judgement of changes.
 pub(crate) struct Facts<'a> {
-    /// Connections from elsewhere of which some change closes the port.
+    /// Inbound connections whose port some change closes.
     pub(crate) inbound: &'a [Inbound],
     pub(crate) sockets: &'a Sockets,
     pub(crate) network: &'a Network,
     pub(crate) own: &'a OwnSession,
-    /// Who has a socket open, by inode.
+    /// The process of each socket, by inode.
     pub(crate) holders: &'a HashMap<u64, Process>,
-    /// The ports of UDP sockets without a peer that talk to such as are known, and were asked from here.
+    /// The ports of UDP sockets without a peer whose flows are all known and outbound.
     pub(crate) known_datagrams: &'a HashSet<u16>,
-    /// Where a server of SSH is expected behind somebody who listens for others.
+    /// The ports where an SSH server is expected behind a process that listens for others.
     pub(crate) ssh_ports: &'a BTreeSet<u16>,
 }
 
@@ -88,7 +88,7 @@ impl Facts<'_> {
         let connections = self.inbound.iter().filter(is_cut).map(|open| Cut {
             protocol: open.protocol,
             port: open.target.port(),
-            // Each datagram to a container would be one.
+            // Otherwise each datagram to a container would count.
             peer: (open.protocol == PortProtocol::Tcp).then_some(open.peer),
             process: self.holders.get(&open.inode).cloned(),
             ownership: open.ownership,
@@ -129,14 +129,14 @@ impl Facts<'_> {
         has_way && !address.is_loopback() && self.network.have(fed, address)
     }
 
-    /// UDP sockets without a peer that nobody reaches any more, and of which nothing tells that what they talk about lives on.
+    /// UDP sockets without a peer that nobody reaches any more, and whose flows are not known to survive.
     fn datagrams(&self, change: &PolicyChange) -> impl Iterator<Item = &OpenSocket> {
         self.sockets.open.iter().filter(|socket| {
             let port = socket.local.port();
             socket.protocol == PortProtocol::Udp
                 && socket.remote.is_none()
                 && change.closes_to_all(PortProtocol::Udp, port)
-                // What a DHCP client waits for comes in all the same.
+                // Replies to a DHCP client pass anyway.
                 && ![V4::DHCP_CLIENT, V6::DHCP_CLIENT].contains(&port)
                 && (self.own.has_datagrams(socket) || !self.known_datagrams.contains(&port))
         })
@@ -147,7 +147,7 @@ impl Facts<'_> {
         let port = listener.local.port();
         let has_session =
             |open: &Inbound| open.local.port() == port && self.holders.get(&open.inode).is_some_and(is_sshd);
-        // Who cannot be seen may be anybody.
+        // An unreadable process may be any program.
         holder.is_some_and(is_sshd)
             || (holder.is_none_or(listens_for_others) && self.ssh_ports.contains(&port))
             || self.inbound.iter().any(has_session)

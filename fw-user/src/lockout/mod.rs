@@ -1,5 +1,5 @@
-//! What a policy would cut of what has come in already. It is looked at before the first change, so that nobody closes the port of the
-//! session that they type in, or that of `sshd`, without wanting to.
+//! The inbound connections that a policy would cut, checked before the first change, so that nobody closes the port of their own session, or of
+//! `sshd`, by accident.
 
 pub(crate) mod change;
 pub(crate) mod inbound;
@@ -31,12 +31,12 @@ use crate::{
     policy_text,
 };
 
-/// What changes would cut.
+/// The connections that changes would cut.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outlook {
-    /// For each change, in that order.
+    /// The outlook for each change, in the same order.
     pub interfaces: Vec<InterfaceOutlook>,
-    /// Whether the kernel could list its sockets. Where it cannot, only `SSH_CONNECTION` tells of the own session.
+    /// Whether the kernel could list its sockets. Otherwise only `SSH_CONNECTION` identifies the user's own session.
     pub knows_sockets: bool,
 }
 
@@ -48,19 +48,19 @@ impl Outlook {
         of_name.map_or(&[], |interface| &interface.cut)
     }
 
-    /// Whether somebody could lose the machine.
+    /// Whether somebody could be locked out.
     #[must_use]
     pub(crate) fn locks_out(&self) -> bool {
         self.interfaces.iter().any(InterfaceOutlook::locks_out)
     }
 }
 
-/// Look at what changes would cut. Nothing is changed.
+/// Find the connections that changes would cut, without changing anything.
 pub(crate) fn look(changes: &[PolicyChange]) -> Result<Outlook> {
     let sockets = Sockets::ask(&connections::COMMON)?;
     let mut network = Network::ask()?;
     let mut own = OwnSession::find();
-    // One to an address of another machine or network namespace, from where this command was started, is not cut here.
+    // A session at another machine or network namespace, from which this command was started, is not cut here.
     own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
     let tracked = connections::tracked();
     let mut inbound = inbound::inbound(&sockets, &tracked);
@@ -104,7 +104,7 @@ pub(crate) fn look(changes: &[PolicyChange]) -> Result<Outlook> {
     })
 }
 
-/// Where a server of SSH is expected when nobody says whose a listener is: 22, and what `/etc/services` says.
+/// The ports where an SSH server is expected if the owner of a listener is unknown: 22, and those of `/etc/services`.
 fn ssh_ports() -> BTreeSet<u16> {
     let named = policy_text::rules(&["ssh/tcp".to_owned()]).unwrap_or_default();
     named.iter().map(|rule| rule.ports.first()).chain([22]).collect()

@@ -1,4 +1,4 @@
-//! Which of the connections that came in may be the session that the command is typed in.
+//! Which of the inbound connections may be the session of the command.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The other ends of connections that lead from this machine to itself.
+/// The other ends of connections from this machine to itself.
 pub(crate) struct LocalPeers(HashMap<(std::net::SocketAddr, std::net::SocketAddr), u64>);
 
 impl LocalPeers {
@@ -29,8 +29,8 @@ impl LocalPeers {
         Self(streams.filter_map(|socket| Some(((socket.local, socket.remote?), socket.inode))).collect())
     }
 
-    /// The inode of the socket that opened a connection, where that is on this machine. The address it connected to may have been
-    /// redirected. The opener's own address need not be this machine's: a transparent relay passes on its client's.
+    /// The inode of the socket that opened a connection, if it is on this machine. Its destination may have been redirected. Its source need not be
+    /// an address of this machine: a transparent relay uses its client's.
     pub(crate) fn of(&self, open: &Inbound) -> Option<u64> {
         [open.local, open.target].iter().find_map(|&to| self.0.get(&(open.peer, to)).copied())
     }
@@ -67,7 +67,7 @@ pub(crate) fn mark(
 
 fn follow_relays(inbound: &mut [Inbound], peers: &LocalPeers, holding: impl Fn(&HashSet<u64>) -> Vec<HashSet<u64>>) {
     let mut next: Vec<usize> = (0..inbound.len()).filter(|&at| inbound[at].ownership > Ownership::Other).collect();
-    // Each round follows one relay; connections are only ever raised, so it ends.
+    // Each round follows one relay. Marks only increase, so this ends.
     while !next.is_empty() {
         let here: HashSet<u64> = next.iter().filter_map(|&at| peers.of(&inbound[at])).collect();
         let relays = if here.is_empty() { Vec::new() } else { holding(&here) };
@@ -75,7 +75,7 @@ fn follow_relays(inbound: &mut [Inbound], peers: &LocalPeers, holding: impl Fn(&
             let session = inbound[at];
             let carries = |open: &Inbound| match peers.of(&session) {
                 Some(peer) => relays.iter().any(|held| held.contains(&peer) && held.contains(&open.inode)),
-                // A container's process is not looked for.
+                // Processes in containers are not searched.
                 None => open.protocol == PortProtocol::Tcp && open.inode == 0 && open.local.ip() == session.peer.ip(),
             };
             let outer: Vec<usize> =

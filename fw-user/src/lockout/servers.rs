@@ -1,8 +1,8 @@
-//! Servers through which people log in, by the names of their processes: the first 15 bytes of the program's file name.
+//! Servers for logins, by the names of their processes: the first 15 bytes of the program's file name.
 
 use crate::host::processes::Process;
 
-/// Servers that show a desktop to a viewer elsewhere: VNC and RDP.
+/// Servers for remote desktops: VNC and RDP.
 const DESKTOPS: [&str; 13] = [
     "Xtightvnc",
     "Xtigervnc",
@@ -19,8 +19,8 @@ const DESKTOPS: [&str; 13] = [
     "xrdp",
 ];
 
-/// Whether it serves SSH. `OpenSSH` 9.8 and later runs `sshd-session` and `sshd-auth` beside `sshd`; distributions call variants
-/// `sshd.pam` or `sshd.krb5` (Alpine).
+/// Whether it is an SSH server. `OpenSSH` 9.8 and later runs `sshd-session` and `sshd-auth` beside `sshd`; Alpine has the variants `sshd.pam` and
+/// `sshd.krb5`.
 pub(crate) fn is_sshd(process: &Process) -> bool {
     let name = process.name.as_str();
     matches!(name, "sshd" | "dropbear" | "dropbearmulti" | "tinysshd")
@@ -28,12 +28,12 @@ pub(crate) fn is_sshd(process: &Process) -> bool {
         || name.starts_with("sshd-")
 }
 
-/// Whether it shows a desktop to a viewer elsewhere.
+/// Whether it is a server for remote desktops.
 pub(crate) fn is_desktop(process: &Process) -> bool {
     DESKTOPS.contains(&process.name.as_str())
 }
 
-/// Whether it opens sockets for others, and starts them when somebody comes: the first process (systemd), and inetd.
+/// Whether it opens sockets for others, and starts them on a connection: process 1 (systemd), and inetd.
 pub(crate) fn listens_for_others(process: &Process) -> bool {
     process.pid == 1 || matches!(process.name.as_str(), "inetd" | "xinetd")
 }

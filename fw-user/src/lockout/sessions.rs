@@ -1,4 +1,4 @@
-//! The session that the command is typed in.
+//! The session of the command.
 
 use std::{
     collections::HashSet,
@@ -17,7 +17,7 @@ use crate::{
     lockout::inbound::{Inbound, Ownership},
 };
 
-/// What `SSH_CONNECTION` of `sshd(8)` says: client address and port, server address and port.
+/// The contents of `SSH_CONNECTION` from `sshd(8)`: client address and port, server address and port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SshConnection {
     pub(crate) peer: SocketAddr,
@@ -26,7 +26,7 @@ pub(crate) struct SshConnection {
     pub(crate) zone: Option<String>,
 }
 
-/// Not four words that are addresses and ports.
+/// Otherwise it is not four words of addresses and ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotAConnection;
 
@@ -47,14 +47,14 @@ impl FromStr for SshConnection {
     }
 }
 
-/// How to recognise the own session among the connections.
+/// The signs of the user's own session among the connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OwnSession {
-    /// What the environments of this process and of those that started it say: `sudo` strips it from the last ones.
+    /// `SSH_CONNECTION` in the environments of this process and its parents: `sudo` removes it only from its own children.
     pub(crate) ssh: Vec<SshConnection>,
-    /// The sockets of this process and of those that started it: the session's own process of `sshd` or `telnetd` has one.
+    /// The sockets of this process and its parents: the session's process of `sshd` or `telnetd` has one.
     pub(crate) sockets: HashSet<u64>,
-    /// Sockets of processes that started the terminal session without being part of it: `mosh-server` has a UDP socket.
+    /// The sockets of parents that started the terminal session without belonging to it: `mosh-server` has a UDP socket.
     pub(crate) outer_sockets: HashSet<u64>,
 }
 
@@ -65,7 +65,7 @@ impl OwnSession {
         for process in processes::ancestors() {
             let sockets: Vec<u64> = processes::open_sockets(&process).collect();
             let of_session = process.stat().ok().map(|stat| stat.session);
-            // The first process opens sockets for others.
+            // Process 1 opens sockets for others.
             if of_session != *session.get_or_insert(of_session) && process.pid != 1 {
                 own.outer_sockets.extend(&sockets);
             }
@@ -76,7 +76,7 @@ impl OwnSession {
         own
     }
 
-    /// What the environments say, where nothing else tells what is connected.
+    /// The connections in the environments, if nothing else tells what is connected.
     pub(crate) fn as_inbound(&self, network: &Network) -> Vec<Inbound> {
         let inbound = |connection: &SshConnection| Inbound {
             protocol: PortProtocol::Tcp,
@@ -90,13 +90,13 @@ impl OwnSession {
         self.ssh.iter().map(inbound).collect()
     }
 
-    /// Whether it is a UDP socket without a peer of those that started the terminal session.
+    /// Whether it is a UDP socket without a peer of the processes that started the terminal session.
     pub(crate) fn has_datagrams(&self, socket: &OpenSocket) -> bool {
         socket.protocol == PortProtocol::Udp && socket.remote.is_none() && self.outer_sockets.contains(&socket.inode)
     }
 
-    /// Whether the own session is among the sockets. It is not in a `tmux` or `screen` that was started in an earlier session, of which the
-    /// environment still tells: which session looks at it now cannot be seen.
+    /// Whether the user's own session is among the sockets. It is not in a `tmux` or `screen` from an earlier session, whose environment is outdated:
+    /// then the current session is unknown.
     pub(crate) fn is_seen(&self, sockets: &Sockets) -> bool {
         let lives = |socket: &OpenSocket| {
             socket.activity == Activity::Stands
@@ -105,7 +105,7 @@ impl OwnSession {
         sockets.open.iter().any(|socket| self.has_datagrams(socket) || lives(socket))
     }
 
-    /// Whether a connection is one of the own session.
+    /// Whether a connection belongs to the user's own session.
     pub(crate) fn has(&self, open: &Inbound) -> bool {
         self.sockets.contains(&open.inode)
             || self.ssh.iter().any(|ssh| (ssh.peer, ssh.local) == (open.peer, open.local))

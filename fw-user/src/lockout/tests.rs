@@ -1,4 +1,4 @@
-//! The judgement, by tables: who comes in where, whose it is, and what is cut.
+//! Tests of the judgement, with tables of connections, their owners, and what is cut.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -198,7 +198,7 @@ fn ssh_connection_is_four_words() {
         ("2001:db8::a 5 2001:db8::1 22", connection("[2001:db8::a]:5", "[2001:db8::1]:22", None)),
         ("::ffff:192.0.2.10 5 ::ffff:192.0.2.1 22", connection("192.0.2.10:5", "192.0.2.1:22", None)),
         ("fe80::a%eth1 5 fe80::1%eth1 22", connection("[fe80::a]:5", "[fe80::1]:22", Some("eth1"))),
-        // What `sshd -i` without a socket says, and other words.
+        // The value from `sshd -i` without a socket, and other words.
         ("UNKNOWN 65535 UNKNOWN 65535", Err(NotAConnection)),
         ("192.0.2.10 5 192.0.2.1", Err(NotAConnection)),
         ("192.0.2.10 5 192.0.2.1 65536", Err(NotAConnection)),
@@ -210,7 +210,7 @@ fn ssh_connection_is_four_words() {
     }
 }
 
-/// Whose is what, in the rows below.
+/// The owners in the rows below.
 const SESSION: u64 = 10;
 const OTHER_SESSION: u64 = 11;
 const WEB: u64 = 12;
@@ -259,7 +259,7 @@ fn judge(open: &[OpenSocket], own: &OwnSession, before: Option<&str>, after: &st
     .judge(&change)
 }
 
-/// The connections that came in from elsewhere, and whose they are.
+/// The inbound connections, and their owners.
 fn owned(sockets: &Sockets, tracked: &[TrackedConnection], own: &OwnSession) -> Vec<Inbound> {
     let mut inbound = inbound(sockets, tracked);
     let processes = [HashSet::from([RELAY, RELAY_OUT]), HashSet::from([RELAY_2, RELAY_2_OUT, RELAY_2_MORE])];
@@ -289,7 +289,7 @@ fn two_sessions_and_a_visitor() -> [OpenSocket; 5] {
 #[test]
 fn what_is_open_no_more_to_its_peer_is_cut() {
     let open = two_sessions_and_a_visitor();
-    // before, after: the peers that are cut, whether that is the own session or sshd
+    // before, after: the peers that are cut, and whether that locks out
     let rows: [(Option<&str>, &str, &[&str], bool); 9] = [
         (None, "22,80", &[], false),
         (None, "22", &["192.0.2.10:7"], false),
@@ -306,7 +306,7 @@ fn what_is_open_no_more_to_its_peer_is_cut() {
         let cut: Vec<String> = outlook.cut.iter().filter_map(|cut| Some(cut.peer?.to_string())).collect();
         assert_eq!(cut, expected, "{before:?} to {after}");
         assert_eq!(outlook.locks_out(), locks_out, "{before:?} to {after}");
-        // What only monitors cuts nothing.
+        // Monitor mode cuts nothing.
         assert!(!InterfaceOutlook { drops: false, ..outlook }.locks_out());
     }
 }
@@ -382,7 +382,7 @@ fn datagrams_are_listed_where_nothing_tells_that_they_live_on() {
         let outlook = judge(open, &OwnSession::default(), None, after);
         assert_eq!(outlook.cut.iter().map(|cut| cut.port).collect::<Vec<_>>(), expected, "{open:?} {after}");
         assert!(!outlook.locks_out(), "{open:?} {after}");
-        // What was closed before is not cut now.
+        // A port that was closed before is not cut now.
         assert_eq!(judge(open, &OwnSession::default(), Some(after), after).cut, []);
     }
     let expected = Cut {
@@ -411,7 +411,7 @@ fn an_environment_of_a_session_that_is_over_makes_every_session_of_sshd_the_own_
     }
 }
 
-/// Who may be the own session, by the port of the peer.
+/// Which connection may be the user's own session, by the port of the peer.
 fn owners(open: &[OpenSocket], tracked: &[TrackedConnection], own: &OwnSession) -> Vec<(u16, Ownership)> {
     let sockets = Sockets { open: open.to_vec(), ..Sockets::default() };
     let owned = owned(&sockets, tracked, own).into_iter();
@@ -458,7 +458,7 @@ fn a_session_through_a_relay_is_the_connection_of_the_relay() {
     let open = [&transparent[..], &outer].concat();
     assert_eq!(owners(&open, &[], &own), [(5, Certain)]);
     assert!(!judge(&open, &own, Some("22,443"), "443").cut.iter().any(|cut| cut.port == 22));
-    // What a process of the session asks of another server does not make that server's clients the session.
+    // A request of a session's process to another server does not make that server's clients the session.
     let asks = [
         listener("127.0.0.1:5432", RELAY_2),
         stream("127.0.0.1:5432", "127.0.0.1:4002", RELAY_2_OUT),

@@ -1,30 +1,30 @@
-//! A packet as it would come in: the first one of a connection, a datagram, or one of a protocol without ports.
+//! Builds an inbound packet: the first one of a connection, a datagram, or one of a protocol without ports.
 
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{IpNumber, PacketBuilder};
 use fw_common::{PortProtocol, protocol::number};
 
-/// The source port of a packet for which none is named: one of those that clients take.
+/// The default source port of a packet: one that clients use.
 pub(crate) const EPHEMERAL: u16 = 40_000;
 /// Locally administered addresses (IEEE 802, 8.2): the verdict does not depend on them.
 const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const RECEIVER: [u8; 6] = [2, 0, 0, 0, 0, 2];
-/// Hops that the packet may still go.
+/// The remaining hops of the packet.
 const TTL: u8 = 64;
-/// As long as the longest header of the transports that are not spelled out, DCCP's with its long sequence numbers (RFC 4340, 5.1).
+/// The length of the longest header of the other transports: DCCP's with long sequence numbers (RFC 4340, 5.1).
 const TRANSPORT: usize = 16;
 
-/// What a packet is for.
+/// The destination of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PacketTarget {
-    /// A port: the first packet that goes there.
+    /// A port: the first packet to it.
     Port(PortProtocol, u16),
     /// An IP protocol without ports, by number.
     Protocol(u8),
 }
 
-/// The frame of a packet. Sender and receiver are of one family.
+/// The frame of a packet. Sender and receiver have the same address family.
 #[must_use]
 pub(crate) fn frame(target: PacketTarget, from: SocketAddr, to: IpAddr) -> Vec<u8> {
     let ethernet = PacketBuilder::ethernet2(SENDER, RECEIVER);
@@ -39,7 +39,7 @@ pub(crate) fn frame(target: PacketTarget, from: SocketAddr, to: IpAddr) -> Vec<u
         }
         PacketTarget::Port(PortProtocol::Udp, port) => ip.udp(from.port(), port).write(&mut frame, &[]),
         PacketTarget::Port(protocol, port) => {
-            // All of them start with the ports, and nothing else of theirs is looked at.
+            // All of them start with the ports, and nothing else of them is read.
             let mut header = [0; TRANSPORT];
             header[..2].copy_from_slice(&from.port().to_be_bytes());
             header[2..4].copy_from_slice(&port.to_be_bytes());

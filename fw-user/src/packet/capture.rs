@@ -1,4 +1,4 @@
-//! Files of captured packets: pcap and pcapng, told apart by how they begin.
+//! Files of captured packets: pcap and pcapng, distinguished by their first bytes.
 
 use std::io::{Cursor, Read};
 
@@ -10,13 +10,13 @@ use pcap_file::{
 
 use crate::error::capture::CaptureError;
 
-/// How every pcapng file begins (draft-ietf-opsawg-pcapng, 4.1), whatever its byte order.
+/// The first bytes of every pcapng file (draft-ietf-opsawg-pcapng, 4.1), in any byte order.
 const PCAPNG: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// A captured frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Captured {
-    /// What was kept of it.
+    /// The captured bytes.
     pub bytes: Vec<u8>,
     /// Its length on the wire, in bytes.
     pub len: usize,
@@ -47,7 +47,7 @@ impl Capture {
         Ok(Self(Format::Pcap(reader)))
     }
 
-    /// The next frame; nothing at the end.
+    /// The next frame; `None` at the end.
     pub(crate) fn next_frame(&mut self) -> Result<Option<Captured>, CaptureError> {
         match &mut self.0 {
             Format::Pcap(reader) => match reader.next_packet().transpose().map_err(CaptureError::Packet)? {
@@ -78,7 +78,7 @@ fn captured(bytes: &[u8], len: u32, is_bare: bool) -> Captured {
     Captured { bytes: bytes.to_owned(), len: (len as usize).max(bytes.len()), is_bare }
 }
 
-/// Whether packets of this kind start with their IP header, and not with an Ethernet one.
+/// Whether packets of this kind start with their IP header, rather than an Ethernet header.
 fn is_bare(link: DataLink) -> Result<bool, CaptureError> {
     match link {
         DataLink::ETHERNET => Ok(false),

@@ -1,5 +1,5 @@
-//! Who speaks to whom in a frame, as far as its headers tell. The parser is the one that judged it; what it refuses is looked at just far
-//! enough to name the sender.
+//! The sender and receiver of a frame, as far as its headers tell. The parser is that of the filter; frames that it refuses are read just far enough
+//! to name the sender.
 
 use std::{
     fmt,
@@ -18,10 +18,10 @@ use fw_common::{
 
 use crate::policy_text;
 
-/// The beginning of a frame, and the length of the whole.
+/// The beginning of a frame, and its total length.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'a> {
-    /// What is known of it.
+    /// Its known bytes.
     pub bytes: &'a [u8],
     /// Its length on the wire, in bytes.
     pub len: usize,
@@ -30,7 +30,7 @@ pub struct Seen<'a> {
 }
 
 impl Seen<'_> {
-    /// The link layer; nothing where it is broken.
+    /// The link layer; `None` if it is malformed.
     fn link(&self) -> Option<Link> {
         if !self.is_bare {
             return ethernet::parse(self).ok();
@@ -67,10 +67,10 @@ impl Frame for Seen<'_> {
     }
 }
 
-/// What the headers of a frame say.
+/// The headers of a frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// The MAC address of whoever put it on this link.
+    /// The source MAC address on this link.
     pub mac: Option<[u8; 6]>,
     /// The VLAN IDs of its tags, the outer one first.
     pub vlans: Vec<u16>,
@@ -117,7 +117,7 @@ impl Headers {
         headers
     }
 
-    /// `claimed` is what the fixed header says of the transport: its number, and where it would start.
+    /// `claimed` is the transport in the fixed header: its number, and where it would start.
     fn read<A: Address<Bytes: Into<IpAddr>>>(
         &mut self,
         frame: &Seen<'_>,
@@ -139,19 +139,19 @@ impl Headers {
                 Err(_) if packet.transport + 4 <= packet.end => pair(packet.transport),
                 Err(_) => None,
             },
-            // Refused for its addresses or options, but whole.
+            // Refused for its addresses or options, but complete.
             Err(Reason::Martian | Reason::SourceRoute) => claimed.and_then(|(_, transport)| pair(transport)),
             Err(_) => None,
         };
     }
 
-    /// The transport and the port that a packet was for.
+    /// The transport and the destination port of a packet.
     #[must_use]
     pub fn target(&self) -> Option<(PortProtocol, u16)> {
         Some((PortProtocol::from_number(self.protocol?)?, self.ports?.1))
     }
 
-    /// What kind of packet it is, in a word: `tcp`, `icmp`, `arp`, or a number.
+    /// The kind of packet, in a word: `tcp`, `icmp`, `arp`, or a number.
     #[must_use]
     pub fn kind(&self) -> String {
         match (self.protocol, self.ether_type) {
@@ -166,7 +166,7 @@ impl Headers {
         }
     }
 
-    /// The sender: address and port, or the MAC address where that is all there is.
+    /// The sender: address and port, or only the MAC address.
     #[must_use]
     pub fn sender(&self) -> String {
         match (self.source, self.mac) {
@@ -191,14 +191,14 @@ impl fmt::Display for Headers {
     }
 }
 
-/// A transport by the name of the allow grammar, another protocol by that of `/etc/protocols`.
+/// A transport by its name in the allow grammar, another protocol by its name in `/etc/protocols`.
 #[must_use]
 pub fn protocol_name(protocol: u8) -> String {
     PortProtocol::from_number(protocol)
         .map_or_else(|| policy_text::protocol_name(protocol), |protocol| protocol.name().to_owned())
 }
 
-/// A MAC address as it is always written.
+/// A MAC address in the usual form.
 #[must_use]
 pub fn mac_words(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")

@@ -1,4 +1,4 @@
-//! Frames outside the kernel: built, read from captures, and told to people.
+//! Frames outside the kernel: builds them, reads them from captures, and describes them.
 
 pub(crate) mod build;
 pub(crate) mod capture;

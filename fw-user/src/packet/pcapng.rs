@@ -30,7 +30,7 @@ const INBOUND: u32 = 1;
 pub(crate) struct Writer<W: Write>(PcapNgWriter<W>);
 
 impl<W: Write> Writer<W> {
-    /// Begin a file of packets of these interfaces, which have Ethernet headers or not; of each packet no more than `most` bytes are kept.
+    /// Start a file of packets of these interfaces, with or without Ethernet headers, with at most `most` bytes of each packet.
     pub(crate) fn new<'a>(
         out: W,
         interfaces: impl IntoIterator<Item = (&'a str, bool)>,
@@ -52,7 +52,7 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// Add a packet that came in by the interface of this number, from 0.
+    /// Add a packet of the interface with this number, from 0.
     pub(crate) fn packet(&mut self, interface: u32, at: SystemTime, frame: &Seen<'_>, comment: &str) -> io::Result<()> {
         self.block(EnhancedPacketBlock {
             interface_id: interface,
@@ -75,7 +75,7 @@ impl<W: Write> Writer<W> {
         })
     }
 
-    /// Hand on what was written.
+    /// Flush the output.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.0.get_mut().flush()
     }
@@ -85,7 +85,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// A clock that was never set says a time before 1970.
+/// A clock that was never set may be before 1970.
 fn since_1970(at: SystemTime) -> Duration {
     at.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

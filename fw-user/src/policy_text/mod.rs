@@ -1,4 +1,4 @@
-//! From the words of the command line to rules and protocols, with the names of `/etc/services` and `/etc/protocols`.
+//! Reads rules and protocols from the command line, with the names of `/etc/services` and `/etc/protocols`.
 
 pub(crate) mod timeouts;
 pub(crate) mod words;
@@ -30,7 +30,7 @@ pub(crate) fn entries(specs: &[String]) -> Vec<String> {
     words_of(specs).map(ToOwned::to_owned).collect()
 }
 
-/// Read an allow list: pieces separated by commas or given one by one. The files are read only where a name is used.
+/// Read an allow list: pieces separated by commas or given one by one. The files are read only for names.
 pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
     let services = &KNOWN_SERVICES;
     let mut rules = Vec::new();
@@ -79,7 +79,7 @@ pub(crate) fn protocol_name(protocol: u8) -> String {
         .unwrap_or_else(|| protocol.to_string())
 }
 
-/// What the ports are called in `/etc/services`; nothing where there is no such file.
+/// The names of the ports in `/etc/services`; empty if there is no such file.
 #[must_use]
 pub(crate) fn service_names() -> BTreeMap<(PortProtocol, u16), String> {
     let names = &KNOWN_SERVICES;
@@ -103,7 +103,7 @@ fn service_port(value: &str) -> Option<(PortProtocol, u16)> {
 fn not_here(protocol: u8) -> Option<&'static str> {
     match protocol {
         _ if PortProtocol::from_number(protocol).is_some() => Some("it has ports; use --allow PORT/PROTO"),
-        number::ICMP | number::IGMP | number::ICMPV6 => Some("it always passes, nothing needs to be said"),
+        number::ICMP | number::IGMP | number::ICMPV6 => Some("it always passes; leave it out"),
         number::HOP_BY_HOP
         | number::ROUTING
         | number::FRAGMENT
@@ -113,7 +113,9 @@ fn not_here(protocol: u8) -> Option<&'static str> {
         | number::HIP
         | number::SHIM6
         | number::EXPERIMENT_1
-        | number::EXPERIMENT_2 => Some("it is an IPv6 extension header, not a protocol; what follows it is judged"),
+        | number::EXPERIMENT_2 => {
+            Some("it is an IPv6 extension header, not a protocol; the protocol after it is judged")
+        }
         _ => None,
     }
 }

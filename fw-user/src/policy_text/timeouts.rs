@@ -1,11 +1,11 @@
-//! How long flows live, as people write it: `90s`, `15m`, `2h 4m`.
+//! Timeouts of flows, in the form for people: `90s`, `15m`, `2h 4m`.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use fw_common::flow::Timeouts;
 
-/// What a timeout may be, in seconds. A flow lives up to 2.6 s longer than its timeout says, which must not count, and nobody waits for a
-/// datagram longer than a day.
+/// The range of a timeout, in seconds. A flow may outlive its timeout by up to 2.6 s, which must not matter, and nobody waits for a datagram longer
+/// than a day.
 pub(crate) const UDP: RangeInclusive<u32> = 10..=86_400;
 /// The same for TCP, with connections that wait for a month.
 pub(crate) const TCP: RangeInclusive<u32> = 300..=2_678_400;
@@ -18,16 +18,18 @@ pub(crate) fn parse_udp(text: &str) -> Result<u32, String> {
 /// Read a timeout in whole seconds.
 pub(crate) fn parse(text: &str, bounds: &RangeInclusive<u32>) -> Result<u32, String> {
     let duration = humantime::parse_duration(text)
-        .map_err(|_| format!("`{text}` is no time; write a number with its unit, for example 90s, 15m or 2h"))?;
+        .map_err(|_| format!("`{text}` is not a time; write a number with its unit, for example 90s, 15m or 2h"))?;
     match u32::try_from(duration.as_secs()) {
         Ok(seconds) if duration.subsec_nanos() == 0 && bounds.contains(&seconds) => Ok(seconds),
-        _ => {
-            Err(format!("`{text}` cannot be; write a time from {} to {}", words(*bounds.start()), words(*bounds.end())))
-        }
+        _ => Err(format!(
+            "`{text}` is out of range; write a time from {} to {}",
+            words(*bounds.start()),
+            words(*bounds.end())
+        )),
     }
 }
 
-/// A timeout as it can be read again.
+/// A timeout in a form that can be read again.
 pub(crate) fn words(seconds: u32) -> String {
     // humantime has months of 30.44 days.
     const DAY: u32 = 86_400;
@@ -39,8 +41,7 @@ pub(crate) fn words(seconds: u32) -> String {
     }
 }
 
-/// Timeouts of which some are given. Datagrams that were answered live at least as long as others, and three minutes, unless something else is
-/// said of them.
+/// Timeouts, some of them given. The default for answered UDP flows is the timeout of other UDP flows, but at least three minutes.
 pub(crate) fn with(udp: Option<u32>, udp_stream: Option<u32>, tcp: Option<u32>) -> Timeouts {
     let default = Timeouts::DEFAULT;
     let udp = udp.unwrap_or(default.udp);
@@ -52,7 +53,7 @@ pub(crate) fn with(udp: Option<u32>, udp_stream: Option<u32>, tcp: Option<u32>) 
     }
 }
 
-/// What is unusual about timeouts, in one line; nothing where nothing is.
+/// The timeouts that are not the default, in one line; `None` if all are.
 pub(crate) fn unusual(timeouts: &Timeouts) -> Option<String> {
     let default = Timeouts::DEFAULT;
     if *timeouts == default {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::policy_text;
 
-/// A policy in JSON: every piece can be given to `--allow` and `--allow-proto` again.
+/// A policy in JSON: every piece is valid for `--allow` and `--allow-proto`.
 #[derive(Serialize)]
 pub(crate) struct PolicyJson {
     allow: Vec<String>,
@@ -14,7 +14,7 @@ pub(crate) struct PolicyJson {
     timeouts: TimeoutsJson,
 }
 
-/// As in a file: a word, or a list of networks.
+/// In the form of a file: a word, or a list of networks.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum ForwardJson {
@@ -40,7 +40,7 @@ struct TimeoutsJson {
 }
 
 impl PolicyJson {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(policy: &Policy) -> Self {
         Self {
@@ -56,14 +56,14 @@ impl PolicyJson {
     }
 }
 
-/// The open ports as a person would have typed them, in one line.
+/// The open ports as typed by a person, in one line.
 #[must_use]
 pub(crate) fn open_ports(policy: &Policy) -> String {
     let words = rule_words(policy);
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-/// The rules as a person would have typed them: a bare port where TCP and UDP are both open.
+/// The rules as typed by a person: a port without a protocol if TCP and UDP are both open.
 #[must_use]
 pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
     let rules = policy.rules();
@@ -82,7 +82,7 @@ pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
     shown.into_iter().map(|(_, text)| text).collect()
 }
 
-/// What is routed on, in one line; nothing where nothing is.
+/// The packets that are routed on, in one line; `None` if none are.
 #[must_use]
 pub(crate) fn router(forward: &Forward) -> Option<String> {
     match forward {
@@ -98,7 +98,7 @@ pub(crate) fn router(forward: &Forward) -> Option<String> {
     }
 }
 
-/// Whether names like `raspberrypi.local` are answered for others on the network.
+/// Whether others on the network can resolve names like `raspberrypi.local`.
 #[must_use]
 pub(crate) fn answers_mdns(policy: &Policy) -> bool {
     const MDNS: u16 = 5353;

@@ -1,4 +1,4 @@
-//! What `allow`, `deny`, `monitor` and `enforce` came to.
+//! The results of `allow`, `deny`, `monitor` and `enforce`.
 
 use std::path::Path;
 
@@ -13,13 +13,13 @@ pub(crate) fn text(name: &str, policy: &Policy, changed: bool) -> String {
     format!("{name}  open: {}{note}\n", open_ports(policy))
 }
 
-/// What is in force stands in the interface's file.
+/// The rules in force match the interface's file.
 #[must_use]
 pub(crate) fn saved(name: &str, file: &Path) -> String {
     format!("{name}  saved in {}\n", file.display())
 }
 
-/// The interface's file says otherwise; a reboot applies it, or the change goes only when somebody does.
+/// The interface's file differs. A reboot applies it, or the change stays until somebody does.
 #[must_use]
 pub(crate) fn not_in_file(name: &str, file: &Path, by_reboot: bool, on_trial: bool) -> String {
     let fix = if on_trial { "to keep it: fw-user confirm, then fw-user save" } else { "to keep it: --save" };
@@ -33,7 +33,7 @@ pub(crate) fn unreadable(name: &str, why: &str) -> String {
     format!("{name}  cannot read the configuration file: {why}\n")
 }
 
-/// The same of `monitor` and `enforce`.
+/// The same for `monitor` and `enforce`.
 #[must_use]
 pub(crate) fn terms(name: &str, terms: Terms, changed: bool) -> String {
     let note = if changed { "" } else { " (as before)" };

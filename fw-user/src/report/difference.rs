@@ -1,4 +1,4 @@
-//! What changes on an interface, a line each: `+` opens, `-` closes.
+//! The changes of an interface, one per line: `+` opens, `-` closes.
 
 use crate::config::difference::{Difference, Setting};
 

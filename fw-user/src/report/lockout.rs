@@ -1,4 +1,4 @@
-//! What a change would cut, in words.
+//! The connections that a change would cut, in words.
 
 use fw_common::{
     PortProtocol,
@@ -13,26 +13,26 @@ use crate::{
     report::table::{indented, table},
 };
 
-/// How many lines a person reads.
+/// The most lines for people.
 const LINES: usize = 10;
 
-/// Where the kernel keeps its sockets to itself.
+/// The note for a kernel that cannot list its sockets.
 pub(crate) const BLIND: &str = "note: this kernel cannot list its sockets (it lacks INET_DIAG), so fw-user cannot tell which connections this cuts\n";
 
-/// What to do about a refusal: it depends on the command.
+/// The fix in a refusal, which depends on the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fix {
     /// Add the port to the allow list.
     Allow,
     /// Add the port to the allow list of a file.
     File,
-    /// Open the port before.
+    /// Open the port first.
     AllowFirst,
     /// Do not close the port.
     Keep,
 }
 
-/// Something that is cut, in JSON.
+/// A connection that is cut, in JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct CutJson {
     peer: Option<String>,
@@ -41,7 +41,7 @@ pub(crate) struct CutJson {
     process: Option<String>,
 }
 
-/// What the change of an interface cuts, in JSON.
+/// The connections that the change of an interface cuts, in JSON.
 #[must_use]
 pub(crate) fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
     let as_json = |cut: &Cut| CutJson {
@@ -53,7 +53,7 @@ pub(crate) fn json(outlook: &Outlook, name: &str) -> Vec<CutJson> {
     outlook.cut(name).iter().map(as_json).collect()
 }
 
-/// Why a command did nothing, and what to do.
+/// The refusal of a command, with the fix.
 #[must_use]
 pub(crate) fn refusal(outlook: &Outlook, fix: Fix) -> String {
     let mut text = "this could lock you out; nothing was changed\n".to_owned();
@@ -85,12 +85,12 @@ fn advice(interface: &InterfaceOutlook, fix: Fix) -> String {
     }
 }
 
-/// What must be open for nobody to be locked out.
+/// The ports that must be open so that nobody is locked out.
 fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
     let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: None });
     let own = interface.cut.iter().filter(|cut| cut.ownership > Ownership::Other).filter_map(|cut| {
         let rule = rule(cut.protocol, cut.port)?;
-        // Where the port is for some only, this peer becomes one of them.
+        // If the port is open only to some, add this peer.
         let is_limited = interface.after.is_open_to_some(cut.protocol, cut.port);
         Some(Rule { source: cut.peer.filter(|_| is_limited).map(|peer| peer.ip().into()), ..rule })
     });
@@ -101,12 +101,12 @@ fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
     missing
 }
 
-/// What is cut though the command goes on; nothing where nothing is.
+/// The note on connections that are cut although the command continues; empty if there are none.
 #[must_use]
 pub(crate) fn note(outlook: &Outlook) -> String {
     let is_worth_a_word = |interface: &&InterfaceOutlook| !(interface.cut.is_empty() && interface.sshd.is_empty());
     outlook.interfaces.iter().filter(is_worth_a_word).fold(String::new(), |text, interface| {
-        let verb = if interface.drops { "cuts" } else { "would cut if it did not only monitor" };
+        let verb = if interface.drops { "cuts" } else { "would cut outside monitor mode" };
         text + &format!("note: {} {verb}:\n{}", interface.name, rows(interface))
     })
 }

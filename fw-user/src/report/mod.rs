@@ -1,4 +1,4 @@
-//! What people and programs get to read. Nothing here asks the kernel.
+//! Output for people and programs. Nothing here asks the kernel.
 
 pub(crate) mod change;
 pub(crate) mod difference;

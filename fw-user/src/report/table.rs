@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-/// A table without lines: a head, and columns that are set right where they hold numbers.
+/// A table without lines: a heading, and columns that are aligned right if they contain numbers.
 pub(crate) fn table(head: &[&str], numbers: &[usize]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(head.to_vec());
@@ -15,7 +15,7 @@ pub(crate) fn table(head: &[&str], numbers: &[usize]) -> Table {
     table
 }
 
-/// The table's lines, set in by two columns.
+/// The table's lines, indented by two columns.
 pub(crate) fn indented(table: &Table) -> String {
     table.lines().fold(String::new(), |text, line| text + "  " + line.trim_end() + "\n")
 }

@@ -58,9 +58,9 @@ fn what_this_machine_decrypts_is_known_at_tc_ingress_alone() -> Result<()> {
         let said = lab.fw(&["attach", "eth0", "--mode", &mode.to_string(), "--allow", "22"])?;
         let doctor = lab.fw(&["doctor", "eth0"]).unwrap_or_else(|error| error.to_string());
         let words = match mode {
-            Mode::Native => "native mode filters the encrypted packets alone",
-            Mode::Generic => "generic mode drops what is inside",
-            Mode::Tc => "what is inside passes as `decrypted`",
+            Mode::Native => "native mode filters only the encrypted packets",
+            Mode::Generic => "generic mode drops decrypted packets",
+            Mode::Tc => "decrypted packets pass",
         };
         for said in [&said, &doctor] {
             ensure!(said.contains("IPsec") && said.contains(words), "no {words:?} in {said}");

@@ -13,10 +13,10 @@ pub struct ApplyArgs {
     /// Print the changes without making them.
     #[arg(long, conflicts_with = "confirm")]
     pub dry_run: bool,
-    /// Apply to each interface that is here by itself: one that fails keeps no other open, and one without a file is no failure.
+    /// Apply to each present interface separately: a failure does not stop the others, and an interface without a file is skipped.
     #[arg(long, conflicts_with = "confirm")]
     pub each: bool,
-    /// Apply to the interface with this number (`ip link`), whatever its name becomes.
+    /// Apply to the interface with this number (`ip link`), even if it is renamed meanwhile.
     #[arg(long, value_name = "NUMBER", conflicts_with = "interfaces")]
     pub index: Option<u32>,
     /// Safeguards against locking yourself out.

@@ -1,4 +1,4 @@
-//! `fw-user apply`: interfaces as their files say, all of them or none, and nothing written where nothing differs.
+//! `fw-user apply`: applies the files to all interfaces or to none, and writes nothing if nothing differs.
 
 pub(crate) mod args;
 pub(crate) mod report;
@@ -69,7 +69,7 @@ pub(crate) async fn run(pins: &Pins, folder: &Path, args: &ApplyArgs) -> Result<
     if args.each { each(pins, folder, args, named).await } else { carry_out(pins, folder, args, &named).await }
 }
 
-/// Apply to one after the other. The first failure is the one to fail with, after all of them had their turn.
+/// Apply to one interface after the other. Fail with the first error, after all of them.
 async fn each(pins: &Pins, folder: &Path, args: &ApplyArgs, mut names: Vec<String>) -> Result<()> {
     let files = folder::read(folder)?;
     let mut failure = None;
@@ -84,7 +84,7 @@ async fn each(pins: &Pins, folder: &Path, args: &ApplyArgs, mut names: Vec<Strin
     for name in names {
         match carry_out(pins, folder, args, std::slice::from_ref(&name)).await {
             Ok(()) => done.push(name),
-            // Whoever has this done for every interface that appears expects that.
+            // A caller that does this for every new interface expects such cases.
             Err(error) if error.is_for_nobody() => print(&format!("nothing to do: {error}\n"))?,
             Err(error) => {
                 complain(&format!("{name}  {error}"));
@@ -106,7 +106,7 @@ fn may_be_for(files: &[File], name: &str) -> bool {
 
 async fn carry_out(pins: &Pins, folder: &Path, args: &ApplyArgs, named: &[String]) -> Result<()> {
     let read = || Wishes::new(folder, folder::read(folder)?, named);
-    // Mistakes come first, whatever else would be in the way.
+    // Report mistakes before anything else.
     read()?;
     privilege::check()?;
     object::kernel_version()?;
@@ -126,7 +126,7 @@ async fn carry_out(pins: &Pins, folder: &Path, args: &ApplyArgs, named: &[String
     told.map_err(|error| error.after(format!("changed {}", names.join(", "))))
 }
 
-/// Remove what is pinned for interfaces that are gone, as far as files are for them.
+/// Remove the pins of interfaces that are gone, if a file is for them.
 fn clean_up(pins: &Pins, files: &[File]) -> Result<()> {
     let _lock = lock(pins)?;
     for name in pins.interfaces()?.iter().filter(|name| may_be_for(files, name)) {
@@ -139,10 +139,10 @@ fn clean_up(pins: &Pins, files: &[File]) -> Result<()> {
     Ok(())
 }
 
-/// Print what became of wishes, and wait until what changed is confirmed, if it has to be.
+/// Print the outcomes, and wait until the changes are confirmed if they must be.
 async fn tell(pins: &Pins, folder: &Path, args: &ApplyArgs, applied: Applied) -> Result<()> {
     let Applied { outcomes, missing, notes, trial, .. } = applied;
-    // Before anything is changed there is nothing to say of what is left open.
+    // Before a change there are no interfaces left open to list.
     let gaps = if args.dry_run { Gaps::default() } else { unfiltered::look(pins, folder).await };
     if args.json {
         let (unfiltered, interfaces) = (gaps.json(), outcomes.as_slice());
@@ -164,34 +164,33 @@ async fn tell(pins: &Pins, folder: &Path, args: &ApplyArgs, applied: Applied) ->
     }
 }
 
-/// What became of wishes.
+/// The outcomes of wishes.
 pub(crate) struct Applied {
     /// The plans for the interfaces that are present.
     pub(crate) outcomes: Vec<AppliedInterface>,
-    /// What they were when they were looked at.
+    /// Their states before the change.
     pub(crate) interfaces: Vec<Interface>,
     /// The interfaces that are missing.
     pub(crate) missing: Vec<String>,
-    /// What patterns do not do that they could be thought to.
+    /// Notes on patterns that have no effect.
     pub(crate) notes: Vec<String>,
-    /// What waits to be confirmed, or why that cannot be told.
+    /// The change that waits to be confirmed, or why it is unknown.
     trial: Result<Option<Trial>>,
 }
 
-/// In which way wishes are carried out.
+/// How to carry out wishes.
 pub(crate) struct How {
     pub(crate) safeguards: Option<Safeguards>,
     pub(crate) dry_run: bool,
     pub(crate) guard: Guard,
-    /// Given where the interface has appeared a moment ago without an address: nobody can be cut there, and nobody is asked.
+    /// Set for an interface that has just appeared without an address: it has no connections to cut, so no check is needed.
     pub(crate) fresh: Option<Spare>,
 }
 
-/// Make the interfaces that are there as their files say, all of them or none; or say only what that would change. `find` reads the files, and
-/// looks which interfaces they are for.
+/// Apply the files to all present interfaces or to none, or only report the changes. `find` reads the files and finds their interfaces.
 pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> Result<Applied> {
     let How { safeguards, dry_run, guard, fresh } = how;
-    // What is compared is what changes then: nobody comes between.
+    // Compare under the lock, so that no other command changes anything in between.
     let turn = if dry_run || find()?.here.is_empty() { None } else { Some(turn(pins)?) };
     let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
     // Another command may have changed them while this one waited.
@@ -233,7 +232,7 @@ pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> 
     Ok(Applied { outcomes, interfaces, missing, notes, trial })
 }
 
-/// What there is to do for an interface to be as its file says. Refuses what only detaching could change.
+/// The changes that an interface needs to match its file. Refuses changes that need a detach first.
 fn difference(pins: &Pins, interface: &Interface, wanted: &Settings) -> Result<(Action, Difference)> {
     let name = &interface.name;
     if let (Some(current), Some(wanted)) = (shape::capacity(pins), wanted.flows)

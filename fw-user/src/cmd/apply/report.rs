@@ -1,4 +1,4 @@
-//! What `apply` changes.
+//! The changes that `apply` makes.
 
 use std::path::PathBuf;
 
@@ -9,31 +9,31 @@ use crate::{
     report::{difference, lockout::CutJson},
 };
 
-/// What there is to do.
+/// The action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {
-    /// There was no filter.
+    /// Attach: there was no filter.
     Attach,
-    /// The filter that is there changes.
+    /// Change the attached filter.
     Change,
     /// Nothing differs.
     None,
 }
 
-/// Of one interface.
+/// The change of one interface.
 #[derive(Debug, Serialize)]
 pub(crate) struct AppliedInterface {
     /// The interface.
     pub name: String,
     /// The file that it follows.
     pub file: PathBuf,
-    /// What there is to do.
+    /// The action.
     pub action: Action,
-    /// What is otherwise then.
+    /// The settings that change.
     #[serde(flatten)]
     pub difference: Difference,
-    /// Which connections that cuts.
+    /// The connections that this cuts.
     pub cut: Vec<CutJson>,
 }
 

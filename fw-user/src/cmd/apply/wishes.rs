@@ -1,4 +1,4 @@
-//! What files say of which interfaces: of those that they name, and of those that their patterns match and that are outside.
+//! The settings in the files for each interface: those that a file names, and outside ones that a pattern matches.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What a file says of an interface.
+/// The settings for an interface in its file.
 #[derive(Clone)]
 pub(crate) struct Wish {
     /// The interface, by name.
@@ -23,11 +23,11 @@ pub(crate) struct Wish {
     pub(crate) settings: Settings,
 }
 
-/// What files say, each without a mistake.
+/// The files, each without a mistake.
 #[derive(Clone, Default)]
 pub(crate) struct Wishes {
     files: Vec<File>,
-    /// The interfaces that are concerned; all where none is named.
+    /// The interfaces that the command names; empty for all.
     named: Vec<String>,
 }
 
@@ -37,13 +37,13 @@ pub(crate) struct Meant {
     pub(crate) here: Vec<(Interface, Wish)>,
     /// The interfaces that a file names, and that are not here.
     pub(crate) missing: Vec<String>,
-    /// What patterns do not do that they could be thought to.
+    /// Notes on patterns that have no effect.
     pub(crate) notes: Vec<String>,
 }
 
 impl Wishes {
-    /// What the files say of the interfaces that were named, or of all that they are for. With names, mistakes in other files do not count:
-    /// an interface that comes up late is not to stay open for them.
+    /// The settings for the named interfaces, or for all. With names, mistakes in other files do not count: they must not keep an interface open that
+    /// appears late.
     pub(crate) fn new(folder: &Path, files: Vec<File>, named: &[String]) -> Result<Self> {
         if files.is_empty() {
             return Err(Error::Config(ConfigError::NoFiles { folder: folder.to_owned() }));
@@ -52,7 +52,7 @@ impl Wishes {
             if let Some(file) = file_without(&files, name) {
                 return Err(Error::Config(ConfigError::LeftOut { name: name.clone(), file: file.path.clone() }));
             }
-            // One of those that cannot be read may be the one.
+            // An unreadable file may be the one for it.
             let mistakes: Vec<_> = files.into_iter().flat_map(|file| file.mistakes).collect();
             return Err(if mistakes.is_empty() {
                 Error::Config(ConfigError::NoFile { name: name.clone(), folder: folder.to_owned() })
@@ -80,7 +80,7 @@ impl Wishes {
         self.files.iter().any(|file| file.is_for(interface) || file.takes(interface))
     }
 
-    /// The interfaces that are here and meant. Of one that was named the reason is told where a pattern does not take it.
+    /// The present interfaces to act on. If a pattern does not cover a named interface, this fails with the reason.
     pub(crate) fn find(&self, network: &Network) -> Result<Meant> {
         let mut found = Meant::default();
         let classes = Classes::of(network);
@@ -120,17 +120,17 @@ impl Wishes {
         Ok(found)
     }
 
-    /// The patterns and exceptions that match no interface that is here.
+    /// The patterns and exceptions that match no present interface.
     fn idle(&self, taken: &[&str], network: &Network) -> Vec<String> {
         let here: Vec<&str> = network.interfaces.iter().map(|one| one.name.as_str()).collect();
         let mut notes = Vec::new();
         for file in &self.files {
             let path = file.path.display();
             for pattern in file.idle_patterns(taken) {
-                notes.push(format!("{path}: no outside interface is called `{pattern}`"));
+                notes.push(format!("{path}: no outside interface matches `{pattern}`"));
             }
             for except in file.idle_exceptions(&here) {
-                notes.push(format!("{path}: `except` leaves out `{except}`, and no interface is called so"));
+                notes.push(format!("{path}: `except` names `{except}`, but no interface matches that"));
             }
         }
         notes

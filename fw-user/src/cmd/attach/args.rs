@@ -16,7 +16,7 @@ pub struct AttachArgs {
     /// Interfaces to filter.
     #[arg(required_unless_present = "all", value_name = "INTERFACE")]
     pub interfaces: Vec<String>,
-    /// Filter every outside interface: each one that other machines come in by.
+    /// Filter every outside interface: every one through which other machines reach this one.
     #[arg(long)]
     pub all: bool,
     /// Leave these interfaces out of --all, by name or pattern, separated by commas.
@@ -28,8 +28,8 @@ pub struct AttachArgs {
     /// IP protocols without ports to let in, separated by commas: gre, esp, 47.
     #[arg(long, value_name = "PROTOCOLS")]
     pub allow_proto: Vec<String>,
-    /// Packets that are routed on to another machine or container: drop them, pass those to open ports, or name the networks to which everything
-    /// passes, separated by commas: 10.8.0.0/24.
+    /// Drop packets that are routed on to another machine or container, pass those to open ports, or name networks to which all of them
+    /// pass, separated by commas: 10.8.0.0/24.
     #[arg(long, value_name = "drop|pass|NETWORKS", default_value_t)]
     pub forward: Forward,
     /// Run the filter in the driver (native), at TC ingress (tc) or in the network stack (generic); auto prefers them in that order.
@@ -41,8 +41,8 @@ pub struct AttachArgs {
     /// Let replies in for TIME after the last packet of a UDP flow, 10s to 1d [default: 3m].
     #[arg(long, value_name = "TIME", value_parser = timeouts::parse_udp)]
     pub udp_timeout: Option<u32>,
-    /// Attach at every boot as well, with --all also to interfaces that appear later: write the configuration file, and enable the boot
-    /// service (systemd).
+    /// Attach at every boot too: write the configuration file and enable the boot service (systemd). With --all, also attach to interfaces
+    /// that appear later.
     #[arg(long, conflicts_with = "confirm")]
     pub boot: bool,
     /// Monitor mode: count verdicts, drop nothing until `fw-user enforce`.

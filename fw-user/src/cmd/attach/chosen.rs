@@ -1,4 +1,4 @@
-//! Which interfaces `attach` is to filter.
+//! The interfaces that `attach` filters.
 
 use crate::{
     cmd::{
@@ -14,17 +14,17 @@ use crate::{
     },
 };
 
-/// The interfaces that are meant, and what to know of those that are left out.
+/// The chosen interfaces, with notes on those that are left out.
 pub(crate) struct Chosen {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) notes: Vec<String>,
 }
 
-/// Refuse words that cannot be meant as they stand, before the kernel is asked.
+/// Refuse contradictory arguments before asking the kernel.
 pub(crate) fn check(args: &AttachArgs) -> Result<()> {
     if args.all && !args.interfaces.is_empty() {
         return Err(Error::Usage(UsageError::Usage(format!(
-            "--all is every outside interface; leave out --all, or leave out {}",
+            "--all already includes every outside interface; leave out --all, or leave out {}",
             args.interfaces.join(" ")
         ))));
     }
@@ -33,7 +33,7 @@ pub(crate) fn check(args: &AttachArgs) -> Result<()> {
     }
     match args.interfaces.iter().find(|name| name.contains(['*', '?', '['])) {
         Some(pattern) => Err(Error::Usage(UsageError::Usage(format!(
-            "`{pattern}` is no interface; `fw-user attach --all` takes every outside one, --except NAME leaves one out"
+            "`{pattern}` is a pattern, not an interface; `fw-user attach --all` filters every outside interface, --except NAME leaves one out"
         )))),
         None => Ok(()),
     }
@@ -51,7 +51,7 @@ pub(crate) fn choose(args: &AttachArgs) -> Result<Chosen> {
     let mut notes: Vec<String> = Vec::new();
     for name in interface::once_each(&args.except) {
         if !classes.outside().any(|one| pattern::matches(name, &one.name)) {
-            notes.push(format!("--except {name}: no outside interface is called so"));
+            notes.push(format!("--except {name}: no outside interface matches that"));
         }
     }
     let meant = classes.outside().filter(|one| !args.except.iter().any(|except| pattern::matches(except, &one.name)));

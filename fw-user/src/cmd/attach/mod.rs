@@ -64,7 +64,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
         }
     };
     let turn = turn(pins)?;
-    // Another command may have been at the interfaces while this one waited, and the time to confirm begins now.
+    // Another command may have changed the interfaces while this one waited. The time to confirm starts now.
     let Chosen { interfaces, notes } = chosen::choose(args)?;
     let plan = Plan {
         policy,
@@ -86,7 +86,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
         if args.all {
             edits.plan_all(&args.except, &settings(&plan), &typed)?;
         }
-        // A file that names an interface goes before a pattern.
+        // A file that names an interface has precedence over a pattern.
         let has_file = |interface: &Interface| !args.all || files.iter().any(|file| file.is_for(&interface.name));
         for (interface, plan) in wishes.iter().filter(|(interface, _)| has_file(interface)) {
             services.plan_file(&mut edits, &interface.name, &settings(plan), &typed)?;
@@ -97,9 +97,9 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::Allow };
     let (attached, outlook) = attach_all(pins, &wishes, Some(guard))?;
     let names: Vec<String> = attached.iter().map(|(name, _)| name.clone()).collect();
-    // Under the lock still: nobody has come between.
+    // Still under the lock, so no other command came in between.
     let trial = Trial::begin(pins, &names, plan.terms.deadline, args.json);
-    // What is in force is what the files follow, never the other way round.
+    // Write the files after the change is in force, never before.
     let written = edits.write();
     let installed = match (&services, &written) {
         (Some(services), Ok(_)) => services.install().map(drop),
@@ -124,16 +124,16 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     told.await.map_err(|error| error.after(format!("attached to {}", names.join(", "))))
 }
 
-/// What became of one interface.
+/// The outcome for one interface.
 struct Told<'a> {
     attached: &'a Attached,
-    /// From what was in force to what was typed, where there was a filter.
+    /// The difference between the former filter, if any, and the command line.
     difference: Option<&'a Difference>,
     at_boot: AtBoot,
     notes: Vec<String>,
 }
 
-/// Print what an attachment came to.
+/// Print the result of an attachment.
 fn tell(
     pins: &Pins,
     args: &AttachArgs,
@@ -167,7 +167,7 @@ fn tell(
         print(&report::head(name, told.attached, told.difference))?;
         told.notes.iter().try_for_each(|note| print(&format!("  note    {note}\n")))?;
     }
-    // What holds for all of them is said once.
+    // Print facts about all of them once.
     print(&report::policy(attached, plan))?;
     for (name, told) in &told {
         if let Some(line) = report::boot(name, told.attached, plan, &told.at_boot, args.all) {
@@ -181,7 +181,7 @@ fn tell(
     print(&gaps.text())
 }
 
-/// What a file would have to say for `apply` to do the same.
+/// The settings with which `apply` would do the same.
 fn settings(plan: &Plan) -> Settings {
     Settings {
         policy: plan.policy.clone(),
@@ -192,7 +192,7 @@ fn settings(plan: &Plan) -> Settings {
     }
 }
 
-/// What changes on an interface that has a filter.
+/// The changes on an interface that has a filter.
 fn difference(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Option<Difference>> {
     if state::of(pins, &interface.name, Some(interface))? != State::Ours {
         return Ok(None);
@@ -201,8 +201,8 @@ fn difference(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Option<
     Ok(Some(Difference::new(Some(&running), &settings(plan), AttachmentRecord::VERSION)))
 }
 
-/// Attach to all of the interfaces, or change nothing. Says also what was cut, where a guard looks. Whoever calls this has the turn, and has looked at the interfaces
-/// since.
+/// Attach to all of the interfaces, or change nothing. With a guard, also returns the connections that were cut. The caller holds the lock, and has
+/// read the interfaces since.
 pub(crate) fn attach_all(
     pins: &Pins,
     wishes: &[(Interface, Plan)],
@@ -228,7 +228,7 @@ pub(crate) fn attach_all(
     Ok((attached, outlook))
 }
 
-/// Undo the attachments that were made before another one failed, and say of the failure which of them stay.
+/// Undo the attachments that were made before one failed, and add to the error which of them stay.
 fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
     let mut stay = Vec::new();
     for (name, outcome) in attached {
@@ -239,7 +239,7 @@ fn undo(pins: &Pins, attached: &[(String, Attached)], error: Error) -> Error {
     if stay.is_empty() { error } else { error.after(format!("attached to {} before that", stay.join(", "))) }
 }
 
-/// What an attachment changes for those who are inside.
+/// The effect of an attachment on open connections.
 pub(crate) fn change(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<PolicyChange> {
     let mut before = None;
     if state::of(pins, &interface.name, Some(interface))? == State::Ours {
@@ -269,7 +269,7 @@ struct AttachedJson<'a> {
     cut: Vec<lockout_report::CutJson>,
     notes: Vec<String>,
     boot: AtBootJson,
-    /// What changed, where there was a filter.
+    /// The changes, if there was a filter.
     difference: Option<&'a Difference>,
     #[serde(flatten)]
     policy: PolicyJson,
@@ -293,19 +293,19 @@ impl<'a> AttachedJson<'a> {
     }
 }
 
-/// How often diagnostics are taken from the kernel's buffer, which holds some thousand of them.
+/// How often diagnostics are read from the kernel's buffer, which holds some thousand of them.
 const READ_EVERY: Duration = Duration::from_millis(50);
 
 /// Print what the programs say until Ctrl-C.
 async fn follow(attached: Vec<(String, Attached)>) -> Result<()> {
-    /// Lines for people who look on; nothing else in this process logs.
+    /// Print lines for people; nothing else in this process logs.
     struct Lines;
     impl log::Log for Lines {
         fn enabled(&self, _: &log::Metadata<'_>) -> bool {
             true
         }
         fn log(&self, record: &log::Record<'_>) {
-            // Where nobody reads any more, nothing is lost.
+            // If nobody reads any more, nothing is lost.
             let _unused = print(&format!("{}\n", record.args()));
         }
         fn flush(&self) {}

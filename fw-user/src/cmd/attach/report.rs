@@ -1,4 +1,4 @@
-//! What `attach` came to, in the few lines that a person wants.
+//! The result of `attach`, in a few lines for people.
 
 use crate::{
     cmd::boot::state::AtBoot,
@@ -14,7 +14,7 @@ use crate::{
     report::difference,
 };
 
-/// What became of one interface.
+/// The outcome for one interface.
 #[must_use]
 pub(crate) fn head(name: &str, outcome: &Attached, difference: Option<&Difference>) -> String {
     let verb = match (&outcome.before, outcome.rebuilt) {
@@ -37,7 +37,7 @@ pub(crate) fn head(name: &str, outcome: &Attached, difference: Option<&Differenc
     lines.join("\n")
 }
 
-/// What holds for all of the interfaces.
+/// Facts about all of the interfaces.
 #[must_use]
 pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     let mut lines = vec![
@@ -62,7 +62,7 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     }
     lines.extend(router(&plan.policy.forward).map(|line| format!("  router  {line}")));
     if attached.iter().any(|(_, outcome)| outcome.record.egress == Egress::None) {
-        lines.push("  note    replies are not tracked: nothing outward works but ping and DHCP".to_owned());
+        lines.push("  note    replies are not tracked: all outbound traffic fails except ping and DHCP".to_owned());
     }
     if !answers_mdns(&plan.policy) && !plan.terms.monitors {
         lines.push(
@@ -74,7 +74,7 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     lines.join("\n")
 }
 
-/// Whether a reboot keeps the filter, where that needs saying.
+/// Whether a reboot keeps the filter, if it needs a line.
 #[must_use]
 pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot, is_all: bool) -> Option<String> {
     let whom = if is_all { "--all" } else { name };

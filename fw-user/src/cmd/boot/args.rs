@@ -8,7 +8,7 @@ pub struct EnableArgs {
     /// Interfaces to attach at boot [default: all attached, or all that have a file].
     #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
     pub interfaces: Vec<String>,
-    /// Attach to every outside interface, present and to come, with the rules that are in force.
+    /// Attach to every outside interface, present and future, with the rules in force.
     #[arg(long, conflicts_with = "interfaces")]
     pub all: bool,
 }
@@ -21,7 +21,7 @@ pub struct DisableArgs {
     pub interfaces: Vec<String>,
 }
 
-/// A name that means nothing else in a path, a unit or a udev rule. Linux takes 15 bytes.
+/// A name without special characters for a path, a unit or a udev rule. Linux allows 15 bytes.
 pub(crate) fn parse_interface(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
     if (1..=15).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain) {

@@ -41,7 +41,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     let files = folder::read(folder)?;
     let network = Network::ask()?;
     let sides = Sides::of(&network);
-    // Files with patterns are for interfaces to come as well.
+    // Files with patterns also apply to future interfaces.
     let is_all = args.all || (args.interfaces.is_empty() && files.iter().any(|file| !file.patterns.is_empty()));
     let names = chosen(pins, &files, &args.interfaces)?;
     let services = if is_all { Services::plan_all(folder)? } else { Services::plan(folder, &names)? };
@@ -51,7 +51,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
         let (wanted, except) = in_force_on_all(pins, &network, &files)?;
         edits.plan_all(&except, &wanted, &[])?;
     }
-    // Which file is an interface's is known once those for all are.
+    // The file of an interface is known only after all files are.
     let is_planned = |name: &str| args.all && !files.iter().any(|file| file.is_for(name)) && sides.leads_outside(name);
     for name in &names {
         if is_planned(name) {
@@ -64,7 +64,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
             services.plan_file(&mut edits, name, &wanted, &[])?;
             at_work.push(name.clone());
         } else if edits.file(name)?.is_none() {
-            // A filter that does not work is no reason to write what it said.
+            // Do not save the rules of a filter that does not work.
             let has_pins = pins.interfaces()?.contains(name);
             return Err(if has_pins {
                 let state = filter_state::of(pins, name, interface::present(name)?.as_ref())?.words();
@@ -96,7 +96,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     tell().map_err(|error: Error| after_change(error, &enabled, &written))
 }
 
-/// What is in force on the outside interfaces, which must agree, and the names of those that have no filter.
+/// The settings in force on the outside interfaces, which must agree, and the names of those without a filter.
 fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Settings, Vec<String>)> {
     let classes = Classes::of(network);
     let mut found: Option<(String, Settings)> = None;
@@ -114,7 +114,7 @@ fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Se
         match &found {
             Some((other, settings)) if settings.policy != wanted.policy || settings.monitor != wanted.monitor => {
                 return Err(Error::Usage(UsageError::Usage(format!(
-                    "{other} and {name} have different rules; `fw-user save {name}` gives {name} a file of its own, then type the same again"
+                    "{other} and {name} have different rules; give {name} its own file with `fw-user save {name}`, then repeat this command"
                 ))));
             }
             Some(_) => {}
@@ -124,7 +124,7 @@ fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Se
     found.map(|(_, settings)| (settings, except)).ok_or(Error::Kernel(KernelError::NothingAttached))
 }
 
-/// The interfaces that were named; else those with a filter; else those with a file.
+/// The named interfaces, or else those with a filter, or else those with a file.
 fn chosen(pins: &Pins, files: &[File], named: &[String]) -> Result<Vec<String>> {
     if !named.is_empty() {
         return Ok(interface::once_each(named).cloned().collect());

@@ -1,4 +1,4 @@
-//! The boot services of some interfaces: what could refuse them is looked at before anything is written.
+//! The boot services of some interfaces: everything is checked before anything is written.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -15,7 +15,7 @@ use crate::{
     output::complain,
 };
 
-/// The services of some interfaces, about to be installed.
+/// The services of some interfaces, ready to be installed.
 pub(crate) struct Services {
     program: String,
     services: Vec<Service>,
@@ -29,7 +29,7 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
     Err(Error::Usage(UsageError::OtherFolder { folder: folder.to_owned() }))
 }
 
-/// What changes files below `/etc` and talks to systemd is root's.
+/// Changes below `/etc` and requests to systemd need root.
 pub(crate) fn check_is_root() -> Result<()> {
     if Uid::effective().is_root() {
         Ok(())
@@ -39,12 +39,12 @@ pub(crate) fn check_is_root() -> Result<()> {
 }
 
 impl Services {
-    /// Those of these interfaces. Refuses whatever [`Services::install`] would refuse, and writes nothing.
+    /// The services of these interfaces. Refuses everything that [`Services::install`] would refuse, and writes nothing.
     pub(crate) fn plan(folder: &Path, names: &[String]) -> Result<Self> {
         Self::check(folder, names.iter().map(|name| Service::of(name)).collect::<Result<_>>()?)
     }
 
-    /// The one for every outside interface, present and to come; as [`Services::plan`].
+    /// The service for every outside interface, present and future; otherwise like [`Services::plan`].
     pub(crate) fn plan_all(folder: &Path) -> Result<Self> {
         Self::check(folder, vec![Service::of_all()?])
     }
@@ -61,7 +61,7 @@ impl Services {
         Ok(Self { program, services })
     }
 
-    /// Plan that the file of one of the interfaces says what is wanted. A file for other interfaces as well is not to change them.
+    /// Plan the change of an interface's file to the wanted settings. Refuses to change other interfaces of the same file.
     pub(crate) fn plan_file(
         &self,
         edits: &mut Edits<'_>,
@@ -75,13 +75,14 @@ impl Services {
         });
         let (path, changes) = edits.plan(name, wanted, typed)?;
         if changes && !others.is_empty() {
-            let why = format!("it is for {} as well; name that too, or give each a file", others.join(", "));
+            let why =
+                format!("it is also for {}; name that interface too, or give each its own file", others.join(", "));
             return Err(Error::Config(ConfigError::NotSaved { path, why }));
         }
         Ok(())
     }
 
-    /// Install and enable them. What is there already as it should be stays untouched. Returns those that changed.
+    /// Install and enable them, without touching what is right already. Returns those that changed.
     pub(crate) fn install(&self) -> Result<Vec<String>> {
         self.tell_of_another_installation();
         let mut changed = Vec::new();
@@ -100,7 +101,7 @@ impl Services {
         Ok(changed)
     }
 
-    /// Have systemd take the filters of these interfaces for its own.
+    /// Start the services of these interfaces, so that systemd owns their filters.
     pub(crate) fn start(&self, names: &[String]) -> Result<()> {
         self.services
             .iter()

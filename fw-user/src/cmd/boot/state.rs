@@ -1,4 +1,4 @@
-//! What the next boot makes of an interface, compared with what is in force.
+//! The effect of the next boot on an interface, compared with the settings in force.
 
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::{
     report::difference,
 };
 
-/// What the next boot makes of an interface.
+/// The effect of the next boot on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AtBoot {
     /// A unit applies a file.
@@ -30,7 +30,7 @@ pub(crate) enum AtBoot {
         unit: String,
         /// The file.
         file: PathBuf,
-        /// From what is in force to what the file says; nothing where that cannot be read.
+        /// The difference between the settings in force and the file; `None` if the maps cannot be read.
         difference: Option<Difference>,
     },
     /// Nothing attaches the filter: every port is open.
@@ -40,7 +40,7 @@ pub(crate) enum AtBoot {
         /// What to type.
         fix: String,
     },
-    /// It cannot be told.
+    /// Unknown.
     Unknown {
         /// Why.
         why: String,
@@ -66,20 +66,22 @@ pub(crate) struct BootFiles {
 }
 
 impl BootFiles {
-    /// Read them. Without a right to do so, each interface that needs them has that for an answer.
+    /// Read them. If they cannot be read, that becomes the answer for each interface that needs them.
     pub(crate) fn read(network: &Network) -> Self {
         let files = folder::read(Path::new(DEFAULT_FOLDER)).map_err(|error| error.to_string());
         Self { files, sides: Sides::of(network) }
     }
 
-    /// What the next boot makes of an interface on which this is in force.
+    /// The effect of the next boot on an interface with these settings in force.
     pub(crate) fn at_boot(&self, name: &str, running: Option<&Running>) -> AtBoot {
         let unit = match boot::of(name) {
             Boot::Unit(unit) => unit,
             Boot::Unseen(why) => return AtBoot::Unknown { why },
             Boot::Nothing { why, fix } => {
                 if let Some(pid) = processes::siblings("run").first() {
-                    let why = format!("fw-user run (process {pid}) keeps the filter; its own unit decides");
+                    let why = format!(
+                        "fw-user run (process {pid}) keeps the filter; its own unit decides whether it starts at boot"
+                    );
                     return AtBoot::Unknown { why };
                 }
                 return AtBoot::Open { why, fix: fix.unwrap_or_else(|| format!("fw-user enable {name}")) };
@@ -93,7 +95,7 @@ impl BootFiles {
         match Edits::new(Path::new(DEFAULT_FOLDER), files, &self.sides).file(name) {
             Ok(Some((file, settings))) => AtBoot::Filtered {
                 difference: running.map(|running| {
-                    // All interfaces share the tables, and one file that says how large they are is enough.
+                    // All interfaces share the tables, so their size in one file is enough.
                     let flows = files.iter().find_map(|file| Some(*file.flows.as_ref()?.get_ref()));
                     let settings = Settings { flows: flows.or(Some(DEFAULT_FLOWS)), ..settings.clone() };
                     Difference::new(Some(running), &settings, &running.version)
@@ -122,7 +124,7 @@ impl AtBoot {
         }
     }
 
-    /// In one line: whether the filter is back after a reboot, by what, and what to type.
+    /// In one line: whether the filter returns after a reboot, which unit attaches it, and what to type.
     #[must_use]
     pub(crate) fn words(&self, name: &str) -> String {
         match self {

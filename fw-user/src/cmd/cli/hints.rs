@@ -1,4 +1,4 @@
-//! What to type instead of a command line that firewalls of other names would have taken.
+//! Hints for command lines that other firewalls accept.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use clap::{
 
 use crate::cmd::cli::Cli;
 
-/// Words that are no commands here, and the commands that do what they mean elsewhere.
+/// Commands of other firewalls, with the corresponding commands of fw-user.
 const COMMANDS: [(&[&str], &str); 9] = [
     (&["version"], "fw-user --version"),
     (&["list", "ls", "show"], "fw-user status (interfaces and open ports), or fw-user exposed (who listens)"),
@@ -24,7 +24,7 @@ const COMMANDS: [(&[&str], &str); 9] = [
 ];
 
 impl Cli {
-    /// Reads a command line, the program's name first.
+    /// Reads a command line, starting with the program's name.
     pub fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self> {
         let mut command = with_lists(Self::command()).disable_help_subcommand(false);
         let matches = command.try_get_matches_from_mut(line);
@@ -37,7 +37,7 @@ impl Cli {
     }
 }
 
-/// Interfaces are given one by one or in a list with commas, wherever several are taken.
+/// Interfaces are given separately or in a list with commas, wherever a command accepts several.
 fn with_lists(command: clap::Command) -> clap::Command {
     let takes_many = |argument: &Arg| {
         matches!(argument.get_action(), ArgAction::Append)

@@ -2,7 +2,7 @@
 
 pub mod hints;
 
-/// How ports are written, below the help of every command that takes them.
+/// The grammar of ports, below the help of every command that takes them.
 macro_rules! port_grammar {
     () => {
         "\
@@ -117,7 +117,7 @@ pub enum Command {
     /// Serve Prometheus metrics, or write them to a file.
     #[cfg(feature = "metrics")]
     Metrics(MetricsArgs),
-    /// Print the script with which a shell completes command lines: source <(fw-user completions bash)
+    /// Print a shell's completion script: source <(fw-user completions bash)
     Completions(CompletionsArgs),
     /// Install, remove and show the boot service, which applies the configuration files (systemd).
     Service(ServiceArgs),

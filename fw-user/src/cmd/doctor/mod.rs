@@ -50,7 +50,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &InterfacesArgs) -> Re
     let network = Network::ask()?;
     let all = &network.interfaces;
     let classes = Classes::of(&network);
-    // Whoever may not look there is told so by the line about the pins.
+    // If the folder is not readable, the line about the pins says so.
     let with_pins = pins.interfaces_of_all().unwrap_or_default();
     let names: Vec<String> = if args.interfaces.is_empty() {
         let is_of_interest =
@@ -81,7 +81,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &InterfacesArgs) -> Re
             None => drop(interface::named(std::slice::from_ref(name))?),
         }
     }
-    // Before the first attach nothing is expected to be filtered, and nothing is wrong.
+    // Before the first attach an interface without a filter is not a problem.
     let verdict = if with_pins.is_empty() { Verdict::Ok } else { Verdict::Note };
     match Gaps::find(pins, config).await {
         Ok(gaps) => {

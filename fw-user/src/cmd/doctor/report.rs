@@ -1,4 +1,4 @@
-//! What the doctor found, a line each, and the fix below.
+//! The doctor's findings, one per line, with the fix below.
 
 use crate::cmd::doctor::checks::{Finding, Verdict};
 

@@ -1,4 +1,4 @@
-//! Which drops are wanted.
+//! The drops to show.
 
 use fw_common::grammar::Rule;
 use ipnet::IpNet;
@@ -11,7 +11,7 @@ use crate::{
     policy_text,
 };
 
-/// One of each kind that is named must fit.
+/// A drop must match one value of each option that is given.
 pub(crate) struct DropFilter {
     ports: Vec<Rule>,
     sources: Vec<IpNet>,
@@ -23,7 +23,7 @@ impl DropFilter {
         let ports = if args.port.is_empty() { Vec::new() } else { policy_text::rules(&args.port)? };
         if let Some(network) = ports.iter().find_map(|rule| rule.source) {
             return Err(Error::Usage(UsageError::Usage(format!(
-                "--port takes ports alone; who sent the packet is said apart: --source {network}"
+                "--port takes only ports; give the sender with --source {network}"
             ))));
         }
         Ok(Self { ports, sources: args.source.clone(), reasons: args.reason.clone() })

@@ -1,4 +1,4 @@
-//! `fw-user drops`: what the kernel recorded of dropped packets, as lines, JSON or packets.
+//! `fw-user drops`: the recorded drops, as lines, JSON or packets.
 
 pub(crate) mod args;
 pub(crate) mod filter;
@@ -23,9 +23,9 @@ use crate::{
     packet::headers::{Headers, Seen},
 };
 
-/// How often the kernel is asked. It keeps what is dropped in a second and more.
+/// How often the records are read. The kernel keeps the drops of more than a second.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How often it is said at most what was left out, and looked whether the filter is there still.
+/// The least time between two reports of omitted drops, and between two checks of whether the filter is still there.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
@@ -68,7 +68,7 @@ pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
     finish(&mut watched, out)
 }
 
-/// Read what is new everywhere, and put it out in the order in which it came.
+/// Read the new drops of all interfaces and print them in the order of their time.
 async fn show(watched: &mut [Watched], filter: &DropFilter, receivers: &mut Receivers, out: &mut Out) -> Result<()> {
     let mut found = Vec::new();
     for (index, one) in watched.iter_mut().enumerate() {
@@ -93,13 +93,13 @@ fn finish(watched: &mut [Watched], mut out: Out) -> Result<()> {
     out.finish()
 }
 
-/// An interface and what was seen of its drops.
+/// An interface and the drops that were read from it.
 struct Watched {
     name: String,
     reader: DropReader,
-    /// How many it had dropped before.
+    /// The packets that it had dropped before.
     before: u64,
-    /// How many it has dropped since, and how many of these were read or told of.
+    /// The packets that it has dropped since, and how many of these were printed or reported as omitted.
     dropped: u64,
     told: u64,
     is_last: bool,
@@ -111,7 +111,7 @@ impl Watched {
         let mut reader = DropReader::open(pins, &name)?;
         let mut before = 0;
         if !is_last {
-            // In this order a drop that comes between is told of, but not shown.
+            // In this order a drop in between is counted, but not printed.
             before = reader.dropped()?;
             reader.skip()?;
         }
@@ -119,7 +119,7 @@ impl Watched {
     }
 
     fn read(&mut self) -> Result<Vec<DroppedPacket>> {
-        // A packet is counted before it is recorded: in this order none counts as left out that is to be shown.
+        // A packet is counted before it is recorded. In this order no drop counts as omitted that is printed later.
         self.dropped = self.reader.dropped()?.saturating_sub(self.before);
         let found = self.reader.read()?;
         self.told += found.len() as u64;

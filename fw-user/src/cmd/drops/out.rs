@@ -1,4 +1,4 @@
-//! Where drops are put out: lines for people, JSON, or a file of packets.
+//! The output of drops: lines for people, JSON, or a file of packets.
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
@@ -19,14 +19,14 @@ use crate::{
     packet::{headers::Seen, pcapng},
 };
 
-/// What is put out.
+/// The form of the output.
 pub(crate) struct Out {
     form: Form,
     /// Lines that are not printed yet.
     text: String,
     /// Whether nobody reads it any more.
     is_closed: bool,
-    /// What is put out is a choice of the drops, and what is left out is not.
+    /// The output is filtered, and the count of omitted drops is not.
     is_chosen: bool,
 }
 
@@ -70,7 +70,7 @@ impl Out {
         self.is_closed
     }
 
-    /// Put out a drop at the interface of this number.
+    /// Write a drop of the interface with this number.
     pub(crate) fn drop(&mut self, interface: u32, entry: &Entry<'_>) -> Result<()> {
         match &mut self.form {
             Form::Lines(columns) => self.text += &columns.drop(entry),
@@ -86,13 +86,13 @@ impl Out {
         Ok(())
     }
 
-    /// Say how many more an interface has dropped that are not there.
+    /// Report how many more packets an interface has dropped.
     pub(crate) fn left_out(&mut self, interface: &str, count: u64, is_last: bool) -> Result<()> {
         let now = SystemTime::now();
         match &mut self.form {
             Form::Lines(columns) => {
-                let what = if is_last { "others since it was attached are not kept" } else { "more were left out" };
-                let of = if self.is_chosen { " (of all drops, not only of those asked for)" } else { "" };
+                let what = if is_last { "older drops are not kept" } else { "more were left out" };
+                let of = if self.is_chosen { " (of all drops, not only the selected ones)" } else { "" };
                 self.text += &columns.note(interface, now, &format!("{count} {what}{of}"));
             }
             Form::Json => self.text += &json(&MissingJson::new(interface, now, count))?,
@@ -103,14 +103,14 @@ impl Out {
         Ok(())
     }
 
-    /// Say that an interface has no filter any more.
+    /// Report that an interface has lost its filter.
     pub(crate) fn gone(&mut self, interface: &str) {
         if let Form::Lines(columns) = &mut self.form {
             self.text += &columns.note(interface, SystemTime::now(), "the filter was removed");
         }
     }
 
-    /// Hand on what there is.
+    /// Write the buffered output.
     pub(crate) fn flush(&mut self) -> Result<()> {
         if let Form::Packets(packets) = &mut self.form {
             let flushed = packets.writer.flush();
@@ -120,7 +120,7 @@ impl Out {
         Ok(())
     }
 
-    /// Nothing more comes.
+    /// Finish the output.
     pub(crate) fn finish(mut self) -> Result<()> {
         if let Form::Packets(packets) = &mut self.form {
             let finished = packets.finish();
@@ -155,7 +155,7 @@ impl Packets {
         let out: Box<dyn Write> = if file != Path::new("-") {
             Box::new(output_file::create(file).map_err(failed)?)
         } else if io::stdout().is_terminal() {
-            let what = "standard output is a terminal, which shows no packets; name a file, or: fw-user drops --pcap - | wireshark -k -i -";
+            let what = "standard output is a terminal; name a file, or: fw-user drops --pcap - | wireshark -k -i -";
             return Err(Error::Usage(UsageError::Usage(what.to_owned())));
         } else {
             Box::new(io::stdout())

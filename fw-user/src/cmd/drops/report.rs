@@ -1,4 +1,4 @@
-//! Dropped packets, a line each.
+//! Dropped packets, one per line.
 
 use std::{net::IpAddr, time::SystemTime};
 
@@ -15,11 +15,11 @@ use crate::{
 pub(crate) struct Entry<'a> {
     /// The interface.
     pub interface: &'a str,
-    /// What the kernel recorded.
+    /// The kernel's record.
     pub drop: &'a DroppedPacket,
-    /// What its headers say.
+    /// Its headers.
     pub headers: Headers,
-    /// Who would have got it.
+    /// Its receiver.
     pub target: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct DropJson<'a> {
 }
 
 impl<'a> DropJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(entry: &'a Entry<'_>) -> Self {
         let headers = &entry.headers;
@@ -64,7 +64,7 @@ impl<'a> DropJson<'a> {
     }
 }
 
-/// A line of `drops --json` that says what is not there.
+/// A line of `drops --json` that counts omitted drops.
 #[derive(Serialize)]
 pub(crate) struct MissingJson<'a> {
     time: String,
@@ -73,7 +73,7 @@ pub(crate) struct MissingJson<'a> {
 }
 
 impl<'a> MissingJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(interface: &'a str, at: SystemTime, left_out: u64) -> Self {
         Self { time: humantime::format_rfc3339_micros(at).to_string(), interface, left_out }
@@ -97,7 +97,7 @@ pub(crate) struct Columns {
     widths: [usize; 7],
 }
 
-/// What most lines need.
+/// The width that most lines need.
 const WIDTHS: [usize; 7] = [12, 4, 0, 11, 3, 18, 16];
 
 impl Columns {
@@ -112,19 +112,19 @@ impl Columns {
         Self { zone, day, widths: WIDTHS }
     }
 
-    /// What the columns are.
+    /// The titles of the columns.
     pub(crate) fn head(&mut self) -> String {
         self.line(["time", "at", "", "reason", "", "from", "to"].map(str::to_owned), "for")
     }
 
-    /// A drop. Those of another day than the one before stand below its date.
+    /// A drop. If its day differs from that of the line before, the date stands above it.
     pub(crate) fn drop(&mut self, entry: &Entry<'_>) -> String {
         let headers = &entry.headers;
         let receiver = headers.receiver().unwrap_or_default();
         let receiver = headers.vlans.iter().fold(receiver, |to, vlan| format!("{to} vlan {vlan}"));
         let verdict = match (entry.drop.passed, self.widths[2]) {
             (true, _) => "would drop",
-            // Told apart where there is something to be told apart from.
+            // Named only if there are several.
             (false, 1..) => "drop",
             (false, 0) => "",
         };
@@ -141,7 +141,7 @@ impl Columns {
         day + &self.line(cells, entry.target.as_deref().unwrap_or_default())
     }
 
-    /// What else is to be said of an interface.
+    /// A note on an interface.
     pub(crate) fn note(&mut self, interface: &str, at: SystemTime, note: &str) -> String {
         let (day, time) = self.time(at);
         let [of_time, of_interface, ..] = self.widths;
@@ -175,7 +175,7 @@ impl Default for Columns {
     }
 }
 
-/// Day and time on the wall.
+/// Local day and time.
 fn local(zone: &TimeZone, at: SystemTime) -> Option<(Date, String)> {
     let local = zone.to_datetime(Timestamp::try_from(at).ok()?);
     Some((local.date(), local.strftime("%H:%M:%S%.3f").to_string()))

@@ -1,4 +1,4 @@
-//! `fw-user explain`: what becomes of a packet, asked of the program that is attached.
+//! `fw-user explain`: runs the attached program on a packet and prints the verdict.
 
 pub(crate) mod args;
 pub(crate) mod onward;
@@ -52,7 +52,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     let frame = args.hex.as_deref().map(frame_of_digits).transpose()?;
     let file = args.pcap.as_deref().map(open).transpose()?;
     privilege::check()?;
-    // No pin goes while they are opened. Reading a file of packets may take longer than others would wait.
+    // Hold the lock only while pins are opened. Reading a file of packets may take longer than other commands wait.
     let lock = pins.lock()?;
     let names = attached(pins, args.interface.as_slice())?;
     let name = match names.as_slice() {
@@ -89,7 +89,7 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     Ok(())
 }
 
-/// The filtered interface by which the sender is answered; without a sender, the one by which the default route leaves.
+/// The filtered interface of the route to the sender; without a sender, the one of the default route.
 fn by_route<'a>(args: &ExplainArgs, names: &'a [String]) -> Result<Option<&'a String>> {
     if args.target.is_none() {
         return Ok(None);
@@ -126,8 +126,7 @@ fn examine(pins: &Pins, interface: &Interface, dry_run: &DryRun) -> Result<Filte
     }
     if !dry_run.knows_interface() {
         notes.push(format!(
-            "before Linux 5.14 the kernel cannot be told that a packet comes in by {name}: one that would be `forwarded` may be \
-             called `allowed` here"
+            "before Linux 5.14 the kernel cannot assign a test packet to {name}: a packet that would be `forwarded` may be shown as `allowed`"
         ));
     }
     Ok(FilterFacts {
@@ -140,7 +139,7 @@ fn examine(pins: &Pins, interface: &Interface, dry_run: &DryRun) -> Result<Filte
     })
 }
 
-/// Whom is asked, and how answers are put.
+/// The filters to ask, and the form of the answers.
 struct Asking<'a> {
     filter: &'a FilterFacts,
     dry_run: DryRun,
@@ -199,9 +198,9 @@ impl Asking<'_> {
                     Ok(self.dry_run.judge(&frame.bytes)?)
                 }
             } else if frame.is_bare {
-                Err(format!("it has no Ethernet header, and what comes in by {} has one", self.filter.name))
+                Err(format!("it has no Ethernet header, but packets on {} have one", self.filter.name))
             } else {
-                Err(format!("it has an Ethernet header, and what comes in by {} has none", self.filter.name))
+                Err(format!("it has an Ethernet header, but packets on {} have none", self.filter.name))
             };
             let answer = Answer {
                 filter: self.filter,
@@ -232,7 +231,7 @@ impl Asking<'_> {
     }
 }
 
-/// The file that packets are read from, and what to call it.
+/// The file of packets, and its name for messages.
 fn open(path: &Path) -> Result<(Box<dyn Read>, String)> {
     if path == Path::new("-") {
         return Ok((Box::new(io::stdin()), "standard input".to_owned()));
@@ -242,10 +241,10 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, String)> {
     Ok((Box::new(file), path.display().to_string()))
 }
 
-/// How much is read where a frame is expected on standard input: the largest one, however it is written, is much less.
+/// The most that is read when standard input is a frame: even the largest frame needs much less.
 const MOST_DIGITS: u64 = 1 << 16;
 
-/// A frame written as hexadecimal digits, with whatever space or colons between them.
+/// A frame in hexadecimal digits, with any spaces or colons between them.
 fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
     let mut text = text.to_owned();
     if text == "-" {
@@ -260,21 +259,20 @@ fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
         return Ok(frame);
     }
     Err(Error::Usage(UsageError::Usage(format!(
-        "--hex: this has {} bytes; a frame has at least {LEAST_FRAME}, its Ethernet header, and the kernel can be asked about at most \
-         {LARGEST_FRAME}",
+        "--hex: {} bytes; a frame has at least {LEAST_FRAME}, its Ethernet header, and the kernel can test at most {LARGEST_FRAME}",
         frame.len()
     ))))
 }
 
-/// Who sends a packet to whom.
+/// The sender and the receiver of a packet.
 struct Ends {
     from: SocketAddr,
     to: IpAddr,
-    /// Where that was not said.
+    /// Defaults for what the command line leaves out.
     note: Option<String>,
 }
 
-/// Addresses of the documentation (RFC 5737, RFC 3849), for a sender where the network has no other.
+/// Documentation addresses (RFC 5737, RFC 3849), for a sender if the network has no other address.
 const ANYBODY4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1));
 const ANYBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
@@ -283,13 +281,13 @@ fn ends(target: PacketTarget, args: &ExplainArgs, interface: &Interface) -> Resu
     let of = |index: u32| addresses.iter().filter(move |(at, _)| *at == index).map(|(_, net)| *net);
     let mut own: Vec<IpNet> = of(interface.index).collect();
     if own.is_empty() {
-        // The bridge or bond that the interface is a port of has the addresses.
+        // If the interface is a port of a bridge or bond, that one has the addresses.
         own = interface.master.into_iter().flat_map(of).collect();
     }
     let is_v4 = match (args.from, args.to, target) {
         (Some(from), Some(to), _) if from.is_ipv4() != to.is_ipv4() => {
             return Err(Error::Usage(UsageError::Usage(format!(
-                "--from {} and --to {to} are not of one family",
+                "--from {} and --to {to} must both be IPv4 or both IPv6",
                 from.ip()
             ))));
         }

@@ -1,4 +1,4 @@
-//! Where this machine routes packets on to.
+//! The networks that this machine routes packets on to.
 
 use std::{collections::HashMap, fs, net::IpAddr};
 
@@ -7,20 +7,20 @@ use ipnet::IpNet;
 
 use crate::host::{interface::Interface, network::Network};
 
-/// Networks behind this machine, as seen from one interface, asked for once for each address.
+/// The networks behind this machine, as seen from one interface; each address is looked up once.
 pub(crate) struct Onward {
     interface: Interface,
     known: HashMap<IpAddr, Option<IpNet>>,
 }
 
 impl Onward {
-    /// For what comes in by an interface.
+    /// For packets that arrive at an interface.
     pub(crate) fn from(interface: Interface) -> Self {
         Self { interface, known: HashMap::new() }
     }
 
-    /// The network that a packet to an address is routed on to: that of the route. Containers and guests behind a bridge are each named for
-    /// themselves, and so is what the default route leads to.
+    /// The network of the route for a packet to an address. For containers and guests behind a bridge, and for the default route, it is the single
+    /// address.
     pub(crate) fn network(&mut self, to: IpAddr, reason: Reason) -> Option<IpNet> {
         let Self { interface, known } = self;
         let is_routed_on = match reason {
@@ -42,7 +42,7 @@ fn network(interface: &Interface, to: IpAddr) -> Option<IpNet> {
     Some(if is_bridge || route.prefix_len() == 0 { IpNet::from(to) } else { route })
 }
 
-/// Whether Linux routes packets of a family on: IPv4 by what the interface says, IPv6 by what all say.
+/// Whether Linux routes packets of a family on: for IPv4 the setting of the interface counts, for IPv6 that of `all`.
 fn forwards(name: &str, to: IpAddr) -> bool {
     let path = match to {
         IpAddr::V4(_) => format!("/proc/sys/net/ipv4/conf/{name}/forwarding"),

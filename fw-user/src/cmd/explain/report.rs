@@ -1,4 +1,4 @@
-//! What the filter does with a packet, and why.
+//! The filter's verdict on a packet, and the reason.
 
 use std::net::IpAddr;
 
@@ -19,11 +19,11 @@ use crate::{
     report::reasons,
 };
 
-/// The filter that was asked.
+/// The filter that gave the verdict.
 pub(crate) struct FilterFacts {
     /// Its interface.
     pub name: String,
-    /// Whether others have a filter too, so that commands have to name this one.
+    /// Whether other interfaces have a filter too, so that commands must name this one.
     pub is_one_of_several: bool,
     /// What may come in.
     pub policy: Policy,
@@ -35,23 +35,23 @@ pub(crate) struct FilterFacts {
     pub notes: Vec<String>,
 }
 
-/// A packet and what becomes of it.
+/// A packet and its verdict.
 pub(crate) struct Answer<'a> {
-    /// Who said so.
+    /// The filter that gave the verdict.
     pub filter: &'a FilterFacts,
-    /// What number it has in its file, from 1.
+    /// Its number in the file, from 1.
     pub number: Option<u64>,
-    /// What its headers say.
+    /// Its headers.
     pub headers: Headers,
-    /// Who listens where it is for.
+    /// The listener at its destination.
     pub target: Option<String>,
-    /// The network that it is routed on to, if it is.
+    /// The network that it is routed on to, if any.
     pub onward: Option<IpNet>,
     /// Its length in bytes.
     pub len: usize,
     /// Its verdict, or why there is none.
     pub judgement: Result<Judgement, String>,
-    /// Whether somebody named the sender, so that a rule may be for it alone.
+    /// Whether the command line named the sender, so that a rule may be for it alone.
     pub is_sender_meant: bool,
     /// Notes on this answer.
     pub notes: Vec<String>,
@@ -82,7 +82,7 @@ pub(crate) struct ExplainJson<'a> {
 }
 
 impl<'a> ExplainJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(answer: &'a Answer<'_>) -> Self {
         let headers = &answer.headers;
@@ -111,7 +111,7 @@ impl<'a> ExplainJson<'a> {
     }
 }
 
-/// For people: one packet, at length.
+/// One packet in full, for people.
 #[must_use]
 pub(crate) fn text(answer: &Answer<'_>) -> String {
     let mut lines = vec![format!("{}  {}", answer.filter.name, answer.headers)];
@@ -132,7 +132,7 @@ pub(crate) fn text(answer: &Answer<'_>) -> String {
     lines.join("\n")
 }
 
-/// For people: a packet of many, in one line.
+/// One packet of many in one line, for people.
 #[must_use]
 pub(crate) fn line(answer: &Answer<'_>) -> String {
     let number = answer.number.unwrap_or_default();
@@ -163,7 +163,7 @@ impl Answer<'_> {
         }
     }
 
-    /// The rule that lets it in, or those that do not reach as far as this sender.
+    /// The rule that lets it in, or the rules of its port that do not include the sender.
     fn rule(&self, reason: Reason) -> Option<String> {
         let rules = self.rules_at_port();
         match reason {
@@ -193,7 +193,7 @@ impl Answer<'_> {
         rules
     }
 
-    /// What to type so that it passes, or what else to do.
+    /// The command that would let it pass, or what else to do.
     fn fix(&self, reason: Reason) -> Option<String> {
         if let Some(forward) = self.forward() {
             let mut policy = self.filter.policy.clone();
@@ -224,7 +224,7 @@ impl Answer<'_> {
         }
     }
 
-    /// What lets the packet be routed on, and all that may be routed on today; nothing where it is not.
+    /// The value of `forward` that also lets this packet be routed on; `None` if it is not routed on.
     fn forward(&self) -> Option<Forward> {
         let network = self.onward.filter(|_| self.filter.policy.forward != Forward::Pass)?;
         let mut networks = self.filter.policy.forward.networks().to_vec();
@@ -232,7 +232,7 @@ impl Answer<'_> {
         Networks::new(networks).map(Forward::To)
     }
 
-    /// The command that puts another policy in the place of the one in force, and leaves all else as it is.
+    /// The command that replaces the policy in force and changes nothing else.
     fn attach(&self, policy: &Policy) -> String {
         let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, rule_words(policy).join(","))];
         if !policy.protocols.is_empty() {

@@ -8,8 +8,8 @@ use crate::{
     policy_text::{protocol_number, rules},
 };
 
-/// Read what a packet is for: one port as in an allow list, or the name of an IP protocol without ports. A bare port means two packets, of
-/// TCP and UDP.
+/// Read the destination of a packet: one port as in an allow list, or the name of an IP protocol without ports. A port without a protocol means two
+/// packets, one of TCP and one of UDP.
 pub(crate) fn targets(text: &str) -> Result<Vec<PacketTarget>> {
     if let Some(protocol) = protocol_number(text) {
         let name = PortProtocol::from_number(protocol).map(PortProtocol::name);
@@ -26,9 +26,7 @@ pub(crate) fn targets(text: &str) -> Result<Vec<PacketTarget>> {
         ))),
         Some(network) => {
             let address = network.addr();
-            Err(Error::Usage(UsageError::Usage(format!(
-                "`{text}`: who sends the packet is said apart: --from {address}"
-            ))))
+            Err(Error::Usage(UsageError::Usage(format!("`{text}`: give the sender with --from {address}"))))
         }
         None => Ok(PacketTarget::Port(rule.protocol, rule.ports.first())),
     };

@@ -1,4 +1,4 @@
-//! What netfilter makes of the packets to a port, beside what the filter does.
+//! What netfilter does with the packets to a port, beside the filter's verdict.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What netfilter makes of a port.
+/// What netfilter does with the packets to a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Beside {
     Drops,
@@ -23,7 +23,7 @@ pub(crate) enum Beside {
     LetsIpv6In,
     /// Docker redirects its packets, of one family at least, and the input chain never sees them.
     GetsPast,
-    /// By one interface it comes in, by another one it does not.
+    /// It passes on one interface and not on another.
     Differs,
     /// It depends on the sender, or on rules that are not understood.
     Unknown,
@@ -57,7 +57,7 @@ impl Beside {
     }
 }
 
-/// Of one family, by one interface.
+/// For one family, on one interface.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Judged {
     is_ipv6: bool,
@@ -65,7 +65,7 @@ struct Judged {
     is_redirected: bool,
 }
 
-/// What netfilter makes of a port that the network reaches, or would without a filter.
+/// What netfilter does with the packets to a port that the network reaches, or would reach without a filter.
 pub(crate) fn of(port: &ExposedPort, exposure: &Exposure, network: &Network, ruleset: &Ruleset) -> Option<Beside> {
     let Reach::By(states) = &port.reach else { return None };
     let paths = exposure.paths.iter().filter(|path| states.iter().any(|(name, _)| *name == path.name));

@@ -1,4 +1,4 @@
-//! What stands on which interface, read once for whoever judges ports by it.
+//! The filters of all interfaces, read once.
 
 use crate::{
     cmd::exposed::exposure::{Filter, Filters, Ruling},
@@ -27,7 +27,7 @@ pub(crate) fn read(pins: &Pins, network: &Network) -> Result<Filters> {
 fn filter(pins: &Pins, interface: &Interface) -> Result<Option<Filter>> {
     let name = &interface.name;
     Ok(match state::of(pins, name, Some(interface))? {
-        // It is at work, whether or not its maps can be read.
+        // It is active, even if its maps cannot be read.
         state @ (State::Ours | State::Damaged) => Some(match ruling(pins, name) {
             Ok(ruling) => Filter::Ours(Box::new(ruling)),
             Err(error) => Filter::Unknown(format!("{}: {error}", state.words())),

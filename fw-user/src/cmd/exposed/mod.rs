@@ -34,7 +34,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ExposedArgs) -> Resul
         filters,
         endpoints: targets.endpoints(),
         chosen_by_kernel: chosen_by_kernel(),
-        // A folder that cannot be read leaves nothing out.
+        // An unreadable folder leaves nothing out.
         files: &folder::read(config).unwrap_or_default(),
     };
     let exposure = facts.judge(&args.interfaces);
@@ -49,7 +49,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ExposedArgs) -> Resul
     print(&if args.json { json(&report::ExposedJson::new(&facts))? } else { report::text(&facts) })
 }
 
-/// The ports from which the kernel chooses for who does not name one. Where it does not say, those that it has by default.
+/// The range from which the kernel chooses ports; the kernel's default if it is unreadable.
 pub(crate) fn chosen_by_kernel() -> RangeInclusive<u16> {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
     let mut ends = text.split_whitespace().map(str::parse);

@@ -1,4 +1,4 @@
-//! Open connections, of which nobody can have so many that others get none.
+//! Open connections, with a limit per peer so that others get some.
 
 use std::{
     net::IpAddr,
@@ -10,12 +10,12 @@ use std::{
 
 use tokio::task::{AbortHandle, JoinSet};
 
-/// How many there are at most.
+/// The most connections.
 const TOTAL: usize = 64;
-/// How many of them one peer may have.
+/// The most connections of one peer.
 const PER_PEER: usize = 8;
 
-/// Open connections. Those that are dropped with this are closed.
+/// Open connections. Dropping the value closes them.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
     tasks: JoinSet<()>,
@@ -30,7 +30,7 @@ struct Connection {
     task: AbortHandle,
 }
 
-/// Whether a connection's request is being answered at the moment. One that has not asked yet, or does not take its answer, is idle.
+/// Whether a connection's request is being answered. A connection without a request, or that does not read its answer, is idle.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked(Arc<AtomicBool>);
 
@@ -41,8 +41,8 @@ impl Asked {
 }
 
 impl Connections {
-    /// Take a connection of a peer, and let it converse. Where there is no place for it, the peer's oldest idle connection is closed, or
-    /// the oldest idle one of all; where all are being answered, the new one is.
+    /// Accept a connection of a peer. If there is no room, close the peer's oldest idle connection, or the oldest idle one of all; if all are being
+    /// answered, close the new one.
     pub(crate) fn admit<T: Future<Output = ()> + Send + 'static>(
         &mut self,
         peer: IpAddr,
@@ -71,7 +71,7 @@ impl Connections {
     }
 }
 
-/// What counts as one peer: an IPv4 address, or a /64, of which anybody who has one address has all.
+/// The identity of a peer: an IPv4 address, or a /64, because whoever has one address of it has all.
 fn network(peer: IpAddr) -> IpAddr {
     const INTERFACE_IDENTIFIER: u128 = u64::MAX as u128;
     match peer.to_canonical() {
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// The peers that have connections, the oldest first; `asks` says which of their conversations are being answered.
+    /// The peers with connections, the oldest first; `asks` says which are being answered.
     fn open_after(peers: impl IntoIterator<Item = (IpAddr, bool)>) -> Vec<IpAddr> {
         let mut connections = Connections::default();
         for (peer, asks) in peers {

@@ -38,7 +38,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// What HTTP calls it.
+    /// Its media type.
     #[must_use]
     pub(crate) const fn content_type(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ pub(crate) fn encode(reading: Metrics, format: Format) -> Result<String> {
     })
 }
 
-/// The samples are the same in both formats. What differs is how the comments call a counter: there by its family, here by its samples.
+/// The samples are the same in both formats. In the comments, one format names a counter by its family, the other by its samples.
 fn as_prometheus(open_metrics: &str) -> String {
     let mut text = String::new();
     let mut lines = open_metrics.lines().filter(|line| *line != "# EOF").peekable();
@@ -109,7 +109,7 @@ impl Metrics {
         };
         let help = "Whether there is an interface of this name, which has a filter or a file";
         families.gauge("fw_interface_present", help, each(|interface| interface.is_present))?;
-        let help = "Whether a filter of fw-user is at work on the interface";
+        let help = "Whether fw-user filters the interface";
         families.gauge("fw_attached", help, each(|interface| interface.is_attached))?;
         let help = "Whether the filter on the interface is this version's and its pins are whole";
         families.gauge("fw_up", help, each(|interface| interface.is_up))?;
@@ -126,14 +126,14 @@ impl Metrics {
         });
         families.info("fw_interface", "How the filter is attached, and the version that attached it last", infos)?;
         let monitors = self.filters().map(|(interface, filter)| (of(interface), u32::from(filter.monitors)));
-        families.gauge("fw_monitor", "Whether the filter only judges and counts, and drops nothing", monitors)?;
+        families.gauge("fw_monitor", "Whether the filter only counts verdicts and drops nothing", monitors)?;
         let since = self.filters().map(|(interface, filter)| (of(interface), unix_seconds(filter.record.since)));
         families.gauge("fw_attached_timestamp_seconds", "When the filter was attached", since)?;
         let trials = self.filters().filter_map(|(interface, filter)| {
             // The two clocks drift apart by less than what is shown.
             Some((of(interface), unix_seconds(filter.trial_ends? + Duration::from_millis(500)).floor()))
         });
-        let help = "When the last change goes back, unless it is confirmed; absent where none waits for that";
+        let help = "When the last change reverts unless it is confirmed; absent if no change waits for that";
         families.gauge("fw_trial_deadline_timestamp_seconds", help, trials)
     }
 
@@ -143,7 +143,7 @@ impl Metrics {
             let labels = |labels: [(&'static str, String); 2]| -> Vec<(&str, String)> {
                 [("interface", interface.name.clone())].into_iter().chain(labels).collect()
             };
-            // Those that never occurred too: a counter that begins with its first event has no rate of it.
+            // Include reasons that never occurred: a counter that starts with its first event has no rate for that event.
             for reason in Reason::ALL {
                 let counter = counters.reasons.get(reason).copied().unwrap_or_default();
                 let labels = labels([("verdict", reason.verdict().to_string()), ("reason", reason.name().to_owned())]);
@@ -162,8 +162,7 @@ impl Metrics {
                 }
             }
         }
-        let help =
-            "Packets that were judged, by the verdict and its reason; with fw_monitor 1 what counts as dropped passed";
+        let help = "Packets by verdict and reason; while fw_monitor is 1, packets counted as dropped have passed";
         families.counter("fw_packets", help, packets)?;
         families.counter("fw_bytes", "Bytes of these packets, Ethernet headers included", bytes)?;
         let help = "Packets by destination port: open ports and the busiest closed ones, replies not included";
@@ -176,7 +175,7 @@ impl Metrics {
                 [("ipv4", flows.ipv4), ("ipv6", flows.ipv6)].map(|(name, count)| ([("family", name)], count));
             families.gauge(
                 "fw_flows",
-                "Flows that are remembered, expired ones that nothing has pushed out yet included",
+                "Remembered flows, including expired ones that no new flow has replaced yet",
                 by_family,
             )?;
         }
@@ -184,14 +183,14 @@ impl Metrics {
             .flow_capacity
             .into_iter()
             .flat_map(|capacity| ["ipv4", "ipv6"].map(|name| ([("family", name)], capacity)));
-        families.gauge("fw_flows_capacity", "Flows that can be remembered", capacity)
+        families.gauge("fw_flows_capacity", "Capacity of the flow tables", capacity)
     }
 
     fn about_files(&self, families: &mut Families<'_>) -> fmt::Result {
-        let help = "Mistakes in the files as they are now; what is in force does not have them";
+        let help = "Mistakes in the configuration files as they are now; the rules in force are older";
         families.lone_gauge("fw_config_mistakes", help, self.mistakes)?;
         let Some(Applies { is_good, last_success }) = self.applies else { return Ok(()) };
-        let help = "Whether the files were applied without a mistake, and every filter that they ask for is at work";
+        let help = "Whether the files were applied without a mistake, and every filter in them is active";
         families.lone_gauge("fw_config_last_apply_successful", help, u32::from(is_good))?;
         let (name, help) = ("fw_config_last_apply_success_timestamp_seconds", "When files were applied last");
         families.lone_gauge(name, help, unix_seconds(last_success))
@@ -204,7 +203,7 @@ impl Metrics {
 
 type Label<'a> = (&'a str, &'a str);
 
-/// The label that nearly everything has.
+/// The label of nearly every metric.
 fn of(interface: &InterfaceMetrics) -> [Label<'_>; 1] {
     [("interface", &interface.name)]
 }
@@ -255,7 +254,7 @@ impl Families<'_> {
         })
     }
 
-    /// A gauge of which there is one.
+    /// A gauge with a single sample.
     fn lone_gauge<V: EncodeGaugeValue>(&mut self, name: &str, help: &str, value: V) -> fmt::Result {
         ConstGauge::new(value).encode(self.0.encode_descriptor(name, help, None, MetricType::Gauge)?)
     }

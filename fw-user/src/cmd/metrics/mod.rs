@@ -31,13 +31,13 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
     let Some(path) = &args.textfile else {
         let server = Server::bind(args.listen)?;
         announce(&server)?;
-        print("Ctrl-C ends this, not the filter\n")?;
+        print("Ctrl-C ends the metrics, not the filter\n")?;
         return tokio::select! {
             never = server.serve(source) => match never? {},
             () = stop.wait() => Ok(()),
         };
     };
-    // What is wrong from the beginning, a folder that is not there, say, is for somebody to mend.
+    // Fail on problems at the start, such as a missing folder: somebody must fix them.
     write(&source, path)?;
     let Some(interval) = args.interval else { return Ok(()) };
     let mut ticks = every(interval);
@@ -48,10 +48,10 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
             _ = ticks.tick() => {}
             () = stop.wait() => return Ok(()),
         }
-        // A disk that is full for a while is no reason to be gone afterwards, nor to say so again and again.
+        // Survive a disk that is full for a while, and complain only once.
         match write(&source, path) {
             Err(error) if !is_told => {
-                complain(&format!("fw-user: {error}\nit is tried again every {} s", interval.as_secs_f64()));
+                complain(&format!("fw-user: {error}\nthis is tried again every {} s", interval.as_secs_f64()));
                 is_told = true;
             }
             outcome => is_told &= outcome.is_err(),
@@ -59,18 +59,18 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &MetricsArgs) -> Resul
     }
 }
 
-/// Where the metrics of this machine come from.
+/// The source of this machine's metrics.
 pub(crate) fn source(pins: &Pins, config: &Path, applies: Option<watch::Receiver<Applies>>) -> Source {
     Source { pins: pins.clone(), config: config.to_owned(), applies }
 }
 
-/// Say where the metrics are, and who else may read them.
+/// Print where the metrics are, and who else can read them.
 pub(crate) fn announce(server: &Server) -> Result<()> {
     let address = server.address();
     print(&format!("metrics are at http://{address}/metrics\n"))?;
     if !address.ip().is_loopback() {
         complain(&format!(
-            "note: that is not loopback, and nobody is asked for a password; the filter lets in whom you name: fw-user allow \
+            "note: other machines can read this address without a password; the filter lets in only those you name: fw-user allow \
              {}/tcp@192.168.1.5",
             address.port()
         ));
@@ -78,7 +78,7 @@ pub(crate) fn announce(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// In place of the old file at once, so that whoever reads it finds one of the two, whole. Another user may own the folder.
+/// Replace the old file atomically, so that a reader finds one of the two complete. Another user may own the folder.
 fn write(source: &Source, path: &Path) -> Result<()> {
     let text = exposition::encode(source.read()?, Format::Prometheus)?;
     let failed = |source| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source });

@@ -1,4 +1,4 @@
-//! Which ports are told of. A scan touches all of them, and each would stay in Prometheus' memory as a series of its own.
+//! The ports that are exported. A scan touches all ports, and each would stay in Prometheus' memory as a series.
 
 use std::cmp::Reverse;
 
@@ -6,12 +6,12 @@ use fw_common::{PortProtocol, abi::PortCounter, policy::Policy};
 
 use crate::{cmd::stats::report::allowed_ports, kernel::maps::counters::Counters};
 
-/// How many open ports of an interface are told of: all of them where there are not more, the busiest else.
+/// The most open ports of an interface that are exported; if there are more, the busiest.
 pub const OPEN: usize = 64;
-/// How many closed ones, the busiest.
+/// The most closed ports, the busiest.
 pub const CLOSED: usize = 32;
 
-/// What was counted at a port.
+/// The counters of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortMetrics {
     /// The transport.
@@ -22,8 +22,8 @@ pub struct PortMetrics {
     pub counter: PortCounter,
 }
 
-/// The ports to tell of, by protocol and number. A port that another one was busier than leaves, and may come back: its counter never
-/// stood still meanwhile, so that `rate()` takes the gap for missed scrapes.
+/// The ports to export, by protocol and number. A port leaves when others are busier, and may return. Its counter continues meanwhile, so `rate()`
+/// treats the gap as missed scrapes.
 #[must_use]
 pub fn select(policy: &Policy, counters: &Counters) -> Vec<PortMetrics> {
     let open = allowed_ports(policy);
@@ -36,7 +36,7 @@ pub fn select(policy: &Policy, counters: &Counters) -> Vec<PortMetrics> {
 }
 
 fn busiest(mut ports: Vec<PortMetrics>, count: usize) -> Vec<PortMetrics> {
-    // Of equals always the same ones, so that none comes and goes for nothing.
+    // Among equals always the same ones, so that none comes and goes without a reason.
     let rank = |port: &PortMetrics| (Reverse(port.counter.passed + port.counter.dropped), port.protocol, port.number);
     ports.sort_unstable_by_key(rank);
     ports.truncate(count);

@@ -1,4 +1,4 @@
-//! What there is to measure, asked at once.
+//! All measurements, read at once.
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +37,7 @@ pub(crate) struct Metrics {
     pub interfaces: Vec<InterfaceMetrics>,
     /// Entries of the flow tables; nothing where there are none.
     pub flows: Option<Flows>,
-    /// Flows that fit into each of the two tables.
+    /// The capacity of each of the two tables.
     pub flow_capacity: Option<u32>,
     /// Mistakes in the files, as they are now.
     pub mistakes: usize,
@@ -54,17 +54,17 @@ pub(crate) struct InterfaceMetrics {
     pub name: String,
     /// Whether there is an interface of that name.
     pub is_present: bool,
-    /// Whether a filter of ours is at work on it.
+    /// Whether an active filter of fw-user is on it.
     pub is_attached: bool,
-    /// Whether that filter is this version's, and whole.
+    /// Whether that filter is of this version and complete.
     pub is_up: bool,
     /// How many programs see packets before it and could pass them all.
     pub ahead: usize,
-    /// What the filter says; nothing where there is none, or its maps cannot be read.
+    /// The filter's state; `None` if there is none, or its maps cannot be read.
     pub filter: Option<FilterMetrics>,
 }
 
-/// What a filter's maps say.
+/// The contents of a filter's maps.
 #[derive(Debug)]
 pub(crate) struct FilterMetrics {
     /// Who attached, when and how.
@@ -73,9 +73,9 @@ pub(crate) struct FilterMetrics {
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,
-    /// When the last change goes back, where it waits to be confirmed.
+    /// When the last change reverts, if it waits to be confirmed.
     pub trial_ends: Option<SystemTime>,
-    /// What was counted.
+    /// The counters.
     pub counters: Counters,
 }
 
@@ -86,12 +86,12 @@ pub(crate) struct Source {
     pub pins: Pins,
     /// The folder of the files, or the only file.
     pub config: PathBuf,
-    /// What the process that applies the files says of that.
+    /// The results of the process that applies the files.
     pub applies: Option<watch::Receiver<Applies>>,
 }
 
 impl Source {
-    /// Ask for everything. What cannot be read of one interface does not hide the others.
+    /// Read everything. An unreadable interface does not hide the others.
     pub(crate) fn read(&self) -> Result<Metrics> {
         let start = Instant::now();
         let here = interface::all()?;
@@ -103,7 +103,7 @@ impl Source {
         let find = |name: &String| here.iter().find(|interface| interface.name == *name);
         let interfaces: Vec<InterfaceMetrics> =
             names.into_iter().map(|name| examine(&self.pins, find(&name), name)).collect();
-        // A filter that somebody took off a moment ago is not in force, whether the process that is to notice has or not.
+        // A filter that was just taken off is not active, even if the process that watches it has not noticed.
         let is_in_force = |one: &InterfaceMetrics| one.is_up || !one.is_present || !in_files.contains(&one.name);
         let all_in_force = interfaces.iter().all(is_in_force);
         Ok(Metrics {

@@ -1,4 +1,4 @@
-//! The endpoint: HTTP/1, one path, and bounds to everything that somebody else could make grow.
+//! The endpoint: HTTP/1, one path, and limits on everything that others could make grow.
 
 use std::{
     convert::Infallible,
@@ -31,15 +31,15 @@ use crate::{
 
 /// How long a request may take to arrive. A scraper sends it in one piece.
 const REQUEST_TAKES: Duration = Duration::from_secs(3);
-/// How long a connection lasts at most, however slowly the other end asks or reads.
+/// The most time for a connection, however slow the other end is.
 const CONNECTION_LASTS: Duration = Duration::from_secs(10);
-/// Header lines and bytes that a request may have.
+/// The most header lines and bytes of a request.
 const HEADERS: usize = 64;
 const BUFFER: usize = 16 * 1024;
 /// The pause after the kernel had no file descriptor left for another connection.
 const BREATHER: Duration = Duration::from_millis(100);
 
-/// What says where to find them, for those who come with a browser.
+/// The page for people with a browser.
 const LANDING: &str = "\
 <!doctype html>
 <title>fw-user</title>
@@ -47,7 +47,7 @@ const LANDING: &str = "\
 <p><a href=\"/metrics\">Metrics</a> of the filter on this machine, for Prometheus.</p>
 ";
 
-/// An endpoint that listens.
+/// A listening endpoint.
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: TcpListener,
@@ -64,13 +64,13 @@ impl Server {
         Ok(Self { listener, address })
     }
 
-    /// Where it listens: the port that the kernel chose, where 0 was asked for.
+    /// Its address, with the port that the kernel chose for port 0.
     #[must_use]
     pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answer on a thread of its own until the process ends: a scraper does not wait for what the process does meanwhile.
+    /// Answer on a separate thread until the process ends, so that a scraper does not wait for other work of the process.
     pub(crate) fn serve_apart(self, source: Source) -> Result<()> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let serve = move || runtime.block_on(self.serve(source)).map(drop);
@@ -89,14 +89,14 @@ impl Server {
                     // One that takes too long is dropped, and so is its socket.
                     async move { drop(tokio::time::timeout(CONNECTION_LASTS, converse(stream, source, asked)).await) }
                 }),
-                // One that went away before it was accepted is no matter; for anything else, others may make room.
+                // A connection that closed before it was accepted does not matter; other errors may pass when others close.
                 Err(_) => tokio::time::sleep(BREATHER).await,
             }
         }
     }
 }
 
-/// One request, one answer: a scraper that keeps its connection would keep a place.
+/// One request per connection: a scraper that keeps its connection would take a slot.
 async fn converse(stream: TcpStream, source: Source, asked: Asked) {
     let service = service_fn(async |request| {
         asked.set(true);
@@ -111,7 +111,7 @@ async fn converse(stream: TcpStream, source: Source, asked: Asked) {
         .max_headers(HEADERS)
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), service);
-    // The other end's mistakes are answered by hyper, and nobody else's concern.
+    // hyper answers malformed requests.
     let _unused = connection.await;
 }
 

@@ -1,4 +1,4 @@
-//! What the files say beside a change of `allow` or `deny`.
+//! The files' counterpart to a change of `allow` or `deny`.
 
 use std::path::{Path, PathBuf};
 
@@ -16,20 +16,20 @@ use crate::{
     policy_text,
 };
 
-/// Whether the file of an interface has a change.
+/// Whether the file of an interface contains a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum InFile {
     /// There is no file.
     NoFile,
-    /// It has, from before or from now on.
+    /// It does.
     Yes(PathBuf),
-    /// It has not.
+    /// It does not.
     No(PathBuf),
     /// It cannot be read, and why.
     Unreadable(String),
 }
 
-/// The files. Where nothing is to be written into them, one that cannot be read keeps no port from opening or closing.
+/// The files. Without `--save`, an unreadable file does not stop the change of a port.
 pub(crate) fn read(config: &Path, args: &ChangeArgs) -> Result<Vec<File>> {
     match folder::read(config) {
         Err(_) if !args.save => Ok(Vec::new()),
@@ -37,7 +37,7 @@ pub(crate) fn read(config: &Path, args: &ChangeArgs) -> Result<Vec<File>> {
     }
 }
 
-/// Look whether an interface's file has a change; plan to put it there with `--save`. `after` is the policy that the change comes to.
+/// Check whether an interface's file contains a change; with `--save`, plan to add it. `after` is the policy after the change.
 pub(crate) fn plan(
     pins: &Pins,
     edits: &mut Edits<'_>,
@@ -72,18 +72,18 @@ pub(crate) fn plan(
     edits.plan(name, &wanted, &typed(args, change)).map(|(path, _)| InFile::Yes(path))
 }
 
-/// Refuse to write into a file that is for an interface too that does not change.
+/// Refuse to write to a file that also applies to an unchanged interface.
 pub(crate) fn check_siblings(pins: &Pins, (files, sides): (&[File], &Sides), names: &[String]) -> Result<()> {
     let all = save::with_siblings(pins, (files, sides), names.to_vec())?;
     let Some(sibling) = all.get(names.len()) else { return Ok(()) };
     let path = file_for(files, sibling, sides).map(|file| file.path.clone()).unwrap_or_default();
     Err(Error::Config(ConfigError::NotSaved {
         path,
-        why: format!("it is for {sibling} as well; name that with --interface too"),
+        why: format!("it is also for {sibling}; name both with --interface"),
     }))
 }
 
-/// What the allow list of a file gets, as it was typed.
+/// The new entries for a file's allow list, as typed.
 fn typed(args: &ChangeArgs, change: Change) -> Vec<String> {
     match change {
         Change::Allow => policy_text::entries(&args.specs),

@@ -1,4 +1,4 @@
-//! `fw-user allow` and `fw-user deny`: another policy, put in force with one write.
+//! `fw-user allow` and `fw-user deny`: put a changed policy in force with one write.
 
 pub(crate) mod args;
 pub(crate) mod in_file;
@@ -57,7 +57,7 @@ struct ChangedJson {
     name: String,
     changed: bool,
     in_file: Option<bool>,
-    /// What a reboot makes of the interface.
+    /// The effect of a reboot on the interface.
     boot: AtBootJson,
     cut: Vec<lockout_report::CutJson>,
     #[serde(flatten)]
@@ -105,7 +105,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
             guard.look(&changes)?
         }
     };
-    // What stands above an interface may be another bridge or VLAN by now.
+    // The bridge or VLANs above an interface may have changed.
     planned.iter().try_for_each(|(name, ..)| uppers::note(pins, name))?;
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
     let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
@@ -116,7 +116,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     })?;
     let is_changed = |(_, _, before, after): &&(String, PolicyMap, Policy, Policy)| before != after;
     let changed: Vec<String> = planned.iter().filter(is_changed).map(|(name, ..)| name.clone()).collect();
-    // The file follows what is in force, never the other way round.
+    // Write the file after the change is in force, never before.
     let saved = edits.write().map_err(|error| after_change(error, &changed, &[]))?;
     let trial = Trial::begin(pins, &changed, deadline, args.json);
     drop(lock);
@@ -153,7 +153,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     told.await.map_err(|error| after_change(error, &changed, &saved))
 }
 
-/// Whether the change is in the interface's file, and what a reboot makes of it. A change on trial goes by itself.
+/// Whether the change is in the interface's file, and the effect of a reboot. A change on trial reverts by itself.
 fn kept(name: &str, in_file: &InFile, at_boot: &AtBoot, args: &ChangeArgs) -> String {
     let on_trial = args.safeguards.confirm.is_some();
     let by_reboot = matches!(at_boot, AtBoot::Filtered { .. });
@@ -166,7 +166,7 @@ fn kept(name: &str, in_file: &InFile, at_boot: &AtBoot, args: &ChangeArgs) -> St
     if on_trial || tells_of_reboot { text } else { text + &wording::after_reboot(name, at_boot) }
 }
 
-/// The mistake in a list of ports, or the command that was meant, where the words say which.
+/// The mistake in a list of ports, or the command that was probably meant.
 fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
     let interfaces = interface::all().unwrap_or_default();
     let Some(meant) = Meant::read(&args.specs, |name| interfaces.iter().any(|one| one.name == name)) else {
@@ -194,7 +194,7 @@ fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change
     if change == Change::Allow || any {
         return Ok(after);
     }
-    // A bare port means two protocols of which one may never have been open; only when nothing at all was taken back is it a mistake.
+    // A port without a protocol means two, of which one may never have been open. It is a mistake only if nothing was removed.
     let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
     if let Some(rule) = rules.iter().find(is_open) {
         let port = Rule { source: None, ..*rule }.to_string();
@@ -207,7 +207,7 @@ fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change
     Err(Error::Usage(UsageError::OpenToSome { rule: specs.join(" "), name: name.to_owned(), narrower }))
 }
 
-/// The rules that open some of the same ports to networks, as a person would type them.
+/// The rules that open some of the same ports to networks, as typed by a person.
 fn narrower(before: &Policy, rules: &[Rule]) -> Vec<String> {
     let everyone: Vec<&Rule> = rules.iter().filter(|rule| rule.source.is_none()).collect();
     let meets = |open: &Rule, rule: &Rule| {

@@ -1,13 +1,13 @@
-//! What the words of `allow` and `deny` mean in the grammar of other firewalls.
+//! Translates the grammar of other firewalls for `allow` and `deny`.
 
 use ipnet::IpNet;
 
 use crate::cmd::{args::parse_network, boot::state::AtBoot};
 
-/// What the words after `allow` or `deny` mean where they are not all ports.
+/// The meaning of words after `allow` or `deny` that are not all ports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meant {
-    /// The ports, as they are written here.
+    /// The ports, in fw-user's grammar.
     pub specs: Vec<String>,
     /// The interfaces among the words.
     pub interfaces: Vec<String>,
@@ -46,7 +46,7 @@ impl Meant {
     }
 }
 
-/// What a reboot makes of the change, where that is known.
+/// The effect of a reboot on the change, if known.
 #[must_use]
 pub(crate) fn after_reboot(name: &str, at_boot: &AtBoot) -> String {
     match at_boot {
@@ -55,7 +55,7 @@ pub(crate) fn after_reboot(name: &str, at_boot: &AtBoot) -> String {
     }
 }
 
-/// A network as it stands behind a port.
+/// A network as written after a port.
 fn at(network: IpNet) -> String {
     let is_one = network.prefix_len() == network.max_prefix_len();
     let length = if is_one { String::new() } else { format!("/{}", network.prefix_len()) };

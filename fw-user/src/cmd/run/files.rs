@@ -1,4 +1,4 @@
-//! The files, looked at again and again.
+//! The files, read again and again.
 
 use std::path::{Path, PathBuf};
 
@@ -7,33 +7,33 @@ use crate::{
     error::Result,
 };
 
-/// What a look found: the texts, or in words why they cannot be read.
+/// The result of a read: the texts, or in words why they cannot be read.
 pub(crate) type Found = std::result::Result<Vec<Text>, String>;
 
 /// Files that may change.
 pub(crate) struct Files {
     place: PathBuf,
-    /// What was told last.
+    /// The contents that were reported last.
     told: Found,
-    /// What the last look found where that differs: it may be half written.
+    /// The contents of the last read if they differ: they may be half written.
     seen: Option<Found>,
 }
 
 impl Files {
-    /// Read the files of a folder, or the one file that is called so.
+    /// Read the files of a folder, or the single file at the path.
     pub(crate) fn read(place: &Path) -> Result<(Self, Vec<Text>)> {
         let texts = folder::texts(place)?;
         Ok((Self { place: place.to_owned(), told: Ok(texts.clone()), seen: None }, texts))
     }
 
-    /// What the files say now, changed or not.
+    /// The current contents, changed or not.
     pub(crate) fn read_now(&mut self) -> Found {
         self.seen = None;
         self.told = self.find();
         self.told.clone()
     }
 
-    /// What the files say where that is something else than before, and stayed the same for two looks.
+    /// The contents of the files, if they changed and stayed the same for two reads.
     pub(crate) fn look(&mut self) -> Option<Found> {
         let now = self.find();
         if now == self.told {

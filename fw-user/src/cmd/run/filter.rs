@@ -1,4 +1,4 @@
-//! What is on an interface that is kept as its file says.
+//! The filter on an interface that `run` keeps as in its file.
 
 use fw_common::abi::Active;
 
@@ -12,23 +12,23 @@ use crate::{
     },
 };
 
-/// An interface that was made as its file says.
+/// An interface whose file was applied.
 pub(crate) struct Settled {
-    /// The index that it had.
+    /// Its index at that time.
     pub(crate) index: u32,
-    /// Whether something else was put in force since, by `allow` for one.
+    /// Whether the rules were changed since, for example by `allow`.
     pub(crate) is_changed: bool,
     active: Option<Active>,
 }
 
 impl Settled {
-    /// An interface that was made so a moment ago.
+    /// An interface whose file was just applied.
     pub(crate) fn now(pins: &Pins, interface: &Interface) -> Self {
         Self { index: interface.index, is_changed: false, active: active(pins, &interface.name) }
     }
 
-    /// Look whether something else is in force. Says whether that is news. A second change may bring the same word back, the policy with
-    /// it or not; so it stays changed.
+    /// Check whether other rules are in force; returns whether that is new. A second change may restore the same word with another policy, so the
+    /// mark stays.
     pub(crate) fn notice_change(&mut self, pins: &Pins, name: &str) -> bool {
         let was_changed = self.is_changed;
         self.is_changed |= active(pins, name) != self.active;
@@ -36,12 +36,12 @@ impl Settled {
     }
 }
 
-/// The word that says which policy is in force.
+/// The word that selects the policy in force.
 fn active(pins: &Pins, name: &str) -> Option<Active> {
     PolicyMap::open(pins, name).and_then(|map| map.active()).ok()
 }
 
-/// What is on an interface instead of its whole filter, in words.
+/// The state of an interface without its complete filter, in words.
 pub(crate) fn words(pins: &Pins, interface: &Interface, state: &Result<State>) -> String {
     match state {
         Ok(State::Free) => "has no filter".to_owned(),

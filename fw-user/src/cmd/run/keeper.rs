@@ -1,4 +1,4 @@
-//! What the files say is put in force, and what went wrong is told once. Whatever goes wrong, what was in force stays.
+//! Applies the files, and reports each problem once. Whatever fails, the rules in force stay.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,42 +42,42 @@ use crate::{
     printable::printable,
 };
 
-/// How often a filter goes first again at most.
+/// The least time between two moves of a filter to the first place.
 const FIRST_EVERY: Duration = Duration::from_mins(1);
 
-/// Keeps interfaces as their files say.
+/// Keeps interfaces as in their files.
 pub(crate) struct Keeper<'a> {
     pins: &'a Pins,
     place: &'a Path,
     guard: Guard,
-    /// What the files said when they had no mistake last.
+    /// The last files without a mistake.
     wishes: Wishes,
-    /// Interfaces that were made so.
+    /// Interfaces whose file was applied.
     settled: BTreeMap<String, Settled>,
-    /// Interfaces that are here and not as their file says, and in words what is on them instead.
+    /// Present interfaces that differ from their file, with their state in words.
     amiss: BTreeMap<String, String>,
-    /// When filters were put first in TC's list last.
+    /// When filters were last moved to the first place in TC's list.
     first: BTreeMap<String, Instant>,
-    /// Programs for an interface to come.
+    /// Programs for a future interface.
     spare: Spare,
-    /// Whether the last attempt to have some failed.
+    /// Whether the last attempt to load some failed.
     cannot_be_ready: bool,
-    /// Interfaces whose filter this process answers for.
+    /// Interfaces whose filter this process owns.
     own: BTreeSet<String>,
-    /// Whether the wishes are still to be put in force.
+    /// Whether the files must still be applied.
     is_due: bool,
-    /// What is wrong with the files.
+    /// The mistakes in the files.
     mistakes: Option<String>,
-    /// Why wishes could not be put in force.
+    /// Why the files could not be applied.
     failure: Option<String>,
     applies: watch::Sender<Applies>,
 }
 
-/// What a look at the filters came to.
+/// The result of a check of the filters.
 struct Seen {
-    /// Whether something is otherwise than before.
+    /// Whether anything changed.
     is_news: bool,
-    /// Whether a filter is to be put back.
+    /// Whether a filter must be attached again.
     is_lost: bool,
 }
 
@@ -101,13 +101,13 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// How it goes, for the metrics.
+    /// The results, for the metrics.
     #[cfg(feature = "metrics")]
     pub(crate) fn applies(&self) -> watch::Receiver<Applies> {
         self.applies.subscribe()
     }
 
-    /// The first time: somebody is there to read what goes wrong, and nothing is kept that would have to stay.
+    /// The first application: somebody reads the errors, and nothing is in force yet that must be kept.
     pub(crate) fn start(&mut self, wishes: Wishes) -> Result<()> {
         self.wishes = wishes;
         let applied = self.apply_all()?;
@@ -120,7 +120,7 @@ impl<'a> Keeper<'a> {
         Ok(())
     }
 
-    /// The files say something else, or cannot be read.
+    /// The files changed, or cannot be read.
     pub(crate) fn take(&mut self, found: Found) {
         let read = found
             .map(folder::parse)
@@ -134,14 +134,14 @@ impl<'a> Keeper<'a> {
                 self.tell_of_orphans();
             }
             Err(words) => {
-                complain(&format!("fw-user: {words}\nwhat is in force stays"));
+                complain(&format!("fw-user: {words}\nthe rules in force stay"));
                 self.mistakes = Some(words);
                 self.judge();
             }
         }
     }
 
-    /// Put in force what could not be, or was not yet.
+    /// Apply what failed before, or was not applied yet.
     pub(crate) fn retry(&mut self) {
         let mut outcome = Ok(());
         if self.is_due {
@@ -164,20 +164,20 @@ impl<'a> Keeper<'a> {
         How { safeguards: None, dry_run: false, guard: self.guard, fresh }
     }
 
-    /// Have programs ready for the next interface that appears. Without them it is closed as well, some moments later.
+    /// Load programs for the next interface that appears. Without them it is closed a little later.
     pub(crate) fn get_ready(&mut self) {
         if self.cannot_be_ready {
             return;
         }
         if let Err(error) = self.spare.prepare(self.pins) {
-            complain(&format!("fw-user: no programs are ready for an interface that appears: {error}"));
-            // What the kernel refuses once it refuses again; the next attachment shows whether it still does.
+            complain(&format!("fw-user: cannot prepare the filter for interfaces that appear later: {error}"));
+            // If the kernel refuses once, it will refuse again. The next attachment shows whether it still does.
             self.cannot_be_ready = true;
         }
     }
 
-    /// Interfaces may have come or gone, or lead elsewhere, or something has happened to what is on them. What has come is closed before
-    /// anything else is looked at.
+    /// Interfaces may have appeared, disappeared or changed their class, or their filters may have changed. A new interface is closed before anything
+    /// else is checked.
     pub(crate) fn follow(&mut self) {
         self.close();
         match self.examine() {
@@ -189,13 +189,13 @@ impl<'a> Keeper<'a> {
 
     fn close(&mut self) {
         let outcome = self.close_arrivals();
-        // What else is wrong is told by the next attempt.
+        // The next attempt reports other problems.
         if !self.is_due {
             self.note(outcome);
         }
     }
 
-    /// Look whether the filters are at work still, and put back those that are not. Says whether anything was amiss.
+    /// Check whether the filters are still active, and attach those again that are not. Returns whether anything was wrong.
     pub(crate) fn watch(&mut self) -> bool {
         if !self.settled.is_empty() && !self.pins.is_on_bpffs() {
             let place = self.pins.bpffs().display();
@@ -216,8 +216,8 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// What is on the interfaces that were made as their files say, told where it is something else. One that has lost its filter counts
-    /// as one that has come, and so does one on which something else is than when its file could not be applied.
+    /// Check the interfaces whose file was applied, and report those that changed. An interface that has lost its filter counts as new, and so does
+    /// one whose state changed since its file could not be applied.
     fn examine(&mut self) -> Result<Seen> {
         let here = interface::all()?;
         let mut seen = Seen { is_news: false, is_lost: false };
@@ -242,8 +242,8 @@ impl<'a> Keeper<'a> {
             }
             seen.is_news = true;
             if matches!(state, Ok(State::OtherAbi(_))) {
-                // It filters. Two versions that took it from each other again and again would help nobody.
-                complain(&format!("{name}  {words}; it is left to that until the files change"));
+                // It filters. Two versions that replace each other again and again would help nobody.
+                complain(&format!("{name}  {words}; fw-user run leaves it so until the files change"));
             } else {
                 complain(&format!("{name}  {words}; its file is applied again"));
                 self.settled.remove(name);
@@ -255,7 +255,7 @@ impl<'a> Keeper<'a> {
         Ok(seen)
     }
 
-    /// Put a filter first in TC's list again, where another program was put before it; says whether it was. Two that took the place from each
+    /// If another program was put before a filter in TC's list, put the filter first again; returns whether it was. Two programs that replace each
     /// other again and again would help nobody.
     fn put_first(&mut self, interface: &Interface) -> Result<bool> {
         let name = &interface.name;
@@ -263,7 +263,7 @@ impl<'a> Keeper<'a> {
         let is_too_soon = self.first.get(name).is_some_and(|at| at.elapsed() < FIRST_EVERY);
         let Some(other) = ahead.first().filter(|_| !is_too_soon) else { return Ok(false) };
         complain(&format!(
-            "{name}  the program {other} was put before the filter at TC ingress; the filter goes first again"
+            "{name}  the program {other} was put before the filter at TC ingress; the filter is first again"
         ));
         self.first.insert(name.clone(), Instant::now());
         let _lock = lock(self.pins)?;
@@ -271,7 +271,7 @@ impl<'a> Keeper<'a> {
         Ok(true)
     }
 
-    /// An interface that has come, or has lost its filter, is closed by itself, whatever keeps the others from what their files say.
+    /// An interface that is new or has lost its filter is closed separately, even if the other files cannot be applied.
     fn close_arrivals(&mut self) -> Result<()> {
         let network = Network::ask()?;
         let index = |name: &str| network.index(name);
@@ -308,14 +308,14 @@ impl<'a> Keeper<'a> {
         outcome
     }
 
-    /// Take every filter off that this process answers for.
+    /// Take off every filter that this process owns.
     pub(crate) fn detach(&self) -> Result<()> {
         let is_own =
             |with_filter: &[String]| Ok(with_filter.iter().filter(|name| self.own.contains(*name)).cloned().collect());
         detach::take_off(self.pins, false, is_own)?.tell(false)
     }
 
-    /// How things are, in a line.
+    /// The status in one line.
     pub(crate) fn status(&self) -> String {
         let wrong = self.mistakes.as_ref().or(self.failure.as_ref());
         let first_line = |words: &String| printable(words.lines().next().unwrap_or_default());
@@ -328,17 +328,17 @@ impl<'a> Keeper<'a> {
                     let of_kind = self.settled.iter().filter(move |(_, settled)| settled.is_changed == is_changed);
                     of_kind.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
                 };
-                let parts = [("as the files say", names(false)), ("changed by hand since", names(true))];
+                let parts = [("matches the files", names(false)), ("changed by hand since", names(true))];
                 let parts = parts.into_iter().filter(|(_, names)| !names.is_empty());
                 parts.map(|(what, names)| format!("{what}: {names}")).collect::<Vec<_>>().join("; ")
             }
         }
     }
 
-    /// What holds while something is wrong.
+    /// The state while something is wrong.
     fn meanwhile(&self) -> String {
         if self.amiss.is_empty() {
-            return "what is in force stays".to_owned();
+            return "the rules in force stay".to_owned();
         }
         let amiss: Vec<String> = self.amiss.iter().map(|(name, words)| format!("{name} {words}")).collect();
         amiss.join("; ")
@@ -357,12 +357,12 @@ impl<'a> Keeper<'a> {
         of_interest.for_each(|outcome| narrate(&text(outcome)));
     }
 
-    /// Complain, but not of the same again and again.
+    /// Report an error, but not the same one again and again.
     fn note(&mut self, outcome: Result<()>) {
         let failure = outcome.err().map(|error: Error| error.to_string());
         if let Some(words) = failure.as_ref().filter(|words| self.failure.as_ref() != Some(*words)) {
             complain(&format!(
-                "fw-user: {words}\n{}; it is tried again every {} s",
+                "fw-user: {words}\n{}; this is tried again every {} s",
                 self.meanwhile(),
                 super::RETRY_EVERY.as_secs()
             ));
@@ -376,7 +376,7 @@ impl<'a> Keeper<'a> {
         self.applies.send_modify(|applies| applies.is_good = is_good);
     }
 
-    /// Interfaces that no file is for any more keep their filter: an open port by a deleted file would be a poor surprise.
+    /// Interfaces without a file keep their filter: deleting a file must not open ports.
     fn tell_of_orphans(&mut self) {
         let wishes = &self.wishes;
         self.settled.retain(|name, _| {
@@ -389,7 +389,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// What patterns do not do that they could be thought to.
+/// Notes on patterns that have no effect.
 fn tell_notes(applied: &Applied) {
     applied.notes.iter().for_each(|note| narrate(&format!("note: {note}\n")));
 }

@@ -1,4 +1,4 @@
-//! Interfaces that come, go and change sides, as the kernel tells of them.
+//! The kernel's messages about interfaces that appear, disappear or change their class.
 
 use futures_util::{FutureExt, Stream, StreamExt, future};
 use netlink_packet_core::NetlinkPayload;
@@ -6,7 +6,7 @@ use rtnetlink::{MulticastGroup, packet_route::RouteNetlinkMessage};
 
 use crate::error::{Error, Result};
 
-/// What the kernel tells of interfaces, and of what decides which way they lead: addresses and default routes.
+/// The kernel's messages about interfaces, and about what decides their class: addresses and default routes.
 pub(crate) struct Links(Box<dyn Stream<Item = ()> + Unpin + Send>);
 
 impl Links {
@@ -21,11 +21,10 @@ impl Links {
         Ok(Self(Box::new(of_interest.map(drop))))
     }
 
-    /// Wait until something has changed about some interface. Of a burst of messages, and a container that starts makes many, one is
-    /// enough.
+    /// Wait until some interface has changed. One message of a burst is enough; a starting container causes many.
     pub(crate) async fn changed(&mut self) -> Result<()> {
         if self.0.next().await.is_none() {
-            // More than the socket could hold: it is anybody's guess what they were.
+            // The socket lost messages, so anything may have changed.
             *self = Self::listen()?;
             return Ok(());
         }
@@ -34,7 +33,7 @@ impl Links {
     }
 }
 
-/// Whether a message may change what is to be filtered. Of the routes of a router with all networks of the world, only a default route does.
+/// Whether a message may change what must be filtered. Of all routes only a default route may: a router has very many.
 fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
     match payload {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)) => {

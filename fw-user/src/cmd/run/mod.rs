@@ -1,5 +1,5 @@
-//! `fw-user run`: the files are applied, now and whenever they change or an interface appears, until somebody ends it. The filters need no
-//! process, so that nothing is open while this one is not there.
+//! `fw-user run`: applies the files, now and whenever they change or an interface appears, until interrupted. The filters need no process, so nothing
+//! opens when this one ends.
 
 pub(crate) mod args;
 pub(crate) mod files;
@@ -35,12 +35,12 @@ use crate::{
     report::lockout::Fix,
 };
 
-/// How often the files are looked at. Their content is compared: what replaces a file is not always seen by those who watch it (the
-/// symbolic link of a `ConfigMap`, a file mounted into a container, a network file system), and two short files are read in no time.
+/// How often the files are read. Contents are compared, because file watches miss some replacements (the symbolic link of a `ConfigMap`, a file
+/// mounted into a container, a network file system), and short files are read quickly.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// How often it is looked whether the filters are at work: the kernel tells nobody when a link is detached.
+/// How often the filters are checked: the kernel reports no detached link.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
-/// How often it is tried again what failed for another reason than a mistake in a file.
+/// The time between two attempts after a failure that is not a mistake in a file.
 const RETRY_EVERY: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()> {
@@ -48,7 +48,7 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     let wishes = Wishes::new(place, folder::parse(texts), &[])?;
     privilege::check()?;
     object::kernel_version()?;
-    // From here on nothing that happens is missed.
+    // From here on no event is missed.
     let mut links = Links::listen()?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut stop = Stop::listen()?;
@@ -61,7 +61,7 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     keeper.get_ready();
 
     let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
-    // Twice as often as systemd wants to hear.
+    // Twice as often as systemd requires.
     let patience = sd_notify::watchdog_enabled();
     let mut alive = every(patience.map_or(RETRY_EVERY, |patience| patience / 2));
     loop {

@@ -1,17 +1,17 @@
-//! What a service manager wants to know, where one started this (`sd_notify(3)`).
+//! Messages to the service manager, if one started this process (`sd_notify(3)`).
 
 use sd_notify::NotifyState;
 
 use crate::output::complain;
 
-/// Tell it. The filter does not depend on whether it hears.
+/// Send a message. The filter does not depend on its arrival.
 pub(crate) fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         complain(&format!("fw-user: the service manager cannot be told: {error}"));
     }
 }
 
-/// Tell that the files are read again. What follows is [`NotifyState::Ready`].
+/// Report that the files are read again; [`NotifyState::Ready`] follows.
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),

@@ -8,12 +8,12 @@ use crate::cmd::boot::args::parse_interface;
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub struct ServiceArgs {
-    /// What about it.
+    /// Action on the service.
     #[command(subcommand)]
     pub action: ServiceAction,
 }
 
-/// What to do about the service.
+/// The action on the service.
 #[derive(Debug, Subcommand)]
 pub enum ServiceAction {
     /// Apply /etc/fw-user/INTERFACE.toml at every boot and whenever the interface appears.

@@ -12,7 +12,7 @@ use crate::{
     host::class::Sides,
 };
 
-/// The file that says what may come in at an interface. One with a mistake is none: at boot nobody would be there to read of it.
+/// The file with the rules for an interface. A file with a mistake is an error: at boot nobody would see the message.
 pub(crate) fn of(folder: &Path, interface: &String) -> Result<PathBuf> {
     let files = folder::read(folder)?;
     let file = file_for(&files, interface, &Sides::here()?).map(|file| file.path.clone());

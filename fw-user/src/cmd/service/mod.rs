@@ -38,7 +38,7 @@ fn install(pins: &Pins, folder: &Path, interfaces: &[String], all: bool) -> Resu
         let files = interfaces.iter().map(|interface| file::of(folder, interface)).collect::<Result<Vec<_>>>()?;
         (Services::plan(folder, interfaces)?, files.iter().map(|file| file.display().to_string()).collect())
     };
-    // What goes with the last service must not go while another one is installed.
+    // Files that all services share must stay while another service is installed.
     let _lock = pins.lock()?;
     let changed = services.install()?;
     let tell = || {

@@ -25,7 +25,7 @@ struct One {
     interface: Option<String>,
     unit: String,
     enabled: bool,
-    /// As systemd says it: `active`, `inactive`, `failed`.
+    /// systemd's word: `active`, `inactive`, `failed`.
     active: String,
     file: Option<PathBuf>,
     /// Why no file would be applied.
@@ -53,7 +53,7 @@ fn look(folder: &Path, interface: Option<&String>) -> Result<One> {
     let state = service.state()?;
     let file = match interface {
         Some(interface) => file::of(folder, interface).map(Some),
-        // Several, which `check` lists.
+        // There are several; `check` lists them.
         None => file::of_all().map(|_| Some(folder.to_owned())),
     };
     let (file, problem) = match file {

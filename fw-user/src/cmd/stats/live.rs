@@ -1,4 +1,4 @@
-//! The live screen: readings and keys go in, until somebody ends it.
+//! The live screen: reads counters and keys until the user quits.
 
 use std::{io, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
     policy_text,
 };
 
-/// What a key means.
+/// The meaning of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Key {
     Quit,
@@ -36,7 +36,7 @@ pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     let look = Look::new(|name| std::env::var(name).ok());
     let mut model = Model::new(policy_text::service_names());
     let mut watch = Watch::new(pins, named);
-    // What goes wrong before the first screen is said where it can be read.
+    // Errors before the first screen are printed where they stay readable.
     model.update(&watch.read()?);
     let mut ends = End::new()?;
     let mut terminal = Drawn::begin()?;
@@ -54,7 +54,7 @@ pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
                     Some(Key::Do(command)) => model.obey(command),
                     None => {}
                 },
-                // The size is looked at whenever something is drawn.
+                // The size is read whenever something is drawn.
                 Some(_) => {}
                 // The terminal is gone.
                 None => return Ok(()),
@@ -81,7 +81,7 @@ fn key(event: KeyEvent) -> Option<Key> {
     })
 }
 
-/// The signals that end it, with the terminal as it was before.
+/// The signals that end it and restore the terminal.
 struct End([tokio::signal::unix::Signal; 3]);
 
 impl End {

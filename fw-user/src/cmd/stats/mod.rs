@@ -1,4 +1,4 @@
-//! `fw-user stats`: once, again and again, or as a live screen.
+//! `fw-user stats`: prints once, repeatedly, or as a live screen.
 
 pub(crate) mod args;
 #[cfg(feature = "screen")]

@@ -1,4 +1,4 @@
-//! Who takes what comes in, found out beside the screen: Docker may take its time, and the screen does not wait.
+//! The receivers of inbound packets, found on a separate thread so that the screen does not wait for Docker.
 
 use std::{collections::BTreeMap, thread, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     host::targets::{self, Targets},
 };
 
-/// How long what was found out is believed.
+/// How long the result is believed.
 const LIFETIME: Duration = Duration::from_secs(10);
 
-/// Find out again and again, until nobody listens.
+/// Find the receivers again and again, until the channel closes.
 pub(crate) fn follow() -> Result<mpsc::Receiver<BTreeMap<Port, String>>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let (sender, receiver) = mpsc::channel(1);
@@ -22,7 +22,7 @@ pub(crate) fn follow() -> Result<mpsc::Receiver<BTreeMap<Port, String>>> {
         let socket = targets::docker_socket();
         runtime.block_on(async {
             loop {
-                // Where they cannot be read, the last ones stay.
+                // If they cannot be read, the last result stays.
                 if let Ok(targets) = Targets::read(&socket).await
                     && sender.send(names(&targets)).await.is_err()
                 {

@@ -1,4 +1,4 @@
-//! What passed and what was dropped.
+//! Counters of passed and dropped packets.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use crate::{
     report::table::{bytes, indented, table},
 };
 
-/// How many ports people are shown, the busiest first. JSON has them all.
+/// How many ports the text shows, the busiest first. JSON has them all.
 const PORTS_SHOWN: usize = 15;
 
 /// An interface's counters and what is needed to read them.
@@ -28,9 +28,9 @@ pub(crate) struct InterfaceStats {
     pub record: AttachmentRecord,
     /// What may come in.
     pub policy: Policy,
-    /// Whether what counts as dropped passes all the same.
+    /// Whether packets that count as dropped pass (monitor mode).
     pub monitors: bool,
-    /// What was counted.
+    /// The counters.
     pub counters: Counters,
     /// Flows in the tables that all interfaces share.
     pub flows: usize,
@@ -86,7 +86,7 @@ struct PortJson {
 }
 
 impl<'a> StatsJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(stats: &'a [InterfaceStats]) -> Self {
         Self { interfaces: stats.iter().map(InterfaceJson::new).collect() }
@@ -114,7 +114,7 @@ impl<'a> InterfaceJson<'a> {
     }
 }
 
-/// For people. With an earlier reading and the time since, rates stand beside the sums.
+/// The text for people. With an earlier reading and the time since, it has rates beside the totals.
 #[must_use]
 pub(crate) fn text(now: &[InterfaceStats], before: Option<(&[InterfaceStats], Duration)>) -> String {
     let mut text = String::new();
@@ -189,7 +189,7 @@ fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>)
     text
 }
 
-/// Packets a second, for the eye.
+/// Packets per second, rounded for people.
 #[expect(clippy::cast_precision_loss, reason = "a float's 52 bits are plenty for what is shown without decimals")]
 fn rate(packets: u64, since: Duration) -> String {
     format!("{:.0}", packets as f64 / since.as_secs_f64())

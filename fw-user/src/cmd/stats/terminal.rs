@@ -1,4 +1,4 @@
-//! The terminal while something is drawn on it, and as it was before.
+//! The terminal while something is drawn on it, and its former state.
 
 use std::{
     env,
@@ -31,14 +31,14 @@ pub(crate) fn can_draw() -> bool {
         && env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// A terminal that is drawn on. Dropping it makes it what it was before.
+/// A terminal that is drawn on. Dropping it restores the former state.
 pub(crate) struct Drawn(Terminal<CrosstermBackend<Stdout>>);
 
-/// Whether there is something to restore.
+/// Whether there is a state to restore.
 static IS_DRAWN: AtomicBool = AtomicBool::new(false);
 
 impl Drawn {
-    /// Begin to draw on the terminal: its text stays beside, and keys are no longer echoed.
+    /// Start drawing on the terminal: its text is kept aside, and keys are no longer echoed.
     pub(crate) fn begin() -> io::Result<Self> {
         restore_at_panic();
         end_with_terminal();
@@ -46,7 +46,7 @@ impl Drawn {
         IS_DRAWN.store(true, Ordering::Release);
         let drawn = Terminal::new(CrosstermBackend::new(io::stdout())).map(Self);
         let begun = execute!(io::stdout(), EnterAlternateScreen, cursor::Hide);
-        // What was begun ends with the value, or here where there is none.
+        // Dropping the value restores the terminal; if there is no value, restore it here.
         match (drawn, begun) {
             (Ok(drawn), Ok(())) => Ok(drawn),
             (Err(error), _) | (_, Err(error)) => {
@@ -68,8 +68,8 @@ impl Drop for Drawn {
     }
 }
 
-/// End the process when its terminal goes, as a lost ssh session's does. On a thread of its own: crossterm 0.29 reads a terminal that is gone again and
-/// again, on the thread that would hear of SIGHUP.
+/// End the process when its terminal disappears, as with a lost ssh session. This needs a separate thread: crossterm 0.29 reads a terminal that is
+/// gone in a loop, on the thread that would handle SIGHUP.
 fn end_with_terminal() {
     thread::spawn(|| {
         let input = io::stdin();
@@ -87,7 +87,7 @@ fn restore() {
     }
 }
 
-/// What a panic says must not be lost on a screen that is about to go.
+/// The message of a panic must not be lost on a screen that is about to close.
 fn restore_at_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! Reading the same filters again and again. Maps stay open, and what seldom changes is seldom read.
+//! Reads the same filters again and again. Maps stay open, and rare changes are read rarely.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// A policy that is put in force shows in the map at once, but for two changes between two looks, which end where they began.
+/// A new policy shows in the map at once, except if two changes between two reads restore the same word.
 const POLICY_LIFETIME: Duration = Duration::from_secs(10);
 
 /// The filters that are shown.
@@ -59,12 +59,12 @@ struct Watched {
 }
 
 impl<'a> Watch<'a> {
-    /// Watch the filters of the named interfaces, or all that there are, those to come included.
+    /// Watch the filters of the named interfaces, or of all interfaces, including future ones.
     pub(crate) fn new(pins: &'a Pins, named: &'a [String]) -> Self {
         Self { pins, named, interfaces: BTreeMap::new(), census: None }
     }
 
-    /// Read all there is. A filter that is gone or cannot be read is part of the answer.
+    /// Read everything. A filter that is gone or cannot be read is part of the answer.
     pub(crate) fn read(&mut self) -> Result<Reading<'_>> {
         let mut names: BTreeSet<String> = self.interfaces.keys().chain(self.named).cloned().collect();
         if self.named.is_empty() {
@@ -163,7 +163,7 @@ impl Watched {
     }
 }
 
-/// Another one for each thing that is pinned at a path.
+/// A number that differs for each object pinned at a path.
 fn inode(pin: &Path) -> Option<u64> {
     fs::metadata(pin).ok().map(|facts| facts.ino())
 }

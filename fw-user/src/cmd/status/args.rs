@@ -5,7 +5,7 @@ use clap::Args;
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Fail with exit code 6 where an outside interface has an address, no filter and no `except` in a file, or a filter is gone.
+    /// Exit with code 6 if an outside interface has an address and no filter, unless a file's `except` leaves it out, or if a filter is gone.
     #[arg(long)]
     pub check: bool,
     /// Print JSON.

@@ -68,17 +68,17 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &StatusArgs) -> Result
     Ok(())
 }
 
-/// What to do about a program that sees packets before the filter.
+/// The fix for a program that sees packets before the filter.
 const FIRST: &str =
     "remove that program with the tool that loaded it; `fw-user run` puts the filter first again at TC ingress";
 
-/// One that cannot be read does not hide the others: what went wrong is part of the answer.
+/// An unreadable interface does not hide the others: its error is part of the answer.
 fn examine(pins: &Pins, files: &BootFiles, present: Option<&Interface>, name: String) -> InterfaceStatus {
     let state = state::of(pins, &name, present);
     let mut problems = problems(pins, &name, present.filter(|_| matches!(state, Ok(State::Damaged))))
         .unwrap_or_else(|error| vec![error.to_string()]);
     let details = match state {
-        // What is beside another version's pins is not what is at work.
+        // The record beside another version's pins does not describe the active filter.
         Ok(State::OtherAbi(_)) => None,
         _ => details(pins, &name).ok(),
     };
@@ -126,7 +126,7 @@ fn problems(pins: &Pins, name: &str, damaged: Option<&Interface>) -> Result<Vec<
     Ok(problems)
 }
 
-/// A filter of ours that no pin here holds.
+/// A filter of fw-user that no pin here holds.
 fn without_pins(pins: &Pins, files: &BootFiles, interface: &Interface) -> InterfaceStatus {
     let name = interface.name.clone();
     let holder = foreign::filter(interface).map(|id| foreign::examine(interface, id).to_string());

@@ -1,4 +1,4 @@
-//! What is attached where.
+//! The attached filters.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ use crate::{
 
 /// Everything that `status` knows.
 pub(crate) struct Status {
-    /// One an interface that has pins.
+    /// One for each interface that has pins.
     pub interfaces: Vec<InterfaceStatus>,
     /// The outside interfaces that have an address and no filter.
     pub gaps: Gaps,
@@ -42,11 +42,11 @@ pub(crate) struct InterfaceStatus {
     pub is_gone: bool,
     /// How the interface is classed, and why; nothing for one that is gone.
     pub class: Option<Class>,
-    /// What is wrong, where something is.
+    /// The problems, if any.
     pub problems: Vec<String>,
     /// What to do about it.
     pub fix: Option<String>,
-    /// What its maps say; nothing where they cannot be read.
+    /// The contents of its maps; `None` if they cannot be read.
     pub details: Option<Details>,
     /// What a reboot makes of it.
     pub at_boot: AtBoot,
@@ -54,7 +54,7 @@ pub(crate) struct InterfaceStatus {
     pub memory: u64,
 }
 
-/// What an interface's maps say.
+/// The contents of an interface's maps.
 pub(crate) struct Details {
     /// Who attached, when and how.
     pub record: AttachmentRecord,
@@ -62,14 +62,14 @@ pub(crate) struct Details {
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,
-    /// How long the last change can still be confirmed, where it waits for that.
+    /// How long the last change can still be confirmed, if it waits for that.
     pub confirm_within: Option<Duration>,
     /// Whether packets that this machine's `IPsec` has decrypted pass.
     pub passes_decrypted: bool,
 }
 
 impl Status {
-    /// The interfaces that are open: those whose filter is gone, and the outside ones that have none and that no file leaves out.
+    /// The open interfaces: those whose filter is gone, and outside ones without a filter that no file leaves out.
     pub(crate) fn open(&self) -> Vec<&str> {
         let mut open: Vec<&str> = self.gone().collect();
         open.extend(
@@ -133,7 +133,7 @@ struct DetailsJson<'a> {
 }
 
 impl<'a> StatusJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(status: &'a Status) -> Self {
         Self {

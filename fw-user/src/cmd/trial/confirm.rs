@@ -1,4 +1,4 @@
-//! `fw-user confirm` and `fw-user rollback`: what becomes of a change that was made with `--confirm`.
+//! `fw-user confirm` and `fw-user rollback`: keep or undo a change that was made with `--confirm`.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ pub(crate) fn confirm(pins: &Pins, args: &InterfacesArgs) -> Result<()> {
     let told = if args.json {
         json(&Confirmed { confirmed: &confirmed }).and_then(|json| print(&json))
     } else {
-        confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; it stays like this\n")))
+        confirmed.iter().try_for_each(|name| print(&format!("{name}  confirmed; the change stays\n")))
     };
     told.map_err(|error| error.after(format!("confirmed {}", confirmed.join(", "))))
 }
@@ -82,22 +82,22 @@ pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     let told = if *as_json {
         json(&RolledBack { rolled_back: &rolled_back }).and_then(|json| print(&json))
     } else {
-        rolled_back.iter().try_for_each(|name| print(&format!("{name}  is as it was before the change\n")))
+        rolled_back.iter().try_for_each(|name| print(&format!("{name}  reverted; it is as it was before the change\n")))
     };
-    told.map_err(|error| error.after(format!("took the change of {} back", rolled_back.join(", "))))
+    told.map_err(|error| error.after(format!("reverted the change of {}", rolled_back.join(", "))))
 }
 
-/// How often the process that waits for a deadline looks whether there is still something to wait for.
+/// How often the process that waits for a deadline checks whether a change still waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Detached from whoever started it, wait until something of these interfaces is due, or until nothing waits any more.
+/// Wait, independently of the parent process, until a change of these interfaces is due, or until none waits any more.
 async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
-    // A session of its own: what happens to the terminal does not reach it. Where it is started by hand, it may have one already.
+    // A session of its own, so that signals of the terminal do not reach it. If it was started by hand, it may have one already.
     let _unused = nix::unistd::setsid();
     let waits = |name: &String| {
         PolicyMap::open(pins, name).and_then(|map| map.active()).is_ok_and(|active| active.deadline() == second)
     };
-    // It is started before the change is made, by a command that holds the lock until it is.
+    // It starts before the change, by a command that holds the lock until the change is made.
     let is_made = pins.lock().is_ok();
     loop {
         let left = clock::left(Active(0).until(second, None))?;

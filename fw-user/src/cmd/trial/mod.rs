@@ -1,4 +1,4 @@
-//! Changes on trial, `--confirm SECONDS`: the process that takes them back, and the countdown for people.
+//! Changes on trial, `--confirm SECONDS`: the process that undoes them, and the countdown for people.
 
 pub(crate) mod confirm;
 
@@ -19,13 +19,13 @@ use crate::{
     output::{overwrite, print},
 };
 
-/// Until when a change that is made now can be confirmed.
+/// The deadline for a change that is made now.
 pub(crate) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
     safeguards.confirm.map(clock::after).transpose()
 }
 
-/// Before anything is changed: start the process that waits for the deadline. It ends by itself where there is nothing to take back
-/// then. Should it be killed, the programs in the kernel go back all the same, and the next command tidies up.
+/// Before the change, start the process that waits for the deadline. It ends by itself if there is nothing to undo. If it is killed, the programs in
+/// the kernel still revert, and the next command tidies up.
 pub(crate) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)>) -> Result<()> {
     let (names, deadlines): (Vec<&str>, Vec<u32>) = trials.unzip();
     let Some(deadline) = deadlines.into_iter().max() else { return Ok(()) };
@@ -36,11 +36,11 @@ pub(crate) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)
     watcher.spawn().map(drop).map_err(|error| SafeguardError::NoWatcher(error).into())
 }
 
-/// How often it is looked whether somebody confirmed.
+/// How often the state of the change is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// After a change: on a terminal count down until somebody confirms, here or elsewhere, or until it is taken back; elsewhere say what
-/// is needed, and return.
+/// After a change: on a terminal, count down until somebody confirms, here or elsewhere, or until it is undone. Otherwise print what to type, and
+/// return.
 pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     let Some(mut trial) = trial else { return Ok(()) };
     let list = trial.names.clone();
@@ -53,7 +53,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
     let (pressed, mut enter) = oneshot::channel();
-    // Reading cannot be given up, so a thread does it, and ends with the process. The end of the input is no word.
+    // A read cannot be cancelled, so a thread does it, and ends with the process. The end of the input confirms nothing.
     std::thread::spawn(move || match io::stdin().read_line(&mut String::new()) {
         Ok(1..) => pressed.send(()),
         _ => Ok(()),
@@ -64,9 +64,9 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
         tokio::select! {
             _ = ticks.tick() => match trial.state()? {
                 TrialState::Waits(left) => {
-                    overwrite(&format!("{list}  goes back to what it was in {} s ", left.as_secs()))?;
+                    overwrite(&format!("{list}  reverts in {} s ", left.as_secs()))?;
                 }
-                TrialState::Confirmed => return overwrite(&format!("{list}  confirmed; it stays like this\n")),
+                TrialState::Confirmed => return overwrite(&format!("{list}  confirmed; the change stays\n")),
                 TrialState::Ended => {
                     overwrite("")?;
                     let _lock = lock(pins)?;
@@ -93,27 +93,27 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
 }
 
 fn notice(list: &str, left: Duration) -> String {
-    format!("{list}  goes back to what it was in {} s, unless `fw-user confirm` follows\n", left.as_secs())
+    format!("{list}  reverts in {} s unless you run `fw-user confirm`\n", left.as_secs())
 }
 
-/// Where changes on trial stand.
+/// The state of changes on trial.
 enum TrialState {
     Waits(Duration),
     Confirmed,
     Ended,
 }
 
-/// What waits to be confirmed.
+/// The changes that wait to be confirmed.
 pub(crate) struct Trial {
     /// The interfaces, in words.
     names: String,
-    /// Their maps, and what they say once that is confirmed. Held open, since a filter that was attached on trial is gone afterwards.
+    /// Their maps, and the value of each after a confirmation. They stay open, because a filter that was attached on trial may be gone afterwards.
     maps: Vec<(PolicyMap, Active)>,
 }
 
 impl Trial {
-    /// What is to be waited for after a change of these interfaces. Whoever calls this holds the lock still, or another command may have
-    /// come between. Programs that read JSON do not wait.
+    /// The trial to wait for after a change of these interfaces. The caller still holds the lock, so that no other command came in between. With JSON
+    /// there is no wait.
     pub(crate) fn begin(pins: &Pins, names: &[String], deadline: Option<u32>, as_json: bool) -> Result<Option<Self>> {
         if deadline.is_none() || names.is_empty() || as_json {
             return Ok(None);
@@ -142,7 +142,7 @@ impl Trial {
     }
 
     fn confirm(&mut self) -> Result<()> {
-        // One whose time was over meanwhile has gone back, or is about to.
+        // A change whose time is over has reverted, or is about to.
         match self.state()? {
             TrialState::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
             TrialState::Confirmed | TrialState::Ended => Ok(()),

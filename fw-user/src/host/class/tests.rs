@@ -1,8 +1,8 @@
-//! A row for each kind of interface, with the reason.
+//! The table of classes: a row for each kind of interface, with the reason.
 
 use super::*;
 
-/// An interface of the table: its kind, and what else matters of it.
+/// An interface of the table: its kind, and its other relevant properties.
 fn one(name: &str, index: u32, kind: &str) -> Interface {
     let kind = Some(kind).filter(|kind| !kind.is_empty()).map(ToOwned::to_owned);
     let layer = match kind.as_deref() {
@@ -19,7 +19,7 @@ const NIC: u32 = 2;
 const BRIDGE: u32 = 3;
 const TESTED: u32 = 9;
 
-/// A NIC, an empty bridge, and what is tested, in the initial network namespace or in another.
+/// A NIC, an empty bridge and the tested interface, in the initial network namespace or in another.
 fn network(is_initial: bool, tested: Vec<Interface>) -> Network {
     let mut interfaces = vec![one("enp1s0", NIC, ""), one("br0", BRIDGE, "bridge")];
     interfaces.extend(tested);
@@ -40,7 +40,7 @@ const OUT: Side = Side::Outside;
 const IN: Side = Side::Inside;
 const COVERED: Side = Side::Covered;
 
-/// By kind alone: in the initial network namespace, in another one, and why in the former.
+/// By kind alone: the class in the initial network namespace and in another one, and the reason in the first.
 #[test]
 fn the_kind_decides_where_nothing_else_does() {
     for (kind, initial, other, why) in [
@@ -65,7 +65,7 @@ fn the_kind_decides_where_nothing_else_does() {
         ("macsec", OUT, OUT, "encrypted"),
         ("vrf", IN, IN, "members"),
         ("dummy", IN, IN, "nothing is at its other end"),
-        ("ifb", IN, IN, "another interface has received"),
+        ("ifb", IN, IN, "come from another interface"),
         ("openvswitch", IN, IN, "ports"),
         ("something-new", OUT, OUT, "may lead to other machines"),
     ] {
@@ -127,7 +127,7 @@ fn what_stands_on_an_interface_is_judged_there() {
         on_dummy.interfaces[0].kind = Some("dummy".to_owned());
         check(kind, &on_dummy, TESTED, IN, "on enp1s0, which is inside");
     }
-    // The bridge does not get the frames of a VLAN that a port takes off, and so the filter of the bridge does not see them.
+    // The bridge does not get the frames of a VLAN on its port, so the filter of the bridge does not see them.
     let vlan = Interface { below: Some(NIC), ..one("any", TESTED, "vlan") };
     let mut network = network(true, vec![vlan]);
     network.interfaces[0].master = Some(BRIDGE);
@@ -140,7 +140,7 @@ fn a_tunnel_with_a_peer_leads_to_another_machine() {
         let tunnel = Interface { has_remote: true, ..one("any", TESTED, kind) };
         check(kind, &network(true, vec![tunnel]), TESTED, OUT, "to another machine");
     }
-    // 6to4 takes packets of any peer.
+    // 6to4 accepts packets of any peer.
     let mut six_to_four = network(true, vec![one("any", TESTED, "sit")]);
     six_to_four.addresses.push((TESTED, "2002:c000:201::1/16".parse().expect("a network")));
     check("6to4", &six_to_four, TESTED, OUT, "open to any peer");

@@ -1,15 +1,15 @@
-//! A connection, as its answers have it.
+//! A connection, in the direction of its replies.
 
 use fw_common::PortProtocol;
 use std::net::SocketAddr;
 
-/// Something that was opened from here, as its answers have it.
+/// An outbound connection, in the direction of its replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Connection {
     /// The transport.
     pub protocol: PortProtocol,
     /// Who answers.
     pub remote: SocketAddr,
-    /// Where the answers come to, as the wire has it: after masquerading.
+    /// The destination of the replies on the wire, after masquerading.
     pub local: SocketAddr,
 }

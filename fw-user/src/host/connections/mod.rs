@@ -1,4 +1,4 @@
-//! What this host and its containers have open, asked of the kernel's sockets and of connection tracking.
+//! The open connections of this host and its containers, from the kernel's sockets and connection tracking.
 
 pub(crate) mod connection;
 pub(crate) mod sockets;
@@ -24,20 +24,20 @@ use crate::{
     host::{connections::connection::Connection, netlink},
 };
 
-/// What connection tracking knows of a connection.
+/// A connection in connection tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TrackedConnection {
-    /// Who opened it.
+    /// The side that opened it.
     pub opener: SocketAddr,
-    /// Where to, as the opener had it: before any translation.
+    /// Its destination for the opener, before any translation.
     pub target: SocketAddr,
-    /// What its answers look like, as if it had been opened from here.
+    /// Its replies, as for an outbound connection.
     pub answers: Connection,
-    /// Of TCP, whether both ends have agreed.
+    /// For TCP, whether the handshake is complete.
     pub stands: bool,
 }
 
-/// What connection tracking knows. Nothing where the kernel has none, or not its netlink side; then there is no translation either.
+/// All connections in connection tracking. None if the kernel lacks it, or its netlink side; then there is no translation either.
 #[must_use]
 pub(crate) fn tracked() -> Vec<TrackedConnection> {
     let mut found = Vec::new();
@@ -48,18 +48,18 @@ pub(crate) fn tracked() -> Vec<TrackedConnection> {
     found
 }
 
-/// What is open outward now: connected sockets, what connection tracking knows, and the peers of `WireGuard`.
+/// The outbound connections that are open now: connected sockets, connection tracking, and the peers of `WireGuard`.
 pub(crate) fn outward() -> Result<HashSet<Connection>> {
     let sockets = Sockets::ask(&COMMON)?;
     let served = sockets.served();
     let with_peer = sockets.open.iter().filter_map(|socket| {
         Some(Connection { protocol: socket.protocol, remote: socket.remote?, local: socket.local })
     });
-    // What came in at a port that is listened on was not opened from here.
+    // A connection at a listening port is inbound.
     let mut found: HashSet<_> =
         with_peer.filter(|open| !served.contains(&(open.protocol, open.local.port()))).collect();
-    // The answering direction of a tracked connection is what comes in for one that was opened from here. For one that was opened to here
-    // it is what goes out, which matches nothing that ever comes in: a flood's worth of those would push out what was opened from here.
+    // The reply direction of an outbound connection is what comes in. For an inbound connection it is what goes out, which matches no inbound packet:
+    // a flood of those would evict the outbound ones.
     let is_inward = inward()?;
     let outward = tracked().into_iter().filter(|tracked| !is_inward(tracked));
     found.extend(outward.map(|tracked| tracked.answers));
@@ -68,7 +68,7 @@ pub(crate) fn outward() -> Result<HashSet<Connection>> {
     Ok(found)
 }
 
-/// The ports of UDP sockets without a peer whose conversations are all known, and were opened from here: those that [`outward`] has.
+/// The ports of UDP sockets without a peer whose flows are all known and outbound, so that [`outward`] contains them.
 pub(crate) fn known_datagrams(tracked: &[TrackedConnection]) -> Result<HashSet<u16>> {
     let is_inward = inward()?;
     let datagrams = tracked.iter().filter(|tracked| tracked.answers.protocol == PortProtocol::Udp);
@@ -81,7 +81,7 @@ pub(crate) fn known_datagrams(tracked: &[TrackedConnection]) -> Result<HashSet<u
     Ok(ports)
 }
 
-/// What tells the connections that were opened to here, or to many, from those that were opened from here.
+/// The facts that distinguish inbound and multicast connections from outbound ones.
 fn inward() -> Result<impl Fn(&TrackedConnection) -> bool> {
     let here = own_addresses()?;
     Ok(move |tracked: &TrackedConnection| {
@@ -90,7 +90,7 @@ fn inward() -> Result<impl Fn(&TrackedConnection) -> bool> {
     })
 }
 
-/// The addresses of this host's interfaces, and those by which they are one of many.
+/// The addresses of this host's interfaces, and their broadcast addresses.
 fn own_addresses() -> Result<HashSet<IpAddr>> {
     let ip = |address: SockaddrStorage| match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
         (Some(v4), _) => Some(IpAddr::V4(v4.ip())),

@@ -1,4 +1,4 @@
-//! The sockets of this network namespace, asked of `sock_diag(7)`, or read from `/proc/net` where the kernel was built without it.
+//! The sockets of this network namespace, from `sock_diag(7)`, or from `/proc/net` if the kernel was built without it.
 
 use std::{collections::HashSet, io, net::SocketAddr};
 
@@ -20,15 +20,15 @@ use crate::{
     host::netlink,
 };
 
-/// The transports of nearly everything.
+/// The transports of nearly all traffic.
 pub(crate) const COMMON: [PortProtocol; 2] = [PortProtocol::Tcp, PortProtocol::Udp];
 
-/// What a socket does.
+/// The state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
     /// It waits for connections.
     Listens,
-    /// It has a peer, and the connection stands.
+    /// It has a peer, and the connection is established.
     Stands,
     /// A connection that begins or ends, or a socket without a peer.
     Other,
@@ -39,17 +39,17 @@ pub(crate) enum Activity {
 pub(crate) struct OpenSocket {
     /// The transport.
     pub protocol: PortProtocol,
-    /// What it does.
+    /// Its state.
     pub activity: Activity,
-    /// Its own end. An IPv4 address is one, also where the socket is of IPv6.
+    /// Its local address. An IPv4 address is IPv4 even if the socket is IPv6.
     pub local: SocketAddr,
-    /// The other end, unless it has none.
+    /// The address of its peer, if it has one.
     pub remote: Option<SocketAddr>,
-    /// Whether it has `::` for its address and leaves IPv4 to others.
+    /// Whether its address is `::` and it excludes IPv4.
     pub only_ipv6: bool,
-    /// The index of the only interface that it uses; 0 where it uses any.
+    /// The index of the only interface that it uses; 0 for any.
     pub device: u32,
-    /// By which `/proc/PID/fd` knows it; 0 where no process has it (any more).
+    /// Its inode in `/proc/PID/fd`; 0 if no process has it (any more).
     pub inode: u64,
 }
 
@@ -58,13 +58,13 @@ pub(crate) struct OpenSocket {
 pub(crate) struct Sockets {
     /// Of IPv4 and IPv6.
     pub open: Vec<OpenSocket>,
-    /// The transports that were asked for, and that this kernel does not list in any way.
+    /// The requested transports that this kernel cannot list in any way.
     pub unlisted: Vec<PortProtocol>,
 }
 
 impl Sockets {
-    /// Ask the kernel for those of some transports. Many small ones are built without `INET_UDP_DIAG`, some without any of it; `/proc/net`
-    /// tells the same of TCP and UDP, but for the interface that a socket is bound to and whether it leaves IPv4 out.
+    /// Ask the kernel for the sockets of some transports. Many small kernels lack `INET_UDP_DIAG`, some lack all of it. For TCP and UDP `/proc/net`
+    /// contains the same, except the interface that a socket is bound to and whether it excludes IPv4.
     pub(crate) fn ask(protocols: &[PortProtocol]) -> Result<Self> {
         let mut sockets = Self::default();
         for (family, id) in [(AF_INET, SocketId::new_v4()), (AF_INET6, SocketId::new_v6())] {
@@ -83,7 +83,7 @@ impl Sockets {
                         Some(Err(error)) if !matches!(error, ProcError::NotFound(_)) => {
                             return Err(Error::refused("reading the open sockets", error));
                         }
-                        // IPv6 may be missing on its own, with all its sockets.
+                        // IPv6 alone may be missing, with all its sockets.
                         _ => sockets.unlisted.extend((family == AF_INET).then_some(protocol)),
                     },
                     Err(error) => return Err(Error::refused("asking for the open sockets", error)),
@@ -99,7 +99,7 @@ impl Sockets {
         !self.unlisted.contains(&PortProtocol::Tcp)
     }
 
-    /// The ports at which connections are waited for.
+    /// The listening ports.
     #[must_use]
     pub(crate) fn served(&self) -> HashSet<(PortProtocol, u16)> {
         let listeners = self.open.iter().filter(|socket| socket.activity == Activity::Listens);
@@ -126,13 +126,13 @@ fn socket(protocol: PortProtocol, message: &SockDiagMessage) -> Option<OpenSocke
     })
 }
 
-/// The kernel lacks the answering side, built in or as a module.
+/// The kernel lacks this feature, built in or as a module.
 fn is_absent(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw);
     matches!(errno, Some(Errno::ENOENT | Errno::EPROTONOSUPPORT | Errno::EOPNOTSUPP))
 }
 
-/// The sockets of a transport, as `/proc/net` lists them. Of those beside TCP and UDP it does not.
+/// The sockets of a transport in `/proc/net`, which lists only TCP and UDP.
 fn of_proc(protocol: PortProtocol, ipv6: bool) -> Option<ProcResult<Vec<OpenSocket>>> {
     let tcp = |entry: TcpNetEntry| {
         let activity = match entry.state {
@@ -194,7 +194,7 @@ mod tests {
         text.trim_start_matches("socket:[").trim_end_matches(']').parse().expect("a socket")
     }
 
-    /// The kernel says the same by either way, of sockets that nobody but this test has.
+    /// Both ways report the same for sockets that only this test has.
     #[test]
     fn proc_tells_what_sock_diag_tells() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");

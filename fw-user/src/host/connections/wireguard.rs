@@ -1,4 +1,4 @@
-//! The peers of `WireGuard`. Its sockets are the kernel's own and have no peer: nothing but `WireGuard` itself knows whom they talk to.
+//! The peers of `WireGuard`. Its sockets belong to the kernel and have no peer, so only `WireGuard` itself knows their peers.
 
 use std::{
     io,
@@ -25,25 +25,25 @@ use crate::host::{connections::connection::Connection, netlink};
 /// An interface of `WireGuard`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Device {
-    /// Where it listens, and sends from.
+    /// The port that it listens on and sends from.
     pub(crate) port: u16,
-    /// The mark of what it sends, which routes may depend on; 0 for none.
+    /// The mark of its outbound packets, which routes may depend on; 0 for none.
     mark: u32,
-    /// Its peers, as far as it knows where they are.
+    /// Its peers with known addresses.
     endpoints: Vec<SocketAddr>,
 }
 
-/// The peers in this network namespace; none where the kernel has no `WireGuard`, or does not list them.
+/// The peers in this network namespace; none if the kernel has no `WireGuard`, or does not list them.
 pub(crate) fn devices() -> Vec<Device> {
     let names = names().unwrap_or_default();
-    // Asked only where there is one: to ask for the family by its name would load the module.
+    // Asked only if there is one: a question for the family by its name would load the module.
     let family = if names.is_empty() { None } else { family().ok().flatten() };
     let ask = |name: String| netlink::dump(NETLINK_GENERIC, question(family?, name)).ok();
     names.into_iter().filter_map(ask).map(|answers| device(&answers)).collect()
 }
 
 impl Device {
-    /// What its peers send, as far as there is a way to them.
+    /// The packets that its peers send, as far as there is a route to them.
     pub(crate) fn conversations(&self) -> impl Iterator<Item = Connection> {
         self.endpoints.iter().filter_map(|&remote| {
             let local = SocketAddr::new(source(remote, self.mark).ok()?, self.port);
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(device.conversations().collect::<Vec<_>>(), expected);
     }
 
-    /// What can be asked of any kernel, with or without `WireGuard`.
+    /// This works on any kernel, with or without `WireGuard`.
     #[test]
     fn the_kernel_tells_its_families_and_interfaces() {
         assert!(

@@ -1,4 +1,4 @@
-//! What netfilter, behind the filter, makes of a packet.
+//! The verdict of netfilter, behind the filter, on a packet.
 
 pub(crate) mod ruleset;
 pub(crate) mod verdict;
@@ -10,12 +10,12 @@ use std::{
 
 use crate::host::netfilter::ruleset::Ruleset;
 
-/// How it went with the ruleset.
+/// The result of reading the ruleset.
 #[derive(Clone, Debug)]
 pub(crate) enum Netfilter {
     /// It was read.
     Read(Ruleset),
-    /// It could not be, and why.
+    /// It could not be read, with the reason.
     Unreadable(String),
 }
 
@@ -26,7 +26,7 @@ impl Netfilter {
         if fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|names| !names.trim().is_empty()) {
             return Self::Unreadable("iptables-legacy has rules, which nft does not list".to_owned());
         }
-        // The members of named sets can be very many, and are of no use here.
+        // Named sets can have very many members, which are not needed here.
         let output = Command::new("nft").args(["--json", "--terse", "list", "ruleset"]).stdin(Stdio::null()).output();
         match output {
             Err(error) => Self::Unreadable(format!("nft cannot be started: {error}")),

@@ -8,13 +8,13 @@ pub(crate) struct Chain {
     pub(crate) family: String,
     table: String,
     name: String,
-    /// Where it is called from; nothing where other chains do.
+    /// The hook that calls it; `None` if only other chains call it.
     hook: Option<String>,
-    /// Whether it decides what passes, and does not only translate.
+    /// Whether it filters, rather than only translates.
     is_filter: bool,
-    /// Whether it drops what no rule decides.
+    /// Whether its policy is to drop.
     pub(crate) drops: bool,
-    /// The devices whose packets it sees, where it does not see all.
+    /// The devices whose packets it sees, if not all.
     pub(crate) devices: Vec<String>,
     /// Each rule with its statements.
     pub(crate) rules: Vec<Vec<Value>>,
@@ -60,12 +60,12 @@ impl Ruleset {
         Some(Self(chains))
     }
 
-    /// Whether nothing in it decides what comes in.
+    /// Whether nothing in it filters inbound packets.
     pub(crate) fn is_empty(&self) -> bool {
         !self.0.iter().any(|chain| chain.is_filter && chain.hook.is_some())
     }
 
-    /// The chains that are called at these hooks and decide what passes.
+    /// The chains at these hooks that filter.
     pub(crate) fn base_chains<'a>(&'a self, hooks: &'a [&str]) -> impl Iterator<Item = &'a Chain> {
         let is_called = |chain: &&Chain| chain.hook.as_deref().is_some_and(|hook| hooks.contains(&hook));
         self.0.iter().filter(|chain| chain.is_filter).filter(is_called)
@@ -78,7 +78,7 @@ impl Ruleset {
             .find(|chain| (&chain.family, &chain.table) == (&beside.family, &beside.table) && chain.name == name)
     }
 
-    /// Whether a rule sends packets to a port elsewhere before they are routed, as Docker's do.
+    /// Whether a rule redirects packets to a port before routing, as Docker's rules do.
     pub(crate) fn redirects(&self, is_ipv6: bool, protocol: &str, port: u16) -> bool {
         let is_family =
             |chain: &&Chain| matches!((chain.family.as_str(), is_ipv6), ("ip", false) | ("ip6", true) | ("inet", _));

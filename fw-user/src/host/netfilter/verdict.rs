@@ -1,4 +1,4 @@
-//! What becomes of a packet by a ruleset, as far as a simple reading is sure.
+//! The verdict of a ruleset on a packet, as far as a simple reading is sure.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::host::netfilter::ruleset::{Chain, Ruleset};
 
-/// The kernel follows so many jumps (`NFT_JUMP_STACK_SIZE`).
+/// The most nested jumps that the kernel follows (`NFT_JUMP_STACK_SIZE`).
 const DEEPEST: usize = 16;
 
-/// The first packet of somebody outside to a port of this machine, or of a container.
+/// The first packet from outside to a port of this machine, or of a container.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a> {
     /// `tcp`, `udp`, ...
@@ -22,37 +22,37 @@ pub(crate) struct Packet<'a> {
     pub(crate) port: u16,
     /// Whether it is IPv6.
     pub(crate) is_ipv6: bool,
-    /// The interface that it comes in by.
+    /// The interface where it arrives.
     pub(crate) interface: &'a str,
-    /// Where to, where that is one address.
+    /// Its destination address, if it is a single one.
     pub(crate) target: Option<IpAddr>,
-    /// The interface that it leaves by again, where it is routed on.
+    /// The interface where it leaves, if it is routed on.
     pub(crate) out: Option<&'a str>,
 }
 
-/// What becomes of it.
+/// The verdict on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     /// Every chain lets it pass.
     Passes,
     /// A chain drops it.
     Dropped,
-    /// It depends on the sender, or on what is not read here.
+    /// It depends on the sender, or on rules that are not read here.
     Unknown,
 }
 
-/// What a chain or a rule may come to.
+/// The possible results of a chain or a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     Accept,
     Drop,
     /// The calling chain goes on.
     Return,
-    /// The next rule is looked at.
+    /// The next rule is evaluated.
     Next,
 }
 
-/// Whether a rule is about a packet.
+/// Whether a rule matches a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Match {
     Yes,
@@ -91,7 +91,7 @@ impl Match {
 }
 
 impl Packet<'_> {
-    /// What becomes of it at some hooks.
+    /// The verdict of the chains at some hooks.
     pub(crate) fn fate(&self, ruleset: &Ruleset, hooks: &[&str]) -> Fate {
         let chains = ruleset.base_chains(hooks).filter(|chain| self.is_seen_by(chain));
         let fates: BTreeSet<Fate> = chains.map(|chain| self.fate_in(ruleset, chain)).collect();
@@ -186,11 +186,11 @@ impl Packet<'_> {
             }
             "vmap" => self.verdict_map(walk, chain, value, depth),
             "match" => Statement::Is(self.matches(value)),
-            // They change nothing about the verdict.
+            // They do not change the verdict.
             "counter" | "log" | "meta" | "mangle" | "notrack" | "comment" | "ct helper" | "ct timeout" => {
                 Statement::Is(Match::Yes)
             }
-            // Limits, sets, matches of iptables, queues, and whatever else there is or will be.
+            // Limits, sets, matches of iptables, queues, and all other statements.
             "queue" | "tproxy" | "synproxy" => ends(&[Outcome::Accept, Outcome::Drop, Outcome::Next]),
             _ => Statement::Is(Match::Maybe),
         }
@@ -227,7 +227,7 @@ impl Packet<'_> {
         }
     }
 
-    /// Whether what a rule asks for is one of the values.
+    /// Whether the operand of a rule is one of the values.
     fn compare(&self, left: &Value, right: &Value) -> Match {
         if let Some(values) = right["set"].as_array().or_else(|| right.as_array()) {
             return Match::any(values.iter().map(|value| self.compare(left, value)));
@@ -304,13 +304,13 @@ impl Packet<'_> {
     }
 }
 
-/// A way through a ruleset, with what is known of the chains on it.
+/// A path through a ruleset, with the results of the chains on it.
 struct Walk<'a> {
     ruleset: &'a Ruleset,
     known: HashMap<*const Chain, BTreeSet<Outcome>>,
 }
 
-/// What a statement of a rule says.
+/// The result of a statement of a rule.
 enum Statement {
     /// A condition.
     Is(Match),
@@ -339,7 +339,7 @@ mod tests {
         Packet { protocol, port, is_ipv6: false, interface: "eth0", target: None, out: None }
     }
 
-    /// The kinds of rules that people write: ports in a list, in a range, by interface, by sender, before and behind a jump.
+    /// The kinds of rules that people write: ports in a list or a range, by interface, by sender, before and after a jump.
     #[test]
     fn what_is_sure_is_told_and_the_rest_is_unknown() {
         let ruleset = Ruleset::parse(INPUT).expect("nft wrote it");

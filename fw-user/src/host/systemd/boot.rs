@@ -1,4 +1,4 @@
-//! Whether the boot service brings the filter of an interface back, as far as the files of systemd tell. Nothing here runs a program.
+//! Whether the boot service restores the filter of an interface, judged by systemd's files. Nothing here runs a program.
 
 use std::{
     fs,
@@ -12,35 +12,35 @@ use crate::host::systemd::{
     is_booted, name,
 };
 
-/// Files that keep the boot from attaching, for someone who has the SD card in hand.
+/// Files that prevent attaching at boot, for someone who has the SD card in hand.
 pub(crate) const OFF_FILES: [&str; 3] = ["/boot/firmware/fw-user.off", "/boot/fw-user.off", "/etc/fw-user/off"];
 
-/// The link that has the network wait for the filters.
+/// The link that makes the network wait for the filters.
 const WAITS: &str = "sysinit.target.wants/fw-user-settle.service";
 
-/// What the next boot does with an interface.
+/// The effect of the next boot on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Boot {
     /// This unit applies the file of the interface.
     Unit(String),
-    /// Nothing of ours attaches the filter.
+    /// Nothing of fw-user attaches the filter.
     Nothing {
         /// Why.
         why: String,
-        /// What to type, where installing the service anew would not do.
+        /// What to type, if a new installation of the service does not help.
         fix: Option<String>,
     },
-    /// It cannot be seen from here, and why.
+    /// Unknown from here, with the reason.
     Unseen(String),
 }
 
-/// Whether the kernel's command line keeps the boot from attaching.
+/// Whether the kernel's command line prevents attaching at boot.
 #[must_use]
 pub(crate) fn has_off_word() -> bool {
     fs::read_to_string("/proc/cmdline").is_ok_and(|line| line.split_whitespace().any(|word| word == "fw-user=off"))
 }
 
-/// What the next boot does with an interface.
+/// The effect of the next boot on an interface.
 #[must_use]
 pub(crate) fn of(interface: &str) -> Boot {
     if !is_booted() {
@@ -86,7 +86,7 @@ pub(crate) fn of(interface: &str) -> Boot {
     }
 }
 
-/// The program that the text of a template unit starts to apply a file.
+/// The program that a template unit starts to apply a file.
 #[must_use]
 pub(crate) fn program(text: &str) -> Option<&str> {
     let mut words = text.lines().find_map(|line| line.strip_prefix("ExecStart="))?.split_whitespace();
@@ -98,12 +98,12 @@ fn shares_network_with_systemd() -> bool {
     let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|facts| facts.ino());
     match (namespace("1"), namespace("self")) {
         (Ok(systemd), Ok(own)) => systemd == own,
-        // Only root may look. Everything else that such a user asks fails as well.
+        // Only root can read this. All other requests of such a user fail as well.
         _ => true,
     }
 }
 
-/// A drop-in of an administrator's that changes when the unit starts, or what.
+/// An administrator's drop-in that changes when or what the unit starts.
 fn override_of(unit: &str, file: &str) -> Option<PathBuf> {
     let folders = [file, unit].map(|name| Path::new(UNITS).join(format!("{name}.d")));
     let files = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();

@@ -1,4 +1,4 @@
-//! The files that the boot service is made of, and what is written into them.
+//! The files of the boot service, and their contents.
 
 use std::{
     fs, io,
@@ -13,23 +13,23 @@ use crate::{
     },
 };
 
-/// Where an administrator's units are.
+/// The folder of the administrator's units.
 pub const UNITS: &str = "/etc/systemd/system";
-/// Where a package's units are. One of the same name in [`UNITS`] hides them.
+/// The folder of packaged units. A unit of the same name in [`UNITS`] hides them.
 pub const PACKAGED: &str = "/usr/lib/systemd/system";
-/// Where an administrator's udev rules are.
+/// The folder of the administrator's udev rules.
 pub(crate) const RULES: &str = "/etc/udev/rules.d";
-/// Where a package's udev rules are.
+/// The folder of packaged udev rules.
 pub const PACKAGED_RULES: &str = "/usr/lib/udev/rules.d";
 
 /// The unit that applies the configuration of an interface.
 pub const TEMPLATE: &str = "fw-user@.service";
-/// The unit that has the network wait for the interfaces that are there.
+/// The unit that makes the network wait for the present interfaces.
 pub const SETTLE: &str = "fw-user-settle.service";
 
 /// The unit that applies every file at boot, patterns above all.
 pub const ALL: &str = "fw-user-all.service";
-/// The unit that does so for an interface that appears, by its number.
+/// The unit that does so for a new interface, by its number.
 pub const LATER: &str = "fw-user-later@.service";
 /// The udev rules that start it.
 pub const ALL_RULES: &str = "81-fw-user.rules";
@@ -39,7 +39,7 @@ pub const ALL_RULES: &str = "81-fw-user.rules";
 pub struct File {
     /// Where it is.
     pub path: PathBuf,
-    /// What is in it.
+    /// Its contents.
     pub text: String,
 }
 
@@ -62,7 +62,7 @@ pub fn all(program: &str) -> [File; 3] {
     ]
 }
 
-/// A unit that starts the program: what keeps it from starting, and what it may do, are the same for all of them.
+/// A unit that starts the program. All of them have the same conditions and the same confinement.
 fn unit(name: &str, text: &str, program: &str) -> File {
     let text = text
         .replace("@CONDITIONS@", include_str!("../../../systemd/conditions.conf"))
@@ -84,7 +84,7 @@ pub(crate) fn unit_path(name: &str) -> PathBuf {
     if !own.exists() && packaged.exists() { packaged } else { own }
 }
 
-/// The unit that all instances share.
+/// The template unit of all instances.
 #[must_use]
 pub fn settle() -> File {
     File {
@@ -105,7 +105,7 @@ pub fn rules(interface: &str, unit: &str) -> File {
 }
 
 impl File {
-    /// Write it, unless it is there as it should be. Returns whether it was written.
+    /// Write it, unless it is right already. Returns whether it was written.
     pub fn write(&self) -> Result<bool> {
         self.check()?;
         if fs::read_to_string(&self.path).is_ok_and(|there| there == self.text) {
@@ -115,7 +115,7 @@ impl File {
         Ok(true)
     }
 
-    /// Refuse to write over what somebody else wrote, and where nothing can be written.
+    /// Refuse to overwrite a file that somebody else wrote, or to write in a read-only folder.
     pub(crate) fn check(&self) -> Result<()> {
         let there = fs::read_to_string(&self.path);
         if there.as_ref().is_ok_and(|there| *there == self.text) {
@@ -123,7 +123,7 @@ impl File {
         }
         let failed = |source| Error::Host(HostError::File { what: "writing", path: self.path.clone(), source });
         if let Ok(target) = fs::read_link(&self.path) {
-            // What is masked, or kept elsewhere, is so because somebody wants it.
+            // If it is masked, or a link to another place, somebody wants it so.
             let why =
                 format!("it is a symbolic link to {}; remove it first: rm {}", target.display(), self.path.display());
             return Err(failed(io::Error::other(why)));
@@ -134,13 +134,13 @@ impl File {
         output_file::check(&self.path)
     }
 
-    /// Whether it is there, and the program wrote it as it is.
+    /// Whether it exists exactly as the program wrote it.
     #[must_use]
     pub(crate) fn is_intact(path: &Path) -> bool {
         fs::read_to_string(path).is_ok_and(|there| is_intact(&there))
     }
 
-    /// Write a unit or rules, unless a package brought the very same: an older one that hides that goes. Returns whether anything changed.
+    /// Write a unit or rules, unless a package has the same: then remove an older one that hides it. Returns whether anything changed.
     pub fn write_unless_packaged(&self) -> Result<bool> {
         let folder = if self.path.starts_with(RULES) { PACKAGED_RULES } else { PACKAGED };
         let is_packaged = self
@@ -175,7 +175,7 @@ pub fn program() -> Result<String> {
 
 fn usable(path: &Path) -> Option<&str> {
     const HIDDEN: [&str; 6] = ["/home", "/root", "/run", "/tmp", "/var/tmp", "/proc"];
-    // Anything else would mean something to systemd.
+    // systemd gives other characters a meaning.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.+".contains(&byte);
     let is_hidden = HIDDEN.iter().any(|folder| path.starts_with(folder));
     path.to_str().filter(|text| !is_hidden && text.bytes().all(is_plain))

@@ -1,4 +1,4 @@
-//! Every file of the boot service that an administrator's folders hold, whether or not a service is enabled.
+//! All files of the boot service in the administrator's folders, whether or not a service is enabled.
 
 use std::{
     fs,
@@ -37,7 +37,7 @@ pub(crate) fn remove() -> Result<Vec<PathBuf>> {
     for path in &removed {
         files::remove(path)?;
         if let Some(folder) = path.parent().filter(|folder| folder.extension().is_some_and(|end| end == "wants")) {
-            // It stays where another unit is in it.
+            // It stays if another unit is in it.
             let _kept = fs::remove_dir(folder);
         }
     }
@@ -47,7 +47,7 @@ pub(crate) fn remove() -> Result<Vec<PathBuf>> {
     Ok(removed)
 }
 
-/// Units and rules of ours: as the program wrote them, and edited.
+/// Units and rules of fw-user: as the program wrote them, and edited.
 fn ours() -> (Vec<PathBuf>, Vec<PathBuf>) {
     let units = OURS.map(|name| Path::new(UNITS).join(name)).into_iter().filter(|path| path.is_file());
     let is_rule = |name: &str| {

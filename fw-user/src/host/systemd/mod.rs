@@ -1,4 +1,4 @@
-//! The boot service: a systemd unit for each interface, or one for every outside one, and the udev rules that have the network wait.
+//! The boot service: a systemd unit for each interface, or one for every outside one, and the udev rules that make the network wait.
 
 pub(crate) mod boot;
 pub mod files;
@@ -18,21 +18,21 @@ use crate::{
     host::systemd::files::{ALL, File, SETTLE, TEMPLATE, UNITS, remove},
 };
 
-/// Left by systemd itself where it runs as the first process (`sd_booted(3)`).
+/// systemd creates it if it runs as process 1 (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
-/// The folder that the unit for all makes, and that the udev rules look for.
+/// The folder that the unit for all creates, and that the udev rules test for.
 const SEES_LATER_ONES: &str = "/run/fw-user-all";
 
 /// The service of one interface, or of every outside one.
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
-    /// The interface; nothing for every outside one, present and to come.
+    /// The interface; `None` for every outside one, present and future.
     interface: Option<String>,
     /// Its instance of the template, or the unit for all.
     unit: String,
 }
 
-/// What systemd says of a service.
+/// The state of a service in systemd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnitState {
     /// Whether the device starts it.
@@ -62,7 +62,7 @@ impl Service {
         if is_booted() { Ok(Self { interface, unit }) } else { Err(Error::Host(HostError::NoSystemd)) }
     }
 
-    /// Whose it is, in words.
+    /// Its interface, in words.
     #[must_use]
     pub(crate) fn name(&self) -> &str {
         self.interface.as_deref().unwrap_or("every outside interface")
@@ -80,13 +80,13 @@ impl Service {
         &self.unit
     }
 
-    /// Where the unit is that starts the program, or would be.
+    /// The path of the unit that starts the program, whether it exists or not.
     #[must_use]
     pub(crate) fn unit_file(&self) -> PathBuf {
         files::unit_path(if self.interface.is_some() { TEMPLATE } else { ALL })
     }
 
-    /// The files that it is made of.
+    /// Its files.
     fn files(&self, program: &str) -> Vec<File> {
         match &self.interface {
             None => files::all(program).into(),
@@ -101,8 +101,8 @@ impl Service {
         self.files(program).iter().try_for_each(File::check)
     }
 
-    /// Write the unit, with the path of this very program, and have it started whenever the interface appears. What is there already
-    /// as it should be, by a package too, stays untouched; the filter does too. Returns whether anything was written.
+    /// Write the unit, with the path of this program, and start it whenever the interface appears. Files that are right already, even from a package,
+    /// stay untouched, and so does the filter. Returns whether anything was written.
     pub(crate) fn install(&self, program: &str) -> Result<bool> {
         let mut written = false;
         let mut install = || {
@@ -114,7 +114,7 @@ impl Service {
             if self.interface.is_none() {
                 return Ok(());
             }
-            // At work from now on: an interface that is plugged in before the next boot has its filter just as soon.
+            // Active from now on: an interface that is plugged in before the next boot gets its filter at once.
             run("systemctl", ["enable", "--quiet", "--now", SETTLE]).map(drop)
         };
         match install() {
@@ -124,13 +124,13 @@ impl Service {
         }
     }
 
-    /// Have systemd know that the filter is there: it applies the file, which says what is in force, and a package's upgrade renews the
-    /// filters of services that are active.
+    /// Tell systemd that the filter is there: it applies the file, which matches the rules in force. A package's upgrade renews the filters of active
+    /// services.
     pub(crate) fn start(&self) -> Result<()> {
         run("systemctl", ["start", "--quiet", &self.unit]).map(drop)
     }
 
-    /// Undo [`Service::install`]. What several services share goes with the last one, unless it is a package's. The filters stay.
+    /// Undo [`Service::install`]. Shared files are removed with the last service, unless they belong to a package. The filters stay.
     pub(crate) fn remove(&self) -> Result<()> {
         if !self.is_installed()? {
             return Err(Error::Host(HostError::NoService { name: self.name().to_owned() }));
@@ -143,7 +143,7 @@ impl Service {
                 remove(&files::rules(interface, &self.unit).path)?;
             } else {
                 run("systemctl", ["stop", "--quiet", ALL])?;
-                // The rules look for it, and the unit leaves it where it failed.
+                // The rules test for it, and a failed unit leaves it.
                 forget_later_ones()?;
                 files.extend(files::all("").map(|file| file.path));
             }
@@ -151,7 +151,7 @@ impl Service {
                 run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
                 files.extend([files::settle().path, Path::new(UNITS).join(TEMPLATE)]);
             }
-            // One that somebody edited is theirs.
+            // An edited file belongs to whoever edited it.
             files.iter().filter(|path| File::is_intact(path)).try_for_each(|path| remove(path))?;
             reload()
         };
@@ -164,7 +164,7 @@ impl Service {
         Ok(has_rules || enabled_units()?.contains(&self.unit))
     }
 
-    /// What systemd says.
+    /// The state in systemd.
     pub(crate) fn state(&self) -> Result<UnitState> {
         let said = run("systemctl", ["show", "--property=ActiveState", &self.unit])?;
         let value =
@@ -173,7 +173,7 @@ impl Service {
     }
 }
 
-/// Have the rules start nothing any more for interfaces that appear.
+/// Stop the rules from starting anything for new interfaces.
 fn forget_later_ones() -> Result<()> {
     match fs::remove_dir(SEES_LATER_ONES) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -183,7 +183,7 @@ fn forget_later_ones() -> Result<()> {
     }
 }
 
-/// The services that are enabled: the links that `systemctl enable` makes, by whomever it was typed.
+/// The enabled services, by the links that `systemctl enable` creates.
 pub(crate) fn enabled_units() -> Result<Vec<String>> {
     let failed = |path: &Path, source: io::Error| {
         Error::Host(HostError::File { what: "reading", path: path.to_owned(), source })
@@ -217,13 +217,13 @@ pub(crate) fn is_all_enabled() -> Result<bool> {
     Ok(enabled_units()?.iter().any(|unit| unit == ALL))
 }
 
-/// Stop every service, which takes its filter off, and wait no longer for interfaces.
+/// Stop every service, which takes its filter off, and stop waiting for interfaces.
 pub(crate) fn stop_all() -> Result<()> {
     run("systemctl", ["stop", "fw-user@*.service", SETTLE, ALL])?;
     forget_later_ones()
 }
 
-/// Have systemd and udev read their files again.
+/// Make systemd and udev read their files again.
 pub(crate) fn reload() -> Result<()> {
     run("systemctl", ["daemon-reload"])?;
     run("udevadm", ["control", "--reload"]).map(drop)

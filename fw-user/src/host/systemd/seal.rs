@@ -1,11 +1,11 @@
-//! A checksum in the last line of a file tells whether somebody edited it since the program wrote it.
+//! The checksum in the last line of a file, which shows whether somebody edited it since the program wrote it.
 
 use std::fmt::Write as _;
 
-/// How the last line begins. Units and udev rules take it for a comment.
+/// The start of the last line, a comment in units and udev rules.
 const MARK: &str = "# Written by the program, checksum ";
 
-/// The text with its checksum behind it.
+/// The text, followed by its checksum.
 #[must_use]
 pub(crate) fn seal(mut text: String) -> String {
     let sum = checksum(&text);
@@ -14,7 +14,7 @@ pub(crate) fn seal(mut text: String) -> String {
     text
 }
 
-/// Whether the program wrote exactly this text, in whatever version.
+/// Whether some version of the program wrote exactly this text.
 #[must_use]
 pub(crate) fn is_intact(text: &str) -> bool {
     text.rfind(MARK).is_some_and(|at| seal(text[..at].to_owned()) == text)

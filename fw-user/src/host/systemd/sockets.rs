@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 
 use crate::host::systemd::{BOOTED, run};
 
-/// The TCP ports at which systemd listens for a server of SSH; none where there is no systemd, or it does not answer.
+/// The TCP ports at which systemd listens for an SSH server; none without systemd, or if it does not answer.
 pub(crate) fn of_sshd() -> BTreeSet<u16> {
     if !Path::new(BOOTED).exists() {
         return BTreeSet::new();
@@ -13,7 +13,7 @@ pub(crate) fn of_sshd() -> BTreeSet<u16> {
     said.map(|said| parse(&said)).unwrap_or_default()
 }
 
-/// The ports of units that are called after a server of SSH, or start one that is.
+/// The ports of units that have the name of an SSH server, or start a unit that has.
 fn parse(said: &str) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
     for unit in said.split("\n\n") {
@@ -24,7 +24,7 @@ fn parse(said: &str) -> BTreeSet<u16> {
                 .map(|line| line.1)
         };
         if values("Id").chain(values("Triggers")).flat_map(str::split_whitespace).any(is_of_sshd) {
-            // Older ones put the kind into the name.
+            // Older versions include the kind in the name.
             let streams = values("Listen").filter_map(|listen| listen.strip_suffix(" (Stream)"));
             ports.extend(streams.chain(values("ListenStream")).filter_map(tcp_port));
         }
@@ -56,7 +56,7 @@ mod tests {
                 "Listen=0.0.0.0:2222 (Stream)\nListen=[::]:2222 (Stream)\nListen=192.0.2.1:2022 (Stream)\nId=ssh.socket\nTriggers=ssh.service",
                 &[2022, 2222],
             ),
-            // One process a connection: what it starts has no name before.
+            // One process per connection: the unit that it starts has no name yet.
             ("Listen=[::]:2222 (Stream)\nId=sshd.socket\nTriggers=\n", &[2222]),
             (
                 "Listen=[::]:2222 (Stream)\nId=dropbear.socket\nTriggers=dropbear@3-192.0.2.1:2222-192.0.2.10:5.service\n",

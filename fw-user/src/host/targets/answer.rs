@@ -1,4 +1,4 @@
-//! Docker's answer to `GET /containers/json`, as far as it is about published ports.
+//! The published ports in Docker's answer to `GET /containers/json`.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +34,7 @@ struct DockerPort {
     address: String,
     #[serde(rename = "PrivatePort")]
     inside: u16,
-    /// Missing where the image names a port and nobody publishes it.
+    /// Missing if the image names a port that nobody publishes.
     #[serde(rename = "PublicPort")]
     published: Option<u16>,
     #[serde(rename = "Type")]
@@ -95,7 +95,7 @@ impl Summary {
         names.clone().find(|name| !name.contains('/')).map_or_else(|| digits(&self.id), ToOwned::to_owned)
     }
 
-    /// Its address, on the network that it was started with where that has one. IPv6 is forwarded to an IPv4 address where there is no other.
+    /// Its address, preferably on the network that it was started with. Without an IPv6 address, Docker forwards IPv6 to the IPv4 address.
     fn address(&self, prefers_ipv6: bool) -> Option<IpAddr> {
         let networks = self.network_settings.as_ref()?.networks.as_ref()?;
         let first = self.host_config.as_ref().map(|config| match config.network_mode.as_str() {
@@ -110,7 +110,7 @@ impl Summary {
     }
 }
 
-/// An image's name; what has lost its name is called by its ID.
+/// An image's name, or its ID if it has lost its name.
 fn image(name: &str) -> String {
     name.strip_prefix("sha256:").map_or_else(|| name.to_owned(), digits)
 }

@@ -1,4 +1,4 @@
-//! What Docker publishes, asked of its HTTP API over its unix socket: one question, which changes nothing.
+//! The ports that Docker publishes, from a single request to its HTTP API over its unix socket, which changes nothing.
 
 use std::{
     io::{self, ErrorKind},
@@ -13,22 +13,22 @@ use tokio::{net::UnixStream, time::timeout};
 
 use crate::host::targets::{answer, endpoint::Endpoint};
 
-/// How long Docker has for its whole answer. A daemon that hangs must not hold up who wants to see what is open.
+/// The time for Docker's whole answer. A hanging daemon must not block the command.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The running containers with their ports. Without a version in the path each daemon answers in its own, and what is read of it here is
-/// the same in all of them.
+/// The running containers with their ports. Without a version in the path each daemon uses its own, and the fields that are read here are the same in
+/// all versions.
 const QUESTION: &str = "/containers/json";
 
-/// The longest answer that is read, in bytes: thousands of containers.
+/// The longest answer that is read, in bytes: enough for thousands of containers.
 const LONGEST: usize = 16 << 20;
 
-/// Why Docker did not say what it publishes.
+/// Why Docker's ports are unknown.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// There is none.
+    /// There is no Docker.
     Absent,
-    /// For this reason.
+    /// It failed for this reason.
     Unreadable(String),
 }
 

@@ -1,4 +1,4 @@
-//! Who receives packets at a port of this host, and where.
+//! The receivers of packets at ports of this host.
 
 use fw_common::PortProtocol;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use crate::host::processes::Process;
 
-/// Who takes what comes in at a port.
+/// The receiver at a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "only Docker knows containers"))]
 pub(crate) enum Target {
@@ -15,8 +15,8 @@ pub(crate) enum Target {
     Process(Process),
     /// A container, at a port that Docker publishes.
     Container(Container),
-    /// Something listens, and no process that this one may look at has its socket: the kernel itself, as `WireGuard` and NFS do it, or
-    /// without privileges somebody else's process.
+    /// No readable process has the listening socket: it belongs to the kernel itself (`WireGuard`, NFS) or, without privileges, to another user's
+    /// process.
     Unseen,
 }
 
@@ -30,36 +30,36 @@ impl fmt::Display for Target {
     }
 }
 
-/// A container, as far as one of its published ports is concerned.
+/// A container with one of its published ports.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Container {
     /// Its name.
     pub name: String,
-    /// The image that it was made of, by name; by the first digits of its ID where it has none any more.
+    /// The name of its image, or the first digits of the image's ID if it has no name any more.
     pub image: String,
-    /// Where Docker forwards to: its address, unless it has none on a network of Docker's.
+    /// Its address that Docker forwards to, if it has one on a network of Docker.
     pub forward_address: Option<IpAddr>,
     /// The port inside.
     pub forward_port: u16,
 }
 
-/// Where somebody takes what comes in.
+/// An address and port with a receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     /// The transport.
     pub protocol: PortProtocol,
-    /// The address and port of this host; an unspecified address stands for all of its family, `::` for all of IPv4 as well.
+    /// The address and port of this host. An unspecified address means all addresses of its family; `::` includes IPv4.
     pub local: SocketAddr,
-    /// Whether `::` leaves IPv4 out.
+    /// Whether `::` excludes IPv4.
     pub only_ipv6: bool,
-    /// The index of the only interface that it is reached through; 0 where that is any.
+    /// The index of the only interface that it is reached through; 0 for any.
     pub device: u32,
-    /// Who it is.
+    /// The receiver.
     pub target: Target,
 }
 
 impl Endpoint {
-    /// Whether what comes to an address of this host comes here.
+    /// Whether packets to an address of this host arrive here.
     #[must_use]
     pub(crate) fn serves(&self, address: IpAddr) -> bool {
         match self.local.ip() {
@@ -69,7 +69,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether only this host itself gets here.
+    /// Whether only this host itself reaches it.
     #[must_use]
     pub(crate) fn is_local_only(&self) -> bool {
         self.local.ip().is_loopback()

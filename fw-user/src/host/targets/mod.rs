@@ -1,4 +1,4 @@
-//! Who a packet would have met, had it come through: the process that listens, or the container that Docker publishes at that port.
+//! The receiver of a packet that passes: the listening process, or the container that Docker publishes at that port.
 
 #[cfg(feature = "docker")]
 pub(crate) mod answer;
@@ -26,26 +26,26 @@ use crate::{
     },
 };
 
-/// Where Docker listens, unless `DOCKER_HOST` says otherwise.
+/// Docker's default socket (`DOCKER_HOST`).
 const DOCKER_SOCKET: &str = "/var/run/docker.sock";
 
-/// Docker's socket: the one of `DOCKER_HOST` where that is a `unix://` address, else the usual one. A Docker on another machine publishes
-/// nothing on this one.
+/// Docker's socket: the one of `DOCKER_HOST` if that is a `unix://` address, otherwise the default. A Docker on another machine publishes nothing on
+/// this one.
 #[must_use]
 pub(crate) fn docker_socket() -> PathBuf {
     let named = env::var("DOCKER_HOST").ok();
     named.as_deref().and_then(|host| host.strip_prefix("unix://")).unwrap_or(DOCKER_SOCKET).into()
 }
 
-/// How it went with Docker.
+/// The result of asking Docker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(not(feature = "docker"), expect(dead_code, reason = "this build does not ask Docker"))]
 pub(crate) enum Docker {
-    /// There is no socket of it.
+    /// Its socket does not exist.
     Absent,
-    /// It said what it publishes.
+    /// It answered.
     Read,
-    /// Its socket is there, and it could not be read.
+    /// Its socket exists, but cannot be read.
     Unreadable {
         /// The socket.
         socket: PathBuf,
@@ -57,7 +57,7 @@ pub(crate) enum Docker {
     NotBuilt,
 }
 
-/// Everybody who takes what comes in.
+/// All receivers.
 #[derive(Clone, Debug)]
 pub(crate) struct Targets {
     endpoints: Vec<Endpoint>,
@@ -66,7 +66,7 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// Ask the kernel, `/proc`, and Docker at this socket, which has two seconds. Without Docker there are processes alone.
+    /// Ask the kernel, `/proc`, and Docker at this socket, with a limit of two seconds. Without Docker there are only processes.
     pub(crate) async fn read(docker_socket: &Path) -> Result<Self> {
         let (published, docker) = published(docker_socket).await;
         let sockets = Sockets::ask(&PortProtocol::ALL)?;
@@ -75,7 +75,7 @@ impl Targets {
         Ok(Self { endpoints: joined(published, &listening, &holders), docker, unlisted: sockets.unlisted })
     }
 
-    /// Who a packet to an address and port would meet: also one that was sent straight to a container.
+    /// The receiver of a packet to an address and port, even of one sent straight to a container.
     #[must_use]
     pub(crate) fn of_address(&self, protocol: PortProtocol, destination: SocketAddr) -> Option<&Target> {
         let (address, port) = (destination.ip(), destination.port());
@@ -94,13 +94,13 @@ impl Targets {
         &self.endpoints
     }
 
-    /// How it went with Docker.
+    /// The result of asking Docker.
     #[must_use]
     pub(crate) fn docker(&self) -> &Docker {
         &self.docker
     }
 
-    /// The transports that this kernel was not built to list the sockets of.
+    /// The transports whose sockets this kernel cannot list.
     #[must_use]
     pub(crate) fn unlisted(&self) -> &[PortProtocol] {
         &self.unlisted
@@ -126,7 +126,7 @@ async fn published(_socket: &Path) -> (Vec<Endpoint>, Docker) {
     (Vec::new(), Docker::NotBuilt)
 }
 
-/// Whether what a stranger sends comes to this socket. One for datagrams that has a peer hears nobody else.
+/// Whether packets of a stranger reach this socket. A datagram socket with a peer hears only that one.
 fn takes_what_comes(socket: &OpenSocket) -> bool {
     let is_open = match socket.protocol {
         PortProtocol::Tcp | PortProtocol::Sctp | PortProtocol::Dccp => socket.activity == Activity::Listens,
@@ -135,8 +135,8 @@ fn takes_what_comes(socket: &OpenSocket) -> bool {
     is_open && socket.local.port() != 0
 }
 
-/// Published ports and listening sockets, without those that Docker itself keeps open where it publishes: what comes in there is redirected
-/// before it meets a socket.
+/// Published ports and listening sockets, without the sockets of Docker's own proxies at published ports: packets there are redirected before they
+/// reach a socket.
 fn joined(published: Vec<Endpoint>, listening: &[OpenSocket], holders: &HashMap<u64, Process>) -> Vec<Endpoint> {
     let is_dockers = |socket: &&OpenSocket| {
         published.iter().any(|published| {

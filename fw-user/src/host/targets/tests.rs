@@ -1,4 +1,4 @@
-//! Who takes what comes in, from what the kernel and Docker say.
+//! The receivers, for invented answers of the kernel and Docker.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::host::{
     },
 };
 
-/// Who receives a packet from the network to a port, whichever address it is for.
+/// The receiver of a packet from the network to a port, at any address.
 fn receiver(targets: &Targets, protocol: PortProtocol, port: u16) -> Option<&Target> {
     targets.at(protocol, port).find(|endpoint| !endpoint.is_local_only()).map(|endpoint| &endpoint.target)
 }
@@ -124,7 +124,7 @@ mod of_docker {
 
     use crate::host::targets::{answer, endpoint::Container, tests::*};
 
-    /// As Docker 20.10 and 28 answer, with what matters here.
+    /// The relevant parts of answers of Docker 20.10 and 28.
     const ANSWER: &str = r#"[
       {"Id": "0123456789abcdef", "Names": ["/proxy/alias", "/web"], "Image": "nginx:1.27", "State": "running",
        "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 9125, "Type": "tcp"},
@@ -210,7 +210,7 @@ mod of_docker {
         }
     }
 
-    /// What came of asking a Docker that says this to whoever asks, and waits then.
+    /// The result of asking a Docker that sends this answer and then waits.
     async fn asked(says: &'static [u8]) -> Docker {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("socket");

@@ -1,4 +1,4 @@
-//! An interface's filter as a whole: attached, replaced, and what was before.
+//! The filter of an interface as a whole: attaches it, replaces it, and restores the former state.
 
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Refuse what cannot be attached to, before anything is changed.
+/// Refuse an interface that cannot be filtered, before anything is changed.
 pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     ingress::check(interface, plan.mode)?;
     let name = interface.name.clone();
@@ -39,7 +39,7 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
             ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
         }
         State::Foreign(_) if plan.replace && plan.terms.deadline.is_some() => {
-            Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "taking another program off" }))
+            Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "the removal of another program" }))
         }
         State::Foreign(_) if plan.replace && foreign::is_unpinned_filter(pins, interface) => {
             ingress::mode_after(interface, state::mode(pins, interface), plan.mode).map(drop)
@@ -51,7 +51,7 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
         State::Damaged | State::OtherAbi(_) if plan.terms.deadline.is_some() => {
             Err(Error::Safeguard(SafeguardError::NotOnTrial {
                 name,
-                what: "giving the filter of another version, or a damaged one, new maps",
+                what: "the repair of a damaged filter, or of one of another version",
             }))
         }
         State::Damaged | State::OtherAbi(_) => {
@@ -66,10 +66,7 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
             if plan.terms.deadline.is_some() {
                 check_can_be_taken_back(&current, plan)?;
                 if wanted != mode && plan.mode != ModeChoice::Auto {
-                    return Err(Error::Safeguard(SafeguardError::NotOnTrial {
-                        name,
-                        what: "the step to another mode",
-                    }));
+                    return Err(Error::Safeguard(SafeguardError::NotOnTrial { name, what: "a change of mode" }));
                 }
             }
             Ok(())
@@ -77,27 +74,26 @@ pub fn check(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<()> {
     }
 }
 
-/// On trial only the policy changes: one store takes it back.
+/// On trial only the policy changes: one store undoes it.
 fn check_can_be_taken_back(current: &AttachmentRecord, plan: &Plan) -> Result<()> {
     let refuse = |what| Err(Error::Safeguard(SafeguardError::NotOnTrial { name: current.interface.clone(), what }));
     if current.version != AttachmentRecord::VERSION {
-        refuse("the step to another version of fw-user")
+        refuse("a change to another version of fw-user")
     } else if current.egress == Egress::None && plan.replies {
-        refuse("letting replies in")
+        refuse("the start of reply tracking")
     } else {
         Ok(())
     }
 }
 
-/// Attach to an interface, or replace program and policy of the filter that is on it. [`check`] has been passed. Where this fails, the
-/// interface is as it was.
+/// Attach to an interface, or replace program and policy of the attached filter, after [`check`]. If this fails, the interface is as it was.
 pub fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> {
     let name = &interface.name;
     let mut state = state::of(pins, name, Some(interface))?;
     if matches!(state, State::Foreign(_))
         && let Some(former) = state::former_name(pins, interface)?
     {
-        // Whatever fails from here on, the pins are those of the interface that the filter is on.
+        // Even if something fails from here on, the pins belong to the interface of the filter.
         pins.rename(&former, name)?;
         state = state::of(pins, name, Some(interface))?;
     }
@@ -127,14 +123,14 @@ pub fn attach(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attache
     match attach_anew(pins, interface, plan) {
         Err(error) => match detach::clear(pins, name, Some(interface)) {
             Ok(_left) => Err(error),
-            // The first failure is the one to tell of.
+            // Report the first failure.
             Err(_) => Err(error.after(format!("attached a part of the filter to {name}"))),
         },
         attached => attached,
     }
 }
 
-/// Remove what is left of an earlier attachment. What is not ours and not in our way, either, stays where it is.
+/// Remove the leftovers of an earlier attachment. Foreign files that are not in the way stay.
 fn clear_the_way(pins: &Pins, interface: &Interface) -> Result<()> {
     let left = detach::clear(pins, &interface.name, Some(interface))?;
     let in_our_way = if left.is_empty() { Vec::new() } else { state::in_our_way(pins, &interface.name)? };
@@ -146,7 +142,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut ebpf = plan::load(pins, name, plan)?;
     uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
-    // What leaves is noted before what comes in is judged. The record goes first, so that whatever happens next can be undone by it.
+    // Track outbound packets before inbound ones are judged. Write the record first, so that everything after it can be undone.
     let mut record = AttachmentRecord::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
         record.egress = egress::choose(interface, plan.hook)?;
@@ -158,7 +154,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     }
     let mut before = None;
     if let Some(id) = interface.xdp_program {
-        // Last, when nothing is left that could fail but the attaching itself.
+        // Last, when only the attachment itself can still fail.
         ingress::load_for(&mut ebpf, interface, Mode::Native)?;
         if tcx::is_there()? {
             ingress::load_for(&mut ebpf, interface, Mode::Tc)?;
@@ -192,9 +188,9 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     let mut ebpf = plan::load(pins, name, plan)?;
     let mode = state::mode(pins, interface);
     let wanted = ingress::mode_after(interface, mode, plan.mode)?;
-    // To the first place of the list is a step as well.
+    // A move to the first place of the list is a step as well.
     let is_step = wanted != mode || !state::listed_ahead(pins, interface)?.is_empty();
-    // Programs of the same version judge the same, so that only these are more than the policy.
+    // Programs of the same version give the same verdicts, so only these cases change more than the policy.
     let mut is_more = record.version != AttachmentRecord::VERSION || is_step;
     let mut record =
         AttachmentRecord { since: record.since, ..AttachmentRecord::now(interface, wanted, record.egress)? };
@@ -209,11 +205,11 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
         (_, true) => {
             record.egress = egress::replace(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
         }
-        // Without replies what is noted of what leaves does no harm; detaching takes the program off.
+        // Without replies, tracking outbound packets does no harm. A detach takes the program off.
         (_, false) => {}
     }
-    // All programs judge by the same maps, so their order changes no verdict to something neither policy says. The policy is the last step:
-    // whatever failed before it, the old one is in force.
+    // All programs use the same maps, so in any order each verdict follows one of the two policies. The policy is the last step: if anything fails
+    // before it, the old one stays in force.
     let replaced = replace_ingress(&mut ebpf, pins, interface, wanted, is_step)
         .and_then(|()| plan::write_record(&mut ebpf, &record))
         .and_then(|()| map.write(&plan.policy, plan.terms));
@@ -222,7 +218,7 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
 }
 
 fn replace_ingress(ebpf: &mut aya::Ebpf, pins: &Pins, interface: &Interface, mode: Mode, is_step: bool) -> Result<()> {
-    // One that a killed command left would judge on by its side.
+    // Otherwise a program that a killed command left would continue beside it.
     ingress::take_back(pins, interface)?;
     if !is_step {
         return ingress::replace(ebpf, pins, interface, mode);
@@ -237,8 +233,8 @@ pub(crate) fn go_first(pins: &Pins, interface: &Interface) -> Result<()> {
     replace_ingress(&mut ebpf, pins, interface, Mode::Tc, true)
 }
 
-/// Undo an attachment of this command: what was there before is in force again. A filter that was rebuilt stays as it was asked for:
-/// what was before cannot be had again, and an open interface would be worse.
+/// Undo an attachment of this command and restore the former state. A rebuilt filter stays, because its former state is lost, and an open interface
+/// would be worse.
 pub fn undo(pins: &Pins, name: &str, attached: &Attached) -> Result<()> {
     match attached.before {
         _ if attached.rebuilt => Ok(()),

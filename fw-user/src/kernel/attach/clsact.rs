@@ -1,4 +1,4 @@
-//! The clsact qdisc of an interface, asked of the kernel by rtnetlink.
+//! The clsact qdisc of an interface, through rtnetlink.
 
 use aya::programs::tc::TcHandle;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -15,15 +15,15 @@ use crate::{
 /// The qdisc's own handle, `ffff:`.
 const QDISC: u32 = 0xffff_0000;
 
-/// Whether a BPF filter with this priority and handle is on the way out.
+/// Whether a BPF filter with this priority and handle is at egress.
 pub(crate) fn has_egress_filter(interface: &Interface, priority: u16, handle: TcHandle) -> Result<bool> {
     let handle = Place::from(u32::from(handle));
     let is_it = |filter: &TcMessage| filter.header.handle == handle && kind(filter) == Some("bpf");
     Ok(egress_filters_of(interface, priority)?.iter().any(is_it))
 }
 
-/// What keeps a BPF filter for all protocols from this priority on the way out, by its kind: the kernel has filters of one kind and one
-/// protocol at each (`tcf_chain_tp_find`, `net/sched/cls_api.c`).
+/// The kind of a filter at egress that prevents a BPF filter for all protocols at this priority: each priority has filters of one kind and one
+/// protocol (`tcf_chain_tp_find`, `net/sched/cls_api.c`).
 pub(crate) fn in_the_way(interface: &Interface, priority: u16) -> Result<Option<String>> {
     // The lower half is the protocol, in network byte order.
     let protocol = |filter: &TcMessage| u16::from_be((filter.header.info & 0xffff) as u16);
@@ -37,7 +37,7 @@ fn egress_filters_of(interface: &Interface, priority: u16) -> Result<Vec<TcMessa
     Ok(filters.into_iter().filter(|filter| filter.header.info >> 16 == u32::from(priority)).collect())
 }
 
-/// The filters on the way in or out, by the minor number of their place.
+/// The filters at ingress or egress, by the minor number of the hook.
 fn filters(interface: &Interface, minor: u16) -> Result<Vec<TcMessage>> {
     let mut question = about(interface)?;
     question.header.parent = Place { major: Place::CLSACT.major, minor };
@@ -56,13 +56,13 @@ pub(crate) fn is_there(interface: &Interface) -> Result<bool> {
     let index = question.header.index;
     let answers = netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetQueueDiscipline(question))
         .map_err(|error| Error::refused(format!("looking for the clsact qdisc of {}", interface.name), error))?;
-    // Kernels tell of the qdiscs of all interfaces, whatever the index says.
+    // Kernels list the qdiscs of all interfaces, whatever the index says.
     Ok(answers.iter().any(|answer| {
         matches!(answer, RouteNetlinkMessage::NewQueueDiscipline(qdisc) if qdisc.header.index == index && kind(qdisc) == Some("clsact"))
     }))
 }
 
-/// Remove the qdisc, unless it is gone or somebody has a filter there.
+/// Remove the qdisc, unless it is gone or has a filter.
 pub(crate) fn remove_empty(interface: &Interface) -> Result<()> {
     let is_used =
         !filters(interface, Place::MIN_INGRESS)?.is_empty() || !filters(interface, Place::MIN_EGRESS)?.is_empty();
@@ -76,7 +76,7 @@ pub(crate) fn remove_empty(interface: &Interface) -> Result<()> {
         .map_err(|error| Error::refused(format!("removing the clsact qdisc of {}", interface.name), error))
 }
 
-/// A message about what belongs to an interface.
+/// A message about an object of an interface.
 fn about(interface: &Interface) -> Result<TcMessage> {
     let index = i32::try_from(interface.index)
         .map_err(|error| Error::refused(format!("asking for the filters of {}", interface.name), error))?;

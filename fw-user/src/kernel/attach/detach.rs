@@ -1,4 +1,4 @@
-//! A filter is taken off, whatever state it is in: of this version or another, whole or damaged, at work or a remnant.
+//! Takes off a filter in any state: of this version or another, complete or damaged, active or left over.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Take the filter off an interface and remove its pins; also where the interface is gone, or the pins are damaged.
+/// Take the filter off an interface and remove its pins, even if the interface is gone or the pins are damaged.
 pub(crate) fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<()> {
     let unpinned = interface.filter(|interface| foreign::is_unpinned_filter(pins, interface));
     if unpinned.is_none() && !pins.interfaces_of_all()?.iter().any(|attached| attached == name) {
@@ -28,10 +28,10 @@ pub(crate) fn detach(pins: &Pins, name: &str, interface: Option<&Interface>) -> 
     if left.is_empty() { Ok(()) } else { Err(Error::not_ours(&left)) }
 }
 
-/// Remove the folders that no interface's pins are in any more.
+/// Remove the folders that contain no interface's pins any more.
 pub(crate) fn sweep(pins: &Pins) -> Result<()> {
     let mut left = Vec::new();
-    // This version's last, since it removes what they all are in.
+    // This version's pins last, because that removes their common folder.
     for of_abi in pins.all()?.into_iter().rev() {
         if of_abi.interfaces()?.is_empty() {
             left.extend(remove::root(&of_abi)?);
@@ -42,12 +42,12 @@ pub(crate) fn sweep(pins: &Pins) -> Result<()> {
     if left.is_empty() { Ok(()) } else { Err(Error::not_ours(&left)) }
 }
 
-/// The same as [`detach`] for what our pins hold. Returns what is not ours and was left.
+/// The same as [`detach`] for the objects that our pins hold. Returns the foreign files that were left.
 pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Vec<PathBuf>> {
     let state = state::of(pins, name, interface)?;
     let record = AttachmentRecord::read(pins, name).ok();
     let all = pins.all()?;
-    // Renamed, it is still the one.
+    // A renamed interface is still the same.
     let here = interface::all()?;
     let mut holder = None;
     for of_abi in &all {
@@ -58,7 +58,7 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
             }
         }
     }
-    // Another interface that took over the name has nothing of ours.
+    // Another interface that took over the name has no filter of ours.
     let named = interface.filter(|interface| match (&record, state) {
         (Some(record), _) => record.ifindex == interface.index,
         (None, state) => matches!(state, State::Stale(Stale::TakenOff | Stale::NoLink)),
@@ -69,12 +69,12 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
         }
     }
     if let Some(interface) = holder.or(named) {
-        // The record beside another version's attachment, if there is any, is not about it.
+        // A record beside another version's attachment does not describe it.
         let egress = if matches!(state, State::OtherAbi(_)) { None } else { record.map(|record| record.egress) };
         egress::detach_clsact(interface, egress)?;
     }
     let mut left = Vec::new();
-    // This version's last, since it removes what they all are in.
+    // This version's pins last, because that removes their common folder.
     for of_abi in all.iter().rev() {
         left.extend(remove::interface(of_abi, name)?);
     }
@@ -83,10 +83,10 @@ pub(crate) fn clear(pins: &Pins, name: &str, interface: Option<&Interface>) -> R
     Ok(left)
 }
 
-/// Remove what other versions left beside a filter of this one.
+/// Remove the leftovers of other versions beside a filter of this one.
 pub(crate) fn clear_other_abis(pins: &Pins, name: &str) -> Result<()> {
     for other in pins.others()? {
-        // One that is at work is so elsewhere, on another interface of the name.
+        // An active filter is elsewhere, on another interface of the name.
         if links::ingress_link(&other, name)?.is_none_or(|link| link.ifindex == 0) {
             let _left = remove::interface(&other, name)?;
         }

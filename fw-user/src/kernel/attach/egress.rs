@@ -1,4 +1,4 @@
-//! What leaves: a TCX link where the kernel has it (6.6), else a filter of the clsact qdisc.
+//! The egress program: a TCX link if the kernel has it (6.6), otherwise a filter of the clsact qdisc.
 
 use aya::{
     Ebpf,
@@ -21,10 +21,10 @@ use crate::{
     },
 };
 
-/// Our place among the clsact filters, the same in every ABI. A fixed one, so that it is found again, and the first one: a filter that accepts a packet ends
-/// the list, and answers to what was not seen would be dropped. Ours lets every packet go on.
+/// Our priority among the clsact filters, the same in every ABI. It is fixed, so that our filter is found again, and the first: a filter that accepts
+/// a packet ends the list, and replies to untracked packets would be dropped. Ours passes every packet on.
 const PRIORITY: u16 = 1;
-/// Tells our filter from other BPF filters of that priority.
+/// The handle that identifies our filter among BPF filters of that priority.
 const HANDLE: TcHandle = TcHandle::new(0, 0xf1e0);
 
 /// Which hook to use.
@@ -37,7 +37,7 @@ pub enum Hook {
     Clsact,
 }
 
-/// The TC program of a loaded object, handed to the kernel unless it has been before.
+/// The TC program of a loaded object, loaded into the kernel if necessary.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
     object::load_classifier(ebpf, object::EGRESS, "egress")
 }
@@ -48,7 +48,7 @@ pub(super) fn load_for<'a>(ebpf: &'a mut Ebpf, interface: &Interface) -> Result<
     object::load_classifier(ebpf, name, "egress")
 }
 
-/// Which hook a program would be attached to. For clsact it looks whether somebody has the qdisc there already.
+/// The hook that a program would be attached to. For clsact this checks whether the qdisc exists already.
 pub fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
     if hook == Hook::Auto && object::kernel_version()? >= KernelVersion::new(6, 6, 0) {
         return Ok(Egress::Tcx);
@@ -56,7 +56,7 @@ pub fn choose(interface: &Interface, hook: Hook) -> Result<Egress> {
     Ok(Egress::Clsact { own_qdisc: !clsact::is_there(interface)? })
 }
 
-/// Attach a loaded program where none of ours is.
+/// Attach a loaded program if none of ours is attached.
 pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<()> {
     let name = &interface.name;
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
@@ -90,7 +90,7 @@ pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface,
         Ok(link) => keep(link),
         Err(error) => {
             if own_qdisc {
-                // The first failure is the one to tell of.
+                // Report the first failure.
                 let _unused = clsact::remove_empty(interface);
             }
             return Err(failed(error.into()));
@@ -99,13 +99,13 @@ pub fn attach(program: &mut SchedClassifier, pins: &Pins, interface: &Interface,
     Ok(())
 }
 
-/// A netlink attachment lives in the kernel; dropping aya's handle of it would end it.
+/// A netlink attachment lives in the kernel, but dropping aya's handle would end it.
 fn keep(link: SchedClassifierLink) {
     std::mem::forget(link);
 }
 
-/// Put a loaded program in the place of the attached one, with no packet between them. A clsact filter that somebody has taken away
-/// is put back. Returns what is to be taken off one day.
+/// Replace the attached program with a loaded one, with no packet in between. A removed clsact filter is attached again. Returns what a detach must
+/// take off.
 pub fn replace(program: &mut SchedClassifier, pins: &Pins, interface: &Interface, egress: Egress) -> Result<Egress> {
     let name = &interface.name;
     let failed = |error: ProgramError| Error::refused(format!("replacing the egress program of {name}"), error);
@@ -148,15 +148,14 @@ pub(crate) fn found(pins: &Pins, interface: &Interface) -> Result<Egress> {
     if links::egress_link(pins, &interface.name)?.is_some_and(|link| link.ifindex != 0) {
         Ok(Egress::Tcx)
     } else if has_clsact_filter(interface)? {
-        // Who made the qdisc is unknown; an empty one that is left over does nothing, whoever made it.
+        // It is unknown who created the qdisc. An empty one that is left over does nothing.
         Ok(Egress::Clsact { own_qdisc: true })
     } else {
         Ok(Egress::None)
     }
 }
 
-/// Take a clsact filter off. An interface that is gone has taken it along, and so has whoever removed its qdisc. Where nobody knows what
-/// was attached (`None`), it is looked for.
+/// Take off a clsact filter. It is gone with its interface or its qdisc. If it is unknown what was attached (`None`), look for it.
 pub fn detach_clsact(interface: &Interface, egress: Option<Egress>) -> Result<()> {
     let own_qdisc = match egress {
         Some(Egress::Clsact { own_qdisc }) => own_qdisc,

@@ -1,4 +1,4 @@
-//! XDP programs, and filters of ours in any mode, that no pin of ours holds: whose they are, and how they are taken off.
+//! XDP programs, and filters of ours in any mode, that no pin of ours holds: finds their owners, and takes them off.
 
 use std::{
     collections::BTreeSet,
@@ -33,15 +33,15 @@ use crate::{
 /// How a program is attached.
 #[derive(Debug)]
 enum Attachment {
-    /// By a link, which holds it as long as somebody holds the link.
+    /// By a link: it stays as long as somebody holds the link.
     Link(OwnedFd),
-    /// By netlink: nobody holds it.
+    /// By netlink: it stays without a holder.
     Netlink,
     /// The kernel does not say.
     Unknown(std::io::Error),
 }
 
-/// An XDP program on an interface, and whose it is.
+/// An XDP program on an interface, and its owner.
 #[derive(Debug)]
 pub(crate) struct Holder {
     id: u32,
@@ -51,7 +51,7 @@ pub(crate) struct Holder {
     pins: Vec<PathBuf>,
 }
 
-/// Find out what there is to know of the XDP program of an interface.
+/// Examine the XDP program of an interface.
 #[must_use]
 pub(crate) fn examine(interface: &Interface, id: u32) -> Holder {
     Holder {
@@ -100,7 +100,7 @@ impl Holder {
     }
 }
 
-/// Whether a filter of ours is on the interface that no pin below our folder holds, under any name. Ours are always held by a link.
+/// Whether the interface has a filter of ours that no pin below our folder holds, under any name. Ours are always attached by a link.
 #[must_use]
 pub(crate) fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
     let is_foreign = matches!(state::of(pins, &interface.name, Some(interface)), Ok(State::Foreign(_)));
@@ -109,7 +109,7 @@ pub(crate) fn is_unpinned_filter(pins: &Pins, interface: &Interface) -> bool {
         && matches!(state::former_name(pins, interface), Ok(None))
 }
 
-/// The program of ours for what comes in, pinned or not, by ID.
+/// The ID of our ingress program, pinned or not.
 pub(crate) fn filter(interface: &Interface) -> Option<u32> {
     let at_tc = tcx::ingress(interface).into_iter().map(|listed| listed.id);
     let is_ours =
@@ -117,7 +117,7 @@ pub(crate) fn filter(interface: &Interface) -> Option<u32> {
     interface.xdp_program.into_iter().chain(at_tc).find(|&id| program(id).is_some_and(|program| is_ours(&program)))
 }
 
-/// Pin the links of a filter of ours that no pin here holds: what is missing beside them can be made anew.
+/// Pin the links of a filter of ours that no pin here holds. Other missing pins can be created again.
 pub(super) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
     let name = &interface.name;
     let failed = |error| Error::refused(format!("pinning the filter of {name}"), error);
@@ -132,7 +132,7 @@ pub(super) fn adopt(pins: &Pins, interface: &Interface) -> Result<()> {
     Ok(())
 }
 
-/// Take a filter of ours off that no pin here holds, the egress program included.
+/// Take off a filter of ours that no pin here holds, including the egress program.
 pub(crate) fn take_off_filter(interface: &Interface) -> Result<()> {
     let failed = |error| Error::refused(format!("taking the egress program off {}", interface.name), error);
     let Some(id) = filter(interface) else { return Ok(()) };
@@ -218,7 +218,7 @@ fn processes(id: u32) -> Vec<String> {
     found
 }
 
-/// Where a program, or a link of it, is pinned on the BPF file systems that can be seen.
+/// Where a program, or a link of it, is pinned on the visible BPF file systems.
 fn pins(id: u32) -> Vec<PathBuf> {
     fn walk(folder: &Path, id: u32, found: &mut BTreeSet<PathBuf>) {
         let Ok(entries) = fs::read_dir(folder) else { return };

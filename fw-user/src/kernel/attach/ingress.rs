@@ -1,4 +1,4 @@
-//! What comes in: in which mode it is filtered, and the one link that holds the program there.
+//! The ingress program: its mode, and the link that holds it.
 
 use std::fs;
 
@@ -22,10 +22,10 @@ use crate::{
     },
 };
 
-/// Which mode to attach in.
+/// The mode to attach in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum ModeChoice {
-    /// Native where the driver takes it, else tc (Linux 6.6), else generic.
+    /// Native if the driver supports it, else tc (Linux 6.6), else generic.
     #[default]
     Auto,
     /// In the driver, or not at all.
@@ -36,12 +36,12 @@ pub enum ModeChoice {
     Generic,
 }
 
-/// The XDP program of a loaded object, handed to the kernel unless it has been before.
+/// The XDP program of a loaded object, loaded into the kernel if necessary.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     xdp::load(ebpf)
 }
 
-/// Hand the program for a mode to the kernel, unless it has been before.
+/// Load the program for a mode into the kernel, if necessary.
 pub(super) fn load_for(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<()> {
     match mode {
         Mode::Native | Mode::Generic => xdp::load(ebpf).map(drop),
@@ -55,7 +55,7 @@ pub(crate) fn tc_program(interface: &Interface) -> &'static str {
     if interface.is_bare() { object::INGRESS_L3 } else { object::INGRESS_TC }
 }
 
-/// Refuse an interface whose packets no program reads, and a mode that cannot be had there.
+/// Refuse an interface whose packets no program can read, and a mode that does not work there.
 pub(super) fn check(interface: &Interface, choice: ModeChoice) -> Result<()> {
     interface.check_can_be_filtered()?;
     let refused = interface.is_bare() && matches!(choice, ModeChoice::Native | ModeChoice::Generic);
@@ -70,25 +70,25 @@ pub(super) fn check(interface: &Interface, choice: ModeChoice) -> Result<()> {
     Ok(())
 }
 
-/// The mode that a filter is in after it was attached anew over itself.
+/// The mode of a filter after it is attached again.
 pub(super) fn mode_after(interface: &Interface, current: Mode, choice: ModeChoice) -> Result<Mode> {
     let wanted = match choice {
-        // What older versions took for lack of a better mode.
+        // The mode that older versions used for lack of a better one.
         ModeChoice::Auto if current == Mode::Generic && tcx::is_there()? => Mode::Tc,
         ModeChoice::Auto => current,
         ModeChoice::Native => Mode::Native,
         ModeChoice::Tc => Mode::Tc,
         ModeChoice::Generic => Mode::Generic,
     };
-    // The kernel takes no program in both (`dev_xdp_attach`, net/core/dev.c), so that there would be a gap.
+    // The kernel accepts no programs in both modes (`dev_xdp_attach`, net/core/dev.c), so there would be a gap.
     if wanted != current && wanted != Mode::Tc && current != Mode::Tc {
         return Err(Error::Kernel(KernelError::OtherMode { name: interface.name.clone(), current: current.name() }));
     }
     Ok(wanted)
 }
 
-/// Attach the program of a loaded object where none is, and pin the link. The filter is live when this returns. Says in which mode, and why not in
-/// native mode where that was tried in vain.
+/// Attach the program of a loaded object to an interface without one, and pin the link. The filter is live when this returns. Returns the mode, and
+/// why native mode failed if it was tried.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     pins: &Pins,
@@ -134,7 +134,7 @@ fn pin(link: FdLink, pins: &Pins, interface: &Interface, at: fn(&Pins, &str) -> 
     link.pin(at(pins, name)).map(drop).map_err(|error| Error::refused(format!("pinning the filter of {name}"), error))
 }
 
-/// Put the program of a loaded object in the place of the one that a pinned link holds in the same mode, with no packet between them.
+/// Replace the program of a pinned link, in the same mode, with that of a loaded object, with no packet in between.
 pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode: Mode) -> Result<()> {
     let path = pins.ingress_link(&interface.name);
     let link = PinnedLink::from_pin(&path)
@@ -145,20 +145,20 @@ pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode:
     }
 }
 
-/// The first half of a step to another mode, or to the first place of TC's list: the program of a loaded object is attached beside the one at
-/// work. Both judge by the same maps.
+/// The first half of a change of mode, or of a move to the first place of TC's list: attach the program of a loaded object beside the active one.
+/// Both use the same maps.
 pub(super) fn step(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode: Mode) -> Result<()> {
     take_back(pins, interface)?;
     pin(attach_in(ebpf, interface, mode)?, pins, interface, Pins::next_link)
 }
 
-/// Undo the first half, also one of a command that was killed.
+/// Undo the first half, even that of a killed command.
 pub(super) fn take_back(pins: &Pins, interface: &Interface) -> Result<()> {
     remove::remove_link(&pins.next_link(&interface.name))
 }
 
-/// The second half: the new link takes the place of the one that `from` holds, whose program is taken off. Killed in between, the kernel takes it
-/// off: nothing holds it any more.
+/// The second half: replace the link in `from` with the new one, and take the old program off. If the command is killed in between, the kernel takes
+/// it off, because nothing holds it any more.
 pub(super) fn finish_step(from: &Pins, pins: &Pins, interface: &Interface) -> Result<()> {
     let name = &interface.name;
     let (next, place) = (pins.next_link(name), pins.ingress_link(name));

@@ -1,4 +1,4 @@
-//! The filter on an interface: attached, looked at, built anew, taken off.
+//! The filter on an interface: attach, inspect, rebuild and detach.
 
 pub mod attachment;
 pub(crate) mod clsact;

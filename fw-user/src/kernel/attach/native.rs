@@ -6,35 +6,34 @@ use nix::unistd::{SysconfVar, sysconf};
 
 use crate::host::interface::Interface;
 
-/// What the kernel says of a driver that never takes a program (`dev_xdp_attach`, net/core/dev.c); in the versions from 5.10 on it differs
-/// in its first letter at most.
+/// The kernel's message for a driver without native XDP (`dev_xdp_attach`, net/core/dev.c); from 5.10 on, versions differ only in its first letter.
 const ABSENT: &str = "nderlying driver does not support XDP in native mode";
 
-/// Packets up to this size fit whatever driver has native XDP.
+/// Packets up to this size fit every driver with native XDP.
 pub(crate) const SAFE_MTU: u32 = 1500;
 
-/// Why the driver of an interface does not judge its packets.
+/// Why a filter does not run in the driver.
 #[derive(Debug)]
 pub enum NotNative {
-    /// It has no native XDP.
+    /// The driver has no native XDP.
     Absent,
-    /// It is a bond: in its members' drivers a packet is not known to be the bond's.
+    /// It is a bond: in its members' drivers a packet does not belong to the bond yet.
     Bond,
-    /// It has, or may have, and refuses the program as things are.
+    /// The driver has, or may have, native XDP, but refuses the program now.
     Refused {
         /// The kernel's error.
         error: io::Error,
-        /// Why, in the driver's words; nothing where it gives none.
+        /// The driver's message, if any.
         words: Option<String>,
         /// The interface's MTU.
         mtu: u32,
-        /// The MTU that native mode takes at most, where that is known.
+        /// The largest MTU for native mode, if known.
         largest: Option<u32>,
     },
 }
 
 impl NotNative {
-    /// What became of an attempt.
+    /// The result of an attempt.
     #[must_use]
     pub fn new(interface: &Interface, error: io::Error, words: Option<String>) -> Self {
         if words.as_ref().is_some_and(|words| words.ends_with(ABSENT)) {
@@ -48,7 +47,7 @@ impl fmt::Display for NotNative {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (error, words, mtu, largest) = match self {
             Self::Absent => return write!(f, "the driver has no native XDP"),
-            Self::Bond => return write!(f, "it is a bond, whose packets native mode would take for its members'"),
+            Self::Bond => return write!(f, "it is a bond, and native mode would see its packets as its members'"),
             Self::Refused { error, words, mtu, largest } => (error, words, mtu, largest),
         };
         let Some(words) = words else {
@@ -65,9 +64,9 @@ impl fmt::Display for NotNative {
     }
 }
 
-/// The largest MTU that native mode takes. That of a veth is the MTU of its other end, and a page holds it (`veth_xdp_set`,
-/// drivers/net/veth.c): a page less `XDP_PACKET_HEADROOM`, `struct skb_shared_info` in whole cache lines, and an Ethernet header. Other
-/// drivers have limits of their own, which they do not tell.
+/// The largest MTU for native mode. For a veth the MTU of the other end counts, and must fit into a page (`veth_xdp_set`, drivers/net/veth.c) without
+/// `XDP_PACKET_HEADROOM`, `struct skb_shared_info` in whole cache lines, and an Ethernet header. Other drivers have limits of their own that they do
+/// not report.
 #[must_use]
 pub(crate) fn largest_mtu(interface: &Interface) -> Option<u32> {
     const HEADROOM: u32 = 256;
@@ -85,7 +84,7 @@ mod tests {
         Interface { name: "eth0".to_owned(), index: 2, kind: kind.map(ToOwned::to_owned), mtu, ..Interface::default() }
     }
 
-    /// What drivers say is from their sources in Linux 6.18.
+    /// The drivers' messages are from their sources in Linux 6.18.
     #[test]
     fn no_more_is_claimed_than_the_driver_says() {
         let einval = || io::Error::from_raw_os_error(libc::EINVAL);

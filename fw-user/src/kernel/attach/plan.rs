@@ -1,4 +1,4 @@
-//! What `attach` is asked for and what comes of it, and the object that is loaded for it.
+//! The plan and the result of an attachment, and the object that is loaded for it.
 
 use fw_common::{
     abi::{Active, DEFAULT_FLOWS, map},
@@ -17,46 +17,45 @@ use crate::{
     },
 };
 
-/// What `attach` was asked for.
+/// The plan for an attachment.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// What may come in.
     pub policy: Policy,
-    /// Whether anything is dropped, and until when all this holds.
+    /// Whether it drops packets, and its deadline.
     pub terms: Terms,
-    /// Which XDP mode.
+    /// The mode.
     pub mode: ModeChoice,
-    /// Capacity of each flow table; what is there already, or [`DEFAULT_FLOWS`], without.
+    /// Capacity of each flow table; `None` for the existing one, or [`DEFAULT_FLOWS`].
     pub flows: Option<u32>,
     /// Whether replies are tracked.
     pub replies: bool,
-    /// Which hook tracks them.
+    /// The hook that tracks them.
     pub hook: Hook,
     /// Whether the programs write diagnostics.
     pub debug: bool,
-    /// Whether another XDP program that is on the interface is taken off.
+    /// Whether to take off another XDP program on the interface.
     pub replace: bool,
-    /// Given where the interface has appeared a moment ago, and nothing is open there that could be cut: the programs that may be ready for it.
+    /// Programs that may be loaded already. Set for an interface that has just appeared, without connections to cut.
     pub fresh: Option<Spare>,
 }
 
-/// What `attach` came to.
+/// The result of an attachment.
 #[derive(Debug)]
 pub struct Attached {
     /// The attachment's record.
     pub record: AttachmentRecord,
-    /// What was in force of a filter of ours that was there before.
+    /// The settings of our former filter, if there was one.
     pub before: Option<Active>,
-    /// Whether a filter of another version, or one whose pins were damaged, was given new maps. It cannot be given the old ones back.
+    /// Whether a filter of another version, or with damaged pins, got new maps. Its old maps cannot be restored.
     pub rebuilt: bool,
-    /// Why it is not in native mode, where that was tried.
+    /// Why native mode failed, if it was tried.
     pub not_native: Option<NotNative>,
-    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. Nothing was loaded where only the policy
-    /// changed.
+    /// The loaded object, from which diagnostics can be read. Dropping it changes nothing. `None` if only the policy changed.
     pub ebpf: Option<aya::Ebpf>,
 }
 
-/// The object around an interface's maps, which are made where they are missing.
+/// The object with an interface's maps; creates missing ones.
 pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     pins.prepare(name)?;
     let is_capacity = |flows| shape::capacity(pins) == Some(flows);

@@ -1,6 +1,5 @@
-//! A filter at work gets new maps: that of another version, or one whose pins are damaged. The programs are replaced through their links
-//! or in their place, so that no packet comes between; whenever this is interrupted, the interface is filtered by the old program or the
-//! new one, and the next attempt goes on from there.
+//! Gives new maps to an active filter of another version, or with damaged pins. The programs are replaced in place, with no packet in between. If
+//! this is interrupted, the old or the new program filters the interface, and the next attempt continues from there.
 
 use std::{fs, path::Path};
 
@@ -23,7 +22,7 @@ use crate::{
     },
 };
 
-/// Refuse where the shared maps are damaged that other interfaces use as well: they would go on with those that nobody sees.
+/// Refuse if shared maps are damaged that other interfaces use too: those would continue with invisible maps.
 pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
     if pins.interfaces()?.iter().all(|attached| attached == name) {
         return Ok(());
@@ -44,18 +43,18 @@ pub(crate) fn check(pins: &Pins, name: &str, flows: Option<u32>) -> Result<()> {
     Ok(())
 }
 
-/// Give the filter at work that the links in `from` hold new maps in `pins`, which may be the same.
+/// Give new maps in `pins` to the active filter that the links in `from` hold; `pins` may be the same.
 pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pins) -> Result<Attached> {
     let name = &interface.name;
     let known = AttachmentRecord::read(from, name).ok();
-    // What an attempt that was interrupted left, or what is damaged. The programs at work keep the maps that they use.
+    // Leftovers of an interrupted attempt, or damaged pins. The active programs keep the maps that they use.
     remove::maps(pins, name)?;
     let flows = plan.flows.or_else(|| shape::capacity(pins)).or_else(|| shape::capacity(from));
     let shapes = Shapes::on_this_machine(flows.unwrap_or(DEFAULT_FLOWS))?;
     for map in map::SHARED {
         let path = pins.shared_map(map);
         if shapes.check(map, &path, name).is_err() {
-            // Nobody else uses it, or it would have been refused.
+            // No other interface uses it: otherwise this was refused.
             remove::remove_file(&path)?;
         }
     }
@@ -65,7 +64,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
     // An interrupted attempt may have moved the link already.
     let old_egress = if links::egress_link(from, name)?.is_some() { from } else { pins };
     let egress = match (egress::found(old_egress, interface)?, known.as_ref().map(|record| record.egress)) {
-        // One that somebody has taken away comes back where it was.
+        // A removed filter is attached again at its place.
         (Egress::None | Egress::Clsact { .. }, Some(known @ Egress::Clsact { .. })) => known,
         (found, _) => found,
     };
@@ -78,12 +77,12 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
         record.egress = egress::choose(interface, plan.hook)?;
     }
     plan::write_record(&mut ebpf, &record)?;
-    // Whatever the verifier refuses, it refuses now.
+    // If the verifier refuses anything, it does so now.
     ingress::load_for(&mut ebpf, interface, wanted)?;
     egress::load_for(&mut ebpf, interface)?;
     let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
-        // Once before the egress program turns to the new tables, and once for what was opened in that moment.
+        // Once before the egress program uses the new tables, and once for connections that were opened in between.
         let inherit = || flows::inherit(from, pins, clock::now()?, &plan.policy.timeouts);
         inherit()?;
         seed::seed(pins)?;
@@ -105,7 +104,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
         ingress::step(&mut ebpf, pins, interface, wanted)
     };
     replaced.map_err(|error| if record.egress == Egress::None { error } else { after(error) })?;
-    // The link that says whose the attachment is comes last.
+    // The link that decides which version the attachment belongs to comes last.
     rename(&from.egress_link(name), &pins.egress_link(name)).map_err(after)?;
     if wanted == mode {
         rename(&from.ingress_link(name), &pins.ingress_link(name)).map_err(after)?;
@@ -118,7 +117,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
     Ok(Attached { record, before: None, rebuilt: true, not_native: None, ebpf: Some(ebpf) })
 }
 
-/// Move a pin. On the BPF file system this never leaves what it holds without a name.
+/// Move a pin. On the BPF file system the object always keeps a name.
 fn rename(from: &Path, to: &Path) -> Result<()> {
     if from == to || fs::symlink_metadata(from).is_err() {
         return Ok(());

@@ -1,5 +1,4 @@
-//! Pins are taken away, and nothing else: what no version of `fw-user` ever puts there is left and named. Symbolic links are not
-//! followed.
+//! Removes pins and nothing else: files that no version of `fw-user` creates are left and reported. Symbolic links are not followed.
 
 use std::{
     fs, io,
@@ -14,8 +13,8 @@ use crate::{
     },
 };
 
-/// Remove an interface's pins of one ABI, and what is shared with the last one. Links go first, so that a program is off before what
-/// it stands on has no name any more. Returns what was left.
+/// Remove an interface's pins of one ABI, and with the last interface the shared ones. Links go first, so that a program is off before its maps lose
+/// their names. Returns what was left.
 pub(crate) fn interface(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
     for link in links(pins, interface) {
         remove_link(&link)?;
@@ -28,16 +27,16 @@ pub(crate) fn interface(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
     if pins.interfaces()?.is_empty() {
         left.extend(root(pins)?);
     } else if !is_used {
-        // Another one has a folder still, with nothing of ours in it.
+        // Another interface still has a folder, but without our pins.
         folder(&pins.shared())?;
     }
     Ok(left)
 }
 
-/// Remove what is shared, and the folders above, where no interface has pins. Returns what was left.
+/// Remove the shared pins and the folders above them, if no interface has pins. Returns what was left.
 pub(crate) fn root(pins: &Pins) -> Result<Vec<PathBuf>> {
     let mut left = folder(&pins.shared())?;
-    // A folder that holds something is left, which then is named already.
+    // A folder that is not empty is left. Its contents are reported already.
     if left.is_empty() {
         left.extend(remove_folder(pins.root())?);
     }
@@ -47,12 +46,12 @@ pub(crate) fn root(pins: &Pins) -> Result<Vec<PathBuf>> {
     Ok(left)
 }
 
-/// Where an interface's links are pinned.
+/// The paths of an interface's links.
 pub(super) fn links(pins: &Pins, interface: &str) -> [PathBuf; 3] {
     [pins.next_link(interface), pins.ingress_link(interface), pins.egress_link(interface)]
 }
 
-/// Remove an interface's maps, and leave its links.
+/// Remove an interface's maps, but not its links.
 pub(crate) fn maps(pins: &Pins, interface: &str) -> Result<()> {
     for (path, is_ours) in entries(&pins.interface(interface))? {
         if is_ours && !links(pins, interface).contains(&path) {
@@ -62,12 +61,12 @@ pub(crate) fn maps(pins: &Pins, interface: &str) -> Result<()> {
     Ok(())
 }
 
-/// What is in an interface's folder and not of our making.
+/// The foreign files in an interface's folder.
 pub(crate) fn strangers(pins: &Pins, interface: &str) -> Result<Vec<PathBuf>> {
     Ok(entries(&pins.interface(interface))?.into_iter().filter(|(_, is_ours)| !is_ours).map(|(path, _)| path).collect())
 }
 
-/// Remove our pins in a folder, and the folder where it is empty then.
+/// Remove our pins in a folder, and the folder if it is empty then.
 pub(crate) fn folder(path: &Path) -> Result<Vec<PathBuf>> {
     for (path, is_ours) in entries(path)? {
         if is_ours {
@@ -77,7 +76,7 @@ pub(crate) fn folder(path: &Path) -> Result<Vec<PathBuf>> {
     remove_folder(path)
 }
 
-/// Remove a folder that ought to be empty, and return what is in it otherwise.
+/// Remove a folder that should be empty; otherwise return its contents.
 fn remove_folder(path: &Path) -> Result<Vec<PathBuf>> {
     let left: Vec<PathBuf> = entries(path)?.into_iter().map(|(path, _)| path).collect();
     if left.is_empty() && fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
@@ -86,7 +85,7 @@ fn remove_folder(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(left)
 }
 
-/// What is in a folder, and whether it is a pin of root's under a name that some ABI gives. Nothing for what is no folder.
+/// The contents of a folder, each with whether it is a pin of root under a name of some ABI. Empty if it is not a folder.
 fn entries(path: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let failed = |source| Error::Host(HostError::File { what: "reading", path: path.to_owned(), source });
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_dir()) {
@@ -109,13 +108,13 @@ fn is_our_name(name: &str) -> bool {
         || name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Remove a link's pin, if it is there, and take its program off, whoever else holds the link. It is closed last: what a pin alone held,
-/// the kernel takes off some time later.
+/// Remove a link's pin, if it exists, and detach its program, whoever else holds the link. The link is closed last: the kernel detaches a program
+/// only some time after its last pin is gone.
 pub(crate) fn remove_link(path: &Path) -> Result<()> {
     if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_file()) {
         return Ok(());
     }
-    // What cannot be opened, or is no link, holds no program.
+    // A pin that cannot be opened, or is not a link, holds no program.
     let link = sys::open_pin(path).ok();
     if let Some(link) = &link {
         let _unused = sys::detach_link(link);
@@ -125,7 +124,7 @@ pub(crate) fn remove_link(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Remove a pin, if it is there.
+/// Remove a pin, if it exists.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
     absent_is_fine(fs::remove_file(path), path)
 }

@@ -1,4 +1,4 @@
-//! Fill the flow tables with what is open already, so that `attach` cuts nothing that was opened from here.
+//! Fills the flow tables with the open connections, so that `attach` cuts no outbound ones.
 
 use std::net::SocketAddr;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// Note everything that is open outward, as if it had just been answered.
+/// Record all open outbound connections, as if they had just been answered.
 pub(crate) fn seed(pins: &Pins) -> Result<()> {
     let entry = FlowEntry::new(clock::now()?, true);
     let (mut flows, mut sent) = (Tables::open(pins)?, Sent::open(pins)?);

@@ -1,4 +1,4 @@
-//! Programs that the kernel has verified before an interface needs them: to verify them is what takes most of the time of an attachment.
+//! Programs that the kernel has verified before an interface needs them: verification takes most of the time of an attachment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,19 +15,19 @@ use crate::{
     },
 };
 
-/// At most one set of programs, around the shared maps that are pinned and maps of its own for an interface to come.
+/// At most one set of programs, with the pinned shared maps and maps of its own for a future interface.
 #[derive(Clone, Debug, Default)]
 pub struct Spare(Arc<Mutex<Option<Loaded>>>);
 
 #[derive(Debug)]
 struct Loaded {
     ebpf: Ebpf,
-    /// The shared maps that it is around, by ID.
+    /// The IDs of its shared maps.
     shared: Vec<u32>,
 }
 
 impl Spare {
-    /// Have one ready, where an interface has a filter already: without one the shared maps would be left for nobody.
+    /// Load a set, if an interface has a filter already: otherwise the shared maps would be left without an interface.
     pub(crate) fn prepare(&self, pins: &Pins) -> Result<()> {
         let is_attached = !pins.interfaces()?.is_empty();
         let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,8 +45,7 @@ impl Spare {
         Ok(())
     }
 
-    /// Take it for an interface whose folder is there, with its maps pinned in that. Nothing where none is ready, or the shared maps are other
-    /// ones by now.
+    /// Take the set for an interface whose folder exists, and pin its maps there. `None` if no set is ready, or the shared maps have changed.
     pub(crate) fn take(&self, pins: &Pins, interface: &str) -> Result<Option<Ebpf>> {
         let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Loaded { ebpf, shared: around }) = taken else { return Ok(None) };
@@ -62,7 +61,7 @@ impl Spare {
     }
 }
 
-/// The shared maps that are pinned, by ID.
+/// The IDs of the pinned shared maps.
 fn shared(pins: &Pins) -> Result<Vec<u32>> {
     let id = |name| {
         let path = pins.shared_map(name);

@@ -1,4 +1,4 @@
-//! What is on an interface, by its pins and by what the kernel says of it.
+//! The state of an interface, by its pins and the kernel's data.
 
 use std::{fmt, path::PathBuf};
 
@@ -23,35 +23,35 @@ use crate::{
     },
 };
 
-/// What is on an interface.
+/// The state of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// Neither program nor pins.
     Free,
-    /// Our filter, at work.
+    /// Our filter, active.
     Ours,
-    /// Our filter, at work, but pins beside its link are missing, or are not what they should be.
+    /// Our filter, active, but with missing or wrong pins beside its link.
     Damaged,
-    /// The filter of another version, at work. Its pins are those of this ABI.
+    /// The active filter of another version, whose pins have this ABI.
     OtherAbi(u32),
-    /// Pins of ours, but their program is not on the interface (any more).
+    /// Pins of ours whose program is not on the interface (any more).
     Stale(Stale),
-    /// An XDP program, or one of ours at TC, that no pin of ours holds, by ID. Pins of ours beside it would be stale.
+    /// The ID of an XDP program, or of one of ours at TC, that no pin of ours holds. Pins of ours beside it are stale.
     Foreign(u32),
 }
 
-/// Why pins are not those of a filter at work.
+/// Why pins do not belong to an active filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stale {
     /// The interface is gone.
     Gone,
-    /// There is another interface of the name.
+    /// There is another interface of this name.
     Recreated,
-    /// Somebody took the program off.
+    /// The program was detached.
     TakenOff,
-    /// There is no link: an attachment that was not completed, or one whose link was removed by hand.
+    /// There is no link: the attachment was not completed, or its link was removed by hand.
     NoLink,
-    /// The link's program is at work on an interface that is not called so here: in another network namespace, or renamed.
+    /// The link's program is active on an interface with another name here: it was renamed, or is in another network namespace.
     Elsewhere,
 }
 
@@ -65,17 +65,17 @@ impl State {
             Self::Damaged => "active, but damaged".to_owned(),
             Self::OtherAbi(abi) => format!("attached by another version (ABI {abi})"),
             Self::Stale(Stale::Gone) => "interface is gone".to_owned(),
-            Self::Stale(Stale::Recreated) => "not attached any more, the interface was made anew".to_owned(),
+            Self::Stale(Stale::Recreated) => "not attached any more, the interface was recreated".to_owned(),
             Self::Stale(Stale::TakenOff) => "not attached any more".to_owned(),
             Self::Stale(Stale::NoLink) => "not attached, only leftovers are here".to_owned(),
             Self::Stale(Stale::Elsewhere) => {
-                "attached to an interface that has another name here, or is elsewhere".to_owned()
+                "attached to an interface that has another name here, or is in another network namespace".to_owned()
             }
             Self::Foreign(id) => format!("not attached any more, another program is there (id {id})"),
         }
     }
 
-    /// What to do about it, where something should be done.
+    /// The fix, if one is needed.
     #[must_use]
     pub(crate) fn fix(self, name: &str) -> Option<String> {
         match self {
@@ -98,7 +98,7 @@ impl State {
     }
 }
 
-/// What is on an interface. `None` for an interface that is gone.
+/// The state of an interface. `None` for an interface that is gone.
 pub(crate) fn of(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<State> {
     if let Some(interface) = interface {
         for of_abi in pins.all()? {
@@ -141,7 +141,7 @@ fn stale(pins: &Pins, name: &str, interface: Option<&Interface>) -> Result<Stale
     })
 }
 
-/// Under which other name our pins hold the program of an interface: it has been renamed since.
+/// The other name under which our pins hold the program of an interface that was renamed.
 pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<String>> {
     for of_abi in pins.all()? {
         for name in of_abi.interfaces()?.into_iter().filter(|name| *name != interface.name) {
@@ -155,7 +155,7 @@ pub(crate) fn former_name(pins: &Pins, interface: &Interface) -> Result<Option<S
     Ok(None)
 }
 
-/// Whether a pinned ingress link holds the program that is at work on an interface.
+/// Whether a pinned ingress link holds the active program of an interface.
 pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> Result<bool> {
     match link.kind.as_str() {
         "xdp" => Ok(interface.xdp_program == Some(link.program)),
@@ -163,12 +163,12 @@ pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> Result<bool
     }
 }
 
-/// Whether a program is called like one of ours for what comes in.
+/// Whether a program has the name of one of our ingress programs.
 pub(crate) fn is_ours(program: &str) -> bool {
     [object::INGRESS, object::INGRESS_TC, object::INGRESS_L3].contains(&program)
 }
 
-/// Where the filter on an interface runs.
+/// The mode of the filter on an interface.
 #[must_use]
 pub(crate) fn mode(pins: &Pins, interface: &Interface) -> Mode {
     let pinned = |of_abi: &Pins| {
@@ -185,19 +185,21 @@ pub(crate) fn mode(pins: &Pins, interface: &Interface) -> Mode {
     }
 }
 
-/// What sees packets before the filter that our pins hold in TC mode, in words: what it accepts, or hands on elsewhere, is not filtered.
+/// The programs that see packets before our pinned filter in TC mode, in words: packets that they accept or redirect are not filtered.
 pub(crate) fn ahead(pins: &Pins, interface: &Interface) -> Result<Vec<String>> {
     let mut words = listed_ahead(pins, interface)?
         .iter()
-        .map(|listed| format!("the program {listed} sees packets first at TC ingress: what it accepts is not filtered"))
+        .map(|listed| {
+            format!("the program {listed} sees packets first at TC ingress: packets that it accepts are not filtered")
+        })
         .collect::<Vec<_>>();
     if let (Mode::Tc, Some(id)) = (mode(pins, interface), interface.xdp_program) {
-        words.push(format!("an XDP program (id {id}) sees packets first: what it hands on elsewhere is not filtered"));
+        words.push(format!("an XDP program (id {id}) sees packets first: packets that it redirects are not filtered"));
     }
     Ok(words)
 }
 
-/// The programs that are before the filter in the list of TC ingress.
+/// The programs before the filter in the list of TC ingress.
 pub(crate) fn listed_ahead(pins: &Pins, interface: &Interface) -> Result<Vec<Listed>> {
     let Some(link) = ingress_link(pins, &interface.name)? else { return Ok(Vec::new()) };
     if !tcx::holds(&link, interface)? {
@@ -206,12 +208,12 @@ pub(crate) fn listed_ahead(pins: &Pins, interface: &Interface) -> Result<Vec<Lis
     Ok(tcx::ingress(interface).into_iter().take_while(|listed| listed.id != link.program).collect())
 }
 
-/// Something beside the ingress link that is not what it should be.
+/// A problem with something beside the ingress link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Damage {
-    /// The pin, or what it is that no pin holds.
+    /// The pin, or the object without a pin.
     pub place: String,
-    /// What is wrong with it.
+    /// Its mistakes.
     pub what: String,
 }
 
@@ -221,7 +223,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What is wrong with an interface's pins of this ABI, and with what notes what leaves, the ingress link aside.
+/// The problems of an interface's pins of this ABI and of its egress program, without the ingress link.
 pub(crate) fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>> {
     let name = &interface.name;
     let damage = |path: PathBuf, what| Damage { place: path.display().to_string(), what };
@@ -258,7 +260,7 @@ pub(crate) fn damages(pins: &Pins, interface: &Interface) -> Result<Vec<Damage>>
     Ok(damages)
 }
 
-/// The pins among these that no version of ours put there, in the place of one that it needs.
+/// The paths among these where a foreign file is in the place of a pin.
 pub(crate) fn in_our_way(pins: &Pins, name: &str) -> Result<Vec<PathBuf>> {
     let is_ours = |path: &PathBuf| {
         remove::links(pins, name).contains(path) || map::PER_INTERFACE.iter().any(|map| *path == pins.map(name, map))

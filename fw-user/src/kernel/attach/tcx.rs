@@ -1,5 +1,5 @@
-//! The list of programs at TC ingress (TCX, Linux 6.6). Each program sees what those before it let go on: one that accepts a packet hides it from
-//! all behind it.
+//! The list of programs at TC ingress (TCX, Linux 6.6). Each program sees the packets that the ones before it pass on. A program that accepts a
+//! packet hides it from those after it.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::{
     kernel::{object, pinned::LinkFacts, sys},
 };
 
-/// Whether the kernel has such lists. What hangs on a clsact qdisc instead is lost with it, so that is no place for a filter.
+/// Whether the kernel has such lists. A clsact qdisc is no place for a filter, because the filter ends with the qdisc.
 pub(crate) fn is_there() -> Result<bool> {
     Ok(object::kernel_version()? >= KernelVersion::new(6, 6, 0))
 }
@@ -42,11 +42,11 @@ impl fmt::Display for Listed {
     }
 }
 
-/// The programs at an interface's ingress, the first one first. None where the kernel has no list, or does not tell.
+/// The programs at an interface's ingress, the first one first. None if the kernel has no list, or does not tell.
 pub(crate) fn ingress(interface: &Interface) -> Vec<Listed> {
     let ids =
         if is_there().unwrap_or(false) { sys::tcx_ingress(interface.index).unwrap_or_default() } else { Vec::new() };
-    // Names take CAP_SYS_ADMIN.
+    // Names need CAP_SYS_ADMIN.
     let name = |id| {
         let found = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
         found.and_then(|program| program.name_as_str().map(ToOwned::to_owned)).unwrap_or_default()
@@ -54,7 +54,7 @@ pub(crate) fn ingress(interface: &Interface) -> Vec<Listed> {
     ids.into_iter().map(|id| Listed { id, name: name(id) }).collect()
 }
 
-/// Whether a link holds a program in the list of this interface. Its own index alone does not say so: it may be of another network namespace.
+/// Whether a link holds a program in the list of this interface. The link's index alone is not enough: it may belong to another network namespace.
 pub(crate) fn holds(link: &LinkFacts, interface: &Interface) -> Result<bool> {
     if link.kind != "tcx" || link.ifindex != interface.index {
         return Ok(false);
@@ -63,12 +63,12 @@ pub(crate) fn holds(link: &LinkFacts, interface: &Interface) -> Result<bool> {
         Ok(ids) => Ok(ids.contains(&link.program)),
         // It has gone meanwhile.
         Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
-        // Not known is not the same as not there: what seems to be on the interface beside our link would be taken for another's.
+        // If the list cannot be read, fail: otherwise the program of our own link would count as foreign.
         Err(error) => Err(failed("asking for the programs of", interface, error)),
     }
 }
 
-/// Put a loaded program first in the list.
+/// Insert a loaded program at the start of the list.
 pub(super) fn attach(program: &mut SchedClassifier, interface: &Interface) -> Result<FdLink> {
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let link = program
@@ -78,7 +78,7 @@ pub(super) fn attach(program: &mut SchedClassifier, interface: &Interface) -> Re
     FdLink::try_from(link).map_err(|error| failed("attaching to", interface, error))
 }
 
-/// Put a loaded program in the place of the one that a link holds, with no packet between them.
+/// Replace the program of a link with a loaded one, with no packet in between.
 pub(super) fn replace(program: &mut SchedClassifier, link: PinnedLink, interface: &Interface) -> Result<()> {
     const WHAT: &str = "replacing the filter of";
     let link = SchedClassifierLink::try_from(FdLink::from(link)).map_err(|error| failed(WHAT, interface, error))?;

@@ -1,4 +1,4 @@
-//! The XDP link: what comes in, before or after Linux has a socket buffer for it.
+//! The XDP link: inbound packets, before or after Linux has a socket buffer for them.
 
 use aya::{
     Ebpf,
@@ -19,11 +19,11 @@ use crate::{
     },
 };
 
-/// The driver knows no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (any of them). Whatever would hinder
-/// generic mode as well shows there once more.
+/// The driver has no native XDP (EOPNOTSUPP), or not with this MTU, these offloads or these queues (any of these errors). A problem that also affects
+/// generic mode appears there again.
 const DRIVER_REFUSES: [Errno; 5] = [Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ERANGE, Errno::ENOMEM, Errno::ENOSPC];
 
-/// The XDP program of a loaded object, handed to the kernel unless it has been before.
+/// The XDP program of a loaded object, loaded into the kernel if necessary.
 pub(super) fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     load_named(ebpf, object::INGRESS)
 }
@@ -35,8 +35,8 @@ fn load_named<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(program)
 }
 
-/// Attach in the driver, or say why it does not take it. It is asked with a program that lets everything pass: a filter that it would refuse
-/// is not verified for nothing, which takes most of the time of an attachment.
+/// Attach in the driver, or return why it refuses. A program that passes everything is tried first: verifying the filter takes most of the time of an
+/// attachment, and would be in vain.
 pub(super) fn attach_native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<FdLink, NotNative>> {
     let probe = load_named(ebpf, object::PROBE)?;
     let link = match try_mode(probe, interface, XdpMode::Driver) {
@@ -63,7 +63,7 @@ pub(super) fn attach_generic(ebpf: &mut Ebpf, interface: &Interface) -> Result<F
     try_mode(program, interface, XdpMode::Skb).map_err(|error| failed(program, interface, XdpMode::Skb, error))
 }
 
-/// Put a loaded program in the place of the one that a link holds, with no packet between them.
+/// Replace the program of a link with a loaded one, with no packet in between.
 pub(super) fn replace(program: &mut Xdp, link: PinnedLink, interface: &Interface) -> Result<()> {
     let what = || format!("replacing the filter of {}", interface.name);
     let link = XdpLink::try_from(FdLink::from(link)).map_err(|error| Error::refused(what(), error))?;
@@ -73,13 +73,13 @@ pub(super) fn replace(program: &mut Xdp, link: PinnedLink, interface: &Interface
 fn try_mode(program: &mut Xdp, interface: &Interface, mode: XdpMode) -> Result<FdLink, ProgramError> {
     let id = program.attach_to_if_index(interface.index, mode)?;
     let link = program.take_link(id)?;
-    // aya falls back to a netlink attachment on its own, which no file system can hold: dropping it detaches again.
+    // aya falls back to a netlink attachment, which cannot be pinned: dropping it detaches again.
     FdLink::try_from(link).map_err(|_| {
         ProgramError::SyscallError(aya::sys::SyscallError { call: "bpf_link_create", io_error: Errno::EINVAL.into() })
     })
 }
 
-/// What the kernel's refusal means where it is not the driver's.
+/// The meaning of a refusal that comes from the kernel, not the driver.
 fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramError) -> Error {
     /// `dev_xdp_attach`, net/core/dev.c.
     const ABOVE: &str = "upper device already has a program";
@@ -91,7 +91,7 @@ fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramErr
             let above = interface.master.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
             Error::Kernel(KernelError::TakenAbove { name, above })
         }
-        // Attached by somebody since it was looked at.
+        // Somebody attached a program since the check.
         Some(Errno::EBUSY | Errno::EEXIST) => {
             Error::Kernel(KernelError::Taken { name, program: "attached this moment".to_owned() })
         }
@@ -103,7 +103,7 @@ fn words(program: &Xdp, interface: &Interface, mode: XdpMode) -> Option<String> 
     xdp_netlink::why_not(program.fd().ok()?, interface, mode)
 }
 
-/// The number of the kernel's error. Where a link is refused with EINVAL, aya tries netlink, and tells of that.
+/// The number of the kernel's error. If a link is refused with EINVAL, aya tries netlink, and returns that error.
 fn errno(error: &ProgramError) -> Option<Errno> {
     match error {
         ProgramError::SyscallError(error) => error.io_error.raw_os_error().map(Errno::from_raw),

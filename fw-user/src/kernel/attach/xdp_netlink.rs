@@ -1,4 +1,4 @@
-//! XDP programs by netlink, which takes no link: what nobody holds is taken off this way, and a driver says why it takes none.
+//! XDP programs through netlink, without a link: detaches programs that nobody holds, and gets a driver's reason for a refusal.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -22,24 +22,23 @@ const ONLY_IF_NONE: u32 = 1;
 const GENERIC: u32 = 1 << 1;
 const NATIVE: u32 = 1 << 2;
 const HARDWARE: u32 = 1 << 3;
-/// Only in the place of a certain program (kernel 5.7).
+/// Replace only a certain program (kernel 5.7).
 const REPLACE: u32 = 1 << 4;
 
-/// Set no program, in the mode that there is one in.
+/// Set no program, in the mode of the current one.
 pub(crate) fn clear(interface: &Interface) -> Result<(), Refusal> {
     let flags = match interface.xdp_attached {
         XdpAttached::SocketBuffer => GENERIC,
         XdpAttached::Driver => NATIVE,
         XdpAttached::Hardware => HARDWARE,
-        // More than one: the kernel takes them one by one, and the rest is refused when ours is attached.
+        // With several modes the kernel detaches one at a time, and refuses our program while others remain.
         _ => 0,
     };
     set(interface, vec![LinkXdp::Fd(-1), LinkXdp::Flags(flags)])
 }
 
-/// Why an interface does not take a program that it has just refused by a link: that is answered with a number, this with words. What is
-/// refused changes nothing. A program that is taken all the same, since something has changed meanwhile, is taken off again, and there
-/// are no words.
+/// Why an interface refuses a program that it has just refused through a link: a link gets only a number, netlink a message. A refusal changes
+/// nothing. If the program is accepted meanwhile, it is detached again, and there is no message.
 pub(crate) fn why_not(program: impl AsFd, interface: &Interface, mode: XdpMode) -> Option<String> {
     let program = program.as_fd().as_raw_fd();
     let mode = if mode == XdpMode::Driver { NATIVE } else { GENERIC };
@@ -47,7 +46,7 @@ pub(crate) fn why_not(program: impl AsFd, interface: &Interface, mode: XdpMode) 
         return refusal.words;
     }
     let expected = LinkXdp::ExpectedFd(u32::try_from(program).ok()?);
-    // What somebody else has put in its place since is not taken off.
+    // A program that somebody else attached since is not detached.
     let _unused = set(interface, vec![LinkXdp::Fd(-1), LinkXdp::Flags(mode | REPLACE), expected]);
     None
 }

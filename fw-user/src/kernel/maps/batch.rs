@@ -1,4 +1,4 @@
-//! Maps that are read many entries at a time, which aya does not do: one system call instead of one or two an entry (kernel 5.6).
+//! Maps that are read in batches, which aya cannot do: one system call instead of one or two for each entry (kernel 5.6).
 
 use std::{
     io,
@@ -40,12 +40,12 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
         if is_right {
             Ok(Self { path: path.to_owned(), map, types: PhantomData })
         } else {
-            Err(bad(io::Error::other("it is not the map that it is called like")))
+            Err(bad(io::Error::other("it is not the map that its name says")))
         }
     }
 
-    /// Read as many entries as fit, from the first one or after where an earlier call ended. Returns how many were read, and where to go
-    /// on; nothing at the end of the map.
+    /// Read as many entries as fit, from the first one or from where an earlier call ended. Returns how many were read, and where to continue; `None`
+    /// at the end of the map.
     pub(crate) fn read(&self, after: Option<u32>, keys: &mut [K], values: &mut [V]) -> Result<(usize, Option<u32>)> {
         // SAFETY: it was looked at when it was opened: it is an array or a hash, with keys and values of these sizes.
         unsafe { sys::lookup_batch(&self.map, after, keys, values) }
@@ -54,7 +54,7 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
 }
 
 impl<V: bytemuck::Pod> BatchMap<u32, V> {
-    /// Read as many values of an array as there is room for, from an index on. Those past its end are zeros.
+    /// Fill `values` from an array, starting at an index. Values past its end are zeros.
     pub fn read_from(&self, first: u32, values: &mut [V]) -> Result<()> {
         let mut keys = vec![0; values.len()];
         let mut read = 0;

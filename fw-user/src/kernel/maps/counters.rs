@@ -15,10 +15,10 @@ use crate::{
     kernel::{maps::batch::BatchMap, pins::Pins},
 };
 
-/// How many pages a CPU counts in.
+/// The number of pages of counters per CPU.
 const PAGES_PER_CPU: usize = (COUNTED_PROTOCOLS * PAGES) as usize;
 
-/// What an interface's filter has counted since it was attached.
+/// The counters of an interface's filter since it was attached.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// Packets and bytes by reason; only reasons that occurred.
@@ -48,7 +48,7 @@ impl Counters {
 /// Packets of every port.
 #[derive(Debug)]
 pub struct PortCounters {
-    /// TCP, then UDP: what the maps have pages for.
+    /// The counters of TCP, then UDP, which the maps have pages for.
     counted: Vec<PortCounter>,
     rare: BTreeMap<(PortProtocol, u16), PortCounter>,
 }
@@ -64,7 +64,7 @@ impl Clone for PortCounters {
         Self { counted: self.counted.clone(), rare: self.rare.clone() }
     }
 
-    /// Without giving the memory back between.
+    /// Reuse the memory.
     fn clone_from(&mut self, source: &Self) {
         self.counted.clone_from(&source.counted);
         self.rare.clone_from(&source.rare);
@@ -105,7 +105,7 @@ impl PortCounters {
     }
 }
 
-/// The maps in which an interface's filter counts, kept open to be read again and again.
+/// The counter maps of an interface's filter, kept open for repeated reads.
 pub struct Reader {
     reasons: BatchMap<u32, ReasonCounters>,
     ports: BatchMap<u32, CounterPage>,
@@ -116,13 +116,13 @@ pub struct Reader {
     counters: Counters,
 }
 
-/// What a CPU had counted at the last reading.
+/// The counters of a CPU at the last reading.
 #[derive(Clone)]
 struct Cpu {
     reasons: ReasonCounters,
     /// None before the first packet.
     pages: Vec<CounterPage>,
-    /// Whether it had counted nothing between the last reading and the one before.
+    /// Whether it counted nothing between the last two readings.
     is_idle: bool,
 }
 
@@ -141,7 +141,7 @@ impl Reader {
         })
     }
 
-    /// Read what was counted by now.
+    /// Read the current counters.
     pub fn read(&mut self) -> Result<&Counters> {
         let reasons = self.read_reasons()?;
         self.cpus.resize_with(reasons.len(), || Cpu {
@@ -152,7 +152,7 @@ impl Reader {
         for (index, counted) in reasons.into_iter().enumerate() {
             let cpu = &mut self.cpus[index];
             let is_idle = counted == cpu.reasons;
-            // A packet's reason is counted before its port: one more look catches the port.
+            // A packet's reason is counted before its port, so read the ports once more after a quiet period.
             let is_read = is_idle && cpu.is_idle;
             cpu.is_idle = is_idle;
             cpu.reasons = counted;
@@ -165,7 +165,7 @@ impl Reader {
         Ok(&self.counters)
     }
 
-    /// What the last reading found.
+    /// The result of the last reading.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -197,7 +197,7 @@ impl Reader {
         }
     }
 
-    /// Bring the sums up to what a CPU has counted.
+    /// Update the sums with the counters of a CPU.
     fn read_ports(&mut self, cpu: usize) -> Result<()> {
         self.ports.read_from((cpu * PAGES_PER_CPU) as u32, &mut self.pages)?;
         let before = &mut self.cpus[cpu].pages;

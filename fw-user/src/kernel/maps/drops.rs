@@ -1,4 +1,4 @@
-//! The last drops, as the kernel recorded them. Reading takes nothing away: any number of readers see the same.
+//! The last drops, as the kernel recorded them. Reading removes nothing: any number of readers see the same.
 
 use std::time::{Duration, SystemTime};
 
@@ -24,24 +24,24 @@ pub(crate) struct DroppedPacket {
     pub at: SystemTime,
     /// Why.
     pub reason: Reason,
-    /// Whether it passed all the same, since the interface only monitored.
+    /// Whether it passed, because the interface was in monitor mode.
     pub passed: bool,
     /// Length of the frame in bytes, from the first byte of the Ethernet header, where there is one.
     pub length: u32,
-    /// Whether there is none: the bytes start with the packet's IP header.
+    /// Whether there is no Ethernet header: the bytes start with the packet's IP header.
     pub is_bare: bool,
     /// Its first bytes, [`CAPTURED`](fw_common::record::CAPTURED) at most.
     pub bytes: Vec<u8>,
 }
 
-/// Reads an interface's drops in the order in which they came.
+/// Reads an interface's drops in the order of their time.
 pub(crate) struct DropReader {
     interface: String,
     pins: Pins,
     records: Array<MapData, Plain<Record>>,
     recorders: Array<MapData, Plain<Recorder>>,
     counters: Array<MapData, Plain<ReasonCounters>>,
-    /// How many of each CPU's were read.
+    /// How many drops of each CPU were read.
     read: Vec<u64>,
 }
 
@@ -59,7 +59,7 @@ impl DropReader {
         })
     }
 
-    /// Leave out what was recorded until now.
+    /// Skip the drops that were recorded until now.
     pub(crate) fn skip(&mut self) -> Result<()> {
         for cpu in (0..).take(self.read.len()) {
             self.read[cpu as usize] = self.recorded(cpu)?;
@@ -67,7 +67,7 @@ impl DropReader {
         Ok(())
     }
 
-    /// What was recorded since the last call and is still kept.
+    /// The drops that were recorded since the last call and are still kept.
     pub(crate) fn read(&mut self) -> Result<Vec<DroppedPacket>> {
         let mut found = Vec::new();
         for cpu in (0..).take(self.read.len()) {
@@ -77,7 +77,7 @@ impl DropReader {
             for number in oldest + 1..=recorded {
                 let slot = cpu * RECORDS_PER_CPU + ((number - 1) % u64::from(RECORDS_PER_CPU)) as u32;
                 let Plain(record) = self.records.get(&slot, 0).map_err(bad(&self.pins, &self.interface, map::DROPS))?;
-                // Another number: the ring has come round meanwhile.
+                // With another number, the slot was overwritten meanwhile.
                 if record.number == number {
                     found.push(record);
                 }
@@ -89,7 +89,7 @@ impl DropReader {
         Ok(found.iter().filter_map(|record| as_drop(record, clock, now)).collect())
     }
 
-    /// How many packets were dropped in all, recorded or not.
+    /// The number of all dropped packets, recorded or not.
     pub(crate) fn dropped(&self) -> Result<u64> {
         let mut sum = 0;
         for cpu in self.counters.iter() {
@@ -114,7 +114,7 @@ fn bad<'a>(pins: &'a Pins, interface: &'a str, name: &'a str) -> impl Fn(MapErro
     move |source| Error::Kernel(KernelError::BadPin { path: pins.map(interface, name), source: source.into() })
 }
 
-/// Nothing for a reason that this version does not know.
+/// `None` for a reason that this version does not know.
 fn as_drop(record: &Record, clock: u64, now: SystemTime) -> Option<DroppedPacket> {
     let reason = *Reason::ALL.iter().find(|&&reason| reason as u8 == record.reason)?;
     Some(DroppedPacket {

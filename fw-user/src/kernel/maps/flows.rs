@@ -17,13 +17,13 @@ use crate::{
     kernel::{maps::batch::BatchMap, pins::Pins, plain::Plain},
 };
 
-/// How many flows a table can be made for.
+/// The possible capacities of a table.
 pub const CAPACITY: RangeInclusive<i64> = 1024..=16_777_216;
 
-/// How many flows are read at once.
+/// The number of flows in a batch.
 const STEP: usize = 16_384;
 
-/// How many times as long as a step takes nothing more is read: counting is to cost no more than half a percent of a CPU.
+/// The pause after a step, as a multiple of its time, so that counting costs at most half a percent of a CPU.
 const PAUSE: u32 = 200;
 
 /// The tables of both families, for single look-ups.
@@ -79,7 +79,7 @@ impl<K: FlowKey> Family<K> {
         if key.class().is_among_connections() { &mut self.connections } else { &mut self.datagrams }
     }
 
-    /// What is known of a flow.
+    /// The entry of a flow.
     pub(crate) fn get(&self, key: &K) -> Result<Option<FlowEntry>, MapError> {
         match self.table(key).get(&Plain(*key), 0) {
             Ok(Plain(entry)) => Ok(Some(entry)),
@@ -93,7 +93,7 @@ impl<K: FlowKey> Family<K> {
         self.table_mut(key).insert(Plain(*key), Plain(entry), 0)
     }
 
-    /// Forget a flow that is known.
+    /// Remove an existing flow.
     pub(crate) fn remove(&mut self, key: &K) -> Result<(), MapError> {
         self.table_mut(key).remove(&Plain(*key))
     }
@@ -110,7 +110,7 @@ impl Sent {
         Ok(Self(Map::Array(MapData::from_pin(&path).map_err(bad)?).try_into().map_err(bad)?))
     }
 
-    /// Change a page. It is written only where that makes it another: the programs of other interfaces mark the same page.
+    /// Change a page. It is written only if it differs, because the programs of other interfaces mark the same page.
     pub(crate) fn change(&mut self, index: u32, change: impl FnOnce(&mut SentPage)) -> Result<(), MapError> {
         let Plain(before) = self.0.get(&index, 0)?;
         let mut page = before;
@@ -119,11 +119,11 @@ impl Sent {
     }
 }
 
-/// The versions from which flows are taken over: with one table a family, and with what ever left from local ports.
+/// The versions from which flows are taken over: those with one table per family, and with marks for local ports.
 const ALIKE: [u32; 2] = [3, 4];
 
-/// Put what the tables of another version know into those of this one, as far as it is alive `now`, in nanoseconds of `CLOCK_MONOTONIC`. Where
-/// they are of other shapes, what is open is found out anew.
+/// Copy the flows of another version's tables that are alive at `now`, in nanoseconds of `CLOCK_MONOTONIC`. If the tables have other shapes, open
+/// connections are read from the kernel instead.
 pub(crate) fn inherit(from: &Pins, to: &Pins, now: u64, timeouts: &Timeouts) -> Result<()> {
     if !ALIKE.contains(&from.abi()) {
         return Ok(());
@@ -134,7 +134,7 @@ pub(crate) fn inherit(from: &Pins, to: &Pins, now: u64, timeouts: &Timeouts) -> 
     inherit_sent(from, to)
 }
 
-/// Expired flows stay behind, so that they push none out. The old versions did not note whether a flow was answered.
+/// Leave out expired flows, so that they evict none. The old versions did not record whether a flow was answered.
 fn inherit_table<K: FlowKey>(from: &Pins, name: &str, to: &mut Family<K>, now: u64, timeouts: &Timeouts) -> Result<()> {
     let Ok(old) = BatchMap::<K, FlowEntry>::open(&from.shared_map(name)) else { return Ok(()) };
     let (mut keys, mut entries) = (vec![K::zeroed(); STEP], vec![FlowEntry::zeroed(); STEP]);
@@ -171,7 +171,7 @@ fn inherit_sent(from: &Pins, to: &Pins) -> Result<()> {
     Ok(())
 }
 
-/// How many flows are in the tables, expired ones that nothing has pushed out yet included.
+/// The number of flows in the tables, including expired ones that are not evicted yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flows {
     /// IPv4 flows.
@@ -188,13 +188,12 @@ impl Flows {
     }
 }
 
-/// How many flows are in the tables.
+/// The number of flows in the tables.
 pub fn count(pins: &Pins) -> Result<Flows> {
     Census::take(pins).map(|census| census.flows())
 }
 
-/// A count of the flows that is taken again and again, piece by piece: no map tells how many entries it has, and to walk through all of
-/// a large one takes a while.
+/// A repeated count of the flows in small steps: no map knows its number of entries, and a walk through a large one takes a while.
 pub struct Census {
     connections4: Table<FlowKey4>,
     datagrams4: Table<FlowKey4>,
@@ -220,7 +219,7 @@ impl Census {
         Ok(census)
     }
 
-    /// Go on with the next count, as far as is cheap.
+    /// Continue the next count, as far as is cheap.
     pub fn go_on(&mut self) -> Result<()> {
         let begun = Instant::now();
         if begun >= self.not_before {
@@ -234,7 +233,7 @@ impl Census {
         Ok(())
     }
 
-    /// How many there were when each table was counted through last.
+    /// The result of the last complete count of each table.
     #[must_use]
     pub fn flows(&self) -> Flows {
         Flows {
@@ -272,7 +271,7 @@ impl<K: Pod> Table<K> {
         Ok(())
     }
 
-    /// Count the next ones, and say whether that were the last.
+    /// Count the next ones; returns whether those were the last.
     fn step(&mut self) -> Result<bool> {
         let count;
         (count, self.next) = self.map.read(self.next, &mut self.keys, &mut self.entries)?;

@@ -1,4 +1,4 @@
-//! What the maps hold: policies, counters, flows, drops and their senders.
+//! The contents of the maps: policies, counters, flows, drops and their senders.
 
 pub mod batch;
 pub mod counters;

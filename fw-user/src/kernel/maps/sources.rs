@@ -1,4 +1,4 @@
-//! Whose packets were dropped, by source address.
+//! The senders of dropped packets, by source address.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
@@ -18,23 +18,22 @@ use crate::{
     kernel::{clock, maps::batch::BatchMap, pins::Pins},
 };
 
-/// A sender whose packets were dropped.
+/// A sender of dropped packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropSource {
-    /// Who its packets say they are from.
+    /// The source address of its packets.
     pub source: IpAddr,
-    /// About how many were dropped; of a flood only some are looked at.
+    /// Their estimated number; of a flood only some are sampled.
     pub packets: u64,
-    /// When the last one was looked at.
+    /// When the last one was sampled.
     pub at: SystemTime,
-    /// The port of that one, where it had one.
+    /// The destination port of that one, if it had one.
     pub port: Option<(PortProtocol, u16)>,
     /// Why that one was dropped.
     pub reason: Reason,
 }
 
-/// The table of an interface's senders, kept open to be read again and again. It holds [`KNOCKERS`]; those who have not been seen for
-/// longest leave it.
+/// The table of an interface's senders, kept open for repeated reads. It holds [`KNOCKERS`] and evicts the least recently seen.
 pub struct Reader {
     map: BatchMap<V6, Knocks>,
     sources: Vec<V6>,
@@ -51,7 +50,7 @@ impl Reader {
         })
     }
 
-    /// The senders whose packets the interface dropped, the busiest first.
+    /// The senders of packets that the interface dropped, the busiest first.
     pub fn read(&mut self) -> Result<Vec<DropSource>> {
         let (clock, now) = (clock::now()?, SystemTime::now());
         let mut found = Vec::new();
@@ -70,12 +69,12 @@ impl Reader {
     }
 }
 
-/// The senders whose packets an interface dropped, the busiest first.
+/// The senders of packets that an interface dropped, the busiest first.
 pub fn read(pins: &Pins, interface: &str) -> Result<Vec<DropSource>> {
     Reader::open(pins, interface)?.read()
 }
 
-/// Nothing for a reason that this version does not know.
+/// `None` for a reason that this version does not know.
 fn source(source: V6, knocks: &Knocks, clock: u64, now: SystemTime) -> Option<DropSource> {
     let protocol = PortProtocol::ALL.get(usize::from(knocks.protocol)).copied();
     Some(DropSource {

@@ -1,5 +1,5 @@
-//! On whose behalf an interface receives frames: the bridge or bond that it is a port of, and VLANs. XDP does not see them, and what is to be
-//! routed on is told by them.
+//! The interfaces above an interface, which receive its frames: the bridge or bond that it is a port of, and VLANs. XDP does not see them, but they
+//! decide what would be routed on.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,13 +15,13 @@ use crate::{
     kernel::{pins::Pins, plain::Plain, shape},
 };
 
-/// The kinds of interfaces that take what their ports receive for their own.
+/// The kinds of interfaces that receive the frames of their ports.
 const CONTROLLERS: [&str; 3] = ["bridge", "bond", "team"];
 
-/// What an interface receives by its tags.
+/// The receivers of an interface's frames, by tags.
 type Known = BTreeMap<u32, Uppers>;
 
-/// Note on whose behalf an attached interface receives frames now. Nothing is written where that is noted already.
+/// Record the interfaces above an attached interface. Nothing is written if nothing changed.
 pub fn note(pins: &Pins, name: &str) -> Result<()> {
     note_among(pins, name, &interface::all()?)
 }
@@ -48,7 +48,7 @@ impl Table {
         Ok(Self { interface: name.to_owned(), map })
     }
 
-    /// Make it hold this alone, by the words of [`Tags`].
+    /// Set its contents to exactly these, by the words of [`Tags`].
     pub fn write(&mut self, known: &Known) -> Result<()> {
         self.try_write(known).map_err(|error| {
             Error::refused(format!("noting the bridges, bonds and VLANs above {}", self.interface), error)
@@ -58,7 +58,7 @@ impl Table {
     fn try_write(&mut self, known: &Known) -> Result<(), MapError> {
         let noted: Known =
             self.map.iter().map(|entry| entry.map(|(tags, Plain(uppers))| (tags, uppers))).collect::<Result<_, _>>()?;
-        // First what is no more, so that there is room.
+        // Remove old entries first, so that there is room.
         for tags in noted.keys().filter(|tags| !known.contains_key(tags)) {
             self.map.remove(tags)?;
         }
@@ -69,13 +69,13 @@ impl Table {
     }
 }
 
-/// On whose behalf an interface receives frames. Those that no interface here is for are bridged on, if at all.
+/// The receivers of an interface's frames. Frames without a receiver here are at most bridged on.
 fn known(index: u32, all: &[Interface]) -> Known {
     let mut known = Known::new();
     let base = way(index, all);
     let mut ways = VecDeque::from([(Tags::NONE, 0, base.clone())]);
     while let Some((tags, depth, way)) = ways.pop_front().filter(|_| known.len() < MAX_UPPERS as usize) {
-        // A VLAN of the interface itself comes before one of the same number on the bridge above.
+        // A VLAN of the interface itself has precedence over one of the same number on the bridge above.
         for lower in &way {
             for upper in all.iter().filter(|upper| upper.below == Some(*lower)) {
                 let Some((ether_type, id)) = upper.vlan.filter(|&(_, id)| id != 0 && depth < MAX_TAGS) else {
@@ -98,7 +98,7 @@ fn way(index: u32, all: &[Interface]) -> Vec<u32> {
     std::iter::successors(Some(index), above).take(all.len()).collect()
 }
 
-/// The last of a way, and the others: the later ones first, since the attached interface is known by itself.
+/// The last interface of a path, and the others, the later ones first; the attached interface itself is left out.
 fn uppers(way: &[u32], base: &[u32]) -> Uppers {
     let mut indices = way.iter().rev().chain(base.iter().rev().filter(|index| !way.contains(index))).copied();
     let network = indices.next().unwrap_or_default();

@@ -297,7 +297,7 @@ fn whatever_would_keep_the_service_from_working_is_refused_before_anything_chang
     let rows: [(&str, &str, i32, &[&str]); 7] = [
         ("rmdir /run/systemd/system", "mkdir /run/systemd/system", FAILED, &["not started by systemd", "apply"]),
         ("mount -o remount,ro /etc", "mount -o remount,rw /etc", FAILED, &["Read-only file system"]),
-        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", FAILED, &["others than root", "mode 777"]),
+        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", FAILED, &["users other than root", "mode 777"]),
         (
             &format!("echo '[Service]' > {unit}"),
             &format!("rm {unit}"),
@@ -315,7 +315,7 @@ fn whatever_would_keep_the_service_from_working_is_refused_before_anything_chang
             "printf 'interfaces = [\"eth0\", \"wlan0\"]\nallow = [\"23\"]\n' > /etc/fw-user/eth0.toml",
             "rm /etc/fw-user/eth0.toml",
             FAILED,
-            &["it is for wlan0 as well"],
+            &["it is also for wlan0"],
         ),
     ];
     for (done, undone, code, words) in rows {
@@ -353,7 +353,7 @@ fn whatever_would_keep_the_service_for_all_from_working_is_refused() -> Result<(
     let rows: [(&str, &str, &[&str]); 6] = [
         ("rmdir /run/systemd/system", "mkdir /run/systemd/system", &["not started by systemd"]),
         ("mount -o remount,ro /etc", "mount -o remount,rw /etc", &["Read-only file system"]),
-        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", &["others than root"]),
+        ("chmod 777 /usr/local/sbin", "chmod 755 /usr/local/sbin", &["users other than root"]),
         (&unit.0, &unit.1, &["fw-user-all.service was edited", "rm "]),
         (&rules.0, &rules.1, &["81-fw-user.rules was edited", "rm "]),
         (

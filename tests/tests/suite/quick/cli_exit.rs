@@ -48,7 +48,7 @@ fn a_change_that_cannot_be_reported_is_made_and_ends_with_5() -> Result<()> {
         (&["enforce", "--confirm", "600"], "changed eth0", "22-23/tcp 90/tcp"),
         (&["confirm"], "confirmed eth0", "22-23/tcp 90/tcp"),
         (&["allow", "99/tcp", "--confirm", "600"], "changed eth0", "22-23/tcp 90/tcp 99/tcp"),
-        (&["rollback"], "took the change of eth0 back", "22-23/tcp 90/tcp"),
+        (&["rollback"], "reverted the change of eth0", "22-23/tcp 90/tcp"),
         (&["apply"], "changed eth0", "22/tcp 82/tcp"),
         (&["detach", "eth0"], "detached eth0", "nothing"),
     ];

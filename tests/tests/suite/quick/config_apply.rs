@@ -278,7 +278,7 @@ fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     lab.refuses(&["apply", "eth2"], USAGE, &["eth1.toml:1:10: "])?;
     lab.fw(&["apply", "eth0"])?;
     lab.write_file("eth1", "interfaces = [\"eth0\"]\nallow = [\"22\"]")?;
-    lab.refuses(&["apply", "eth0"], USAGE, &["eth1.toml:1:15: eth0 has a file already"])?;
+    lab.refuses(&["apply", "eth0"], USAGE, &["eth1.toml:1:15: eth0 already has a file"])?;
     lab.write_file("eth1", "allow = [\"22\"]")?;
     lab.refuses(&["apply", "eth2"], FAILED, &["no file", "eth2", "fw-user save eth2"])?;
     // Nor does what cannot be read at all.
@@ -313,7 +313,7 @@ fn an_applied_file_that_nobody_confirms_is_taken_back(mode: Mode) -> Result<()> 
     let before = lab.fw(&["status", "--json"])?;
     lab.write_file("eth0", "allow = [\"80\"]\nmonitor = true")?;
     let said = lab.fw(&["apply", "--confirm", "600"])?;
-    assert!(said.contains("- 22\n") && said.contains("unless `fw-user confirm` follows"), "{said}");
+    assert!(said.contains("- 22\n") && said.contains("unless you run `fw-user confirm`"), "{said}");
     lab.refuses(&["apply"], FAILED, &["still waits to be confirmed"])?;
     lab.fw(&["rollback"])?;
     assert_eq!(lab.fw(&["status", "--json"])?, before);

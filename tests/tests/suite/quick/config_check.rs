@@ -32,9 +32,9 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\ntimeouts = { udp = \"9s\" }", &[(2, 20, &["`9s`", "from 10s to 1d"])]),
     ("allow = [\"22\"]\n[timeouts]\ntcp = \"1m\"", &[(3, 7, &["`1m`", "from 5m to 31d"])]),
     ("allow = [\"22\"]\n[timeouts]\nudp = 900", &[(3, 7, &["in quotes", "write udp = \"15m\""])]),
-    ("allow = [\"22\"]\n[timeouts]\nudp = \"900\"", &[(3, 7, &["`900` is no time", "90s, 15m or 2h"])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp = \"900\"", &[(3, 7, &["`900` is not a time", "90s, 15m or 2h"])]),
     ("allow = [\"22\"]\n[timeouts]\nsctp = \"1h\"", &[(3, 1, &["no timeout `sctp`", "udp, udp-stream, tcp"])]),
-    ("allow = [\"22\"]\n[timeouts]\nudp-stream = \"1m\"", &[(3, 14, &["before those that nobody answers", "3m"])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp-stream = \"1m\"", &[(3, 14, &["would expire before flows without", "3m"])]),
     ("allow = [\"22\"]\ntimeouts = \"15m\"", &[(2, 12, &["`timeouts` is a string", "{ udp = \"15m\" }"])]),
     // What is invalid TOML.
     ("allow = [\"22\"\nmonitor = true", &[(2, 1, &["array"])]),
@@ -76,8 +76,8 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\ninterfaces = [\"sixteen-letters-\"]", &[(2, 15, &["`sixteen-letters-`"])]),
     ("allow = [\"22\"]\ninterfaces = [\"a\", \"b\", \"a\"]", &[(2, 25, &["`a` is named twice"])]),
     // Patterns.
-    ("allow = [\"22\"]\ninterfaces = [\"eth[0-9]\"]", &[(2, 15, &["`eth[0-9]` is no pattern", "\"et*\""])]),
-    ("allow = [\"22\"]\ninterfaces = [\"!wg0\"]", &[(2, 15, &["`!wg0` is no pattern"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"eth[0-9]\"]", &[(2, 15, &["`eth[0-9]` is not a pattern", "\"et*\""])]),
+    ("allow = [\"22\"]\ninterfaces = [\"!wg0\"]", &[(2, 15, &["`!wg0` is not a pattern"])]),
     (
         "allow = [\"22\"]\ninterfaces = [\"e *\", \"net/*\"]",
         &[(2, 15, &["no interface's name has"]), (2, 22, &["no interface's name has"])],
@@ -87,7 +87,7 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\nexcept = [\"wg0\"]", &[(2, 10, &["`interfaces` has none", "interfaces = [\"*\"]"])]),
     ("allow = [\"22\"]\ninterfaces = [\"eth0\"]\nexcept = [\"wg0\"]", &[(3, 10, &["`interfaces` has none"])]),
     ("allow = [\"22\"]\ninterfaces = [\"*\", \"wg0\"]\nexcept = [\"wg0\"]", &[(3, 11, &["in `interfaces` as well"])]),
-    ("allow = [\"22\"]\ninterfaces = [\"*\"]\nexcept = [\"wg{0,1}\"]", &[(3, 11, &["`wg{0,1}` is no pattern"])]),
+    ("allow = [\"22\"]\ninterfaces = [\"*\"]\nexcept = [\"wg{0,1}\"]", &[(3, 11, &["`wg{0,1}` is not a pattern"])]),
     (
         "allow = [\"22\"]\ninterfaces = [\"*\"]\nexcept = \"wg0\"",
         &[(3, 10, &["`except` is a string", "except = [\"wg0\"]"])],
@@ -190,8 +190,8 @@ fn files_must_agree_with_each_other() -> Result<()> {
     let refusal = Refusal::of(&check(folder.path(), &["a.toml", "eth1.toml", "z.toml"]).output()?)?;
     let lines: Vec<&str> = refusal.message.lines().skip(1).collect();
     let expected = [
-        "eth1.toml:1:1: eth1 has a file already, a.toml; write all that is about an interface into one file",
-        "z.toml:2:23: eth0 has a file already, a.toml; write all that is about an interface into one file",
+        "eth1.toml:1:1: eth1 already has a file, a.toml; keep everything about an interface in one file",
+        "z.toml:2:23: eth0 already has a file, a.toml; keep everything about an interface in one file",
         "z.toml:3:9: all interfaces share the flow tables, and a.toml says flows = 4096; write the same here, or leave it out",
     ];
     assert_eq!(lines, expected);

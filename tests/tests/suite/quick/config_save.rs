@@ -293,7 +293,7 @@ fn a_file_for_several_interfaces_says_one_thing() -> Result<()> {
     let text = "interfaces = [\"eth0\", \"eth1\", \"usb0\"]\nallow = [\"22\"]\n";
     lab.write_file("lan", text)?;
     lab.fw(&["apply", "eth0", "eth1"])?;
-    lab.refuses(&["allow", "80", "--interface", "eth0", "--save"], FAILED, &["lan.toml", "for eth1 as well"])?;
+    lab.refuses(&["allow", "80", "--interface", "eth0", "--save"], FAILED, &["lan.toml", "also for eth1"])?;
     lab.fw(&["allow", "80", "--interface", "eth0"])?;
     for args in [&["save"][..], &["save", "eth0"], &["save", "eth1"]] {
         lab.refuses(args, FAILED, &["lan.toml is not written", "eth0", "eth1", "differ now"])?;

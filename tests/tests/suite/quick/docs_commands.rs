@@ -163,7 +163,7 @@ fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
             // What is dropped before it looks is none of its concern.
             lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
             let word = match args[0] {
-                "metrics" => "Ctrl-C ends this, not the filter",
+                "metrics" => "Ctrl-C ends the metrics, not the filter",
                 "drops" => "9125",
                 _ => "eth0",
             };

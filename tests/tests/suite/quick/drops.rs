@@ -264,10 +264,10 @@ fn what_was_dropped_while_nobody_watched_can_still_be_seen() -> Result<()> {
     let drops = last(&lab, &[])?;
     assert_eq!(drops.lines.len() as u64 + drops.left_out, all);
     let text = lab.fw(&["drops", "--once"])?;
-    let told = format!("eth0  {} others since it was attached are not kept\n", drops.left_out);
+    let told = format!("eth0  {} older drops are not kept\n", drops.left_out);
     ensure!(text.ends_with(&told), "{text}");
     let text = lab.fw(&["drops", "--last", "--source", "203.0.113.250"])?;
-    let told = format!("eth0  {} others since it was attached are not kept (of all drops,", drops.left_out);
+    let told = format!("eth0  {} older drops are not kept (of all drops,", drops.left_out);
     ensure!(text.contains(&told), "{text}");
     Ok(())
 }

@@ -57,7 +57,7 @@ fn all_closes_every_outside_interface_and_no_other() -> Result<()> {
     let names: Vec<String> = status(&lab)?.interfaces.into_iter().map(|one| one.name).collect();
     assert_eq!(names, ["eth0", "eth1"]);
     let said = lab.fw(&["attach", "--all", "--except", "nothing0", "--allow", "22"])?;
-    ensure!(said.contains("--except nothing0: no outside interface is called so"), "{said}");
+    ensure!(said.contains("--except nothing0: no outside interface matches that"), "{said}");
     ensure!(said.contains("tun0  attached"), "{said}");
     Ok(())
 }
@@ -102,9 +102,13 @@ fn all_with_names_and_patterns_are_refused() -> Result<()> {
     lab.refuses(
         &["attach", "--all", "--except", "eth[0-9]", "--allow", "22"],
         USAGE,
-        &["--except `eth[0-9]` is no pattern"],
+        &["--except `eth[0-9]` is not a pattern"],
     )?;
-    lab.refuses(&["attach", "*", "--allow", "22"], USAGE, &["`*` is no interface", "fw-user attach --all"])?;
+    lab.refuses(
+        &["attach", "*", "--allow", "22"],
+        USAGE,
+        &["`*` is a pattern, not an interface", "fw-user attach --all"],
+    )?;
     lab.refuses(&["attach", "--all", "--except", "eth0", "--allow", "22"], FAILED, &["no outside interface is here"])?;
     lab.nothing_is_left_behind()
 }

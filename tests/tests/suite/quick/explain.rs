@@ -475,7 +475,7 @@ fn what_makes_no_packet_is_refused() -> Result<()> {
         (&["tcp"], &["tcp has ports", "9125/tcp"]),
         (&["0/tcp"], &["1 to 65535"]),
         (&["no-such-thing"], &["no-such-thing", "/etc/services"]),
-        (&["22/tcp", "--from", "192.0.2.7", "--to", "2001:db8::1"], &["192.0.2.7", "one family"]),
+        (&["22/tcp", "--from", "192.0.2.7", "--to", "2001:db8::1"], &["192.0.2.7", "both be IPv4 or both IPv6"]),
         (&["22/tcp", "--from", "neighbour"], &["192.168.1.20:53"]),
         (&["--hex", "00112"], &["--hex"]),
         (&["--hex", "zz"], &["--hex"]),

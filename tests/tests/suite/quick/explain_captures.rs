@@ -232,7 +232,7 @@ fn a_file_that_breaks_off_is_explained_as_far_as_it_goes() -> Result<()> {
         let said = Explained::read(&String::from_utf8(output.stdout)?)?;
         assert_eq!(outcomes(&said), [(Some(1), "pass allowed".to_owned())], "{name}");
         let complaint = String::from_utf8(output.stderr)?;
-        ensure!(complaint.contains(name) && complaint.contains("cannot be read further"), "{complaint}");
+        ensure!(complaint.contains(name) && complaint.contains("the rest cannot be read"), "{complaint}");
         assert_eq!(output.status.code(), Some(FAILED));
     }
     Ok(())

@@ -46,7 +46,7 @@ fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
         ensure!(status.contains("eth1  interface is gone") && status.contains("fw-user detach eth1"), "{status}");
         lab.add_second_lan()?;
         let status = lab.fw(&["status"])?;
-        ensure!(status.contains("eth1  not attached any more, the interface was made anew"), "{status}");
+        ensure!(status.contains("eth1  not attached any more, the interface was recreated"), "{status}");
         lab.fw(repair)?;
         if repair[0] == "attach" {
             let status = lab.fw(&["status"])?;
@@ -96,7 +96,10 @@ fn a_filter_follows_its_interface_to_another_name_without_a_gap(mode: Mode) -> R
     lab.refuses(&["attach", "lan0", "--allow", OPEN, "--confirm", "60"], TAKEN, &refused)?;
     let doctor = lab.fw.command(&lab.pi, ["doctor", "lan0"]).output()?;
     let said = String::from_utf8_lossy(&doctor.stdout);
-    ensure!(said.contains("attached when it was called eth0") && said.contains("takes it along"), "{said}");
+    ensure!(
+        said.contains("attached under the former name eth0") && said.contains("to move it to the new name"),
+        "{said}"
+    );
     let said = traffic.during(|| lab.fw(&["attach", "lan0", "--allow", OPEN]))?;
     ensure!(said.starts_with("lan0  replaced"), "{said}");
     let status = lab.fw(&["status"])?;

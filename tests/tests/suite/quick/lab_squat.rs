@@ -179,7 +179,7 @@ fn what_is_in_the_place_of_our_folder_is_moved_aside() -> Result<()> {
                 ensure!(said.contains(&format!("note: {} ", name.display())), "{said}");
                 let [aside] = aside(dir)?.try_into().map_err(|found| anyhow::anyhow!("aside are {found:?}"))?;
                 let doctor = lab.fw(&["doctor", "lo"]).unwrap_or_else(|error| error.to_string());
-                ensure!(doctor.contains(&format!("{aside} was in the place of a folder")), "{doctor}");
+                ensure!(doctor.contains(&format!("{aside} stood in the place of a folder")), "{doctor}");
                 lab.pi.run(&format!("rm -r {}", dir.join(aside).display()))?;
                 lab.nothing_is_left_behind()
             };
@@ -245,6 +245,6 @@ fn a_folder_that_others_can_rename_is_refused_and_locks_nobody_out() -> Result<(
     ensure!(!said.contains("note"), "{said}");
     set_mode(lab.fw.bpffs(), 0o777)?;
     let said = lab.fw_background(&["detach", "--all"])?.await_success()?;
-    ensure!(said.contains("mode 1777 now, no longer 777"), "{said}");
+    ensure!(said.contains("its mode is now 1777, no longer 777"), "{said}");
     Ok(())
 }

@@ -64,7 +64,7 @@ fn a_filter_steps_to_another_mode_without_a_gap() -> Result<()> {
         dropped = now;
     }
     let refused = lab.fw_fails(&["attach", "eth0", "--mode", "native", "--allow", OPEN, "--confirm", "60"])?;
-    ensure!(refused.code == FAILED && refused.message.contains("the step to another mode"), "{}", refused.message);
+    ensure!(refused.code == FAILED && refused.message.contains("a change of mode"), "{}", refused.message);
     lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()
 }
@@ -240,12 +240,9 @@ fn a_tunnel_of_ipsec_that_ends_here_is_told_of() -> Result<()> {
     lab.pi.run(&format!("ip xfrm {policy}"))?;
     told(true)?;
     let said = lab.attach(Mode::Tc, "22")?;
-    ensure!(
-        said.contains("note    an IPsec tunnel ends at this machine: what is inside passes as `decrypted`"),
-        "{said}"
-    );
+    ensure!(said.contains("note    an IPsec tunnel ends at this machine: decrypted packets pass"), "{said}");
     lab.fw(&["detach", "eth0"])?;
     let doctor = lab.fw(&["doctor", "eth0"]).unwrap_or_else(|error| error.to_string());
-    ensure!(doctor.contains("generic mode drops what is inside at closed ports"), "{doctor}");
+    ensure!(doctor.contains("generic mode drops decrypted packets to closed ports"), "{doctor}");
     Ok(())
 }

@@ -337,7 +337,7 @@ fn an_address_that_others_reach_is_said() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
     let mut server = lab.fw_background(&["metrics", "--listen", "192.0.2.1:0"])?;
-    let said = server.await_said("nobody is asked for a password")?;
+    let said = server.await_said("without a password")?;
     let (_, url) = said.split_once("metrics are at ").context("where")?;
     let url = url.lines().next().context("a URL")?;
     let number: u16 = url.split([':', '/']).nth(4).context("a port")?.parse()?;
@@ -345,7 +345,7 @@ fn an_address_that_others_reach_is_said() -> Result<()> {
     lab.lan.get(url)?;
     // Loopback goes without saying.
     let mut server = lab.fw_background(&["metrics"])?;
-    ensure!(!server.await_said("Ctrl-C ends this, not the filter")?.contains("password"), "{}", server.said()?);
+    ensure!(!server.await_said("Ctrl-C ends the metrics, not the filter")?.contains("password"), "{}", server.said()?);
     let status = server.end(Signal::SIGINT)?;
     ensure!(status.success(), "{status}");
     Ok(())
@@ -384,7 +384,7 @@ fn the_textfile_is_replaced_at_once() -> Result<()> {
     // A device stays what it is, too.
     let pipe = folder.path().join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
-    lab.refuses(&["metrics", "--textfile", pipe.to_str().context("UTF-8")?], FAILED, &["pipe", "no regular file"])?;
+    lab.refuses(&["metrics", "--textfile", pipe.to_str().context("UTF-8")?], FAILED, &["pipe", "not a regular file"])?;
     ensure!(fs::metadata(&pipe)?.file_type().is_fifo(), "the pipe was replaced");
     Ok(())
 }
@@ -416,7 +416,7 @@ fn a_textfile_that_cannot_be_written_for_a_while_is_written_afterwards() -> Resu
     let mut writer = lab.fw_background(&args)?;
     wait::until("the file", || Ok(file.exists().then_some(())))?;
     fs::rename(&folder, &elsewhere)?;
-    writer.await_said("it is tried again every 0.1 s")?;
+    writer.await_said("this is tried again every 0.1 s")?;
     fs::remove_file(elsewhere.join("fw.prom"))?;
     fs::rename(&elsewhere, &folder)?;
     wait::until("the file again", || Ok(file.exists().then_some(())))?;

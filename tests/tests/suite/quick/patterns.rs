@@ -70,11 +70,11 @@ fn what_matches_nothing_is_told_and_is_no_failure() -> Result<()> {
     )?;
     let said = lab.fw(&["apply"])?;
     let all = lab.file("all").display().to_string();
-    for words in ["no outside interface is called `usb?`", "`except` leaves out `wg0`, and no interface is called so"] {
+    for words in ["no outside interface matches `usb?`", "`except` names `wg0`, but no interface matches that"] {
         ensure!(said.contains(&format!("  note    {all}: {words}\n")), "no {words:?} in {said}");
     }
     // It is called so, and is inside.
-    ensure!(said.contains("no outside interface is called `br*`") && !said.contains("leaves out `br0`"), "{said}");
+    ensure!(said.contains("no outside interface matches `br*`") && !said.contains("names `br0`"), "{said}");
     let said: Value = serde_json::from_str(&lab.fw(&["apply", "--json"])?)?;
     assert_eq!(said["notes"].as_array().context("notes")?.len(), 3, "{said}");
     lab.fw(&["detach", "--all"])?;
@@ -165,7 +165,7 @@ fn a_change_is_saved_to_the_file_of_the_pattern() -> Result<()> {
     lab.fw(&["allow", "8080/tcp", "--save"])?;
     let text = lab.read_file("all")?;
     ensure!(text.starts_with("# mine\ninterfaces = [\"*\"]\n") && text.contains("\"8080/tcp\""), "{text}");
-    lab.refuses(&["allow", "81", "--interface", "eth0", "--save"], FAILED, &["all.toml", "it is for eth1 as well"])?;
+    lab.refuses(&["allow", "81", "--interface", "eth0", "--save"], FAILED, &["all.toml", "it is also for eth1"])?;
     lab.fw(&["allow", "443"])?;
     let said = lab.fw(&["save"])?;
     ensure!(lab.read_file("all")?.contains("\"443\""), "{said}");

@@ -161,7 +161,7 @@ fn what_the_file_says_is_in_force_once_it_is_ready() -> Result<()> {
     lab.lan.reaches(&open, Transport::Tcp, PI4, 443)?;
     run.await_said("eth0  attach, according to ")?;
     run.await_said("eth7  is not here")?;
-    supervisor.hears("STATUS=as the files say: eth0")
+    supervisor.hears("STATUS=matches the files: eth0")
 }
 
 /// As the issue writes it, `run --config FILE`: an editor writes a new file in the place of the old one.
@@ -207,22 +207,22 @@ fn mistakes_and_missing_files_leave_the_old_rules_in_force() -> Result<()> {
     let (mut run, supervisor) = ready(&lab, &[])?;
     let before = lab.active("eth0")?;
     lab.write_file("eth0", "allow = [\n  \"22/tcp\",\n  \"70000\",\n]\nmonitr = true")?;
-    let said = run.await_said("what is in force stays")?;
+    let said = run.await_said("the rules in force stay")?;
     for words in ["2 mistakes", "eth0.toml:3:3: `70000`", "eth0.toml:5:1: there is no key `monitr`"] {
         ensure!(said.contains(words), "{words}: {said}");
     }
-    supervisor.hears("STATUS=what is in force stays: 2 mistakes")?;
+    supervisor.hears("STATUS=the rules in force stay: 2 mistakes")?;
     // Nobody ever writes into this pipe.
     let pipe = lab.file("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU)?;
-    run.await_said("it is no regular file")?;
+    run.await_said("it is not a regular file")?;
     fs::remove_file(pipe)?;
     fs::remove_file(lab.file("eth0"))?;
     run.await_said("there is no file in")?;
     assert_eq!(lab.active("eth0")?, before, "nothing was written");
     lab.write_file("eth0", "allow = [\"22/tcp\", \"80/tcp\"]")?;
     await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])?;
-    supervisor.hears("STATUS=as the files say: eth0")
+    supervisor.hears("STATUS=matches the files: eth0")
 }
 
 fn a_file_that_loses_its_interface_leaves_the_filter_on() -> Result<()> {
@@ -301,7 +301,7 @@ fn a_filter_before_which_a_program_was_put_goes_first_again() -> Result<()> {
     lab.write_file("eth0", "allow = [\"22/tcp\"]\nmode = \"tc\"")?;
     let (mut run, _supervisor) = ready(&lab, &[])?;
     let (_object, _link) = lab.put_before_the_filter()?;
-    run.await_said("the filter goes first again")?;
+    run.await_said("the filter is first again")?;
     wait::within(PATIENCE, "the filter to be first", || {
         Ok((lab.tc_ingress()? == ["fw_ingress_tc", "fw_egress"]).then_some(()))
     })
@@ -365,7 +365,7 @@ fn a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone() -> Result<()> {
     ensure!(!metric()?, "it claims that all is well, with another's filter there");
     command::run(&mut other.command(&lab.pi, ["detach", "eth0"]))?;
     await_rules(&lab, "eth0", &["22/tcp"])?;
-    supervisor.hears("STATUS=as the files say: eth0")?;
+    supervisor.hears("STATUS=matches the files: eth0")?;
     ensure!(metric()?, "all is well again");
     Ok(())
 }
@@ -429,7 +429,7 @@ fn a_file_that_would_cut_sshd_is_not_applied_unless_forced() -> Result<()> {
     lab.write_file("eth0", "allow = [\"80/tcp\"]")?;
     let said = run.await_said("lock you out")?;
     ensure!(said.contains("2222/tcp") && said.contains("sshd"), "{said}");
-    supervisor.hears("STATUS=what is in force stays: ")?;
+    supervisor.hears("STATUS=the rules in force stay: ")?;
     assert_eq!(allowed(&lab, "eth0")?, ["2222/tcp"]);
     run.end(Signal::SIGTERM)?;
     let (_run, _supervisor) = ready(&lab, &["--force"])?;

@@ -257,7 +257,7 @@ fn monitor_and_trial_are_loud() -> Result<()> {
     lab.fw(&["enforce", "--force"])?;
     tmux.await_screen("its end", |screen| !screen.contains("MONITOR ONLY"))?;
     lab.fw(&["allow", "80", "--confirm", "600"])?;
-    tmux.await_screen("the trial", |screen| screen.contains("ON TRIAL  goes back to what it was in 59"))?;
+    tmux.await_screen("the trial", |screen| screen.contains("ON TRIAL  reverts in 59"))?;
     lab.fw(&["confirm"])?;
     tmux.await_screen("its end", |screen| !screen.contains("ON TRIAL")).map(drop)
 }

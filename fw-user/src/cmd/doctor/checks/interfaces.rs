@@ -1,4 +1,4 @@
-//! One interface: whether it can be filtered, in which mode, and what is on it.
+//! Checks of one interface: whether it can be filtered, in which mode, and what is attached.
 
 use std::{fs, path::PathBuf};
 
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// Drivers that have no native XDP, from kernel 5.10 to 7.3.
+/// Drivers without native XDP, from kernel 5.10 to 7.3.
 const GENERIC_DRIVERS: [&str; 12] = [
     "bcmgenet",
     "brcmfmac",
@@ -64,7 +64,7 @@ pub(crate) fn class(interface: &Interface, class: &Class) -> Finding {
     Finding::ok("class", class.to_string()).of(&interface.name)
 }
 
-/// What is open on an outside interface that has an address and no filter.
+/// The open ports of an outside interface that has an address and no filter.
 #[must_use]
 pub(crate) fn unfiltered(one: &Unfiltered, fix: String, verdict: Verdict) -> Finding {
     if one.left_out_by.is_some() {
@@ -73,13 +73,13 @@ pub(crate) fn unfiltered(one: &Unfiltered, fix: String, verdict: Verdict) -> Fin
     Finding::new("open", verdict, one.words()).fix(fix).of(&one.name)
 }
 
-/// Look at the pins of an interface that is not there.
+/// Check the pins of an interface that is gone.
 #[must_use]
 pub(crate) fn examine_gone(pins: &Pins, name: &str) -> Finding {
     filter(pins, name, None).of(name)
 }
 
-/// Look whether something brings the filter of an interface back after a reboot.
+/// Check whether a reboot restores the filter of an interface.
 #[must_use]
 pub(crate) fn boot(pins: &Pins, files: &BootFiles, interface: &Interface) -> Option<Finding> {
     let name = &interface.name;
@@ -93,7 +93,7 @@ pub(crate) fn boot(pins: &Pins, files: &BootFiles, interface: &Interface) -> Opt
         }
         (AtBoot::Filtered { .. }, "kept") => Finding::ok("boot", at_boot.words(name)),
         (AtBoot::Filtered { .. }, _) => Finding::note("boot", at_boot.words(name)),
-        (AtBoot::Unknown { why }, _) => Finding::note("boot", format!("cannot be seen: {why}")),
+        (AtBoot::Unknown { why }, _) => Finding::note("boot", format!("cannot check: {why}")),
     };
     Some(finding.of(name))
 }
@@ -102,8 +102,7 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
     let state = match state::of(pins, name, interface) {
         Ok(state) => state,
         Err(error) => {
-            return Finding::bad("filter", format!("cannot be seen: {error}"))
-                .fix(format!("sudo fw-user detach {name}"));
+            return Finding::bad("filter", format!("cannot check: {error}")).fix(format!("sudo fw-user detach {name}"));
         }
     };
     let attach = format!("fw-user attach {name} --allow PORTS");
@@ -113,8 +112,8 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
         (State::Ours, _) => at_work(pins, name),
         (State::Foreign(id), Some(interface)) => {
             if let Ok(Some(former)) = state::former_name(pins, interface) {
-                return Finding::bad("filter", format!("at work, attached when it was called {former}"))
-                    .fix(format!("{attach}, or fw-user apply {name}, takes it along"));
+                return Finding::bad("filter", format!("active, attached under the former name {former}"))
+                    .fix(format!("to move it to the new name: {attach}, or fw-user apply {name}"));
             }
             let fix = if foreign::is_unpinned_filter(pins, interface) {
                 detach
@@ -128,7 +127,7 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
             let list: Vec<String> = damages.iter().map(ToString::to_string).collect();
             Finding::bad("filter", format!("{}: {}", state.words(), list.join("; "))).fix(attach)
         }
-        // To take it off would open the machine; attaching keeps it filtered meanwhile, or closes it again.
+        // A detach would open the machine. An attach keeps it filtered, or closes it again.
         (State::OtherAbi(_) | State::Stale(Stale::Recreated | Stale::TakenOff | Stale::NoLink), _) => {
             Finding::bad("filter", state.words()).fix(attach)
         }
@@ -136,23 +135,23 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
     }
 }
 
-/// A filter that is whole may drop nothing all the same, or not for long.
+/// A complete filter may still drop nothing, or only for a while.
 fn at_work(pins: &Pins, name: &str) -> Finding {
     let in_force = match PolicyMap::open(pins, name).and_then(|map| map.in_force()) {
         Ok(in_force) => in_force,
         Err(error) => return Finding::bad("filter", error.to_string()).fix(format!("fw-user detach {name}")),
     };
     if in_force.deadline() != 0 {
-        Finding::note("filter", "at work on trial, until you confirm the change or it reverts")
+        Finding::note("filter", "active, on trial: the last change reverts unless you confirm it")
             .fix(format!("fw-user confirm {name}"))
     } else if in_force.monitors() {
-        Finding::note("filter", "it monitors only: nothing is dropped").fix(format!("fw-user enforce {name}"))
+        Finding::note("filter", "monitor mode: nothing is dropped").fix(format!("fw-user enforce {name}"))
     } else {
         Finding::ok("filter", "at work")
     }
 }
 
-/// What sees packets before the filter.
+/// The programs that see packets before the filter.
 fn ahead(pins: &Pins, interface: &Interface) -> Vec<Finding> {
     let words = state::ahead(pins, interface).unwrap_or_default();
     let fix = "remove it with the tool that loaded it; `fw-user run` puts the filter first again at TC ingress";
@@ -164,12 +163,12 @@ fn mode(pins: &Pins, interface: &Interface) -> Finding {
     if foreign::filter(interface).is_some() || interface.xdp_program.is_some() {
         let mode = state::mode(pins, interface);
         if mode == Mode::Generic && has_tcx {
-            let words = "generic, as the program there runs; tc mode costs less, and leaves GRO on";
+            let words = "generic, the mode of the attached filter; tc mode costs less and leaves GRO on";
             return Finding::note("mode", words).fix(format!("fw-user attach {} --allow PORTS", interface.name));
         }
-        return Finding::ok("mode", format!("{}, as the program there runs", mode.name()));
+        return Finding::ok("mode", format!("{}, the mode of the attached program", mode.name()));
     }
-    // What stands in for native mode.
+    // The mode that replaces native mode.
     let (otherwise, how) = if has_tcx {
         ("tc", "packets are filtered at TC ingress")
     } else {
@@ -179,26 +178,29 @@ fn mode(pins: &Pins, interface: &Interface) -> Finding {
         return if has_tcx {
             Finding::ok("mode", format!("tc: {how}, without Ethernet headers"))
         } else {
-            Finding::bad("mode", "without Ethernet headers it can be filtered from Linux 6.6 on")
+            Finding::bad("mode", "an interface without Ethernet headers needs Linux 6.6")
                 .fix("attach to the Ethernet or Wi-Fi interface that carries its packets")
         };
     }
     match (interface.kind.as_deref(), driver(interface)) {
-        (Some("veth"), _) => Finding::ok("mode", format!("native if veth takes it, else {otherwise}; `attach` tells")),
+        (Some("veth"), _) => {
+            Finding::ok("mode", format!("native if veth allows it, else {otherwise}; `attach` prints which"))
+        }
         (Some(kind @ ("bond" | "bridge" | "vlan" | "macvlan" | "ipvlan" | "dummy")), _) => {
             Finding::ok("mode", format!("{otherwise}: {how} ({kind})"))
         }
         (_, Some(driver)) if GENERIC_DRIVERS.contains(&driver.as_str()) => {
             Finding::ok("mode", format!("{otherwise}: the driver {driver} has no native XDP"))
         }
-        (_, Some(driver)) => {
-            Finding::ok("mode", format!("native if the driver {driver} has it, else {otherwise}; `attach` tells"))
-        }
-        (..) => Finding::ok("mode", format!("native if the driver has it, else {otherwise}; `attach` tells")),
+        (_, Some(driver)) => Finding::ok(
+            "mode",
+            format!("native if the driver {driver} has it, else {otherwise}; `attach` prints which"),
+        ),
+        (..) => Finding::ok("mode", format!("native if the driver has it, else {otherwise}; `attach` prints which")),
     }
 }
 
-/// The driver's name. What is mounted on /sys may show another network namespace, whose interface has another index.
+/// The driver's name. The /sys that is mounted may belong to another network namespace, where the interface has another index.
 fn driver(interface: &Interface) -> Option<String> {
     let folder = PathBuf::from("/sys/class/net").join(&interface.name);
     let index: u32 = fs::read_to_string(folder.join("ifindex")).ok()?.trim().parse().ok()?;
@@ -212,8 +214,8 @@ fn mtu(interface: &Interface) -> Finding {
         return Finding::ok("MTU", mtu.to_string());
     }
     let limit = match largest_mtu(interface) {
-        Some(largest) => format!("veth has native mode up to {largest} at its other end"),
-        None => "drivers have native mode up to a limit of their own, some of them 1500".to_owned(),
+        Some(largest) => format!("native mode on veth needs an MTU of at most {largest} at the other end"),
+        None => "native mode has an MTU limit in each driver, 1500 in some".to_owned(),
     };
-    Finding::note("MTU", format!("{mtu}: {limit}; above it is tc mode, or generic mode before Linux 6.6"))
+    Finding::note("MTU", format!("{mtu}: {limit}; above it the filter uses tc mode, or generic mode before Linux 6.6"))
 }

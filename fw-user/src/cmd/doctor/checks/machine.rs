@@ -1,4 +1,4 @@
-//! The machine: its kernel, what may be done here, and what is left over.
+//! Checks of the machine: kernel, privileges and leftovers.
 
 use std::{fs, path::Path};
 
@@ -36,14 +36,14 @@ fn kernel() -> Finding {
     }
 }
 
-/// What other interfaces leave open cannot be seen.
+/// The open ports of other interfaces are unknown.
 pub(crate) fn blind(error: &Error) -> Finding {
     Finding::note("open", format!("cannot tell whether another interface is open: {error}"))
 }
 
 fn egress() -> Finding {
     let has_tcx = object::kernel_version().is_ok_and(|kernel| kernel >= KernelVersion::new(6, 6, 0));
-    Finding::ok("replies", if has_tcx { "tracked by TCX" } else { "tracked by clsact, since TCX came with kernel 6.6" })
+    Finding::ok("replies", if has_tcx { "tracked by TCX" } else { "tracked by clsact; TCX needs kernel 6.6" })
 }
 
 fn jit() -> Finding {
@@ -89,7 +89,7 @@ fn bpffs(pins: &Pins) -> Finding {
             return Finding::bad(ABOUT, format!("other users could take pins away: {why}"))
                 .fix(format!("chown root {path} && chmod 700 {path}"));
         }
-        Err(error) => return Finding::note(ABOUT, format!("cannot be seen: {error}")),
+        Err(error) => return Finding::note(ABOUT, format!("cannot check: {error}")),
     }
     if is_read_only {
         Finding::bad(ABOUT, format!("{path} is mounted read-only: nothing there can be opened or changed"))
@@ -102,7 +102,7 @@ fn bpffs(pins: &Pins) -> Finding {
     }
 }
 
-/// What lies in our folders, or in their place, and is nobody's pin.
+/// Files in our folders, or in their place, that are not pins.
 fn strangers(pins: &Pins) -> Vec<Finding> {
     const ABOUT: &str = "pins";
     let look = || -> Result<Vec<Finding>> {
@@ -123,7 +123,7 @@ fn strangers(pins: &Pins) -> Vec<Finding> {
             }
         }
         found.extend(trust::moved_aside(pins.bpffs())?.into_iter().map(|path| {
-            let words = format!("{} was in the place of a folder of fw-user's, and was moved aside", path.display());
+            let words = format!("{} stood in the place of a folder of fw-user, and was moved aside", path.display());
             Finding::note(ABOUT, words).fix(remove(&path))
         }));
         Ok(found)
@@ -131,11 +131,11 @@ fn strangers(pins: &Pins) -> Vec<Finding> {
     match look() {
         Ok(found) if found.is_empty() => vec![Finding::ok(ABOUT, "only those of fw-user")],
         Ok(found) => found,
-        Err(error) => vec![Finding::note(ABOUT, format!("cannot be seen: {error}"))],
+        Err(error) => vec![Finding::note(ABOUT, format!("cannot check: {error}"))],
     }
 }
 
-/// What a command that was killed left, and no interface has.
+/// Leftovers of a killed command that belong to no interface.
 fn leftovers(pins: &Pins) -> Option<Finding> {
     let is_left = |of_abi: &Pins| of_abi.root().is_dir() && of_abi.interfaces().is_ok_and(|names| names.is_empty());
     let left: Vec<String> = pins
@@ -145,7 +145,7 @@ fn leftovers(pins: &Pins) -> Option<Finding> {
         .filter(|of_abi| is_left(of_abi))
         .map(|of_abi| of_abi.root().display().to_string())
         .collect();
-    let found = format!("{} belongs to no interface any more and does no harm", left.join(" and "));
+    let found = format!("{} is left over from an interface that is gone; it does no harm", left.join(" and "));
     (!left.is_empty()).then(|| Finding::note("leftovers", found).fix("fw-user detach --all"))
 }
 
@@ -158,21 +158,20 @@ fn connections() -> Finding {
     }
 }
 
-/// What keeps the boot from attaching.
+/// Anything that prevents attaching at boot.
 fn switched_off() -> Vec<Finding> {
     let mut found: Vec<Finding> = boot::OFF_FILES
         .into_iter()
         .filter(|path| Path::new(path).exists())
-        .map(|path| Finding::bad("boot", format!("{path} keeps the boot from attaching")).fix(format!("rm {path}")))
+        .map(|path| Finding::bad("boot", format!("{path} prevents attaching at boot")).fix(format!("rm {path}")))
         .collect();
     if boot::has_off_word() {
-        let fix = "take the word out of /boot/firmware/cmdline.txt or the boot loader's configuration";
-        found.push(
-            Finding::bad("boot", "fw-user=off on the kernel's command line keeps the boot from attaching").fix(fix),
-        );
+        let fix = "remove the word from /boot/firmware/cmdline.txt or the boot loader's configuration";
+        found
+            .push(Finding::bad("boot", "fw-user=off on the kernel's command line prevents attaching at boot").fix(fix));
     }
     if found.is_empty() {
-        found.push(Finding::ok("boot", "nothing keeps it from attaching"));
+        found.push(Finding::ok("boot", "nothing prevents attaching"));
     }
     found
 }

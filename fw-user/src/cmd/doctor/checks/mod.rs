@@ -1,4 +1,4 @@
-//! What could keep a filter from working, looked at one by one: nothing is attached, nothing is changed.
+//! Checks of everything that a filter needs. They attach and change nothing.
 
 pub(crate) mod interfaces;
 pub(crate) mod machine;
@@ -6,30 +6,30 @@ pub(crate) mod offloads;
 
 use serde::Serialize;
 
-/// What to think of something.
+/// The verdict on a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
     /// As it should be.
     Ok,
-    /// Good to know, or not to be seen from here.
+    /// Good to know, or not visible from here.
     Note,
-    /// It keeps the filter from working, or will.
+    /// It stops the filter from working, now or later.
     Bad,
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// The interface; nothing for the machine as a whole.
+    /// The interface; `None` for the machine as a whole.
     pub interface: Option<String>,
-    /// What was looked at.
+    /// The subject of the check.
     pub about: &'static str,
-    /// What to think of it.
+    /// The verdict.
     pub verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do, where something should be done.
+    /// What to do, if anything.
     pub fix: Option<String>,
 }
 

@@ -1,16 +1,16 @@
-//! What the interface does to packets before the filter sees them, asked by ethtool's netlink family.
+//! Offloads that change packets before the filter sees them, read through ethtool's netlink family.
 
 use ethtool::{EthtoolAttr, EthtoolFeatureAttr, EthtoolFeatureBit};
 use futures_util::TryStreamExt;
 
 use crate::{cmd::doctor::checks::Finding, host::interface::Interface};
 
-/// The features that matter, by the kernel's names, and what people call them.
+/// The features that matter: the kernel's name and the usual one.
 const FEATURES: [(&str, &str); 3] =
-    [("rx-gro", "GRO"), ("rx-lro", "LRO"), ("rx-vlan-hw-parse", "VLAN tags taken off by the hardware")];
+    [("rx-gro", "GRO"), ("rx-lro", "LRO"), ("rx-vlan-hw-parse", "VLAN tags removed by the hardware")];
 
-/// Look at an interface. Whatever is on does no harm: generic mode turns LRO off, native mode is refused where it cannot be had with it,
-/// and ports are judged with a VLAN tag or without.
+/// Check an interface. No offload does harm: generic mode turns LRO off, drivers refuse native mode if it does not work with LRO, and ports are
+/// judged with or without a VLAN tag.
 pub(crate) async fn examine(interface: &Interface) -> Finding {
     match active(&interface.name).await {
         Ok(active) => {
@@ -18,7 +18,7 @@ pub(crate) async fn examine(interface: &Interface) -> Finding {
             let list: Vec<String> = FEATURES.map(|(name, called)| format!("{called} {}", state(name))).into();
             Finding::ok("offloads", list.join(", "))
         }
-        Err(error) => Finding::note("offloads", format!("cannot be seen: {error}")),
+        Err(error) => Finding::note("offloads", format!("cannot check: {error}")),
     }
     .of(&interface.name)
 }

@@ -1,4 +1,4 @@
-//! Which ports the network reaches: what listens, held against what filters. Nothing here asks the kernel.
+//! Which ports the network reaches: compares listeners with filters. Nothing here asks the kernel.
 
 pub(crate) mod paths;
 #[cfg(test)]
@@ -28,16 +28,16 @@ use crate::{
     },
 };
 
-/// The fate of a packet to a port, from the most closed to the most open.
+/// The state of a port, from the most closed to the most open.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum PortState {
     /// It drops.
     Closed,
-    /// It passes when it is from one of these networks.
+    /// Packets from these networks pass.
     OpenTo(Vec<IpNet>),
-    /// Something judges it whose rules are not known.
+    /// A filter with unknown rules decides.
     Unknown,
-    /// It would drop, if the filter did not only monitor.
+    /// The filter would drop packets, but is in monitor mode.
     Monitored,
     /// It passes.
     Open,
@@ -56,7 +56,7 @@ impl PortState {
         }
     }
 
-    /// How open it is, whoever it is open to.
+    /// How open it is, regardless of the networks.
     fn rank(&self) -> u8 {
         match self {
             Self::Closed => 0,
@@ -67,7 +67,7 @@ impl PortState {
         }
     }
 
-    /// What holds where either may be met.
+    /// The state if packets may meet either of the two.
     fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::OpenTo(mut one), Self::OpenTo(other)) => {
@@ -81,12 +81,12 @@ impl PortState {
     }
 }
 
-/// From where a port is reached.
+/// From where packets reach a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     /// From this host alone.
     Local,
-    /// By an interface that is none of the ingress paths, such as a bridge of containers.
+    /// Through an interface that is no ingress path, such as a bridge of containers.
     Only(String),
     /// By these ingress paths.
     By(Vec<(String, PortState)>),
@@ -102,7 +102,7 @@ impl Reach {
         }
     }
 
-    /// Whether it is reached by an ingress path that satisfies.
+    /// Whether an ingress path that satisfies the predicate reaches it.
     pub(crate) fn is_by(&self, fits: impl Fn(&str, &PortState) -> bool) -> bool {
         matches!(self, Self::By(states) if states.iter().any(|(name, state)| fits(name, state)))
     }
@@ -111,45 +111,45 @@ impl Reach {
 /// A port that somebody serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExposedPort {
-    /// Where, and by whom; of several alike the first one.
+    /// The endpoint; if several are alike, the first one.
     pub endpoint: Endpoint,
-    /// All addresses, each with whether it leaves IPv4 out.
+    /// All its addresses, each with whether it excludes IPv4.
     pub addresses: Vec<(IpAddr, bool)>,
-    /// Where Docker forwards to, for each of them.
+    /// The targets that Docker forwards to, for each of them.
     pub forwards: Vec<SocketAddr>,
     /// The only interface that it is reached through, by name.
     pub device: Option<String>,
-    /// Who reaches it.
+    /// From where it is reached.
     pub reach: Reach,
-    /// Packets to the port, where a filter counts.
+    /// Packets to the port, if a filter counts them.
     pub counted: Option<PortCounter>,
-    /// Whether the kernel chose the port, as it does for those who ask and do not serve, and no rule opens it.
+    /// Whether the kernel chose the port, as for clients, and no rule opens it.
     pub is_of_client: bool,
 }
 
-/// What is open on an interface without anybody who listens.
+/// Open ports of an interface without a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Unused {
     /// The interface that the filter is on.
     pub interface: String,
-    /// What its policy opens to no avail.
+    /// The part of its policy that nobody uses.
     pub policy: Policy,
 }
 
-/// The facts that a judgement is made from.
+/// The facts that the exposure is computed from.
 #[derive(Clone, Debug)]
 pub(crate) struct Exposure {
-    /// By which interfaces the network comes in.
+    /// The ingress paths.
     pub paths: Vec<IngressPath>,
-    /// What stands there.
+    /// The filter there.
     pub filters: Filters,
     /// The ports that are served: the most open first.
     pub ports: Vec<ExposedPort>,
-    /// What is open and not served.
+    /// The ports that are open and not served.
     pub unused: Vec<Unused>,
 }
 
-/// What there is to judge.
+/// The endpoints to judge.
 pub(crate) struct ExposureFacts<'a> {
     pub(crate) network: &'a Network,
     pub(crate) filters: Filters,
@@ -161,7 +161,7 @@ pub(crate) struct ExposureFacts<'a> {
 }
 
 impl ExposureFacts<'_> {
-    /// Judge all of it, as far as these interfaces are concerned; all ingress paths where none is named.
+    /// Compute the exposure for these interfaces, or for all ingress paths if none is named.
     pub(crate) fn judge(self, named: &[String]) -> Exposure {
         let paths = paths::paths(self.network, &self.filters, self.files, named);
         let mut ports: Vec<ExposedPort> = Vec::new();
@@ -172,7 +172,7 @@ impl ExposureFacts<'_> {
                 None => ports.push(port),
             }
         }
-        // Who is reached from elsewhere as well is not listed a second time for this host itself.
+        // A port that is reached from elsewhere is not listed again as local.
         let wider: Vec<ExposedPort> = ports.iter().filter(|port| port.reach != Reach::Local).cloned().collect();
         ports.retain(|port| port.reach != Reach::Local || !wider.iter().any(|wide| wide.is_of_same(port)));
         ports.sort_by_key(|port| {
@@ -274,7 +274,7 @@ impl ExposureFacts<'_> {
         states.reduce(PortState::or).unwrap_or(PortState::Open)
     }
 
-    /// What the filters open, less what is served there.
+    /// The ports that the filters open, without those that are served.
     fn unused(&self, paths: &[IngressPath], ports: &[ExposedPort]) -> Vec<Unused> {
         let judges: BTreeSet<&String> = paths.iter().flat_map(|path| path.judges.iter().flatten()).collect();
         let unused = judges.into_iter().filter_map(|judge| {
@@ -318,7 +318,7 @@ fn state(ruling: &Ruling, endpoint: &Endpoint) -> PortState {
 }
 
 impl ExposedPort {
-    /// Whether the same one serves the same port.
+    /// Whether the same process or container serves the same port.
     fn is_of_same(&self, other: &Self) -> bool {
         let (one, other) = (&self.endpoint, &other.endpoint);
         let is_same_target = match (&one.target, &other.target) {
@@ -337,7 +337,7 @@ impl ExposedPort {
         self.is_of_same(other) && self.device == other.device && self.reach == other.reach
     }
 
-    /// Take in the addresses of one that is alike.
+    /// Add the addresses of an equal endpoint.
     fn join(&mut self, other: Self) {
         for address in other.addresses {
             if !self.addresses.contains(&address) {

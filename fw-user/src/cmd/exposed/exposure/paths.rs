@@ -1,4 +1,4 @@
-//! By which interfaces the network comes in, and what judges it there.
+//! The interfaces through which the network reaches this machine, and the filters there.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
@@ -15,17 +15,17 @@ use crate::{
     kernel::{maps::counters::Counters, meta::Mode, object},
 };
 
-/// What stands on an interface.
+/// The filter on an interface.
 #[derive(Clone, Debug)]
 pub(crate) enum Filter {
-    /// Ours, at work.
+    /// An active filter of fw-user.
     Ours(Box<Ruling>),
-    /// Something whose rules are not known here, in words: another version of ours, or another XDP program.
+    /// A filter with unknown rules, in words: another version of fw-user, or another XDP program.
     Unknown(String),
 }
 
 impl Filter {
-    /// What it lets in, where that is known.
+    /// Its policy, if known.
     pub(crate) fn policy(&self) -> Option<&Policy> {
         match self {
             Self::Ours(ruling) => Some(&ruling.policy),
@@ -34,7 +34,7 @@ impl Filter {
     }
 }
 
-/// What a filter of ours does.
+/// A filter of fw-user.
 #[derive(Clone, Debug)]
 pub(crate) struct Ruling {
     /// What may come in.
@@ -43,14 +43,14 @@ pub(crate) struct Ruling {
     pub monitors: bool,
     /// Where it runs.
     pub mode: Mode,
-    /// What it has counted.
+    /// Its counters.
     pub counters: Counters,
 }
 
-/// What stands on which interface; nothing on those that are missing.
+/// The filters by interface; an interface that is missing has none.
 pub(crate) type Filters = BTreeMap<String, Filter>;
 
-/// An interface by which the network comes in.
+/// An interface through which the network reaches this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct IngressPath {
     /// The interface's name.
@@ -65,14 +65,14 @@ pub(crate) struct IngressPath {
     pub left_out_by: Option<PathBuf>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
-    /// The interfaces whose filters judge what comes in here: itself, or each of those that feed it, containers and virtual machines left
-    /// out. `None` for what nothing judges.
+    /// The interfaces whose filters judge its packets: itself, or each one that feeds it, except containers and virtual machines. `None` stands for
+    /// packets without a filter.
     pub judges: Vec<Option<String>>,
 }
 
 /// Why some interfaces cannot be filtered.
 pub(crate) const BARE: &str =
-    "fw filters interfaces without Ethernet headers from Linux 6.6 on, and those of IPsec not at all";
+    "fw filters interfaces without Ethernet headers from Linux 6.6 on, and never those of IPsec";
 
 /// Whether this kernel lets a filter be put on an interface.
 pub(crate) fn can_be_filtered(interface: &Interface) -> bool {
@@ -80,7 +80,7 @@ pub(crate) fn can_be_filtered(interface: &Interface) -> bool {
     interface.is_ethernet() || interface.check_can_be_filtered().is_ok() && has_tcx()
 }
 
-/// The ingress paths: the named interfaces, or those by which other machines come in.
+/// The ingress paths: the named interfaces, or those through which other machines reach this one.
 pub(crate) fn paths(network: &Network, filters: &Filters, files: &[File], named: &[String]) -> Vec<IngressPath> {
     let classes = Classes::of(network);
     let find = |name: &String| network.interfaces.iter().find(|interface| interface.name == *name);
@@ -115,7 +115,7 @@ fn is_inside(classes: &Classes<'_>, filters: &Filters, port: &Interface) -> bool
     classes.class(port).side == Side::Inside && !filters.contains_key(&port.name)
 }
 
-/// The interfaces whose packets an interface gets: the ports of a bridge or bond, what a VLAN stands on.
+/// The interfaces that feed an interface: the ports of a bridge or bond, the parent of a VLAN.
 fn feeders<'a>(network: &'a Network, interface: &'a Interface) -> impl Iterator<Item = &'a Interface> {
     network
         .interfaces

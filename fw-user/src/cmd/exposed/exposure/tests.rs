@@ -1,4 +1,4 @@
-//! What is exposed, from a network, filters and endpoints that are made up.
+//! Tests of the exposure with an invented network, filters and endpoints.
 
 use fw_common::PortProtocol;
 use rtnetlink::packet_route::link::LinkLayerType;
@@ -130,12 +130,12 @@ fn a_network_comes_in_by_what_has_a_cable_and_an_address() {
     let on_eth0 = filters(&[("eth0", filter())]);
     assert_eq!(judges(&on_eth0, &[]), ["eth0: eth0", "eth1: ", "br0: ", "eth2.5: ", "wg0: "]);
     assert_eq!(judges(&on_eth0, &["eth1", "docker0"]), ["eth1: ", "docker0: "]);
-    // What is below judges what is above, the cable of a virtual machine aside.
+    // The interface below judges for the one above, except the cable of a virtual machine.
     let on_eth2 = filters(&[("eth2", filter())]);
     assert_eq!(judges(&on_eth2, &[]), ["eth0: ", "eth1: ", "br0: +eth2", "eth2.5: eth2", "wg0: "]);
     let on_br0 = filters(&[("br0", filter())]);
     assert_eq!(judges(&on_br0, &[]), ["eth0: ", "eth1: ", "br0: br0", "eth2.5: ", "wg0: "]);
-    // Who puts a filter there wants to know.
+    // A filter there means that the owner wants it listed.
     let on_docker0 = filters(&[("docker0", filter())]);
     assert_eq!(judges(&on_docker0, &[]), ["eth0: ", "eth1: ", "docker0: docker0", "br0: ", "eth2.5: ", "wg0: "]);
 }
@@ -175,7 +175,7 @@ fn a_port_concerns_the_interfaces_that_lead_to_it() {
         ("[::1]:80/tcp", 0, "local"),
         ("172.17.0.1:53/udp", 0, "only docker0"),
         ("10.9.0.1:53/udp", 0, "wg0 open"),
-        // The whole host's, however it is reached; nobody's, which may become somebody's.
+        // An address of the whole host, however it is reached; an unassigned address, which may be assigned later.
         ("203.0.113.1:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
         ("203.0.113.77:80/tcp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
         ("224.0.0.251:5353/udp", 0, "eth0 closed, eth1 open, br0 open, eth2.5 open, wg0 open"),
@@ -275,7 +275,7 @@ fn what_is_open_and_not_served_is_left_over() {
         ("443/tcp", &[], "443/tcp"),
         ("6000-6010/udp", &["0.0.0.0:6001/udp"], "6000/udp,6002-6010/udp"),
         ("80/tcp@192.0.2.0/24", &["0.0.0.0:80/tcp"], ""),
-        // Nobody from the network meets these.
+        // The network does not reach these.
         ("631/tcp", &["127.0.0.1:631/tcp"], "631/tcp"),
         ("80/tcp", &["198.51.100.1:80/tcp"], "80/tcp"),
     ];

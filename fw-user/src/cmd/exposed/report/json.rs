@@ -1,4 +1,4 @@
-//! What is exposed, for programs.
+//! The exposure as JSON.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ struct InterfaceJson<'a> {
     filters: Vec<FilterJson<'a>>,
 }
 
-/// One that judges what comes in; `name` is null where nothing does.
+/// A filter that judges inbound packets; `name` is null if there is none.
 #[derive(Serialize)]
 struct FilterJson<'a> {
     name: Option<&'a str>,
@@ -63,7 +63,7 @@ struct PortJson<'a> {
     process: Option<ProcessJson<'a>>,
     container: Option<ContainerJson<'a>>,
     client: bool,
-    /// What netfilter makes of it.
+    /// What netfilter does with its packets.
     netfilter: Option<&'static str>,
     passed: Option<u64>,
     dropped: Option<u64>,
@@ -104,7 +104,7 @@ struct DockerJson<'a> {
 }
 
 impl<'a> ExposedJson<'a> {
-    /// As JSON has it.
+    /// In the form for JSON.
     #[must_use]
     pub(crate) fn new(facts: &Facts<'a>) -> Self {
         let Facts { exposure, targets, netfilter, beside } = *facts;

@@ -1,4 +1,4 @@
-//! What is exposed, for people.
+//! The exposure as text for people.
 
 pub(crate) mod facts;
 pub(crate) mod json;
@@ -31,7 +31,7 @@ use crate::{
     report::table::{indented, table},
 };
 
-/// How many ports of clients are named.
+/// How many ports of clients are printed.
 const CLIENTS_SHOWN: usize = 4;
 
 /// For people.
@@ -47,7 +47,7 @@ pub(crate) fn text(facts: &Facts<'_>) -> String {
     text += &if served.is_empty() { "  nobody listens\n".to_owned() } else { rows(exposure, &rows_of) };
     let mut notes = notes(exposure, targets, &clients);
     if let Netfilter::Unreadable(why) = netfilter {
-        notes.push(format!("what netfilter drops behind the filter is not known: {why}"));
+        notes.push(format!("cannot tell what netfilter drops behind the filter: {why}"));
     }
     notes.extend(next_step(exposure, &served));
     if !notes.is_empty() {
@@ -56,16 +56,16 @@ pub(crate) fn text(facts: &Facts<'_>) -> String {
     text
 }
 
-/// What filters, a line for each ingress path.
+/// The filters, one line for each ingress path.
 fn heads(exposure: &Exposure) -> String {
     if exposure.paths.is_empty() {
-        return "no interface here has an address and leads outside: no network comes in\n".to_owned();
+        return "no outside interface has an address: no other machine reaches this one\n".to_owned();
     }
     let widest = exposure.paths.iter().map(|path| path.name.len()).max().unwrap_or_default();
     let line = |path: &IngressPath| {
         let mut filters: Vec<String> = path.judges.iter().map(|judge| head(exposure, path, judge.as_deref())).collect();
         if filters.len() > 1 {
-            // What comes in by a part of it that nothing judges is open.
+            // Packets from a part of it without a filter pass.
             filters.sort_unstable();
         }
         format!("{:widest$}  {}\n", path.name, filters.join("; "))
@@ -121,7 +121,7 @@ fn name(port: &ExposedPort) -> String {
     format!("{}/{}", port.endpoint.local.port(), port.endpoint.protocol)
 }
 
-/// What else there is to know.
+/// Further notes.
 fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Vec<String> {
     let mut notes = Vec::new();
     for unused in &exposure.unused {
@@ -148,7 +148,7 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
     }
     for protocol in [PortProtocol::Tcp, PortProtocol::Udp].iter().filter(|one| targets.unlisted().contains(one)) {
         notes.push(format!(
-            "this kernel does not list {} sockets: those are missing above",
+            "this kernel cannot list {} sockets: they are missing above",
             protocol.name().to_uppercase()
         ));
     }
@@ -162,7 +162,7 @@ fn notes(exposure: &Exposure, targets: &Targets, clients: &[&ExposedPort]) -> Ve
     notes
 }
 
-/// What to type now.
+/// The commands to type next.
 fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
     let is_unfiltered =
@@ -179,7 +179,7 @@ fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
         steps.push(format!("open now, to choose from: {}", words(&open)));
         let ssh: Vec<&&ExposedPort> = open.iter().copied().filter(|port| is_sshd(port)).collect();
         if !ssh.is_empty() {
-            steps.push(format!("to keep SSH alone: {attach} {}", words(&ssh).replace(", ", ",")));
+            steps.push(format!("to keep only SSH open: {attach} {}", words(&ssh).replace(", ", ",")));
         }
     }
     let is_monitored = |port: &&ExposedPort| port.reach.worst() == Some(&PortState::Monitored);

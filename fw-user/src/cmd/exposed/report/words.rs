@@ -7,18 +7,18 @@ use crate::{
     host::targets::endpoint::Target,
 };
 
-/// What is served at every address.
+/// The word for a service at every address.
 const ANY: &str = "any address";
 
 /// How many addresses or networks stand in a cell.
 const SHOWN: usize = 3;
 
-/// Who serves a port.
+/// The process or container that serves a port.
 pub(crate) fn who(target: &Target) -> String {
     match target {
         Target::Process(process) => format!("{} ({})", process.name, process.pid),
         Target::Container(container) => {
-            // Which registry it came from is in the JSON.
+            // The registry of the image is only in the JSON.
             let image = container.image.rsplit('/').next().unwrap_or_default();
             format!("{target}, {image}")
         }
@@ -26,7 +26,7 @@ pub(crate) fn who(target: &Target) -> String {
     }
 }
 
-/// The addresses that it is served at, and where Docker forwards to.
+/// The addresses that it is served at, and the targets that Docker forwards to.
 pub(crate) fn place(port: &ExposedPort) -> String {
     let mut words = addresses(&port.addresses);
     if words == ANY && !port.forwards.is_empty() {
@@ -67,7 +67,7 @@ fn shortened(mut words: Vec<String>, what: &str) -> String {
     words.join(", ")
 }
 
-/// Who reaches it: in one line where all paths in are alike, else a line for each kind.
+/// Its state: one line if all paths agree, else one for each state.
 pub(crate) fn reach(reach: &Reach, paths: usize) -> String {
     let states = match reach {
         Reach::Local => return "local only".to_owned(),

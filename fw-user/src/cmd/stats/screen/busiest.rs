@@ -1,4 +1,4 @@
-//! Which of 131,072 ports are shown.
+//! The choice of the ports to show, out of 131,072.
 
 use std::{cmp::Reverse, collections::BinaryHeap, time::Duration};
 
@@ -7,7 +7,7 @@ use crate::{
     kernel::maps::counters::PortCounters,
 };
 
-/// By what the ports are sorted.
+/// The order of the ports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
     /// Packets a second, the most first.
@@ -42,11 +42,11 @@ impl Sort {
 /// A port that dropped something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PortRow {
-    /// Which.
+    /// Its name.
     pub(crate) port: Port,
-    /// Packets that it drops a second.
+    /// Packets dropped per second.
     pub(crate) per_second: u64,
-    /// Packets that it has dropped in all.
+    /// Packets dropped in total.
     pub(crate) dropped: u64,
 }
 

@@ -1,4 +1,4 @@
-//! How a rate went, for the sparklines.
+//! The history of a rate, for the sparklines.
 
 use std::collections::VecDeque;
 

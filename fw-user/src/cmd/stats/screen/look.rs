@@ -1,11 +1,11 @@
-//! What the terminal can show.
+//! The abilities of the terminal.
 
 use ratatui::{
     style::{Color, Modifier, Style},
     symbols::{bar, border},
 };
 
-/// How things look on this terminal.
+/// The look of things on this terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Whether the locale has more than ASCII.
@@ -38,10 +38,10 @@ const ASCII_BARS: bar::Set<'_> = bar::Set {
 };
 
 impl Look {
-    /// Heads of tables, and what is chosen.
+    /// Headings of tables, and the selection.
     pub(crate) const STRONG: Style = Style::new().add_modifier(Modifier::BOLD);
 
-    /// What an environment asks for: `NO_COLOR` (no-color.org), the locale (locale(7)), and the terminal's kind.
+    /// The look that the environment asks for: `NO_COLOR` (no-color.org), the locale (locale(7)) and the kind of terminal.
     #[must_use]
     pub fn new(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &&str| variable(name).filter(|value| !value.is_empty());
@@ -75,7 +75,7 @@ impl Look {
         self.coloured(Color::Cyan)
     }
 
-    /// What must not be overlooked.
+    /// Warnings.
     pub(crate) const fn loud(self) -> Style {
         self.coloured(Color::Yellow).add_modifier(Modifier::BOLD).add_modifier(Modifier::REVERSED)
     }
@@ -84,7 +84,7 @@ impl Look {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// A text in so many columns: of a longer one both ends, since networks and hosts differ at either end of an address.
+    /// A text in a number of columns. A longer text keeps both ends, because addresses differ at either end.
     pub(crate) fn shortened(self, text: &str, columns: usize) -> String {
         let length = text.chars().count();
         if length <= columns {
@@ -97,7 +97,7 @@ impl Look {
         part(0, start) + gap + &part(length - end, end)
     }
 
-    /// Names that others have given, as this terminal can show them.
+    /// Names that others have chosen, in a form that this terminal can show.
     pub(crate) fn text(self, text: &str) -> String {
         let shown = |c: char| if c.is_control() || !(self.unicode || c.is_ascii()) { '?' } else { c };
         text.chars().map(shown).collect()

@@ -28,7 +28,7 @@ use crate::{
 /// More ports than any terminal has lines.
 const MOST_PORTS: usize = 200;
 
-/// What a key asks for.
+/// The action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScreenCommand {
     /// Sort by something else.
@@ -56,7 +56,7 @@ pub struct Model {
     targets: BTreeMap<Port, String>,
 }
 
-/// What is known of an interface.
+/// The data of an interface.
 #[derive(Default)]
 pub(crate) struct InterfaceModel {
     pub(crate) name: String,
@@ -66,7 +66,7 @@ pub(crate) struct InterfaceModel {
     pub(crate) without: Option<String>,
 }
 
-/// A filter that is at work, or was.
+/// A filter that is or was active.
 pub(crate) struct FilterModel {
     generation: u64,
     pub mode: Mode,
@@ -100,7 +100,7 @@ pub(crate) struct SourceRow {
     pub(crate) source: IpAddr,
     pub(crate) per_second: u64,
     pub(crate) packets: u64,
-    /// Where it knocked last.
+    /// Its last destination port.
     pub(crate) port: Option<Port>,
 }
 
@@ -112,13 +112,13 @@ pub(crate) struct ReasonRow {
 }
 
 impl Model {
-    /// A screen on which nothing is to be seen yet. Services at ports have these names.
+    /// An empty screen, with these names for services at ports.
     #[must_use]
     pub fn new(services: BTreeMap<Port, String>) -> Self {
         Self { services, ..Self::default() }
     }
 
-    /// Take in what was read. A paused screen takes in only what must not be overlooked.
+    /// Update the model with a reading. A paused screen takes over only warnings.
     pub fn update(&mut self, reading: &Reading<'_>) {
         let chosen = self.chosen().map(|interface| interface.name.clone());
         self.interfaces.retain(|known| reading.interfaces.iter().any(|read| read.name == known.name));
@@ -137,7 +137,7 @@ impl Model {
         }
     }
 
-    /// Do what a key asks for.
+    /// Carry out the action of a key.
     pub fn obey(&mut self, command: ScreenCommand) {
         let count = self.interfaces.len().max(1);
         match command {
@@ -156,12 +156,12 @@ impl Model {
         }
     }
 
-    /// Say who takes what comes in at ports.
+    /// Set the receivers at ports.
     pub fn name_targets(&mut self, targets: BTreeMap<Port, String>) {
         self.targets = targets;
     }
 
-    /// Who would take what comes in at a port or, in brackets, what is usually there.
+    /// The receiver at a port or, in brackets, the usual service.
     pub(crate) fn name(&self, port: Port) -> String {
         let usual = || self.services.get(&port).map(|name| format!("({name})"));
         self.targets.get(&port).cloned().or_else(usual).unwrap_or_default()
@@ -244,7 +244,7 @@ impl FilterModel {
             std::mem::take(&mut self.sources).into_iter().map(|row| (row.source, row.packets)).collect();
         let elapsed = self.elapsed;
         self.sources.extend(sources.iter().map(|source| {
-            // Who was not there at the last reading knocks since then, or left the table in between; nobody knows at the first one.
+            // A sender that is new in this reading started since the last one, or had left the table. At the first reading this is unknown.
             let known = before.get(&source.source).copied().unwrap_or(if is_first { source.packets } else { 0 });
             let per_second = rate::per_second(source.packets.saturating_sub(known), elapsed);
             SourceRow { source: source.source, per_second, packets: source.packets, port: source.port }
@@ -270,7 +270,7 @@ impl FilterModel {
             let new = packets.saturating_sub(before.reasons.get(&reason).map_or(0, |before| before.packets));
             ReasonRow { reason, per_second: rate::per_second(new, elapsed), packets }
         }));
-        // What is dropped first, and of that what is dropped most.
+        // Drops first, and of those the most frequent.
         self.reasons.sort_by_key(|row| (row.reason.verdict() == Verdict::Pass, Reverse(row.packets), row.reason));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How many a second that is. Nothing can be said of no time at all.
+/// The count per second; `None` for no time at all.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,

@@ -1,4 +1,4 @@
-//! What the kernel said at one time.
+//! The kernel's data at one time.
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -30,20 +30,20 @@ pub struct InterfaceReading<'a> {
     pub filter: Result<FilterReading<'a>, &'a str>,
 }
 
-/// A filter at work.
+/// An active filter.
 pub struct FilterReading<'a> {
-    /// Another number after it was attached anew, when all counts begin from zero.
+    /// A number that changes when the filter is attached again and all counts start from zero.
     pub generation: u64,
     /// Where it runs.
     pub mode: Mode,
-    /// Whether what counts as dropped passes all the same.
+    /// Whether packets that count as dropped pass (monitor mode).
     pub monitors: bool,
-    /// In how many seconds the last change is taken back, where it waits to be confirmed.
+    /// The seconds until the last change reverts, if it waits to be confirmed.
     pub trial_ends_in: Option<u64>,
     /// The ports that some rule opens, to anybody.
     pub open: &'a BTreeSet<Port>,
-    /// What was counted.
+    /// The counters.
     pub counters: &'a Counters,
-    /// Whose packets were dropped, the busiest first.
+    /// The senders of dropped packets, the busiest first.
     pub sources: &'a [DropSource],
 }

@@ -1,4 +1,4 @@
-//! What passes and what is dropped, in numbers and as sparklines.
+//! Passed and dropped packets, in numbers and as sparklines.
 
 use ratatui::{
     Frame,
@@ -17,12 +17,12 @@ use crate::{
     report::table,
 };
 
-/// What drops are called.
+/// The word for drops.
 fn drops(filter: &FilterModel) -> &'static str {
     if filter.monitors { "would drop" } else { "dropped" }
 }
 
-/// How many lines the list of interfaces takes: none where there is one alone, and no more than a quarter of the screen.
+/// The number of lines for the list of interfaces: none for a single one, and at most a quarter of the screen.
 pub(crate) fn list_height(model: &Model, height: u16) -> u16 {
     match model.interfaces.len() {
         0 | 1 => 0,
@@ -30,7 +30,7 @@ pub(crate) fn list_height(model: &Model, height: u16) -> u16 {
     }
 }
 
-/// A line for each interface, those around the chosen one where not all fit.
+/// A line for each interface; if not all fit, those around the selected one.
 pub(crate) fn list(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let visible = usize::from(area.height);
     let first = (model.chosen + 1).saturating_sub(visible);

@@ -1,4 +1,4 @@
-//! The first lines: which interface it is about, and what must not be overlooked.
+//! The first lines: the interface, and warnings.
 
 use ratatui::{
     Frame,
@@ -9,7 +9,7 @@ use ratatui::{
 
 use crate::cmd::stats::screen::{look::Look, model::Model, view::number::short};
 
-/// Interface, mode and flows to the left, what the screen itself does to the right.
+/// Interface, mode and flows on the left, the state of the screen on the right.
 pub(crate) fn title(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let mut words = Vec::new();
     if let Some(interface) = model.chosen() {
@@ -30,13 +30,16 @@ pub(crate) fn title(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look
     }
 }
 
-/// A line each for what must not be overlooked.
+/// One line for each warning.
 pub(crate) fn banners(model: &Model, look: Look) -> Vec<Line<'static>> {
     let Some(interface) = model.chosen() else {
-        return vec![Line::styled(" no interface has a filter; it is shown here as soon as one has ", look.loud())];
+        return vec![Line::styled(
+            " no interface has a filter; one appears here as soon as it is attached ",
+            look.loud(),
+        )];
     };
     if let Some(why) = &interface.without {
-        let frozen = if interface.filter.is_some() { "; the numbers are the last ones" } else { "" };
+        let frozen = if interface.filter.is_some() { "; these are its last numbers" } else { "" };
         return vec![Line::styled(format!(" {}{frozen} ", look.text(why)), look.loud())];
     }
     let Some(filter) = &interface.filter else { return Vec::new() };
@@ -48,10 +51,7 @@ pub(crate) fn banners(model: &Model, look: Look) -> Vec<Line<'static>> {
         lines.push(banner("MONITOR ONLY", " nothing is dropped; `fw-user enforce` closes what is not open".to_owned()));
     }
     if let Some(seconds) = filter.trial_ends_in {
-        lines.push(banner(
-            "ON TRIAL",
-            format!(" goes back to what it was in {seconds} s, unless `fw-user confirm` follows"),
-        ));
+        lines.push(banner("ON TRIAL", format!(" reverts in {seconds} s unless you run `fw-user confirm`")));
     }
     lines
 }

@@ -28,7 +28,7 @@ pub(crate) fn foot(frame: &mut Frame<'_>, area: Rect, model: &Model) {
     frame.render_widget(words.into_iter().collect::<Line<'_>>(), area);
 }
 
-/// The keys in the middle of everything.
+/// The list of keys, in the middle of the screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {
     let lines: Vec<Line<'_>> = KEYS
         .iter()

@@ -1,4 +1,4 @@
-//! From the model to what stands on the terminal. What does not fit is left out, the least needed first.
+//! Draws the model on the terminal. What does not fit is left out, the least important first.
 
 pub(crate) mod block;
 pub mod graphs;
@@ -17,9 +17,9 @@ use crate::cmd::stats::screen::{
     model::{FilterModel, Model},
 };
 
-/// From so many columns on, reasons stand beside the ports.
+/// The least number of columns for the reasons beside the ports.
 const WIDE: u16 = 70;
-/// From so many lines on there are sparklines.
+/// The least number of lines for sparklines.
 const HIGH: u16 = 16;
 
 /// Draw everything.

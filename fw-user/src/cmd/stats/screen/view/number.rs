@@ -1,4 +1,4 @@
-//! Numbers for the eye.
+//! Numbers in a form for people.
 
 /// A number in at most six columns.
 #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]

@@ -15,10 +15,10 @@ use crate::cmd::stats::screen::{
     view::{block::block, number::short},
 };
 
-/// From so many columns on it is said which of the ports are open meanwhile.
+/// The least number of columns for the state of the ports.
 const WIDE: u16 = 48;
 
-/// From so many columns on it is said where a source sent last.
+/// The least number of columns for a source's last destination.
 const WIDE_SOURCES: u16 = 48;
 
 /// The ports that drop something.
