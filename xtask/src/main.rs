@@ -1,4 +1,4 @@
-//! What a person types to build, test, measure and show `fw`. One file a verb.
+//! The commands to build, test, measure and show `fw`, one file per verb.
 //!
 //! The verbs here need neither the product nor the lab, so that `cargo xtask lint` does not compile them first. Those that do are in
 //! `xtask-lab`, which this program builds and starts.
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{ebpf::wrapper, verbs};
+use xtask::verbs;
 
 /// Build, test, measure and show fw.
 #[derive(Parser)]
@@ -46,14 +46,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // Cargo calls this very program in front of each rustc while it builds the BPF object.
-    if let Some(code) = wrapper::take_over() {
-        return code;
-    }
-    run(&Cli::parse().verb).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    verbs::main(|| run(&Cli::parse().verb))
 }
 
 fn run(verb: &Verb) -> Result<ExitCode> {

@@ -1,4 +1,20 @@
-//! The verbs that `xtask` hands to `xtask-lab`, as the help of both describes them.
+//! The common part of `xtask` and `xtask-lab`: the way they start, and the help of the verbs that one hands to the other.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::ebpf::wrapper;
+
+/// Run a verb, and print its error. While cargo builds a BPF object, it calls this very program in front of each rustc instead.
+pub fn main(verb: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    wrapper::take_over().unwrap_or_else(|| {
+        verb().unwrap_or_else(|error| {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        })
+    })
+}
 
 /// Of `demo`.
 pub const DEMO: &str = "Show the hole in nftables with Docker, and how one command closes it. Uses network namespaces";

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{ebpf::wrapper, verbs};
+use xtask::verbs;
 
 /// Test in other kernels, measure, package and show fw.
 #[derive(Parser)]
@@ -39,14 +39,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // Cargo calls this very program in front of each rustc while it builds a BPF object.
-    if let Some(code) = wrapper::take_over() {
-        return code;
-    }
-    run(&Cli::parse().verb).unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+    verbs::main(|| run(&Cli::parse().verb))
 }
 
 fn run(verb: &Verb) -> Result<ExitCode> {

@@ -1,10 +1,9 @@
-//! In front of each rustc: what cargo is not to know of.
+//! A wrapper of rustc, for flags that cargo does not know.
 //!
-//! Cargo gives every crate a `-C metadata=...` that depends, for a crate outside the registry, on where its folder is. It goes into
-//! symbol names and decides about their order, so another folder would make another object: for BPF, crates get names that are the same on
-//! every machine. And cargo builds everything anew where a flag differs. Flags that name this machine's folders, so that the compiler
-//! writes others in their place, change nothing of what is built: cargo does not learn of them, and what was built from one folder serves
-//! another one.
+//! Cargo gives every crate a `-C metadata=...` that depends, for a crate outside the registry, on the path of its folder. It is part of symbol
+//! names and decides their order, so another folder would make another object. For BPF, the wrapper gives crates names that are the same on every
+//! machine. Cargo also rebuilds everything if a flag differs. Flags that replace this machine's folders in the output do not change what is built.
+//! The wrapper hides them from cargo, so that a build in one folder serves another one.
 
 use std::{
     env,
@@ -21,12 +20,12 @@ const IDENTITY: &str = "identity";
 /// Between two flags.
 const SEPARATOR: char = '\u{1f}';
 
-/// Have cargo call this program with every rustc command line, and name what is built for a target by package and version.
+/// Make cargo call this program with every rustc command line, and name crates for a target by package and version.
 pub fn name_crates(cargo: &mut Command) -> Result<()> {
     put_before_rustc(cargo, IDENTITY)
 }
 
-/// Have cargo call this program with every rustc command line, and add flags to those for a target.
+/// Make cargo call this program with every rustc command line, and add flags to those for a target.
 pub fn add_flags(cargo: &mut Command, flags: impl Iterator<Item = String>) -> Result<()> {
     put_before_rustc(cargo, &flags.collect::<Vec<_>>().join(&SEPARATOR.to_string()))
 }
