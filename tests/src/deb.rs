@@ -19,14 +19,14 @@ use crate::{
     vm::image::{self, Image},
 };
 
-/// What Debian calls this machine.
+/// Debian's name for this machine's architecture.
 pub const NATIVE: &str = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
 
-/// What the Rust compiler calls this machine.
+/// The Rust compiler's name for this machine.
 const TARGET: &str =
     if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
 
-/// What there are packages for, as Debian calls it.
+/// The architectures with packages, by Debian's names.
 pub const ARCHITECTURES: [&str; 3] = ["amd64", "arm64", "armhf"];
 
 /// The package for this machine, as `cargo xtask dist` makes it; made once.
@@ -176,7 +176,7 @@ impl<'a> System<'a> {
         self.home.path().join("root")
     }
 
-    /// What a program prints in it.
+    /// The output of a program in it.
     ///
     /// # Errors
     /// As [`command::run`].

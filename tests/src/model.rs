@@ -35,13 +35,13 @@ pub struct Flows {
     pub v4: BTreeMap<FlowKey4, Duration>,
     /// Ages of IPv6 flows.
     pub v6: BTreeMap<FlowKey6, Duration>,
-    /// What left from local ports, as (to one, to many).
+    /// The local ports that sent something, each as (unicast, multicast).
     pub sent: BTreeMap<(PortProtocol, u16), (u8, u8)>,
-    /// What left by protocols without ports.
+    /// The protocols without ports that sent something.
     pub sent_portless: BTreeSet<u8>,
 }
 
-/// What became of a row.
+/// The result of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The decision about the frame that came in.
@@ -51,7 +51,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What differs in another outcome of the same row, the flows of which may be up to `slack` older.
+    /// The differences to another result of the same row, whose flows may be up to `slack` older.
     #[must_use]
     pub fn difference(&self, other: &Self, slack: Duration) -> Option<String> {
         if self.decision != other.decision {
@@ -148,7 +148,7 @@ impl Model {
             model.pass(ago.abs_diff(earlier.ago));
             ago = earlier.ago;
             match earlier.direction {
-                // What cannot be read leaves no trace; whether it does is seen by what comes in.
+                // An unreadable packet leaves no trace; a test of inbound packets shows this.
                 Direction::Egress => {
                     let _unread = send(&earlier.frame, &model);
                 }

@@ -48,7 +48,7 @@ pub fn command_lines(page: &str) -> Vec<&str> {
     lines
 }
 
-/// What is typed in the `text` blocks of a page: the place of the prompt, as `pi` for `pi# `, and the line.
+/// The commands in the `text` blocks of a page: the host of the prompt, such as `pi` for `pi# `, and the line.
 #[must_use]
 pub fn typed_lines(page: &str) -> Vec<(&str, &str)> {
     let blocks = page.split("\n```").filter_map(|block| block.strip_prefix("text\n"));

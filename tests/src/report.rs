@@ -1,4 +1,4 @@
-//! What a row that fails tells.
+//! The report of a failed row.
 
 use std::fmt::Write as _;
 

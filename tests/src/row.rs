@@ -44,7 +44,7 @@ pub struct Row {
     pub policy: Policy,
     /// Whether the host routes packets on.
     pub routing: Routing,
-    /// What happened earlier, the oldest first.
+    /// Earlier packets, the oldest first.
     pub earlier: Vec<Earlier>,
     /// The frame that comes in.
     pub frame: Vec<u8>,
@@ -153,7 +153,7 @@ impl Scene {
         self
     }
 
-    /// A frame comes in, and this becomes of it; not counted by port.
+    /// An inbound frame with this reason; not counted by port.
     #[must_use]
     pub fn receives(self, frame: impl Into<Vec<u8>>, reason: Reason) -> Row {
         let Self { name, policy, routing, earlier } = self;

@@ -59,8 +59,8 @@ pub const VLAN: u16 = 7;
 /// was told of it.
 pub const VLAN_INTERFACE: &str = "lan7";
 
-/// What makes a fresh network namespace this world: input of `ip -batch -`. Forwarding is on or off by [`Routing::sysctls`]. The lowest address of a
-/// network is a broadcast address until Linux 5.14, and here on every kernel.
+/// The input of `ip -batch -` that creates this world in a fresh network namespace. [`Routing::sysctls`] turns forwarding on or off. The lowest
+/// address of a network is a broadcast address until Linux 5.14, and here on every kernel.
 pub const IP_COMMANDS: &str = "\
 link set lo up
 link add lan type veth peer name lan-peer

@@ -1,4 +1,4 @@
-//! What can be built for, and the compilers that this takes.
+//! The architectures to build for, and their compilers.
 
 use anyhow::{Context as _, Result};
 
@@ -53,7 +53,7 @@ pub fn foreign_tools() -> Result<Vec<Tool>> {
 }
 
 impl Architecture {
-    /// What a machine of another architecture needs to build for this one.
+    /// The packages that a machine of another architecture needs to build for this one.
     #[must_use]
     pub const fn tools(&self) -> [Tool; 2] {
         [self.compiler, self.library]

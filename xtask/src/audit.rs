@@ -37,7 +37,8 @@ fn step(name: &str) {
     println!("audit: {name}");
 }
 
-/// What deny.toml says. The list of known holes has to come from GitHub, which not every machine reaches; that it was not looked at is said.
+/// Check the rules of deny.toml. The list of known vulnerabilities comes from GitHub, which not every machine reaches; without it, print that it was
+/// not checked.
 fn check_allowed() -> Result<()> {
     let deny = CARGO_DENY.provide()?;
     let run = |manifest: &str, arguments: &[&str]| {
@@ -60,7 +61,7 @@ fn check_allowed() -> Result<()> {
     Ok(())
 }
 
-/// That the workspace builds with the oldest version of each of its own dependencies: then the manifests ask for enough.
+/// Check that the workspace builds with the oldest version of each of its direct dependencies, so that the manifests are correct.
 fn check_oldest_versions() -> Result<()> {
     let home = workspace::target().join("oldest");
     fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;

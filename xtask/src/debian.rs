@@ -43,7 +43,7 @@ pub const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 pub const DOCKER: Tool = Tool { program: "dockerd", package: "docker.io" };
 /// Its command, which Debian 12 still has in docker.io.
 pub const DOCKER_CLI: Tool = Tool { program: "docker", package: "docker-cli" };
-/// What runs in a container without any library.
+/// A program that runs in a container without any library.
 pub const BUSYBOX: Tool = Tool { program: "busybox", package: "busybox-static" };
 /// Faults at every system call.
 pub const STRACE: Tool = Tool { program: "strace", package: "strace" };
@@ -65,7 +65,7 @@ pub const BPFTOOL: Tool = Tool { program: "bpftool", package: "bpftool" };
 pub const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
 /// Packets as another program captures them.
 pub const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
-/// What reads the metrics, and checks alerts.
+/// The program that reads the metrics and checks alerts.
 pub const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
 /// Puts files on machines.
 pub const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
@@ -162,7 +162,7 @@ fn is_known(package: &str) -> bool {
     command::output(Command::new("apt-cache").args(["show", package])).is_ok()
 }
 
-/// Where a program is; also where only root's shell would look.
+/// The path of a program, even in folders that only root's shell searches.
 fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));

@@ -1,4 +1,4 @@
-//! What every verb of `cargo xtask` uses: cargo, Debian's packages, the BPF build, and the count of tests.
+//! Code that every verb of `cargo xtask` uses: cargo, Debian's packages, the BPF build, and the count of tests.
 
 pub mod architecture;
 pub mod command;

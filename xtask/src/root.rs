@@ -1,4 +1,4 @@
-//! What only root may do.
+//! Actions that need root.
 
 use std::{
     env,

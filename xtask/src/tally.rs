@@ -17,7 +17,7 @@ pub struct Tally {
 
 /// How many of the slowest tests are named.
 const NAMED: usize = 20;
-/// What is named takes at least so long.
+/// The least duration of a test that is listed as slow.
 const SLOW: Duration = Duration::from_secs(2);
 
 /// Where in a binary's output we are.
@@ -26,7 +26,7 @@ enum Part {
     /// Progress, failures, results.
     #[default]
     Told,
-    /// What a successful test of this name printed, of which only skipping and notes are told. Whether its skipping was counted.
+    /// The output of a successful test, of which only skips and notes are printed; `counted` is whether its skip was counted.
     Successes { test: String, counted: bool },
 }
 
@@ -102,7 +102,7 @@ impl Tally {
                 if says_so && !mem::replace(counted, true) {
                     self.said_skipped += 1;
                 }
-                // What is worth knowing of a test that passed: how near it came to a limit.
+                // A note of a passed test: how near it came to a limit.
                 says_so || line.starts_with("noted: ")
             }
         }

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     kernel: Option<PathBuf>,
 }
 
-/// What the tests start, beside what every Debian has.
+/// The packages that the tests need, in addition to Debian's standard ones.
 const TOOLS: &[Tool] = &[
     debian::IP,
     debian::NFT,
@@ -54,7 +54,7 @@ const TOOLS: &[Tool] = &[
     debian::SCAPY,
 ];
 
-/// What the slow ones start besides.
+/// The packages that the slow tests need as well.
 const TOOLS_OF_ALL: &[Tool] = &[
     debian::MMDEBSTRAP,
     debian::MKE2FS,

@@ -1,4 +1,4 @@
-//! Where things are.
+//! The paths of the workspace.
 
 use std::{
     env,
@@ -23,7 +23,7 @@ pub fn target() -> PathBuf {
     )
 }
 
-/// Where tools that are needed to build are kept, out of the way of the system's.
+/// The folder of build tools, separate from those of the system.
 #[must_use]
 pub fn tools() -> PathBuf {
     target().join("tools")

@@ -117,7 +117,7 @@ pub enum HostError {
     Capture {
         /// The file.
         file: String,
-        /// Its mistakes.
+        /// The problem.
         source: CaptureError,
     },
     /// A file system operation failed.

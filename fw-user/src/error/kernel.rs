@@ -93,7 +93,7 @@ pub enum KernelError {
     Untrusted {
         /// The folder, of those on the way to the pins.
         path: PathBuf,
-        /// Its mistakes.
+        /// The problem.
         why: String,
         /// What to type.
         fix: String,

@@ -59,7 +59,7 @@ pub struct LinkFacts {
 }
 
 impl Pinned {
-    /// The state, in words.
+    /// Its description.
     #[must_use]
     pub(crate) fn words(&self) -> String {
         match self {

@@ -20,7 +20,7 @@ fn add_vlan(lab: &Lab) -> Result<()> {
     for (place, addresses) in
         [(&lab.lan, ["198.51.100.10/24", "2001:db8:2::10/64"]), (&lab.pi, ["198.51.100.1/24", "2001:db8:2::1/64"])]
     {
-        // What a card takes off XDP cannot see: the manual says to keep it.
+        // XDP cannot see a tag that the card removes: the manual says to keep it.
         place.run("ethtool --offload eth0 rxvlan off txvlan off")?;
         place.run("ip link add link eth0 name eth0.5 type vlan id 5")?;
         place.set_address("eth0.5", &addresses)?;
@@ -62,7 +62,7 @@ fn a_filter_on_a_vlan_holds_for_it_alone() -> Result<()> {
     lab.refuses(&["attach", "eth0.5", "--mode", "native", "--allow", "22"], 1, &["eth0.5", "no native XDP"])?;
     let modes = if has_tcx()? { &["tc", "generic"][..] } else { &["generic"] };
     for mode in modes {
-        // What `attach` takes by itself comes first.
+        // First the mode that `attach` chooses by itself.
         let by_itself: &[&str] = if *mode == modes[0] { &[] } else { &["--mode", mode] };
         let said = lab.fw(&[&["attach", "eth0.5", "--allow", "22,8080/tcp"], by_itself].concat())?;
         for words in [&format!("{mode} mode"), "eth0.5 is one VLAN of eth0"] {

@@ -61,7 +61,7 @@ fn a_bond_is_closed_through_both_members() -> Result<()> {
     let asked = lab.lan.serve_tcp(5000)?;
     arrive(&lab, &closed, 9123).context("without a filter")?;
     let by_itself = if has_tcx()? { Mode::Tc } else { Mode::Generic };
-    // What it takes by itself need not be asked for once more.
+    // The mode that it chooses by itself need not be tested again.
     let modes = [None, Some(Mode::Generic), Some(Mode::Native)];
     for mode in modes.into_iter().filter(|mode| *mode != Some(by_itself)) {
         let typed = mode.map(|mode| mode.to_string());

@@ -44,7 +44,7 @@ impl Servers {
             lab.is_closed(&self.closed, Transport::Tcp, address, 9123)?;
             lab.lan.reaches(&self.open, Transport::Tcp, address, 80)?;
         }
-        // What the Pi asks for itself is answered.
+        // Replies to the Pi's own requests pass.
         let server = lab.lan.serve_udp(5000)?;
         lab.pi.reaches(&server, Transport::Udp, LAN4, 5000)
     }

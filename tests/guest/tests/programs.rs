@@ -1,4 +1,4 @@
-//! What the kernel makes of the programs.
+//! The kernel's treatment of the programs.
 
 use std::thread;
 
@@ -15,7 +15,7 @@ tests! {
 /// Having looked at no more than twice the instructions that the ceilings allow on the kernel of the lab: other kernels go some ways twice. Kernels
 /// before 5.16 do not say how many.
 fn the_verifier_accepts_every_program() -> Result<()> {
-    // A thread of its own, because it moves into namespaces of its own.
+    // A separate thread, because it moves into other namespaces.
     thread::spawn(count).join().expect("the thread ends")
 }
 

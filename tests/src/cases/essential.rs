@@ -1,4 +1,4 @@
-//! What a host's own DHCP client waits for.
+//! Replies to a host's own DHCP client.
 
 use fw_common::{
     PortProtocol::{self, Tcp, Udp, UdpLite},

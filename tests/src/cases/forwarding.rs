@@ -38,7 +38,7 @@ fn to_containers() -> Vec<Row> {
     rows
 }
 
-/// What a container or a VPN's peer sends with its own address, from a port that is allowed on this host (`WireGuard`, NTP, IKE).
+/// Packets of a container or a VPN's peer with its own address, from a port that is allowed on this host (`WireGuard`, NTP, IKE).
 fn from_containers() -> Vec<Row> {
     let mut rows = Vec::new();
     for protocol in [Udp, UdpLite, Sctp, Dccp] {
@@ -66,7 +66,7 @@ fn from_containers() -> Vec<Row> {
             .under(Udp, 51_820)
             .remembering(0)
     }));
-    // As a published container's answer leaves: with this host's address.
+    // A published container's reply, which leaves with this host's address.
     rows.extend(both("what this host sends from an allowed port opens nothing", |it, ip| {
         it.allow("51820/udp")
             .sent(ip.between(HOST, SERVER).udp(51_820, 51_820))

@@ -1,4 +1,4 @@
-//! Networks behind this host that its owner names: what is routed on to them passes, whatever its port.
+//! Networks behind this host that its owner names: packets that are routed on to them pass, whatever their port.
 
 use fw_common::{
     PortProtocol::{Tcp, Udp},
@@ -200,7 +200,7 @@ fn of_all_kinds() -> Vec<Row> {
     rows
 }
 
-/// What machines in a named network send is noted as any container's is.
+/// Packets from machines in a named network are tracked like those of containers.
 fn from_the_network() -> Vec<Row> {
     let mut rows = both("what a named network asks is answered", |it, ip| {
         it.forward_to(NAMED)

@@ -148,7 +148,7 @@ fn bad_options() -> Vec<Row> {
     .collect()
 }
 
-/// What is done to a header.
+/// A change to a header.
 type Change = fn(Stack<Ipv4>) -> Stack<Ipv4>;
 
 fn no_difference() -> Vec<Row> {

@@ -125,7 +125,7 @@ fn martian_destinations() -> Vec<Row> {
     rows
 }
 
-/// What is done to a header.
+/// A change to a header.
 type Change = fn(Stack<Ipv6>) -> Stack<Ipv6>;
 
 fn no_difference() -> Vec<Row> {

@@ -1,4 +1,4 @@
-//! The case table: what becomes of which packet, derived from the protocols' own documents and from what this firewall promises.
+//! The table of cases: the verdict on each packet, derived from the protocols' specifications and from the promises of this firewall.
 //!
 //! One file a section. Every kind of packet has a hit, a near miss and, where it makes sense, a guard that another protocol with the
 //! same numbers is not meant; over IPv4 and IPv6.

@@ -211,7 +211,7 @@ fn broadcast() -> Vec<Row> {
     ]
 }
 
-/// What nobody asked for.
+/// Packets that are not replies.
 fn unsolicited() -> Vec<Row> {
     let mut rows = both("mDNS is closed unless it is allowed", |it, ip| {
         it.allow("22").receives(ip.between(PEER, MDNS).udp(5353, 5353), ClosedPort).under(Udp, 5353)

@@ -16,7 +16,7 @@ pub(super) fn rows() -> Vec<Row> {
     [exact(), near_misses(), tcp_flags(), servers(), what_left(), elsewhere()].concat()
 }
 
-/// What opens a flow: a SYN, or any packet of the other transports.
+/// The packets that open a flow: a SYN, or any packet of the other transports.
 fn request(ip: Family, protocol: PortProtocol) -> Stack<Box<dyn Layer>> {
     match protocol {
         Tcp => ip.between(HOST, SERVER).tcp(45_000, 443).syn().erased(),
@@ -147,7 +147,7 @@ fn tcp_flags() -> Vec<Row> {
     rows
 }
 
-/// What servers send records nothing: it answers packets that the policy lets in.
+/// Packets of servers are not recorded: they answer packets that the policy lets in.
 fn servers() -> Vec<Row> {
     let mut rows = both("the SYN-ACK of a server records nothing", |it, ip| {
         let answer = ip.between(HOST, PEER).tcp(22, 40_000).syn().ack();

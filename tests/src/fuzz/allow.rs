@@ -6,7 +6,7 @@ use fw_common::{
     policy::Policy,
 };
 
-/// Whatever is typed: what is read is read again from what is printed, and a policy comes back from the kernel's maps as it was.
+/// For any input: rules survive printing and reading, and a policy survives the kernel's maps.
 pub(super) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let mut rules = Vec::new();

@@ -8,7 +8,7 @@ use fw_user::testing::{
     {Settings, check, edit},
 };
 
-/// Whatever the text says: every place is inside it, and what it says survives being written.
+/// For any text: every place is inside it, and its settings survive a write.
 pub(super) fn run(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     let file = check::file(Path::new("eth0.toml"), text.to_owned());

@@ -16,7 +16,7 @@ thread_local! {
     static HOSTS: OnceCell<[(Situation, Model); 4]> = const { OnceCell::new() };
 }
 
-/// Whatever it is: nothing panics, and the decision is that of another parser.
+/// For any frame: nothing panics, and the decision is that of another parser.
 pub(super) fn run(input: &[u8]) {
     let Some((&host, frame)) = input.split_first() else { return };
     HOSTS.with(|hosts| {
@@ -26,7 +26,7 @@ pub(super) fn run(input: &[u8]) {
             panic!("{what}\n{}\n{situation:?}", words(frame));
         }
     });
-    // What is told of drops is read from packets too.
+    // Reports of drops parse packets too.
     let _ = record::source(frame);
     let cut = &frame[..frame.len().min(record::CAPTURED)];
     let _ = Headers::of(&Seen { bytes: cut, len: frame.len(), is_bare: false }).to_string();

@@ -1,5 +1,4 @@
-//! What the fuzzers in tests/fuzz do with their bytes. It is the same for what they found once: `tests/fuzz/corpus` is replayed with every
-//! run of the tests.
+//! The checks of the fuzzers in tests/fuzz. Every run of the tests replays their earlier findings in `tests/fuzz/corpus`.
 
 mod allow;
 mod config;

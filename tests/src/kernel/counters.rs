@@ -35,7 +35,7 @@ pub(super) struct Counters {
 /// Counters of ports.
 pub type Ports = BTreeMap<(PortProtocol, u16), PortCounter>;
 
-/// What is in them at one time.
+/// Their contents at one time.
 pub(super) struct Snapshot {
     reasons: ReasonCounters,
     ports: Ports,
@@ -163,7 +163,7 @@ impl Snapshot {
         }
     }
 
-    /// What was counted for ports of TCP and UDP between two snapshots. Those of the others make way for each other.
+    /// The counters of TCP and UDP ports between two snapshots. Ports of other protocols evict each other.
     pub(super) fn ports_since(&self, before: &Self) -> Ports {
         let counted = self.ports.iter().filter(|((protocol, _), _)| (*protocol as u32) < COUNTED_PROTOCOLS);
         let moved = counted.map(|(&port, now)| {

@@ -24,7 +24,7 @@ use crate::model::Flows;
 
 type Table<K> = HashMap<MapData, Plain<K>, Plain<FlowEntry>>;
 
-/// What the CPUs found lately.
+/// The flows that CPUs found recently.
 struct Found<V: bytemuck::Pod> {
     map: Array<MapData, Plain<V>>,
     /// The same map, to be read at once.
@@ -46,7 +46,7 @@ impl<V: bytemuck::Pod> Found<V> {
     }
 }
 
-/// What ever left.
+/// The marks of everything that was sent.
 #[derive(Clone, Default)]
 pub(super) struct Noted {
     /// From local ports, as (to one, to many).
@@ -64,7 +64,7 @@ pub(super) struct FlowMaps {
     sent: Array<MapData, Plain<SentPage>>,
     /// The same map, to be read at once.
     pages: BatchMap<u32, SentPage>,
-    /// What was read last of `sent`.
+    /// The last contents of `sent` that were read.
     noted: Noted,
 }
 

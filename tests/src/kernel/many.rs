@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{oracle::Situation, world::Routing};
 
-/// What became of frames.
+/// The results for frames.
 pub struct Received {
     /// Why each passed or dropped.
     pub reasons: Vec<Reason>,
-    /// What was counted for ports of TCP and UDP.
+    /// The counters of TCP and UDP ports.
     pub ports: Ports,
 }
 

@@ -268,7 +268,7 @@ impl Kernel {
         self.run(frame, times)
     }
 
-    /// What is recorded, the oldest first, and the senders.
+    /// The recorded drops, the oldest first, and the senders.
     ///
     /// # Errors
     /// Whatever the kernel refuses.
@@ -276,8 +276,8 @@ impl Kernel {
         self.recordings.read()
     }
 
-    /// Play what happened before a row, and then this many datagrams, each answered and each of a flow of its own, and say whether the row's packet
-    /// is an answer still.
+    /// Play what happened before a row, then this many answered datagrams, each of a separate flow; returns whether the row's packet is still a
+    /// reply.
     ///
     /// # Errors
     /// Whatever the kernel refuses.

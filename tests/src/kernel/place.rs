@@ -1,4 +1,4 @@
-//! Where the programs run that rows are played through.
+//! The hooks at which the rows are played.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
@@ -14,7 +14,7 @@ use fw_user::testing::{ingress, object};
 
 use crate::packet::ether_type;
 
-/// What a TC program answers: whatever comes next decides.
+/// The return value of a TC program for a packet that passes: the next program decides.
 const TC_ACT_UNSPEC: u32 = u32::MAX;
 const TC_ACT_SHOT: u32 = 2;
 const XDP_DROP: u32 = 1;
@@ -66,7 +66,7 @@ impl Place {
         Ok(())
     }
 
-    /// What of a frame the programs are given.
+    /// The part of a frame that the programs get.
     pub(super) fn seen(self, frame: &[u8]) -> &[u8] {
         match self {
             Self::Xdp | Self::Tc => frame,
@@ -74,7 +74,7 @@ impl Place {
         }
     }
 
-    /// Who sent what the programs are given.
+    /// The sender of the frames that the programs get.
     pub(super) fn source(self, frame: &[u8]) -> Option<V6> {
         match self {
             Self::Xdp | Self::Tc => source(frame),

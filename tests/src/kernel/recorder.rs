@@ -1,4 +1,4 @@
-//! What the programs record of a packet that they drop.
+//! The records of dropped packets.
 
 use anyhow::{Result, ensure};
 use aya::{
@@ -16,7 +16,7 @@ use fw_user::testing::plain::Plain;
 
 use super::{maps::take, place::Place};
 
-/// What is in the maps.
+/// The contents of the maps.
 #[derive(Debug)]
 pub struct Recorded {
     /// The drops, the oldest first.
@@ -54,7 +54,7 @@ impl Recordings {
         Ok(())
     }
 
-    /// What was recorded since the last [`clear`](Self::clear) and is kept.
+    /// The kept records since the last [`clear`](Self::clear).
     pub(super) fn read(&self) -> Result<Recorded> {
         let recorded = self.recorders.get(&self.cpu, 0)?.0.recorded;
         let oldest = recorded.saturating_sub(u64::from(RECORDS_PER_CPU));
@@ -88,7 +88,7 @@ impl Recordings {
             is_bare: u8::from(self.place == Place::Bare),
             bytes,
         };
-        // What a longer frame left there means nothing.
+        // The remains of a longer frame mean nothing.
         expected.bytes[captured..].copy_from_slice(&record.bytes[captured..]);
         ensure!(record == expected, "it is recorded as {record:?}, not {expected:?}");
         ensure!(record.at != 0, "it has no time");

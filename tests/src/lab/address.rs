@@ -1,4 +1,4 @@
-//! Who is who in the lab: documentation prefixes (RFC 5737, RFC 3849) on the wire, private ones behind the bridge.
+//! The addresses of the lab: documentation prefixes (RFC 5737, RFC 3849) on the wire, private ones behind the bridge.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

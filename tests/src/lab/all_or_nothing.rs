@@ -1,8 +1,8 @@
 //! Commands that change something, each with a fault at its steps: afterwards the interface is as before or as asked, never between, and
 //! the next command works.
 //!
-//! What a fault leaves is the work of the command, and the same whatever the programs decide. So every step is played with
-//! [`Programs::Trivial`], which load at once, and a sample of each kind of step with [`Programs::Real`], where packets tell.
+//! The state after a fault depends on the command, not on the programs. So every step is played with [`Programs::Trivial`], which load at once, and a
+//! sample of each kind of step with [`Programs::Real`], where packets show the result.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +32,7 @@ const CHANGED: i32 = 5;
 /// A port that is always open.
 const FENCE: u16 = 22;
 
-/// What the command loads.
+/// The programs that the command loads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Programs {
     /// The filter: packets show what is open.
@@ -71,11 +71,11 @@ impl Steps {
     }
 }
 
-/// What shows which ports are open.
+/// The evidence for which ports are open.
 enum Doors<'a> {
-    /// What listens at them.
+    /// The servers at the ports.
     Sockets { knocker: UdpSocket, fence: UdpSocket, listeners: Vec<(u16, UdpSocket)> },
-    /// What the kernel has.
+    /// The state in the kernel.
     Maps(&'a Lab),
 }
 
@@ -125,8 +125,8 @@ fn arriving(knocker: &UdpSocket, fence: &UdpSocket, listeners: &[(u16, UdpSocket
     Ok(open)
 }
 
-/// The ports that the policy of the attached filter opens; all of them without a filter. The kernel takes off in its own time what no pin
-/// holds any more: until then there is no answer.
+/// The ports that the policy of the attached filter opens; all of them without a filter. `None` until the kernel has detached programs without a pin,
+/// which takes a while.
 fn in_force(lab: &Lab) -> Result<Option<BTreeSet<u16>>> {
     let all = || Some(DOORS.into_iter().collect());
     let pins = Pins::new(lab.fw.bpffs());
@@ -255,7 +255,7 @@ impl Case {
         let all = lab.steps(self.command)?;
         ensure!(doors.open()? == asked, "{:?} are open after", doors.open()?);
         lab.fw(&["detach", "--all"])?;
-        // What one interface has shown need not be shown once more: of several, the steps that follow.
+        // Steps that were tested with one interface are not repeated: with several, only the steps after those.
         let known = if self.command.contains(&"eth1") { all.len() / 2 } else { 0 };
         let chosen = steps.choose(&all[known..]);
         let mut hit = 0;
@@ -305,7 +305,7 @@ impl Case {
                 match output.status.code() {
                     Some(FAILED) => {
                         ensure!(open == *was, "{open:?} are open, and yet: {said}");
-                        // On the other interface as well. The kernel takes off in its own time what no pin holds any more.
+                        // On the other interface as well. The kernel takes a while to detach programs without a pin.
                         wait::until("the programs of before", || Ok((programs(lab)? == before).then_some(())))?;
                     }
                     Some(CHANGED) => ensure!(open == *was || open == *asked, "{open:?} are open: {said}"),

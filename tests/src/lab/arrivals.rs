@@ -1,5 +1,5 @@
-//! What got past XDP: netfilter counts every packet with ports the moment that it first sees it, before any rule can drop or change it,
-//! again when pieces have become whole, and once more where the packet is for this machine itself.
+//! The packets that got past XDP. netfilter counts every packet with ports when it first sees it, before any rule can drop or change it, again after
+//! reassembly, and once more if the packet is for this machine itself.
 //!
 //! This is the witness for packets that no listener would ever report: a lone FIN, a datagram without a socket, a first piece.
 
@@ -42,7 +42,7 @@ table inet arrivals {
     }
 }";
 
-/// What netfilter has seen since it began to count.
+/// The packets that netfilter has seen since it began to count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Arrivals {
     /// Packets by stage, protocol and destination port.
@@ -87,7 +87,7 @@ impl Namespace {
         self.nft(TABLE)
     }
 
-    /// What has arrived since [`Namespace::count_arrivals`].
+    /// The arrivals since [`Namespace::count_arrivals`].
     ///
     /// # Errors
     /// That was not called.

@@ -14,7 +14,7 @@ use super::{
     wait::{self, PATIENCE},
 };
 
-/// What echo servers are sent.
+/// The message to echo servers.
 pub const WORDS: &[u8] = b"to the echo server and back";
 
 /// The address that stands for every address of this host, in the family of `address`.

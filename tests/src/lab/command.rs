@@ -18,7 +18,7 @@ pub fn cargo() -> Command {
     cargo
 }
 
-/// What the program printed on standard output.
+/// The program's standard output.
 ///
 /// # Errors
 /// It could not be started or did not succeed; the message holds everything it printed.

@@ -9,7 +9,7 @@ use fw_common::abi::{Meta, map};
 use super::Lab;
 
 impl Lab {
-    /// Where a file of this name is, or would be.
+    /// The path of a file of this name, whether it exists or not.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.fw.config().join(format!("{name}.toml"))
@@ -23,7 +23,7 @@ impl Lab {
         fs::write(self.file(name), text).with_context(|| format!("cannot write {name}.toml"))
     }
 
-    /// What stands in a file.
+    /// The contents of a file.
     ///
     /// # Errors
     /// There is no such file.

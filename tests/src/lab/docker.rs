@@ -68,7 +68,7 @@ impl<'a> Docker<'a> {
         command::run(self.command().args(args))
     }
 
-    /// Where the daemon answers, as `DOCKER_HOST` has it.
+    /// The daemon's address, for `DOCKER_HOST`.
     #[must_use]
     pub fn host(&self) -> String {
         format!("unix://{}", self.folder.path().join("socket").display())
@@ -77,7 +77,7 @@ impl<'a> Docker<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new("docker");
         command.env_remove("DOCKER_HOST").env_remove("DOCKER_CONTEXT");
-        // What builds without a builder of its own, which Debian packages apart.
+        // The legacy builder, because Debian packages the new one separately.
         command.env("DOCKER_BUILDKIT", "0");
         command.arg("--host").arg(self.host());
         command

@@ -1,4 +1,4 @@
-//! What `fw-user drops --json` prints, with exactly the documented fields, and the files of packets that it writes.
+//! The output of `fw-user drops --json`, with exactly the documented fields, and its files of packets.
 
 use std::net::IpAddr;
 
@@ -43,7 +43,7 @@ pub struct Dropped {
     pub length: usize,
     /// Whether it passed all the same.
     pub monitor: bool,
-    /// Who listens where it was for.
+    /// The listener at its destination.
     pub target: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What `fw-user explain --json` prints, with exactly the documented fields, and the files of packets it reads.
+//! The output of `fw-user explain --json`, with exactly the documented fields, and its files of packets.
 
 use std::{fs, net::IpAddr, path::Path};
 
@@ -37,13 +37,13 @@ pub struct Explained {
     pub rule: Option<String>,
     /// Who listens there.
     pub target: Option<String>,
-    /// What to type or do.
+    /// The fix.
     pub fix: Option<String>,
     /// The former name of `fix`.
     pub cure: Option<String>,
-    /// What else to know.
+    /// Further notes.
     pub notes: Vec<String>,
-    /// Why nobody can say what becomes of it.
+    /// Why the verdict is unknown.
     pub error: Option<String>,
 }
 

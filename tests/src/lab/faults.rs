@@ -20,7 +20,7 @@ const LOOKING: [&str; 8] = [
     "BPF_PROG_GET_FD_BY_ID",
 ];
 
-/// What happens instead of a system call.
+/// The fault that replaces a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The process is killed before it.

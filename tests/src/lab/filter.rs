@@ -78,7 +78,7 @@ impl Lab {
         Ok(programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect())
     }
 
-    /// Nothing of the filter may be left: no pin, no program or qdisc on any interface of the Pi, and `status` knows nothing.
+    /// Check that nothing of the filter is left: no pin, no program or qdisc on any interface of the Pi, and nothing in `status`.
     ///
     /// # Errors
     /// Something is left.
@@ -106,7 +106,7 @@ pub struct Traces {
     status: String,
 }
 
-/// What `ip -details link` says of XDP. The rest of it, whether the cable is seen and a bridge's timers above all, changes by itself.
+/// The XDP part of `ip -details link`. The rest, above all the carrier and a bridge's timers, changes by itself.
 fn programs(links: &str) -> Vec<String> {
     let constant = |line: &str| {
         let mut words: Vec<&str> = line.split_whitespace().filter(|word| !word.starts_with('<')).collect();
@@ -118,8 +118,8 @@ fn programs(links: &str) -> Vec<String> {
     links.lines().filter(|line| line.contains("xdp")).map(constant).collect()
 }
 
-/// What `status` says, but for the processes that hold a link: a child that another test starts holds copies of this process' descriptors
-/// until it becomes its own program. And but for the seconds that a change can still be confirmed.
+/// The output of `status`, without the seconds to confirm a change and without the processes that hold a link: a child that another test starts holds
+/// copies of this process' descriptors until it calls exec.
 fn constant(status: &str) -> String {
     let mut parts = status.split(", held by ");
     let first = parts.next().unwrap_or_default().to_owned();
@@ -129,7 +129,7 @@ fn constant(status: &str) -> String {
 }
 
 impl Lab {
-    /// What the Pi looks like now.
+    /// The state of the Pi.
     ///
     /// # Errors
     /// `status` failed.

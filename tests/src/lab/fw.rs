@@ -119,7 +119,7 @@ impl FwUser {
         for name in ["SSH_CONNECTION", "SSH_CLIENT", "SUDO_UID", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }
-        // What the machine's own Docker publishes is none of the lab's concern.
+        // The machine's own Docker does not belong to the lab.
         command.env("DOCKER_HOST", format!("unix://{}", self.config().join("no-docker.sock").display()));
     }
 
@@ -180,7 +180,7 @@ impl FwUser {
 
 impl Drop for FwUser {
     fn drop(&mut self) {
-        // Links go with their pins, so whatever is still attached is off now.
+        // Links end with their pins, so everything is detached now.
         if let Err(error) = fs::remove_dir_all(&self.bpffs) {
             eprintln!("cannot remove {}: {error}", self.bpffs.display());
         }

@@ -4,14 +4,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Namespace, wait::PATIENCE};
 
-/// What a server answered.
+/// The answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The status.
     pub status: u16,
     /// The `Content-Type`, or nothing.
     pub content_type: String,
-    /// What `Content-Length` announced.
+    /// The value of `Content-Length`.
     pub length: Option<usize>,
     /// The body.
     pub body: String,

@@ -83,7 +83,7 @@ pub fn has_tcx() -> Result<bool> {
     Ok(KernelVersion::current()? >= KernelVersion::new(6, 6, 0))
 }
 
-/// Play a test in TC mode. Where the kernel has no TCX, the mode is refused with a word that says why.
+/// Play a test in TC mode. Without TCX in the kernel, check that the mode is refused with the reason.
 ///
 /// # Errors
 /// The test's own; the mode is not refused, or in other words.

@@ -1,4 +1,4 @@
-//! What is asked of `fw-user`, and how it refuses.
+//! The modes of `fw-user`, and its refusals.
 
 use std::{fmt, process::Output};
 
@@ -30,12 +30,12 @@ impl fmt::Display for Mode {
 pub struct Refusal {
     /// The exit code.
     pub code: i32,
-    /// What it said on standard error.
+    /// Its standard error.
     pub message: String,
 }
 
 impl Refusal {
-    /// What a program came to that must not succeed.
+    /// The result of a program that must fail.
     ///
     /// # Errors
     /// It did succeed, was killed, or printed something on standard output.

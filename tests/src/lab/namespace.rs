@@ -33,7 +33,7 @@ impl Namespace {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
         let namespace = Self { handle };
-        // What is checked and announced when an address appears costs seconds and says nothing here.
+        // Duplicate address detection and announcements take seconds and test nothing here.
         namespace.sysctl("net/ipv6/conf/all/accept_dad", "0")?;
         namespace.sysctl("net/ipv6/conf/default/accept_dad", "0")?;
         namespace.sysctl("net/ipv6/conf/default/router_solicitations", "0")?;

@@ -4,9 +4,9 @@ use anyhow::{Context, Result};
 
 use super::{namespace::Namespace, wait};
 
-/// Where the container's server listens that is published on port 9125, though nobody allowed that.
+/// The address of the container's server that is published on port 9125 without permission.
 pub const CLOSED_TARGET: u16 = 80;
-/// Where the container's server listens that is published on port 80, as intended.
+/// The address of the container's server that is published on port 80, as intended.
 pub const OPEN_TARGET: u16 = 8080;
 
 /// Everything but SSH, HTTP and HTTPS is dropped. The counter tells when a packet has met its end here.
@@ -23,8 +23,8 @@ table inet filter {
     }
 }";
 
-/// As Docker writes them, for both families: published ports are redirected wherever they come from but the bridge itself, also
-/// those that the host sends to itself, and what containers send out of the bridge takes the host's address.
+/// The rules that Docker writes, for both families: packets to published ports are redirected from everywhere except the bridge, including those from
+/// the host itself, and packets from containers that leave the bridge get the host's address.
 fn published(family: &str, loopback: &str, subnet: &str, container: &str) -> String {
     let rules: String = ["tcp", "udp"]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Where a lab's pins are, and what may be put in their place.
+//! The pins of a lab, and replacements for them.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ impl Lab {
     }
 }
 
-/// Pin a map of a kind and a size that no version of ours has, whatever is there.
+/// Pin a map of a kind and size that no version of ours has, in place of whatever is there.
 ///
 /// # Errors
 /// The kernel knows no such kind.
@@ -33,7 +33,7 @@ pub fn pin_other_map(path: &Path, kind: &str) -> Result<()> {
     pin_map(path, kind, [4, 12, 3])
 }
 
-/// Pin a map with keys and values of so many bytes and for so many entries, whatever is there.
+/// Pin a map with these sizes of keys and values and this capacity, in place of whatever is there.
 ///
 /// # Errors
 /// The kernel refuses it.

@@ -89,7 +89,7 @@ impl Server {
         self.state.arrivals().len()
     }
 
-    /// Where from, in the order of arrival.
+    /// The senders, in the order of arrival.
     #[must_use]
     pub fn senders(&self) -> Vec<SocketAddr> {
         self.state.arrivals().clone()

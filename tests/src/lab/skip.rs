@@ -1,4 +1,4 @@
-//! What a test does where the machine lacks something it needs.
+//! Skips of tests that need something the machine lacks.
 
 use std::{env, error::Error, fmt, thread, time::Instant};
 
@@ -49,7 +49,7 @@ pub fn run(test: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// What is missing, in words, where that may skip a test.
+/// The missing thing, in words, if a test may be skipped for it.
 fn judge(outcome: Result<()>, may_skip: bool) -> Result<Option<String>> {
     match outcome {
         Err(error) if may_skip && error.is::<Missing>() => Ok(Some(format!("{error:#}"))),

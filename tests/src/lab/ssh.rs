@@ -111,17 +111,17 @@ pub struct Session {
     _client: Process,
 }
 
-/// What a command in a session came to.
+/// The result of a command in a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The exit code.
     pub code: i32,
-    /// What it printed, on standard output and error.
+    /// Its standard output and error.
     pub said: String,
 }
 
 impl Session {
-    /// What ends the output of each command.
+    /// The end mark after each command's output.
     const END: &str = "--- the command ended with ";
 
     fn start(mut ssh: Command) -> Result<Self> {
@@ -171,7 +171,7 @@ impl Session {
             .context("the SSH client has ended")
     }
 
-    /// What `SSH_CONNECTION` says in it.
+    /// The value of `SSH_CONNECTION` in it.
     ///
     /// # Errors
     /// The connection is cut.
@@ -215,7 +215,7 @@ impl Session {
     }
 }
 
-/// What to type for `fw-user` on the lab's Pi.
+/// The command line for `fw-user` on the lab's Pi.
 #[must_use]
 pub fn fw_line(lab: &Lab, args: &str) -> String {
     let bpffs: PathBuf = lab.fw.bpffs().into();

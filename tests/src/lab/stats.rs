@@ -1,4 +1,4 @@
-//! What `fw-user stats --json` and `status --json` print, with exactly the documented fields.
+//! The output of `fw-user stats --json`, `status --json` and the commands that change something, with exactly the documented fields.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ pub struct Status {
     pub unfiltered: Vec<Unfiltered>,
     /// Bytes that all maps take.
     pub map_memory: u64,
-    /// How many flows each of the two tables holds; nothing where nothing is attached.
+    /// The capacity of each of the two flow tables; `None` if nothing is attached.
     pub flow_capacity: Option<u32>,
 }
 
@@ -147,9 +147,9 @@ pub struct InterfaceStatus {
     pub class: Option<String>,
     /// Why it is classed so.
     pub class_reason: Option<String>,
-    /// What is wrong in particular.
+    /// The problems.
     pub problems: Vec<String>,
-    /// What to do about it.
+    /// The fix.
     pub fix: Option<String>,
     /// The former name of `fix`.
     pub cure: Option<String>,
@@ -165,7 +165,7 @@ pub struct InterfaceStatus {
     pub version: String,
     /// Bytes that this interface's own maps take.
     pub map_memory: u64,
-    /// What a reboot makes of it.
+    /// The effect of a reboot.
     pub boot: Value,
     /// Whether nothing is dropped.
     pub monitor: bool,
@@ -173,7 +173,7 @@ pub struct InterfaceStatus {
     pub confirm_within: Option<u64>,
     /// Whether packets that `IPsec` has decrypted pass.
     pub passes_decrypted: bool,
-    /// What may come in.
+    /// The policy.
     #[serde(flatten)]
     pub policy: PolicyShape,
 }
@@ -182,29 +182,29 @@ pub struct InterfaceStatus {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// What a reboot makes of it: `attach`, `allow`, `deny`.
+    /// Of `attach`, `allow` and `deny`: the effect of a reboot.
     pub boot: Option<Value>,
-    /// What changed: `attach`.
+    /// Of `attach`: the changes.
     pub difference: Option<Value>,
     /// The interface's name.
     pub name: String,
     /// Of `attach`: the mode.
     pub mode: Option<String>,
-    /// Of `attach`: why it is not native mode.
+    /// Of `attach`: why native mode failed.
     pub not_native: Option<String>,
     /// Of `attach`: whether a filter was there before.
     pub replaced: Option<bool>,
     /// Of `attach`: whether nothing is dropped.
     pub monitor: Option<bool>,
-    /// Of `allow` and `deny`: whether the policy is another one now.
+    /// Of `allow` and `deny`: whether the policy changed.
     pub changed: Option<bool>,
-    /// Of `allow` and `deny`: whether the interface's file says so too.
+    /// Of `allow` and `deny`: whether the interface's file agrees.
     pub in_file: Option<bool>,
-    /// Of `attach`: what to know of a filter there.
+    /// Of `attach`: notes on the filter.
     pub notes: Option<Vec<String>>,
     /// The open connections that were cut.
     pub cut: Vec<Cut>,
-    /// What may come in.
+    /// The policy.
     #[serde(flatten)]
     pub policy: PolicyShape,
 }
@@ -230,7 +230,7 @@ pub struct Changes {
     /// The outside interfaces that have an address and no filter.
     #[serde(default)]
     pub unfiltered: Vec<Unfiltered>,
-    /// What else there is to know.
+    /// Further notes.
     #[serde(default)]
     pub notes: Vec<String>,
     /// One for each interface.

@@ -20,7 +20,7 @@ use super::{
     skip::{self, Missing},
 };
 
-/// What the command under test is called in there.
+/// The path of the command under test in there.
 pub const PROGRAM: &str = "/usr/local/sbin/fw-user";
 
 /// `systemctl` and `udevadm` as far as `fw-user` asks them. What was typed is kept in a file.

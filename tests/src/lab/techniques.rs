@@ -19,7 +19,7 @@ use super::{
 const HOST_PORTS: u16 = 20_000;
 /// The same for ports that Docker publishes: a container listens there.
 const PUBLISHED_PORTS: u16 = 30_000;
-/// Where the Pi's program listens in truth.
+/// The real address of the Pi's program.
 const HOST_TARGET: u16 = 9123;
 /// A port that is open with the filter too.
 const OPEN: u16 = 80;
@@ -37,7 +37,7 @@ pub struct Technique {
     reaches: Reach,
 }
 
-/// What the technique comes to where there is no filter.
+/// The result of the technique without a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// The Pi's network stack sees the port.
@@ -60,7 +60,7 @@ impl Technique {
     }
 }
 
-/// What came of it.
+/// The result.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     /// How many techniques there are.

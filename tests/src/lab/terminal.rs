@@ -16,7 +16,7 @@ use nix::{
 
 use super::{process::Process, wait::PATIENCE};
 
-/// A program on a terminal of its own, 120 columns wide, and what can be read from there. Dropping it closes the terminal.
+/// A program on a terminal of its own, 120 columns wide, and its output. Dropping it closes the terminal.
 pub struct OnTerminal {
     /// The program.
     pub program: Process,
@@ -32,7 +32,7 @@ impl OnTerminal {
         let size = Winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(Some(&size), None)?;
         for end in [&terminal.master, &terminal.slave] {
-            // What other tests start meanwhile would keep it, and a terminal that is held is not lost.
+            // Children of other tests would keep the terminal open, and an open terminal sends no hangup.
             fcntl(end, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         }
         command.env("TERM", "xterm-256color");

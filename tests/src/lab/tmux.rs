@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::{Namespace, command, skip::Missing, wait};
 
-/// What the shell prints when it waits for a command.
+/// The shell's prompt.
 const PROMPT: &str = "lab$ ";
 
 /// A terminal with a shell. Dropping it closes the terminal.
@@ -94,7 +94,7 @@ impl Tmux {
         self.run(&["resize-window", "-x", &columns.to_string(), "-y", &lines.to_string()]).map(drop)
     }
 
-    /// What stands on the screen.
+    /// The contents of the screen.
     ///
     /// # Errors
     /// The terminal is gone.
@@ -143,7 +143,7 @@ impl Tmux {
         Ok(kill(Pid::from_raw(child.parse()?), signal)?)
     }
 
-    /// What a command says in the shell, which must be one that can be typed in again.
+    /// The output of a command in the shell, after which the prompt must return.
     ///
     /// # Errors
     /// It does not end.

@@ -119,7 +119,7 @@ impl WireWorld {
         self.counters()
     }
 
-    /// What becomes of a row, in words, if it is not what the table says.
+    /// The difference between a row's result and the table, in words.
     ///
     /// # Errors
     /// As [`WireWorld::deliver`].
@@ -145,7 +145,7 @@ fn judged(counters: &Counters) -> u64 {
     counters.reasons.values().map(|counter| counter.packets).sum()
 }
 
-/// What one frame changed in the counters.
+/// The change of the counters by one frame.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     /// Reasons, each with packets and bytes.

@@ -23,7 +23,7 @@ const TCP: u8 = 6;
 const ICMPV6: u8 = 58;
 
 impl Situation {
-    /// What must become of a frame that comes in.
+    /// The expected verdict on an inbound frame.
     #[must_use]
     pub fn verdict(&self, frame: &[u8]) -> Verdict {
         let passes = match read(frame) {
@@ -40,7 +40,7 @@ impl Situation {
         }
         let ports = port_protocol(packet.protocol);
         match (packet.piece, ports) {
-            // Nothing is reassembled without the first piece, which is judged. No later one may reach the flags of TCP.
+            // A datagram needs its first fragment, which is judged. No later fragment may overwrite TCP's flags.
             (Piece::Later { at_byte }, _) => match packet.source {
                 IpAddr::V4(_) => {
                     !(packet.protocol == TCP && at_byte == 8)

@@ -15,10 +15,10 @@ const MAX_TAGS: usize = 2;
 const MAX_EXTENSION_HEADERS: usize = 8;
 /// Bytes of IPv6 extension headers that are looked behind at the most.
 const MOST_EXTENSION_BYTES: usize = 512;
-/// What must be there of a TCP header, ports and flags (RFC 1858), in bytes.
+/// The required bytes of a TCP header, with ports and flags (RFC 1858).
 const TCP_LEAST: usize = 16;
 
-/// What is in a frame.
+/// The contents of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed<'a> {
     /// No IP.
@@ -34,9 +34,9 @@ pub enum Parsed<'a> {
 pub struct Packet<'a> {
     /// The VLANs that it is tagged for.
     pub tags: Tags,
-    /// Who says to have sent it.
+    /// Its source address.
     pub source: IpAddr,
-    /// Whom it is for.
+    /// Its destination address.
     pub destination: IpAddr,
     /// The IP protocol number of the transport.
     pub protocol: u8,

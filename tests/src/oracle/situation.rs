@@ -1,4 +1,4 @@
-//! In which situation a frame comes in.
+//! The situation of an inbound frame.
 
 use std::{fmt, net::IpAddr};
 
@@ -23,7 +23,7 @@ pub struct Situation {
     pub policy: Policy,
     /// Whether the host forwards packets.
     pub is_router: bool,
-    /// What it has sent just now.
+    /// The packets that it has just sent.
     pub sent: Vec<Conversation>,
 }
 
@@ -102,7 +102,7 @@ impl Situation {
         Ok(model)
     }
 
-    /// What fw-common says of a frame.
+    /// fw-common's decision on a frame.
     ///
     /// # Errors
     /// When the oracle says something else of it, or the path for plain packets something else than the path for all.

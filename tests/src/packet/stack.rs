@@ -18,7 +18,7 @@ pub struct Named {
     pub protocol: u8,
 }
 
-/// What a layer has to know of its neighbours.
+/// The context of a layer: its neighbours.
 #[derive(Clone, Copy, Debug)]
 pub struct Around {
     /// The layer that follows, if it has a name.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, LinkSlice, TransportSlice};
 
-/// What is in a frame, for a person: as far as `etherparse` gets, and what stopped it.
+/// The contents of a frame, for people: as far as `etherparse` reads it, and the error that stopped it.
 #[must_use]
 pub fn words(frame: &[u8]) -> String {
     let packet = match LaxSlicedPacket::from_ethernet(frame) {

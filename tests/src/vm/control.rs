@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::patience::PATIENCE;
 use crate::lab::wait;
 
-/// What the guest's script says first, and before each exit code.
+/// The first output of the guest's script, and the mark before each exit code.
 const MARK: &str = "== ";
 
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use crate::lab::{command, fw};
 /// How large the file system is, of which the guest fills a third.
 const SIZE: &str = "1G";
 
-/// What a boot of half a minute spends a third of it on, and no test looks at: logins, file systems and modules that nobody uses.
+/// Units that take a third of the boot and that no test needs: logins, unused file systems and modules.
 const MASKED: [&str; 14] = [
     "dev-hugepages.mount",
     "dev-mqueue.mount",
@@ -103,7 +103,7 @@ impl Disk {
         self.home.path()
     }
 
-    /// What is on it.
+    /// Its contents.
     #[must_use]
     pub const fn image(&self) -> &Image {
         &self.image

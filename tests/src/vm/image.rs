@@ -17,7 +17,7 @@ use crate::lab::{
     skip::{self, Missing},
 };
 
-/// What is installed beside what every Debian has.
+/// Packages that are installed in addition to Debian's standard ones.
 const PACKAGES: &str = "systemd-sysv,udev,iproute2,socat,initramfs-tools";
 
 /// An installed system.

@@ -41,7 +41,7 @@ impl Machine {
         PLATFORM.describe(&mut qemu, 512);
         qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
         let console_word = PLATFORM.console;
-        // What protects a real processor costs an emulated one a tenth of its time.
+        // The mitigations of a real processor cost an emulated one a tenth of its time.
         let always = "root=/dev/vda rw panic=-1 net.ifnames=0 mitigations=off nokaslr";
         qemu.args(["-append", &format!("console={console_word} {always} {words}")]);
         qemu.args(["-drive", &format!("file={},format=raw,if=virtio,cache=unsafe", disk.path().display())]);
@@ -80,7 +80,7 @@ impl Machine {
         off.map(drop).with_context(|| format!("the guest's console ends with\n{}", self.console()))
     }
 
-    /// What a command line prints in the guest.
+    /// The output of a command line in the guest.
     ///
     /// # Errors
     /// It does not succeed.
@@ -90,7 +90,7 @@ impl Machine {
         Ok(output)
     }
 
-    /// What a command line prints in the guest, and its exit code.
+    /// The output of a command line in the guest, and its exit code.
     ///
     /// # Errors
     /// The guest does not answer.

@@ -5,7 +5,7 @@ use std::process::Command;
 /// A machine of an architecture.
 #[derive(Clone, Copy, Debug)]
 pub struct Platform {
-    /// What Debian calls the architecture.
+    /// Debian's name for the architecture.
     pub architecture: &'static str,
     /// qemu's program for it.
     pub qemu: &'static str,
@@ -35,7 +35,7 @@ pub const ARM64: Platform = Platform {
     kernel: "linux-image-cloud-arm64",
 };
 
-/// What a guest runs on that has this machine's architecture.
+/// The platform of a guest with this machine's architecture.
 pub const PLATFORM: Platform = if cfg!(target_arch = "aarch64") { ARM64 } else { AMD64 };
 
 impl Platform {

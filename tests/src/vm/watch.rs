@@ -1,4 +1,4 @@
-//! What is looked for in a guest while the peer sends without pause.
+//! The events to watch for in a guest while the peer sends without pause.
 
 use anyhow::{Context, Result, ensure};
 
@@ -39,7 +39,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What went wrong, and what the guest noted meanwhile.
+    /// The failure, and the guest's log meanwhile.
     ///
     /// # Errors
     /// Those of `result`.

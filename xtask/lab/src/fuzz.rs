@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What it finds new goes to target/fuzz; the committed corpus is where it starts.
+/// New findings go to target/fuzz; the committed corpus is the start.
 fn fuzzer(cargo_fuzz: &std::path::Path, target: Target, seconds: u64) -> Result<Command> {
     let home = workspace::target().join("fuzz");
     let found = home.join("corpus").join(target.name);

@@ -34,7 +34,7 @@ const CONTAINERS: [(&str, &[&str]); 4] = [
     ("postgres", &["--publish", "5432:5432"]),
 ];
 
-/// What the machine asks others.
+/// The machine's outbound requests.
 const FLOWS: u16 = 48;
 
 /// Who sends what, about how many packets a second at most, and every how many seconds it swells. Ports that nobody allowed are knocked at.

@@ -67,7 +67,7 @@ impl Archive {
         Ok(listed.lines().map(str::to_owned).collect())
     }
 
-    /// What a package depends on, as far as these are packages of this archive.
+    /// The dependencies of a package that are in this archive.
     pub fn dependencies(&self, package: &str) -> Result<Vec<String>> {
         let listed = command::output(self.apt("apt-cache").args(["depends", "--important", package]))?;
         let names = listed.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));

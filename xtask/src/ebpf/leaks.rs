@@ -1,4 +1,4 @@
-//! What is published tells nothing about the machine it was built on.
+//! Checks that published files reveal nothing about the machine they were built on.
 
 use anyhow::{Result, bail};
 

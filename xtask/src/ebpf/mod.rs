@@ -27,14 +27,14 @@ const INSTRUCTIONS: &str = "-Ctarget-cpu=v2";
 /// Its default uses the compiler's own LLVM.
 const LINKER: Crate = Crate { name: "bpf-linker", version: "0.10.3", takes: "about a minute" };
 
-/// What can be built.
+/// The programs that can be built.
 #[derive(Clone, Copy)]
 pub enum Program {
-    /// What `fw-user` embeds.
+    /// The program that `fw-user` embeds.
     Filter,
-    /// What the benchmarks measure with.
+    /// The programs of the benchmarks.
     Bench,
-    /// What makes traffic for them.
+    /// The programs that make traffic for them.
     Traffic,
 }
 
@@ -95,7 +95,7 @@ pub fn build(program: Program) -> Result<Vec<u8>> {
 /// `cargo VERB` for a crate in a folder and its target.
 fn cargo(verb: &str, folder: &str, rust_src: &Path) -> Command {
     let mut cargo = command::cargo();
-    // What a user has set for builds of the host must not change these bytes.
+    // A user's settings for host builds must not change these bytes.
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
         cargo.env_remove(name);
     }

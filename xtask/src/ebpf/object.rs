@@ -1,4 +1,4 @@
-//! What is done to a linked object: debug information goes, BTF stays.
+//! Strips a linked object: debug information is removed, BTF stays.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub(super) fn without_dwarf(linked: &[u8]) -> Result<Vec<u8>> {
     Ok(stripped)
 }
 
-/// In which sections two objects differ, as a person would say it.
+/// The sections in which two objects differ, in words.
 #[must_use]
 pub fn difference(old: &[u8], new: &[u8]) -> String {
     match (sections(old), sections(new)) {

@@ -1,4 +1,4 @@
-//! The folders of this machine that the compiler writes into its output, and what it is told to write instead.
+//! The folders of this machine that the compiler writes into its output, and their replacements.
 
 use std::{
     collections::BTreeSet,
@@ -46,7 +46,7 @@ impl Folders {
         self.names.iter().map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
     }
 
-    /// What must not be found in an object: these folders, and the names of the registries they were filled from.
+    /// Strings that must not be in an object: these folders, and the names of the registries that they were filled from.
     pub fn traces(&self) -> impl Iterator<Item = String> {
         let folders = self.names.iter().map(|(folder, _)| folder.display().to_string());
         // Cargo calls such a folder HOST-HASH.

@@ -9,7 +9,7 @@ use crate::{
     report::{difference, lockout::CutJson},
 };
 
-/// The action.
+/// The action of `apply` on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Action {

@@ -268,7 +268,7 @@ fn frame_of_digits(text: &str) -> Result<Vec<u8>> {
 struct Ends {
     from: SocketAddr,
     to: IpAddr,
-    /// Defaults for what the command line leaves out.
+    /// A note on what the command line left open.
     note: Option<String>,
 }
 

@@ -389,7 +389,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Notes on patterns that have no effect.
+/// Print the notes on patterns that have no effect.
 fn tell_notes(applied: &Applied) {
     applied.notes.iter().for_each(|note| narrate(&format!("note: {note}\n")));
 }

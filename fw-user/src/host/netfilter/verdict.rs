@@ -30,7 +30,7 @@ pub(crate) struct Packet<'a> {
     pub(crate) out: Option<&'a str>,
 }
 
-/// The verdict on it.
+/// The verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     /// Every chain lets it pass.

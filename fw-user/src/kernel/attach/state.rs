@@ -213,7 +213,7 @@ pub(crate) fn listed_ahead(pins: &Pins, interface: &Interface) -> Result<Vec<Lis
 pub(crate) struct Damage {
     /// The pin, or the object without a pin.
     pub place: String,
-    /// Its mistakes.
+    /// The problem.
     pub what: String,
 }
 

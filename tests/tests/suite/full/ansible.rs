@@ -119,7 +119,7 @@ fn the_role_makes_the_machine_as_it_says_and_is_content_then() -> Result<()> {
     ensure!(said.starts_with("fw-user "), "{said}");
     ensure!(lab.read_file("eth0")?.contains("interfaces = [\"eth0\"]"), "{}", lab.read_file("eth0")?);
     assert_eq!(play.changes(&first, &[])?, 0, "the second time there is nothing to do");
-    // What somebody changed by hand is taken back.
+    // A change by hand is reverted.
     lab.fw(&["allow", "8080/tcp"])?;
     assert_eq!(play.changes(&first, &[])?, 1);
     let second = json!({"eth0": {"allow": ["22/tcp", "443/tcp"]}});
@@ -149,7 +149,7 @@ fn a_check_changes_nothing() -> Result<()> {
     play.changes(&json!({"eth0": {"allow": ["22/tcp"]}}), &[])?;
     lab.fw(&["allow", "8080/tcp"])?;
     let before = (lab.read_file("eth0")?, lab.active("eth0")?);
-    // What differs is told.
+    // The differences are printed.
     assert_eq!(play.changes(&json!({"eth0": {"allow": ["22/tcp"]}}), &["--check"])?, 1);
     assert_eq!((lab.read_file("eth0")?, lab.active("eth0")?), before);
     Ok(())

@@ -69,10 +69,10 @@ fn a_closed_port_is_closed_from_boot_to_boot_by_the_service_of_a_source_tree_and
     machine.is_running()
 }
 
-/// What there is of the service.
+/// The files of the service.
 const LEFT: &str = "find /etc /usr/lib/systemd -name '*fw-user*'; ls -A /etc/systemd/system /etc/udev/rules.d";
 
-/// What `fw-user service install eth0` and `... eth1` write, so that no boot is needed to type them. The guest is asked whether it is that.
+/// The files that `fw-user service install eth0` and `... eth1` write, so that no extra boot is needed. The guest checks that they are the same.
 fn installed(tree: &Tree<'_>) -> Result<()> {
     let units = [files::template("/usr/local/sbin/fw-user"), files::settle()];
     let rules = ["eth0", "eth1"].map(|interface| files::rules(interface, &format!("fw-user@{interface}.service")));
@@ -244,7 +244,7 @@ fn install_package(machine: &mut Machine) -> Result<()> {
     write_file(machine, "eth1", "alow = 1\n")
 }
 
-/// Whoever looks learns of it; the machine comes up all the same, and the other interface is closed.
+/// The failure is visible, the machine still comes up, and the other interface is closed.
 fn a_mistake_is_loud(machine: &mut Machine) -> Result<()> {
     let system = machine.try_run("systemctl is-system-running")?.0;
     ensure!(system.trim() == "degraded", "the system is {system}");
@@ -277,7 +277,7 @@ fn upgrade(machine: &mut Machine) -> Result<()> {
     let state = machine.run("systemctl is-active fw-user@eth0")?;
     ensure!(state == "active\n", "{state}");
 
-    // What would be wrong is said, and nothing else changes.
+    // The mistake is reported, and nothing changes.
     write_file(machine, "eth0", "alow = 1\n")?;
     let said = machine.run("dpkg --install /new.deb 2>&1")?;
     ensure!(

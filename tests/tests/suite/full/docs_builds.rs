@@ -1,4 +1,4 @@
-//! What README and docs have a person type that builds something, or that other programs check.
+//! The commands of README and docs that build something, or that other programs check.
 
 use std::{env, path::PathBuf, process::Command};
 

@@ -1,4 +1,4 @@
-//! What is slow by nature: boots, packages, every fault at every step, scanners, other programs. `cargo xtask test --all` runs it.
+//! The slow tests: boots, packages, every fault at every step, scanners, other programs. `cargo xtask test --all` runs them.
 
 mod ansible;
 mod boot;

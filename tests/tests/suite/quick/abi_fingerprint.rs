@@ -1,5 +1,5 @@
-//! What kernel and user side share must not change unless `ABI_VERSION` does: the layout of the maps' types, their constants, and the
-//! maps of the object. The layout that goes with the number is committed in `abi.txt`.
+//! The layout that the kernel and user sides share changes only with `ABI_VERSION`: the types of the maps, their constants, and the maps of the
+//! object. `abi.txt` contains the layout of the current version.
 
 use std::{fmt::Write as _, mem::offset_of};
 
@@ -76,7 +76,7 @@ fn current() -> String {
     text
 }
 
-/// Where things are in the maps that are indexed by port, by examples.
+/// Examples of indexes in the maps that are indexed by port.
 fn indices() -> String {
     let mut text = String::new();
     for (protocol, port) in [(PortProtocol::Tcp, 22), (PortProtocol::Udp, 5353), (PortProtocol::UdpLite, 65_535)] {

@@ -139,7 +139,7 @@ fn what_is_in_force_everywhere_is_enabled_for_all() -> Result<()> {
     machine.fw(&lab, &["service", "remove", "--all"])?;
     machine.refuses(&lab, &["service", "remove", "--all"], FAILED, &["no service is installed for every outside"])?;
     machine.fw(&lab, &["service", "install", "--all"])?;
-    // What is left open now is left open then.
+    // Interfaces that are open now stay open then.
     machine.fw(&lab, &["disable"])?;
     machine.shell("rm /etc/fw-user/all.toml")?;
     machine.fw(&lab, &["detach", "eth1"])?;
@@ -229,7 +229,7 @@ fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
         ensure!(said.contains(&expected), "{line}: no {expected:?} in {said}");
         machine.shell("mv /run/eth0.toml /etc/fw-user/eth0.toml")?;
     }
-    // What keeps the unit from working is told, and so is what cannot be told.
+    // Problems of the unit are reported, and so are unknown states.
     for (done, undone, state, word) in [
         ("touch /etc/fw-user/off", "rm /etc/fw-user/off", "lost", "/etc/fw-user/off keeps"),
         ("mv /etc/fw-user/eth0.toml /run", "mv /run/eth0.toml /etc/fw-user", "lost", "no file in /etc/fw-user"),

@@ -197,7 +197,7 @@ fn stats_survive_another_attach(mode: Mode) -> Result<()> {
 
 fn names_and_ranges_and_networks_are_understood() -> Result<()> {
     let lab = Lab::without_containers()?;
-    // What is typed, and what `status --json` makes of it.
+    // Rules as typed, and as in `status --json`.
     let cases: [(&str, &[&str]); 7] = [
         ("22", &["22/tcp", "22/udp"]),
         ("ssh/tcp,https/tcp,mdns", &["22/tcp", "443/tcp", "5353/udp"]),
@@ -215,7 +215,7 @@ fn names_and_ranges_and_networks_are_understood() -> Result<()> {
         allow.sort_unstable();
         understood.sort_unstable();
         assert_eq!(allow, understood, "{typed}");
-        // What it prints can be typed again.
+        // Its output can be typed again.
         let said = lab.fw(&["allow", &allow.join(",")])?;
         assert!(said.contains("as before"), "{typed}: {said}");
     }

@@ -1,4 +1,4 @@
-//! `fw-user doctor`: a healthy machine is said to be healthy, whatever is broken is named, and the fix, typed, fixes it.
+//! `fw-user doctor`: a healthy machine has no problems, every problem is named, and its fix fixes it.
 
 use std::{
     fs,
@@ -55,7 +55,7 @@ struct Finding {
     cure: Option<String>,
 }
 
-/// What the doctor says, and whether it found all well.
+/// The doctor's findings, and whether there are no problems.
 fn ask(lab: &Lab, args: &[&str]) -> Result<(Answer, bool)> {
     let output = lab.fw.command(&lab.pi, [&["doctor", "--json"], args].concat()).output()?;
     let said = String::from_utf8(output.stdout)?;
@@ -72,7 +72,7 @@ impl Answer {
         self.findings.iter().filter(|finding| finding.verdict == "bad").collect()
     }
 
-    /// Whether all is well, but that a lab has no systemd that could tell what becomes of it at a reboot.
+    /// Whether there are no problems, except that a lab has no systemd to tell the effect of a reboot.
     fn is_well(&self) -> bool {
         let is_of_the_boot = |finding: &Finding| finding.about == "boot" && finding.found.contains("systemd");
         self.findings.iter().all(|finding| finding.verdict == "ok" || is_of_the_boot(finding))
@@ -114,7 +114,7 @@ fn a_healthy_machine_is_well_attached_or_not() -> Result<()> {
     Ok(())
 }
 
-/// What is done to a lab whose eth0 and eth1 are attached, and words of the finding.
+/// Damage to a lab with filters on eth0 and eth1, and words of the finding.
 type Broken = (&'static str, fn(&Lab) -> Result<()>, &'static str);
 
 const BROKEN: &[Broken] = &[

@@ -23,7 +23,7 @@ fn unreported(lab: &Lab, args: &[&str]) -> Result<(Option<i32>, String)> {
     Ok((output.status.code(), String::from_utf8(output.stderr)?))
 }
 
-/// What `status` says of the first interface.
+/// The first interface in `status`.
 fn in_force(lab: &Lab) -> Result<String> {
     let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
     let interface = &status["interfaces"][0];
@@ -36,7 +36,7 @@ fn in_force(lab: &Lab) -> Result<String> {
 fn a_change_that_cannot_be_reported_is_made_and_ends_with_5() -> Result<()> {
     let lab = Lab::without_containers()?;
     let file = "allow = [\"22/tcp\", \"82/tcp\"]\n";
-    // What is done, words of the complaint, and what is in force afterwards.
+    // The command, words of the error, and the rules in force afterwards.
     let steps: &[(&[&str], &str, &str)] = &[
         (&["attach", "eth0", "--allow", "22/tcp"], "attached to eth0", "22/tcp"),
         (&["attach", "eth0", "--allow", "22-23/tcp", "--json"], "attached to eth0", "22-23/tcp"),
@@ -64,7 +64,7 @@ fn a_change_that_cannot_be_reported_is_made_and_ends_with_5() -> Result<()> {
         ensure!(in_force(&lab)? == *after, "{args:?}: {}", in_force(&lab)?);
         if args.contains(&"--save") {
             ensure!(lab.read_file("eth0")?.contains("\"90/tcp\""), "the file was not written");
-            // What changes nothing has changed nothing, and so has what only reads.
+            // Commands that fail early or only read have changed nothing.
             for args in [
                 &["allow", "90/tcp"][..],
                 &["enforce"],

@@ -266,7 +266,7 @@ fn what_cannot_change_in_place_is_refused_with_the_way_to_it() -> Result<()> {
     Ok(())
 }
 
-/// What a file is replaced by that cannot be read.
+/// Unreadable replacements of a file.
 type Spoilt = (&'static str, fn(&Path) -> Result<()>);
 
 fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {

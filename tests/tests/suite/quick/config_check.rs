@@ -36,7 +36,7 @@ const ROWS: &[Row] = &[
     ("allow = [\"22\"]\n[timeouts]\nsctp = \"1h\"", &[(3, 1, &["no timeout `sctp`", "udp, udp-stream, tcp"])]),
     ("allow = [\"22\"]\n[timeouts]\nudp-stream = \"1m\"", &[(3, 14, &["would expire before flows without", "3m"])]),
     ("allow = [\"22\"]\ntimeouts = \"15m\"", &[(2, 12, &["`timeouts` is a string", "{ udp = \"15m\" }"])]),
-    // What is invalid TOML.
+    // Invalid TOML.
     ("allow = [\"22\"\nmonitor = true", &[(2, 1, &["array"])]),
     ("allow = [\"22\"]\nmode = \"auto\nflows = 1\n", &[(2, 13, &["invalid TOML", "basic string"]), (3, 9, &["1024"])]),
     ("allow = [\"22\"]\nforward = drop", &[(2, 11, &["quoted"])]),
@@ -159,7 +159,7 @@ fn all_mistakes_are_told_at_once() -> Result<()> {
     let refusal = Refusal::of(&check(folder.path(), &[]).output()?)?;
     let place = format!("{}:2:11: ", folder.path().join("eth1.toml").display());
     assert!(refusal.message.contains(&place) && refusal.message.contains("3 mistakes"), "{}", refusal.message);
-    // Bytes that are no text.
+    // Bytes that are not text.
     fs::write(folder.path().join("eth0.toml"), b"# \xc3\xa9\n# \xe9\nallow = [\"22\"]\n")?;
     let refusal = Refusal::of(&check(folder.path(), &["eth0.toml"]).output()?)?;
     assert!(refusal.message.contains("one mistake\neth0.toml:2:3: this is not UTF-8"), "{}", refusal.message);
@@ -260,7 +260,7 @@ fn mistakes_come_as_json_too() -> Result<()> {
     Ok(())
 }
 
-/// What a terminal would obey: clear the screen, set the title, go up a line, write from right to left.
+/// Sequences that a terminal obeys: clear the screen, set the title, go up a line, write from right to left.
 fn nothing_in_a_file_is_obeyed_by_a_terminal() -> Result<()> {
     let tricks =
         ["\\u001b[2J", "\\u001b]0;root\\u0007", "\\u009b2J", "\\r\\u001b[1A", "\\u202e", "\\nfw-user: all is well"];

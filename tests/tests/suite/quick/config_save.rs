@@ -271,7 +271,7 @@ fn nothing_to_save_writes_nothing() -> Result<()> {
     lab.refuses(&["save"], FAILED, &["not attached to any interface"])?;
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
     lab.refuses(&["save", "eth1"], FAILED, &["not attached to eth1"])?;
-    // What may be taken back is nothing to keep.
+    // A change that may be undone is not saved.
     lab.fw(&["allow", "80", "--confirm", "600"])?;
     lab.refuses(&["save"], FAILED, &["still waits to be confirmed"])?;
     lab.fw(&["confirm"])?;
@@ -354,7 +354,7 @@ fn allow_and_deny_save_themselves() -> Result<()> {
     let said: Value = serde_json::from_str(&lab.fw(&["deny", "https/tcp", "8081/udp", "--save", "--json"])?)?;
     assert_eq!(said["interfaces"][0]["in_file"], json!(true));
     assert_eq!(lab.read_file("eth0")?, "allow = [\n    \"22\", # ssh\n    \"8080/udp\",\n]\n");
-    // What was never open is in no file either.
+    // A port that was never open is in no file either.
     lab.refuses(&["deny", "9999", "--save"], FAILED, &["9999", "not open"])?;
     // Without a file, one is made of all that is in force.
     fs::remove_file(lab.file("eth0"))?;

@@ -1,4 +1,4 @@
-//! What `contrib` has for Kubernetes and systemd is understood by them, and says what `fw-user` understands.
+//! Kubernetes and systemd accept the files in `contrib`, and their command lines are valid for `fw-user`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -88,7 +88,7 @@ fn the_pod_gets_what_fw_user_needs_and_nothing_else() -> Result<()> {
     assert_eq!(capabilities.drop, Some(vec!["ALL".to_owned()]));
     let added: BTreeSet<String> = capabilities.add.unwrap_or_default().into_iter().collect();
     assert_eq!(added, ["BPF", "NET_ADMIN", "PERFMON"].map(ToOwned::to_owned).into());
-    // What is mounted is there to be mounted, and where fw-user looks for it.
+    // Every mount has a volume, at the path that fw-user reads.
     let volumes: BTreeSet<String> = pod.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect();
     let mounts = container.volume_mounts.clone().unwrap_or_default();
     assert_eq!(mounts.iter().map(|mount| mount.name.clone()).collect::<BTreeSet<_>>(), volumes);
@@ -110,7 +110,7 @@ fn the_pod_gets_what_fw_user_needs_and_nothing_else() -> Result<()> {
 /// From kernel 5.11 on maps are charged to the control group of whoever makes them: with less the pod is killed, or cannot attach.
 fn the_pod_may_have_the_memory_that_the_maps_take() -> Result<()> {
     const MIB: f64 = 1024.0 * 1024.0;
-    // What the program itself takes, and what the verifier takes for a while.
+    // The memory of the program itself, plus the verifier's for a while.
     const BESIDES: f64 = 64.0;
     let pod = pod()?;
     let resources = pod.containers[0].resources.clone().context("resources")?;
@@ -177,7 +177,7 @@ fn systemd_understands_every_line_of_the_units() -> Result<()> {
     }
     let output = analyze.output()?;
     let complaints = String::from_utf8_lossy(&output.stderr);
-    // What this system's own units say is not our concern.
+    // Warnings about this system's own units do not matter.
     let ours: Vec<&str> = complaints.lines().filter(|line| line.contains("fw-user")).collect();
     ensure!(output.status.success() && ours.is_empty(), "{complaints}");
     Ok(())

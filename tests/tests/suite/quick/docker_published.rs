@@ -54,7 +54,7 @@ fn what_docker_publishes_by_iptables_alone_is_closed() -> Result<()> {
     )
 }
 
-/// What one container publishes: a port that nobody allowed, and one that is meant to be open.
+/// A container that publishes two ports: one that is not allowed, and one that is meant to be open.
 const PUBLISH: [&str; 8] = ["-p", "9125:80", "-p", "9125:80/udp", "-p", "80:8080", "-p", "80:8080/udp"];
 
 /// Servers in a container, behind the closed and the open port, for TCP and UDP.

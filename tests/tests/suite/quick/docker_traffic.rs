@@ -1,5 +1,5 @@
-//! What containers of a real Docker engine do under an attached filter works as before, and what neighbours route straight to them
-//! does not.
+//! Traffic of containers of a real Docker engine works under an attached filter as before, and packets that neighbours route straight to them do not
+//! pass.
 
 use std::net::{IpAddr, SocketAddr};
 

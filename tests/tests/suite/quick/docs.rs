@@ -130,7 +130,7 @@ fn every_reason_stands_in_the_manual_with_its_number() -> Result<()> {
     Ok(())
 }
 
-/// What `explain` says of a reason is the row of the manual.
+/// `explain` describes each reason in the words of the manual.
 fn every_reason_is_explained_in_the_words_of_the_manual() -> Result<()> {
     let manual = fs::read_to_string(root().join("docs/reasons.md"))?.replace('`', "");
     for &reason in Reason::ALL {
@@ -213,7 +213,7 @@ fn the_example_of_a_file_is_one_and_has_every_key() -> Result<()> {
         ensure!(example.contains(&format!("\n{key} = ")), "the example lacks {key}");
         ensure!(manual.contains(&format!("\n| `{key}` | ")), "the table lacks {key}");
     }
-    // What it says of mistakes is what the command says.
+    // Its mistakes are those of the command.
     let (_, said) = manual.split_once("fw-user: 3 mistakes\n").context("docs/file.md shows mistakes")?;
     let (said, _) = said.split_once("```").context("which end")?;
     let bad =
@@ -287,7 +287,7 @@ fn removing_the_pin_by_hand_takes_the_filter_off() -> Result<()> {
         || Ok((!lab.pi.run("ip -details link show eth0")?.contains("xdp")).then_some(())),
     )?;
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
-    // What is left is recognized, and goes.
+    // Leftovers are recognized and removed.
     lab.fw(&["detach", "--all"])?;
     lab.nothing_is_left_behind()
 }

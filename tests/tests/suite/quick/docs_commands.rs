@@ -140,7 +140,7 @@ fn goes_on(args: &[&str]) -> bool {
     ["run", "metrics"].contains(&verb) || (verb == "drops" && !has("--last")) || has("--interval")
 }
 
-/// What goes on until somebody ends it has to say that it is at work, and to end well. The folders are the lab's.
+/// A command that runs until interrupted must report that it runs, and end without an error. The folders are the lab's.
 fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
     let textfile = scratch.join("fw.prom");
     let here = |word: &&str| {
@@ -290,7 +290,7 @@ fn what_is_typed_in_a_scene_works_and_says_what_stands_there() -> Result<()> {
         }
     }
     ensure!(count >= 7, "the pages show {count} commands");
-    // What the first of all commands says is known to the letter.
+    // The output of the first command is compared exactly.
     let readme = fs::read_to_string(root().join("README.md"))?;
     let lab = Lab::without_containers()?;
     let said = lab.fw(&["attach", "eth0", "--allow", "22,80,443"])?;

@@ -89,7 +89,7 @@ impl View {
     }
 }
 
-/// What the command says of drops that are kept.
+/// The output for the kept drops.
 fn last(lab: &Lab, args: &[&str]) -> Result<Drops> {
     let args: Vec<&str> = ["drops", "--last", "--json"].iter().chain(args).copied().collect();
     Drops::read(&lab.fw(&args)?)
@@ -248,12 +248,12 @@ fn what_was_dropped_while_nobody_watched_can_still_be_seen() -> Result<()> {
         let drops = last(&lab, &[])?;
         assert_eq!((drops.kinds(), drops.left_out), (wanted.to_vec(), 0));
     }
-    // Who watches now sees what comes now.
+    // A reader that starts now sees new drops.
     let mut view = View::with_head(&lab, &["eth0"])?;
     knock(&lab, 9128)?;
     ensure!(view.next()?.contains("192.0.2.1:9128"));
     assert_eq!(view.end()?, [""; 0]);
-    // What is counted and not kept is told of.
+    // Drops that are counted but not kept are reported.
     let wire = lab.lan.wire("eth0")?;
     let flood = eth().ipv4().to(&PI4.to_string()).udp(5, 9129).build();
     for _ in 0..FLOOD {

@@ -36,7 +36,7 @@ tests! {
 
 /// How many packets of a flood come at once.
 const BURST: u64 = 1000;
-/// What the kernel keeps of a frame.
+/// The bytes of a frame that the kernel keeps.
 const KEPT: usize = 96;
 
 /// A filter that dropped two packets, and these.
@@ -110,7 +110,7 @@ fn packets_are_filed_as_they_come_until_the_end() -> Result<()> {
     let flood = eth().ipv4().to(&PI4.to_string()).udp(5, 9126).build();
     let mut all = 1;
     let begun = Instant::now();
-    // What is missing is told of every second, and in the file it is one number.
+    // Omitted drops are reported every second, and as one number in the file.
     while begun.elapsed() < Duration::from_millis(2500) {
         for _ in 0..BURST {
             wire.send(&flood)?;
@@ -141,7 +141,7 @@ fn tcpdump_reads_what_is_written() -> Result<()> {
     Ok(())
 }
 
-/// What the filter would do today with what it dropped.
+/// The current verdicts on packets that it dropped.
 fn what_was_dropped_can_be_explained() -> Result<()> {
     let (lab, _frames) = dropped()?;
     lab.fw(&["allow", "9126/udp"])?;

@@ -69,7 +69,7 @@ impl Ends {
         }
     }
 
-    /// What is behind the IP header of a datagram or segment of 64 bytes to a port.
+    /// The bytes after the IP header of a datagram or segment of 64 bytes to a port.
     fn transport(&self, family: Family, protocol: u8, port: u16) -> Vec<u8> {
         let ip = family.between(self.lan, self.pi);
         let frame = match protocol {
@@ -133,7 +133,7 @@ fn tricks(ends: &Ends, family: Family, protocol: u8, first_id: u16) -> Vec<Trick
 /// Play every trick without the filter and with it. `reached` tells how many datagrams or segments have reached the closed port and the
 /// open one.
 fn play(lab: &Lab, mode: Mode, protocol: u8, reached: impl Fn() -> Result<(u64, u64)>) -> Result<()> {
-    // Neighbours must be known: what is sent as it is asks for nobody.
+    // Neighbours must be known: raw packets cause no address resolution.
     [PI4, PI6].into_iter().try_for_each(|pi| lab.lan.ping(pi))?;
     let ends = Ends::of(lab)?;
     let marked = lab.pi.serve_udp(MARKER)?;
@@ -164,7 +164,7 @@ fn play(lab: &Lab, mode: Mode, protocol: u8, reached: impl Fn() -> Result<(u64, 
     Ok(())
 }
 
-/// What makes netfilter put pieces together.
+/// A rule that makes netfilter reassemble fragments.
 const TRACKING: &str = "table inet tracking {
     chain new {
         type filter hook prerouting priority 0;

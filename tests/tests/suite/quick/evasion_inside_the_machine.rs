@@ -1,5 +1,5 @@
-//! What only a neighbour on the same kernel can send, another container above all: packets larger than any cable carries, transports of
-//! its own, and packets that the kernel has marked as judged already.
+//! Packets that only a neighbour on the same kernel can send, above all another container: packets larger than any cable carries, local transports,
+//! and packets that the kernel has marked as judged already.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 

@@ -97,7 +97,7 @@ impl World {
     }
 }
 
-/// What is wrong, the port that it goes to, and the frame.
+/// The defect, the port that it goes to, and the frame.
 type Miss = (&'static str, u16, Vec<u8>);
 
 /// Makes a frame from a source port to a destination port.
@@ -206,7 +206,7 @@ fn errors_that_quote_what_never_left_open_nothing(mode: Mode) -> Result<()> {
             lab.attach(mode, "22")?;
         }
         for family in Family::BOTH {
-            // What the host is said to have sent to the neighbour, from the closed port.
+            // The packets that the host allegedly sent to the neighbour, from the closed port.
             let quoted = udp(family.between(*pi, *lan), CLOSED, 40_000)[14..].to_vec();
             let errors: &[(u8, u8)] =
                 family.pick(&[(3, 0), (3, 3), (3, 4), (5, 1), (11, 0), (12, 0)], &[(1, 4), (2, 0), (3, 0), (4, 0)]);

@@ -137,8 +137,8 @@ fn loopback_is_not_reached_from_outside(mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// What a DHCP server's answer looks like passes, here and where it is routed on: the kernel cannot tell it from one. Nothing but port 68
-/// is reached that way, and in IPv6 nothing from beyond the link.
+/// A packet that looks like a DHCP server's answer passes, to this host and routed on: it cannot be distinguished from one. It reaches only port 68,
+/// and in IPv6 nothing from beyond the link.
 fn dhcp_answers_pass_to_the_ports_of_clients_alone(mode: Mode) -> Result<()> {
     stay_in_order()?;
     let lab = Lab::new()?;

@@ -297,7 +297,7 @@ fn typing_the_fix_opens_the_port_to_the_sender() -> Result<()> {
         assert_eq!(explain(&lab, &[port, "--iface", "eth1"])?.outcome(), "drop closed-port", "only there");
     }
     lab.fw(&["detach", "eth1"])?;
-    // Who asks about nobody in particular opens it to everybody.
+    // A question without a sender leads to a rule for everybody.
     assert_eq!(explain(&lab, &["9126/tcp"])?.fix.as_deref(), Some("fw-user allow 9126/tcp"));
     Ok(())
 }
@@ -430,7 +430,7 @@ fn one_of_several_interfaces_must_be_named() -> Result<()> {
         assert_eq!((said.interface.as_str(), said.outcome().as_str()), (interface, outcome));
     }
     lab.refuses(&["explain", "22/tcp", "--iface", "eth7"], FAILED, &["eth7"])?;
-    // What is not at work cannot be asked.
+    // An inactive filter cannot be asked.
     lab.pi.run("ip link delete eth1")?;
     lab.refuses(&["explain", "22/tcp", "--iface", "eth1"], FAILED, &["eth1"])
 }

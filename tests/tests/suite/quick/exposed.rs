@@ -49,7 +49,7 @@ tests! { in generic mode:
     what_docker_publishes_is_named_and_judged;
 }
 
-/// What `exposed --json` prints, with exactly the documented fields.
+/// The output of `exposed --json`, with exactly the documented fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exposed {
@@ -245,7 +245,7 @@ fn what_attach_closes_is_what_the_lan_loses() -> Result<()> {
     Ok(())
 }
 
-/// What is proposed keeps the session that it is typed in, and closes the rest.
+/// The proposed command keeps the current session, and closes the rest.
 fn the_way_in_is_proposed_by_name() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.run("nft flush ruleset")?;
@@ -345,7 +345,7 @@ fn ports_that_the_kernel_chose_are_not_taken_for_services() -> Result<()> {
     let said = text(&lab, &[])?;
     ensure!(said.contains(&format!("clients, at ports chosen by the kernel: {port}/udp (suite-")), "{said}");
     ensure!(row(&said, &format!("{port}/udp")).is_err() && row(&said, "5353/udp").is_ok(), "{said}");
-    // What somebody opened on purpose is a service.
+    // A port that somebody opened on purpose is a service.
     lab.attach(Mode::Native, &format!("22,{port}/udp"))?;
     assert!(!Exposed::of(&lab)?.at("udp", port)?.client);
     row(&text(&lab, &[])?, &format!("{port}/udp")).map(drop)
@@ -362,7 +362,7 @@ fn a_bridge_of_containers_is_not_the_network() -> Result<()> {
     assert_eq!((dns.state.as_str(), dns.device.as_deref()), ("elsewhere", Some("docker0")));
     let said = text(&lab, &[])?;
     ensure!(row(&said, "53/udp")?.starts_with("53/udp docker0 only "), "{said}");
-    // Who names the bridge wants to know.
+    // A named bridge is listed.
     assert!(row(&text(&lab, &["docker0"])?, "53/udp")?.starts_with("53/udp open "));
     Ok(())
 }

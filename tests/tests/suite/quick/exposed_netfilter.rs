@@ -12,7 +12,7 @@ tests! {
     what_nftables_does_is_told_beside_each_port;
 }
 
-/// What it says of nftables is what the LAN gets, as long as the filter is not there.
+/// Without a filter, its words on nftables match what the LAN gets.
 fn what_nftables_does_is_told_beside_each_port() -> Result<()> {
     let lab = Lab::without_containers()?;
     let mut servers = Vec::new();

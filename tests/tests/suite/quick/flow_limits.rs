@@ -101,7 +101,7 @@ fn answered_datagrams_push_no_connection_out_however_many_they_are() {
         Ok(())
     }
     for ip in Family::BOTH {
-        // A thread of its own, because it moves into namespaces of its own.
+        // A separate thread, because it moves into other namespaces.
         thread::spawn(move || play(ip)).join().expect("the thread ends").expect("the connection is known");
     }
 }

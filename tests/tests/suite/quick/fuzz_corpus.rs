@@ -1,4 +1,4 @@
-//! What the fuzzers found once: every input that reaches something of its own, and every one that broke something.
+//! Earlier findings of the fuzzers: every input that reaches new code, and every one that broke something.
 
 use std::panic::catch_unwind;
 

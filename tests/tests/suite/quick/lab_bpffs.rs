@@ -110,7 +110,7 @@ fn a_file_system_that_would_end_with_the_command_is_refused() -> Result<()> {
             ensure!(refusal.message.contains(words), "no {words:?} in {refusal:?}");
         }
     }
-    // Who mounts it knows how long it lasts.
+    // A file system that the user mounted lasts as long as the user wants.
     let script =
         "mount -t bpf bpf \"$1\" && \"$0\" --bpffs \"$1\" attach eth0 --allow 22 && \"$0\" --bpffs \"$1\" detach eth0";
     let said = command::run(&mut private(script))?;

@@ -39,7 +39,7 @@ tests! {
 /// The name of a program that is not ours, as long as ours.
 const NAME: &str = "theirs_xdp";
 
-/// A program that is not ours, by its name; what it does is no matter.
+/// A foreign program, identified by its name; its behaviour does not matter.
 fn other_program() -> Result<Ebpf> {
     let mut object = fw_user::testing::OBJECT.to_vec();
     for at in 0..object.len() - NAME.len() {
@@ -143,7 +143,7 @@ fn replacing_changes_nothing_where_nothing_is_to_be_replaced() -> Result<()> {
     traffic.is_filtered()
 }
 
-/// Who decided before its turn that another program is there would take ours off for it.
+/// A command that decided before its turn would take our filter off as a foreign program.
 fn of_two_that_replace_at_once_the_second_leaves_no_gap() -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;

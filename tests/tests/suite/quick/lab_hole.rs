@@ -36,7 +36,7 @@ impl Servers {
         })
     }
 
-    /// What a LAN host finds with nftables alone.
+    /// The open ports for a LAN host with only nftables.
     fn show_the_hole(&self, lab: &Lab, transport: Transport) -> Result<()> {
         for address in [PI4, PI6] {
             lab.is_refused_by_input(&self.host, transport, address, 9123)?;

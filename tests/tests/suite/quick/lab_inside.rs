@@ -1,4 +1,4 @@
-//! What stays inside the Pi is no concern of a filter on its LAN interface.
+//! Traffic inside the Pi does not concern a filter on its LAN interface.
 
 use anyhow::{Context, Result};
 use fw_tests::{

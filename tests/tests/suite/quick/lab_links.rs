@@ -61,7 +61,7 @@ fn an_interface_of_the_same_name_is_not_taken_for_the_old_one() -> Result<()> {
 fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
-    // What an earlier interface of the new name left is in the way.
+    // Leftovers of an earlier interface with the new name are in the way.
     lab.pi.run("ip link add lan0 type veth peer name other")?;
     lab.fw(&["attach", "lan0", "--allow", "22"])?;
     lab.pi.run("ip link delete lan0")?;
@@ -73,7 +73,7 @@ fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach(mode: Mode) -> Re
     for attach in [&["attach", "lan0", "--allow", "22"][..], &["attach", "lan0", "--allow", "22", "--replace"]] {
         lab.refuses(attach, TAKEN, &["lan0 has its filter already", "fw-user detach eth0"])?;
     }
-    // What is at work can be changed.
+    // An active filter can be changed.
     lab.fw(&["allow", "443", "--interface", "eth0"])?;
     lab.fw(&["detach", "eth0"])?;
     lab.fw(&["detach", "lan0"])?;

@@ -149,7 +149,7 @@ fn a_bridge_that_came_later_is_known_after_allow_and_forgotten_after_deny() -> R
     lab.pi.run("ip link set eth0 nomaster")?;
     lab.pi.run("ip address add 192.0.2.3/24 dev eth0")?;
     lab.fw(&["deny", "9000/tcp"])?;
-    // What goes on to the bridge leaves by another interface again.
+    // Packets to the bridge leave by another interface again.
     lab.pi.run("ip route add 198.51.100.0/24 dev br0")?;
     lab.lan.run("ip route add 198.51.100.0/24 via 192.0.2.3")?;
     let judged = lab.fw(&["explain", "8080/tcp", "--to", "198.51.100.9", "--json"])?;

@@ -60,7 +60,7 @@ fn packets_in_pages_are_judged_by_all_their_headers(_: Mode) -> Result<()> {
     let stats = lab.stats(TAP)?;
     let judged = ["closed-port", "allowed"].map(|reason| stats.reason(reason).packets);
     ensure!(judged == [sent as u64; 2] && closed.reached() == sent, "{stats:?}");
-    // What is recorded was read from the pages, too.
+    // The record was read from the pages, too.
     let recorded = lab.fw(&["drops", TAP, "--last", "--json"])?;
     let drop: Value = serde_json::from_str(recorded.lines().next().context("a drop")?)?;
     ensure!(drop["source"] == "198.51.100.2" && drop["port"] == CLOSED, "{recorded}");

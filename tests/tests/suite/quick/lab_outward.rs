@@ -1,4 +1,4 @@
-//! What host and containers start themselves works as if there was no filter.
+//! Outbound traffic of the host and its containers works as without a filter.
 
 use std::{
     io::{Read, Write},

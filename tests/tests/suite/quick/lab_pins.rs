@@ -109,7 +109,7 @@ fn damaged_pins_are_named_and_repaired_without_a_gap() -> Result<()> {
 /// One broken interface hides no other, and none keeps the others on.
 fn detach_all_cleans_up_whatever_is_damaged() -> Result<()> {
     let mut lab = Lab::without_containers()?;
-    // What is on the interface is no matter, only that it goes.
+    // The state of the interface does not matter, only that the filter goes.
     lab.fw.set_program(trivial::binary());
     lab.add_second_lan()?;
     let without_link: DamageCase =

@@ -171,8 +171,7 @@ fn priority_tagged_frames_do_not_slip_through(mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// What a VLAN sub-interface of the filtered one would get. The frames are seen on the parent, where a kernel without VLAN
-/// interfaces shows them too.
+/// The frames for a VLAN sub-interface of the filtered one. They are read on the parent, which works even without VLAN interfaces in the kernel.
 fn vlan_frames_are_judged_by_what_is_inside(mode: Mode) -> Result<()> {
     const VLAN: u16 = 10;
     let lab = Lab::without_containers()?;
@@ -184,7 +183,7 @@ fn vlan_frames_are_judged_by_what_is_inside(mode: Mode) -> Result<()> {
         lab.attach(mode, "22,80,443")?;
         assert_eq!(wires.through(&probes, &marker)?, [80, OPEN], "tags {tags:?} with the filter");
 
-        // What leaves with a tag is answered with that tag.
+        // A packet with a tag gets its reply with the same tag.
         let (IpAddr::V4(lan), IpAddr::V4(pi)) = (LAN4, PI4) else { bail!("the constants have another family") };
         let mut question = Vec::new();
         PacketBuilder::ethernet2(wires.pi.mac(), wires.lan.mac())

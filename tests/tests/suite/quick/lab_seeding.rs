@@ -1,5 +1,4 @@
-//! What was opened outward before `attach` lives on, though it was idle when that happened and the other end speaks first. What came in
-//! does not, unless its port is open.
+//! Outbound connections from before `attach` live on, even idle ones whose peer speaks first. Inbound ones do not, unless their port is open.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,4 @@
-//! What other users put among our pins, or in their place, decides nothing.
+//! Files of other users among our pins, or in their place, have no effect.
 
 use std::{
     fs::{self, File, Permissions},
@@ -132,7 +132,7 @@ fn folders_of_others_are_moved_aside_wherever_they_are() -> Result<()> {
     let status = lab.fw(&["status", "--json"])?;
     let status: serde_json::Value = serde_json::from_str(&status)?;
     ensure!(status["interfaces"].as_array().is_some_and(|list| list.len() == 1), "{status}");
-    // What was moved is named, and left.
+    // Moved files are reported, and kept.
     let output = lab.fw.command(&lab.pi, ["detach", "--all"]).output()?;
     let said = String::from_utf8(output.stderr)?;
     ensure!(output.status.code() == Some(CHANGED) && said.contains("/aside-PORTS-"), "{said}");
@@ -146,7 +146,7 @@ fn folders_of_others_are_moved_aside_wherever_they_are() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
-/// What a user puts where our folders go.
+/// Objects of a user in the place of our folders.
 type Squat = fn(&Path, &Path) -> Result<()>;
 
 fn what_is_in_the_place_of_our_folder_is_moved_aside() -> Result<()> {
@@ -228,7 +228,7 @@ fn a_folder_that_others_can_rename_is_refused_and_locks_nobody_out() -> Result<(
     set_mode(above.path(), 0o755)?;
     chown(above.path(), Some(USER), None)?;
     refuse(&[above_words, "belongs to user 65534", &format!("chown root {above_words}")])?;
-    // Whoever is locked out gets back in all the same.
+    // A user who is locked out still gets back in.
     let script = r#"
         set -e
         chown root "$1"; chmod 755 "$1"; mount -t bpf bpf "$1/bpf"

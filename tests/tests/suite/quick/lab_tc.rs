@@ -1,4 +1,4 @@
-//! What TC mode alone has: steps from and to the other modes, a list that others are in as well, and interfaces without Ethernet headers.
+//! Features of TC mode: steps from and to the other modes, a list with other programs, and interfaces without Ethernet headers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -105,7 +105,7 @@ fn a_program_before_the_filter_is_told_of_and_overtaken() -> Result<()> {
     ahead(0)
 }
 
-/// What a SIGKILL leaves between the two halves of a step: two programs that judge.
+/// The state after a SIGKILL between the two halves of a step: two active programs.
 fn a_step_that_was_interrupted_is_finished_by_the_next_command() -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;
@@ -190,7 +190,7 @@ fn answers_come_home(lab: &Lab, tun: &Tun) -> Result<()> {
         tun.send(&datagram(is_v4, 54, port)?)?;
         tun.send(&datagram(is_v4, 53, port)?)?;
         ensure!(receives(&client, wait::PATIENCE)?, "no answer from {there}");
-        // What came first was judged first.
+        // The first packet was judged first.
         client.set_nonblocking(true)?;
         ensure!(client.recv_from(&mut [0; 16]).is_err(), "an answer from another port of {there} arrived");
         wait::until("the drop", || Ok((lab.stats(TUN)?.dropped_at("udp", port) == 1).then_some(())))?;
@@ -209,7 +209,7 @@ fn drops_have_no_ethernet_header(lab: &Lab) -> Result<()> {
     let file = folder.path().join("drops.pcapng");
     let path = file.to_str().context("a path in UTF-8")?;
     lab.fw(&["drops", TUN, "--last", "--pcap", path])?;
-    // What was dropped before is explained as dropped.
+    // A packet that was dropped before is explained as dropped.
     let explained = lab.fw(&["explain", "--iface", TUN, "--pcap", path])?;
     ensure!(explained.lines().filter(|line| line.contains("closed-port")).count() >= 2, "{explained}");
     let (by_hand, open) =
@@ -218,7 +218,7 @@ fn drops_have_no_ethernet_header(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// What passes then, guests show: this kernel may have no ESP.
+/// Tests in guests show that it passes: this kernel may have no ESP.
 fn a_tunnel_of_ipsec_that_ends_here_is_told_of() -> Result<()> {
     let lab = Lab::without_containers()?;
     let policy =

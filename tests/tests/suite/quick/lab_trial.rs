@@ -1,4 +1,4 @@
-//! Changes on trial: `--confirm SECONDS`, and what becomes of them when nobody confirms, whatever happens to our processes.
+//! Changes on trial: `--confirm SECONDS`, and their end if nobody confirms, whatever happens to our processes.
 
 use std::{
     fs,
@@ -49,7 +49,7 @@ tests! {
 
 /// Times that let a test look at the change before it is taken back; the longer ones are for a machine that is busy.
 const SHORT: [u64; 4] = [2, 6, 20, 60];
-/// Where a test cannot try again.
+/// For tests that cannot try again.
 const MIDDLE: &str = "10";
 /// Longer than any of them.
 const LONGEST: Duration = Duration::from_secs(90);

@@ -30,7 +30,7 @@ tests! {
     commands_say_that_another_version_is_attached_and_detach_takes_it_off;
 }
 
-/// What `attach` left looks as if another version had done it, with maps that this one cannot read.
+/// Make the pins of `attach` look like those of another version, with maps that this one cannot read.
 fn make_it_look_like(lab: &Lab, other: u32) -> Result<()> {
     fs::rename(lab.version_folder(ABI_VERSION), lab.version_folder(other))?;
     fs::rename(
@@ -149,7 +149,7 @@ fn keep_in_one_table(shared: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a SIGKILL between two steps leaves.
+/// The state after a SIGKILL between two steps.
 fn an_interrupted_upgrade_goes_on_from_wherever_it_stopped() -> Result<()> {
     let lab = Lab::without_containers()?;
     let traffic = Traffic::without_filter(&lab)?;

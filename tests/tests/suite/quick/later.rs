@@ -49,7 +49,7 @@ impl<'a> Adapter<'a> {
         self.shelf.run(&format!("ip link set usb0 netns {}", self.lab.pi.path())).map(drop)
     }
 
-    /// What a network manager does, as fast as it can be done.
+    /// The actions of a network manager, as fast as possible.
     fn configure(&self, name: &str) -> Result<()> {
         let batch = format!("address add {NEW}/24 dev {name}\nlink set {name} up\n");
         command::run_with_input(self.lab.pi.command("ip").args(["-batch", "-"]), batch.as_bytes()).map(drop)
@@ -141,7 +141,7 @@ fn by_rule(lab: &Lab, name: &str) -> Result<()> {
     lab.fw(&line.split(' ').collect::<Vec<_>>()).map(drop)
 }
 
-/// What it is called, the name that it ends with, and what happens before it is configured.
+/// Its first name, its final name, and the events before it is configured.
 type Order<'a> = (&'a str, &'a str, &'a dyn Fn() -> Result<()>);
 
 /// udev lets an interface be seen, and configured, when its rules have run.
@@ -178,7 +178,7 @@ fn by_the_udev_rule_nothing_gets_in_whatever_the_order_of_name_and_rename() -> R
     Ok(())
 }
 
-/// What only containers and guests can be behind costs no start of a unit.
+/// Interfaces that lead only to containers and guests start no unit.
 fn the_udev_rule_starts_what_the_unit_applies() -> Result<()> {
     let [all, later, File { text: rules, .. }] = files::all("/usr/sbin/fw-user");
     for words in [
@@ -207,7 +207,7 @@ fn run_follows_an_interface_that_turns_outside() -> Result<()> {
     lab.pi.run("ip link set tap0 up")?;
     lab.pi.run("ip address add 10.9.0.1/24 dev tap0")?;
     run.await_said("tap0  attach, according to")?;
-    // What was closed stays closed.
+    // A closed port stays closed.
     lab.pi.run("ip route delete default dev br0")?;
     ensure!(lab.fw(&["status"])?.contains("br0  active"), "br0 has lost its filter");
     Ok(())

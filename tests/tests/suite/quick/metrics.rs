@@ -116,7 +116,7 @@ fn what_it_tells_is_what_stats_says() -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
     ensure!((now - since).abs() < 300.0, "attached at {since}, now it is {now}");
     assert_eq!(told["fw_flows_capacity{family=\"ipv6\"}"], "65536");
-    // What leaves is remembered, by family.
+    // Outbound flows are remembered, by family.
     let before = value(&told, "fw_flows{family=\"ipv4\"}")?;
     lab.pi.send_udp_from(5001, SocketAddr::new(fw_tests::lab::LAN4, 9), b"out")?;
     wait::until("the flow", || Ok((value(&read(&lab)?, "fw_flows{family=\"ipv4\"}")? > before).then_some(())))
@@ -304,7 +304,7 @@ fn slow_clients_and_large_requests_are_sent_away() -> Result<()> {
     lab.pi.get(URL).map(drop)
 }
 
-/// What one holds open, from the scraper's own address or another one, keeps no scraper waiting until it times out.
+/// Connections that are held open, from the scraper's address or another one, do not make a scraper time out.
 fn idle_clients_keep_nobody_from_the_metrics() -> Result<()> {
     const IDLE: usize = 200;
     let lab = Lab::without_containers()?;
@@ -373,7 +373,7 @@ fn the_textfile_is_replaced_at_once() -> Result<()> {
         lab.refuses(&["metrics", "--textfile", bad.to_str().context("UTF-8")?], FAILED, &["writing", word])?;
     }
     ensure!(!folder.path().join("missing").exists(), "a folder that nobody reads was made");
-    // Who can write the folder has no other file written, nor read.
+    // A user who can write to the folder cannot redirect the write or the read to another file.
     let shadow = tempfile::NamedTempFile::new()?;
     fs::write(shadow.path(), "precious")?;
     fs::remove_file(&file)?;

@@ -55,7 +55,7 @@ fn a_pattern_is_for_outside_interfaces_and_a_name_goes_before_it() -> Result<()>
     let actions: Vec<&Value> =
         again["interfaces"].as_array().context("interfaces")?.iter().map(|one| &one["action"]).collect();
     assert_eq!(actions, [&json!("none"), &json!("none")]);
-    // What changes sides is found at the next look.
+    // An interface that changes its class is found at the next check.
     lab.pi.run("ip route add default via 172.17.0.9 dev br0 metric 500")?;
     let said = lab.fw(&["apply"])?;
     ensure!(said.contains("br0  attach, according to"), "{said}");
@@ -149,7 +149,7 @@ fn each_interface_is_closed_whatever_keeps_another_open() -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.code() == Some(CHANGED) && said.contains("eth1.toml:1:1: "), "{output:?}");
     assert_eq!(attached(&lab)?, ["eth0"]);
-    // What the pattern says is not what the owner wanted of eth1: nobody knows what that is.
+    // The pattern's rules may not be what the owner wants for eth1.
     let output = lab.fw.command(&lab.pi, ["apply", "--each", "eth1"]).output()?;
     ensure!(output.status.code() == Some(USAGE), "{output:?}");
     lab.write_file("eth1", "allow = [\"22\"]\n")?;

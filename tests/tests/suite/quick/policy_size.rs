@@ -15,9 +15,9 @@ tests! {
 }
 
 const USAGE: i32 = 2;
-/// What a command may use up, in seconds. The program of a debug build needs less than one; one copy of the policy a rule took minutes.
+/// The most CPU time of a command, in seconds. A debug build needs less than one; with one copy of the policy per rule it took minutes.
 const PROCESSOR: u32 = 10;
-/// What a command may map, the program itself included. One list of networks a port took 1.2 GB.
+/// The most memory of a command, including the program itself. With one list of networks per port it took 1.2 GB.
 const MEMORY: u32 = 600 << 20;
 
 /// The program, which is killed where it takes more than that.

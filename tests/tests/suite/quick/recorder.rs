@@ -1,4 +1,4 @@
-//! What the kernel records of a flood.
+//! The kernel's records of a flood.
 
 use std::{thread, time::Instant};
 

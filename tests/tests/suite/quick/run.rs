@@ -48,7 +48,7 @@ tests! {
     the_watchdog_hears_of_it_and_stops_hearing_when_it_hangs;
 }
 
-/// What systemd would be told.
+/// The messages to systemd.
 struct Supervisor {
     socket: UnixDatagram,
     folder: TempDir,
@@ -82,7 +82,7 @@ impl Supervisor {
     /// Wait for a message that has this line.
     fn hears(&self, line: &str) -> Result<()> {
         let mut heard = Vec::new();
-        // What is said again and again must not keep it waiting for ever.
+        // Repeated messages must not make it wait forever.
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let message = self.next().with_context(|| format!("{line} was not heard, only {heard:?}"))?;
@@ -272,7 +272,7 @@ fn an_interface_that_comes_is_closed_while_another_cannot_be() -> Result<()> {
     await_rules(&lab, "eth0", &["22/tcp", "80/tcp"])
 }
 
-/// What is done to the filter of eth0, what is said of it, and whether packets pass unjudged meanwhile.
+/// An attack on the filter of eth0, the message about it, and whether packets pass unfiltered meanwhile.
 type Loss = (&'static str, fn(&Lab) -> Result<()>, &'static str);
 
 const LOSSES: &[Loss] = &[
@@ -333,7 +333,7 @@ fn a_filter_that_is_taken_off_is_put_back() -> Result<()> {
     Ok(())
 }
 
-/// Whatever `run` cannot mend it does not hide: from systemd, from Prometheus, from who reads the log.
+/// `run` reports problems that it cannot fix to systemd, to Prometheus and in the log.
 fn a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone() -> Result<()> {
     const GOOD: &str = "fw_config_last_apply_successful";
     let lab = Lab::without_containers()?;
@@ -460,7 +460,7 @@ fn the_watchdog_hears_of_it_and_stops_hearing_when_it_hangs() -> Result<()> {
         supervisor.hears("WATCHDOG=1")?;
     }
     run.process.signal(Signal::SIGSTOP)?;
-    // What was said before it stopped, and then nothing for much longer than the watchdog waits.
+    // The messages before it stopped, and then nothing for much longer than the watchdog waits.
     supervisor.socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     let silence = wait::until("silence", || match supervisor.next() {
         Ok(_) => Ok(None),

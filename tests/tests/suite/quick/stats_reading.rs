@@ -109,7 +109,7 @@ fn flows_are_counted_to_the_last_one_of_both_families() -> Result<()> {
         Ok((census.flows().all() == there).then_some(()))
     })
     .with_context(|| format!("{} are counted, and {there} are there", census.flows().all()))?;
-    // What is sent now is one more flow.
+    // The next packet is one more flow.
     lab.pi.send_udp_from(0, SocketAddr::new(LAN4, 53), b"question")?;
     wait::until("one more", || {
         census.go_on()?;

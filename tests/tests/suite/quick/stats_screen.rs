@@ -31,7 +31,7 @@ fn start(variables: &[(&str, &str)]) -> Result<(Lab, Tmux)> {
     Ok((lab, tmux))
 }
 
-/// What is typed to see the screen.
+/// The command line for the screen.
 fn stats(lab: &Lab) -> String {
     format!("{} --bpffs {} stats --interval 0.2", binary().display(), lab.fw.bpffs().display())
 }

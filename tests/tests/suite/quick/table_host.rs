@@ -50,7 +50,7 @@ fn packets_that_linux_joined_beyond_their_length_are_judged_by_their_ports() {
         Model::play(&row).expect("the policy is small").decision.reason()
     };
     let v6 = || eth().ipv6().payload_len(0);
-    // What of the length that counts is before the TCP header.
+    // The part of the counted length before the TCP header.
     let shapes: [(&str, &dyn Fn() -> Erased, usize); 3] = [
         ("IPv6 with a jumbo option", &|| v6().hop_by_hop().erased(), 8),
         ("IPv6", &|| v6().erased(), 0),

@@ -87,7 +87,7 @@ fn play(force: Force) {
     in_a_thread(move || play_rows(rows(), force, Place::Xdp));
 }
 
-/// A thread of its own, because it moves into namespaces of its own.
+/// A separate thread, because it moves into other namespaces.
 fn in_a_thread(play: impl FnOnce() -> Result<()> + Send + 'static) {
     thread::spawn(play).join().expect("the thread ends").expect("the kernel plays along");
 }

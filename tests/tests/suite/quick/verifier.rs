@@ -1,4 +1,4 @@
-//! What the kernel's verifier makes of the programs, and how large their object is.
+//! The number of instructions that the kernel's verifier checks, and the size of the object.
 
 use std::thread;
 
@@ -11,7 +11,7 @@ const LARGEST_OBJECT: usize = 250_000;
 
 #[test]
 fn the_verifier_looks_at_no_more_instructions_than_the_ceilings_allow() {
-    // A thread of its own, because it moves into namespaces of its own.
+    // A separate thread, because it moves into other namespaces.
     thread::spawn(count).join().expect("the thread ends").expect("the kernel loads the programs");
 }
 

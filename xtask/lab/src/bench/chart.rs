@@ -7,7 +7,7 @@ use super::report::{Chart, ChartKind, Unit};
 
 /// Points on the page.
 const WIDTH: f32 = 860.0;
-/// What title, legend and axis take, and what a bar does.
+/// The heights of title, legend, axis and bar.
 const FRAME: f32 = 110.0;
 const BAR: f32 = 13.0;
 /// Room for labels that another font makes wider than the one that they were measured with.

@@ -1,4 +1,4 @@
-//! What commands cost the person who types them.
+//! The time of commands for the person who types them.
 
 mod counted;
 mod live;

@@ -1,4 +1,4 @@
-//! What a decision costs, by the path that a packet takes, and which of its steps.
+//! The cost of a decision, by the packet's path and by step.
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::Xdp;
@@ -90,7 +90,7 @@ fn are_right(packet: &Packet, fw: &Xdp, xdp_filter: &Xdp) -> Result<()> {
     Ok(())
 }
 
-/// What one packet costs, in nanoseconds.
+/// The cost of one packet, in nanoseconds.
 struct Costs<'a> {
     packet: &'a Packet,
     empty: Measured,
@@ -98,7 +98,7 @@ struct Costs<'a> {
     parse: Measured,
     fw: Measured,
     xdp_filter: Measured,
-    /// What each step adds to the one before it.
+    /// The cost of each step above the one before it.
     steps: [Measured; STEPS.len()],
 }
 

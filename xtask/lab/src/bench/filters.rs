@@ -108,7 +108,7 @@ impl Filter {
     }
 }
 
-/// What keeps a filter where it is.
+/// The object that keeps a filter attached.
 pub(super) enum Attached {
     /// The kernel, as long as the interface is there.
     ByItself,

@@ -1,4 +1,4 @@
-//! What grows with the size of a policy, of the flow table, and with the number of interfaces.
+//! Costs that grow with the size of a policy, the size of the flow table, and the number of interfaces.
 
 use std::path::Path;
 
@@ -104,7 +104,7 @@ fn subject(size: &Size) -> String {
     format!("{}: {}", size.name, size.count)
 }
 
-/// What was measured at a size.
+/// The measurements at a size.
 struct Grown {
     size: String,
     packet: Measured,
@@ -168,7 +168,7 @@ fn pins_of(group: &str, size: &Size) -> Pins {
     pins(&format!("{group}-{}", size.count))
 }
 
-/// What commands took, in milliseconds.
+/// The times of commands, in milliseconds.
 struct Times {
     /// Of one interface.
     attach: Measured,

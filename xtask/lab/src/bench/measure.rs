@@ -16,7 +16,7 @@ use super::programs::judge;
 /// interruption.
 pub(super) const REPEAT: u32 = 5_000;
 
-/// What many samples say.
+/// Statistics of many samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Measured {
     /// The middle one.
@@ -38,7 +38,7 @@ impl Measured {
         Self { median, noise: 0.0 }
     }
 
-    /// What the first samples are above the second ones, which were taken beside them: what disturbed both is gone.
+    /// The differences between the first samples and the second ones, which were taken beside them, so that common disturbances cancel.
     pub(super) fn difference(above: &[f64], below: &[f64]) -> Self {
         Self::of(above.iter().zip(below).map(|(above, below)| above - below).collect())
     }

@@ -43,7 +43,7 @@ pub(crate) struct Options {
     write: bool,
 }
 
-/// What can be measured by itself.
+/// The parts that can be measured separately.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Part {
     /// Cost of a verdict, by the packet's path

@@ -23,14 +23,14 @@ const EPHEMERAL: u16 = 40_000;
 /// The part of xdp-filter's cost for the same packet that the filter may take.
 pub(super) const GOAL: f64 = 1.0 / 3.0;
 
-/// A packet, and what becomes of it.
+/// A packet, and its verdict.
 pub(super) struct Packet {
     pub(super) name: &'static str,
     pub(super) frame: Vec<u8>,
     pub(super) verdict: Verdict,
     /// xdp-filter knows no replies, and no later fragments.
     pub(super) xdp_filter: Verdict,
-    /// What left before, to which this is a reply.
+    /// The earlier outbound packet that this answers.
     pub(super) request: Option<Vec<u8>>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn allowed_syn4() -> Packet {
     Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build())
 }
 
-/// What a server answers.
+/// The reply of a server.
 pub(super) fn tcp_reply4() -> Packet {
     let request = out4().tcp(EPHEMERAL, 443).syn().build();
     Packet::reply("TCP reply, IPv4", in4().tcp(443, EPHEMERAL).ack().build(), request)

@@ -43,14 +43,14 @@ pub(super) fn forget(pins: &Pins) -> Result<()> {
     fs::remove_dir_all(root).with_context(|| format!("cannot remove {}", root.display()))
 }
 
-/// What XDP programs return.
+/// The return values of XDP programs.
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
 
 /// Let a program judge a packet so many times, and return what it says.
 ///
-/// A program that is attached somewhere is called by the kernel's XDP dispatcher as it is in earnest. One that is not is put there for
-/// each `TEST_RUN`, which waits for an RCU grace period: much longer than what is to be measured.
+/// The kernel's XDP dispatcher calls an attached program as in real operation. A program that is not attached is installed for each `TEST_RUN`, which
+/// waits for an RCU grace period, much longer than the measurement.
 pub(super) fn judge(program: &Xdp, frame: &[u8], times: u32) -> Result<Verdict> {
     let options = TestRunOptions { data_in: Some(frame), repeat: times, ..TestRunOptions::new() };
     match program.test_run(options)?.return_value {

@@ -1,4 +1,4 @@
-//! What was measured, in the form in which it is printed, written down and drawn.
+//! The results, in the form in which they are printed, saved and drawn.
 
 use std::fs;
 
@@ -21,11 +21,11 @@ pub(super) struct Machine {
     pub(super) linux: String,
     pub(super) architecture: &'static str,
     pub(super) cpus: usize,
-    /// What the processor calls itself, where it says.
+    /// The processor's name, if known.
     pub(super) processor: Option<String>,
 }
 
-/// What one part of the benchmarks found.
+/// The results of one part of the benchmarks.
 #[derive(Serialize)]
 pub(super) struct Section {
     /// A short name, of which those of files are made.
@@ -41,7 +41,7 @@ pub(super) struct Section {
 /// Rows of the same kind.
 #[derive(Serialize)]
 pub(super) struct Table {
-    /// What the first column holds, the subjects of the rows.
+    /// The title of the first column, which has the subjects of the rows.
     pub(super) subject: &'static str,
     /// Heads of the others.
     pub(super) columns: Vec<&'static str>,
@@ -57,7 +57,7 @@ pub(super) struct Row {
     pub(super) goal: Option<Goal>,
 }
 
-/// What stands in a table.
+/// A cell of a table.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Cell {
@@ -69,7 +69,7 @@ pub(super) enum Cell {
     },
 }
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, Serialize)]
 pub(super) enum Unit {
     #[serde(rename = "ns")]
@@ -89,7 +89,7 @@ pub(super) enum Unit {
     Ratio,
 }
 
-/// What was asked for.
+/// The requested result.
 #[derive(Serialize)]
 pub(super) struct Goal {
     /// In words, such as `at most 0.33`.
@@ -102,7 +102,7 @@ pub(super) struct Chart {
     /// Of which, with that of the section, its file's name is made.
     pub(super) name: &'static str,
     pub(super) title: String,
-    /// What a bar, or a group of them, is of.
+    /// The subject of a bar, or of a group of bars.
     pub(super) categories: Vec<String>,
     /// Name and values, one a category; nothing where there is none.
     pub(super) series: Vec<(&'static str, Vec<Option<f64>>)>,

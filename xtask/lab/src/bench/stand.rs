@@ -1,4 +1,4 @@
-//! What traffic is measured on: a host and another machine on its LAN, each on a CPU of its own.
+//! The test stand for traffic: a host and another machine on its LAN, each on a CPU of its own.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,7 +19,7 @@ pub(super) const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 /// The other machine's.
 pub(super) const LAN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// Who computes where.
+/// The assignment of CPUs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cpus {
     pub(super) lan: usize,
@@ -46,8 +46,8 @@ pub(super) struct Stand {
 impl Stand {
     /// Make a stand of a [`Lab`], with so many queues between the two machines.
     ///
-    /// What the host receives is handled by a kernel thread for each queue, which can be kept on its CPU, and which has an account of the
-    /// time that it takes. Like most drivers of network cards it joins segments of a stream (GRO).
+    /// A kernel thread per queue handles the packets that the host receives. It can be bound to a CPU, and its CPU time is known. Like most drivers
+    /// of network cards it joins segments of a stream (GRO).
     pub(super) fn new(lab: Lab, cpus: Cpus, queues: usize) -> Result<Self> {
         // The host first: where it has native XDP, the other must not send by more queues than it has.
         for (place, mac) in [(&lab.pi, HOST_MAC), (&lab.lan, LAN_MAC)] {
@@ -66,7 +66,7 @@ impl Stand {
         receive_in_threads(&self.lab.lan, &self.lab.pi, self.cpus.lan).map(drop)
     }
 
-    /// What the host's interface and its threads have done so far.
+    /// The counters of the host's interface and its threads so far.
     pub(super) fn receipts(&self) -> Result<Receipts> {
         let status = self.lab.pi.enter(|| InterfaceDeviceStatus::from_file("/proc/thread-self/net/dev"))?;
         let interface = status.0.get(INTERFACE).with_context(|| format!("the host has no {INTERFACE}"))?;
@@ -87,7 +87,7 @@ impl Stand {
     }
 }
 
-/// What an interface has received, since it exists.
+/// The packets that an interface has received since it was created.
 #[derive(Clone, Copy)]
 pub(super) struct Receipts {
     /// Packets that were taken from its queues.
@@ -107,7 +107,7 @@ pub(super) struct Received {
 }
 
 impl Receipts {
-    /// What has come since then.
+    /// The packets since then.
     #[expect(clippy::cast_precision_loss, reason = "nobody sends 2^53 packets meanwhile")]
     pub(super) fn since(self, earlier: Self) -> Received {
         Received {

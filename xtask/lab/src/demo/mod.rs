@@ -38,7 +38,7 @@ pub(crate) struct Options {
     pause: u64,
 }
 
-/// What the Pi's owner types.
+/// The commands of the Pi's owner.
 const ATTACH: &str = "attach eth0 --allow 22,80,443";
 
 pub(crate) fn run(options: &Options) -> Result<()> {
@@ -251,7 +251,7 @@ reaches the input chain. The rules there are correct, but this packet does not p
     }
 }
 
-/// What the laptop tries, and what is to come of it.
+/// The laptop's attempts, and their expected results.
 struct Attempt {
     to: SocketAddr,
     fits: fn(&Answer) -> bool,

@@ -1,4 +1,4 @@
-//! What is shown, and how it looks: every block ends with an empty line. Colour is for terminals alone, and not where `NO_COLOR` is set: that is anstream's doing.
+//! The output of the demo: every block ends with an empty line. anstream adds colour only on terminals, and not if `NO_COLOR` is set.
 
 use anstream::println;
 use anstyle::{AnsiColor, Style};
@@ -49,7 +49,7 @@ pub(super) fn output(text: &str) {
     println!();
 }
 
-/// Show what an attempt came to, and what that means.
+/// Print the result of an attempt, and its meaning.
 pub(super) fn finding(attempt: &str, answer: &str, means: &str, tone: Tone) {
     let style = tone.style();
     println!("    {attempt:<32}  {answer:<32}  {style}{means}{style:#}");

@@ -24,7 +24,7 @@ pub(super) fn while_scanning<T>(laptop: &Namespace, work: impl FnOnce() -> T) ->
     thread::scope(|scope| {
         scope.spawn(|| {
             for port in SCANNED.into_iter().cycle().take_while(|_| !stopping.load(Ordering::Relaxed)) {
-                // What comes of it is for the statistics to say.
+                // The statistics show the result.
                 let _knock = laptop.try_tcp(SocketAddr::new(PI4, port));
                 let _page = web::get(laptop, SocketAddr::new(PI4, 80));
                 thread::sleep(PAUSE);

@@ -14,7 +14,7 @@ use fw_tests::lab::Namespace;
 /// How long the laptop waits. Everything is on one machine, and answers in less than a hundredth of it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What came of asking for a page.
+/// The result of a request for a page.
 pub(super) enum Answer {
     /// The page.
     Page(String),
@@ -40,7 +40,7 @@ pub(super) fn serve(machine: &Namespace, port: u16, page: &'static str) -> Resul
     let listener = listener.with_context(|| format!("cannot listen on port {port}"))?;
     thread::spawn(move || {
         for visitor in listener.incoming().flatten() {
-            // Who comes only to knock is gone by now, and the next one shall be served all the same.
+            // A client that only connects is gone by now, and the next one must still be served.
             if let Err(error) = give(&visitor, page) {
                 debug_assert_ne!(error.kind(), ErrorKind::InvalidInput, "{error}");
             }

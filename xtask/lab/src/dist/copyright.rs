@@ -1,4 +1,4 @@
-//! Whose work is in the package, and under which terms.
+//! The copyright holders of the package's parts, and their licences.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 

@@ -10,7 +10,7 @@ struct Writer {
     words: Vec<Inline>,
     /// The cells of a table's row that are read already.
     cells: Vec<Vec<Inline>>,
-    /// What the columns of that table are called.
+    /// The titles of that table's columns.
     columns: Vec<String>,
     is_code: bool,
     is_title: bool,

@@ -19,7 +19,7 @@ use super::format;
 /// Debian's section for commands of the administrator.
 const SECTION: &str = "8";
 
-/// What the command reads and writes.
+/// The files that the command reads and writes.
 const FILES: [(&str, &str); 6] = [
     (
         "/etc/fw-user/INTERFACE.toml",
@@ -146,7 +146,7 @@ fn add(command: &Command, above: &[&str], date: &str, commands: &[String], pages
     subcommands.into_iter().try_for_each(|command| add(command, &path, date, commands, pages))
 }
 
-/// What the command's help ends with, but for the exit codes, which have a section of their own.
+/// The end of the command's help, without the exit codes, which have a section of their own.
 fn notes(roff: &mut Roff, command: &Command) {
     let Some(help) = command.get_after_help() else { return };
     roff.control("SH", ["NOTES"]);

@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What the packages call their own time: of the last commit, in seconds since 1970. Another build of the same source is to have the same.
+/// The time stamp of the packages: that of the last commit, in seconds since 1970, so that builds of the same source are identical.
 fn source_date_epoch() -> Result<i64> {
     let said = if let Ok(set) = env::var("SOURCE_DATE_EPOCH") {
         set

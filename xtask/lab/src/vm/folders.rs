@@ -24,7 +24,7 @@ pub(super) fn empty(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))
 }
 
-/// What is in a folder, in the order of the names. Nothing, if there is none.
+/// The contents of a folder, ordered by name; empty if there is no folder.
 pub(super) fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.exists() {
         return Ok(Vec::new());

@@ -19,7 +19,7 @@ use super::{
 
 /// How many of the last lines are told when it dies.
 const LAST_LINES: usize = 30;
-/// What the guest says when its tests are over, before the exit code.
+/// The guest's last message before the exit code of its tests.
 const END: &str = "ended: ";
 
 /// A guest, ready to boot.

@@ -17,8 +17,8 @@ use super::{
 };
 use xtask::command;
 
-/// What is not in every kernel, the drivers of the guest's network cards first; modules that these need are found. Kernels that have one
-/// built in, or know it under no name of its own, do not mind.
+/// Modules that not every kernel has built in, the drivers of the guest's network cards first; their dependencies are found. A kernel without such a
+/// module is no error.
 const MODULES: &str = "virtio_pci virtio_mmio virtio_net macb marvell dwc2 cdc_ether rndis_host phy-generic bcm2835-rng \
     veth dummy bridge macvlan 8021q af_packet ipv6 sch_ingress cls_bpf act_bpf \
     nf_tables nf_conntrack nf_nat nf_conntrack_netlink nft_chain_nat nft_nat nft_masq nft_ct nft_counter nft_objref nft_fib nft_fib_ipv4 \
@@ -27,7 +27,7 @@ const MODULES: &str = "virtio_pci virtio_mmio virtio_net macb marvell dwc2 cdc_e
     bonding ipvlan wireguard xfrm_user xfrm_interface esp4 esp6 \
     cryptomgr seqiv gcm ctr ghash-generic aes_generic crypto_null hmac sha512_generic jitterentropy_rng drbg";
 
-/// What a guest boots.
+/// The files that a guest boots.
 pub(super) struct Image {
     /// The compressed kernel.
     pub(super) kernel: PathBuf,
@@ -70,7 +70,7 @@ impl Image {
     }
 }
 
-/// What a kernel is for, by what its boot protocol wants in its header.
+/// The architecture of a kernel, by the header of its boot protocol.
 pub(super) fn architecture(file: &Path) -> Result<&'static str> {
     let bytes = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let has = |at: usize, magic: &[u8]| bytes.get(at..).is_some_and(|rest| rest.starts_with(magic));

@@ -1,4 +1,4 @@
-//! What a guest finds in its memory when it starts.
+//! The initial RAM disk of a guest.
 
 use std::{
     fs::{self, File},

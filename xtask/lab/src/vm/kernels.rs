@@ -7,7 +7,7 @@ use super::machine::Machine;
 /// One of Debian's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kernel {
-    /// What it is called here.
+    /// Its name here.
     pub(crate) name: &'static str,
     /// Debian's name of the architecture.
     pub(super) architecture: &'static str,
@@ -19,7 +19,7 @@ pub(crate) struct Kernel {
     pub(super) flavour: &'static str,
     /// Whether its type information may be seen.
     pub(super) btf: bool,
-    /// What it runs on.
+    /// Its machine.
     pub(super) machine: Machine,
     /// Parts of the names of the tests that run; all, if there are none.
     pub(super) tests: &'static [&'static str],
@@ -99,7 +99,7 @@ const OF_THE_QUICK: &[&str] = &[
 /// either architecture.
 const QUICK: &str = "quick";
 
-/// What may be written on the command line.
+/// The names for the command line.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     [QUICK].into_iter().chain(ALL.into_iter().map(|kernel| kernel.name))
 }

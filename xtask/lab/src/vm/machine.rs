@@ -1,4 +1,4 @@
-//! What the guests run on: qemu's ordinary machines, and boards with network cards that no ordinary machine has.
+//! The machines of the guests: qemu's ordinary machines, and boards with network cards that no ordinary machine has.
 
 use std::{path::Path, process::Command};
 

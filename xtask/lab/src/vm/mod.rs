@@ -24,7 +24,7 @@ use anyhow::Result;
 use self::{guest::Guest, image::Image, kernels::Kernel, programs::Programs, source::Source};
 use xtask::debian::{self, Tool};
 
-/// What it takes beside qemu.
+/// The packages that it needs besides qemu.
 pub(crate) const TOOLS: &[Tool] = &[debian::CPIO, debian::KMOD, debian::XZ, debian::ZSTD];
 
 /// A run of the tests in other kernels.
@@ -46,7 +46,7 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
     pub(crate) fn debian(&mut self, kernels: &[Kernel]) -> Result<()> {
         let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
         let mut images = Vec::new();
-        // What the mirror does not have is known before anything is built.
+        // Missing packages are known before anything is built.
         for kernel in kernels {
             let source = sources.entry(kernel.architecture);
             let source = source.or_insert_with(|| Source::new(kernel.architecture, kernels));

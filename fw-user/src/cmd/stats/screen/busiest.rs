@@ -42,7 +42,7 @@ impl Sort {
 /// A port that dropped something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PortRow {
-    /// Its name.
+    /// The port.
     pub(crate) port: Port,
     /// Packets dropped per second.
     pub(crate) per_second: u64,

@@ -1,4 +1,4 @@
-//! What can be wrong with a frame.
+//! The possible defects of a frame.
 
 use proptest::{
     collection::vec,

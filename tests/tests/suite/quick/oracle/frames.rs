@@ -118,7 +118,7 @@ pub(super) fn any() -> impl Strategy<Value = Frame> {
     prop_oneof![6 => ipv4(), 6 => ipv6(), 5 => of_the_table, 2 => answer(), 1 => bytes]
 }
 
-/// What comes back from a server, or from somebody in the group that was asked.
+/// Replies of a server, or of a member of the multicast group.
 fn answer() -> impl Strategy<Value = Frame> {
     (select(situations::known()), faults::some()).prop_map(|(asked, faults)| {
         let from = if asked.goes_to_many() { OTHER } else { asked.to };

@@ -91,7 +91,7 @@ pub(super) fn fragment() -> impl Strategy<Value = (u16, bool)> {
     (prop_oneof![3 => Just(0), 1 => Just(1), 1 => select(&[2, 185, 8_191][..])], whatever::<bool>())
 }
 
-/// What an IP packet carries.
+/// The payload of an IP packet.
 #[derive(Clone, Debug)]
 pub(super) enum Carried {
     Ports {

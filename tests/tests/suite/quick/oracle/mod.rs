@@ -27,7 +27,7 @@ use self::frames::Frame;
 
 /// How many come in one after the other at a host, at the most.
 const TOGETHER: usize = 1_000;
-/// What to set to see a run again.
+/// The variable that repeats a run.
 const SEED: &str = "FW_ORACLE_SEED";
 
 #[test]
@@ -37,7 +37,7 @@ fn host_and_kernel_and_another_parser_agree_on_random_frames() {
 
 /// Compare so many frames, and panic where they are not judged alike.
 pub(crate) fn agree_on(frames: usize) {
-    // A thread of its own, because it moves into namespaces of its own.
+    // A separate thread, because it moves into other namespaces.
     thread::spawn(move || play(frames)).join().expect("the thread ends").expect("the kernel plays along");
 }
 
@@ -82,7 +82,7 @@ fn random_seed() -> u64 {
     RandomState::new().hash_one(0)
 }
 
-/// What became of the frames of a run.
+/// The results for the frames of a run.
 #[derive(Default)]
 struct Tally {
     frames: usize,
@@ -107,7 +107,7 @@ impl Tally {
     }
 }
 
-/// Compare what becomes of frames: by the host with the oracle, and by the kernel with the host.
+/// Compare the verdicts on frames: the host's with the oracle's, and the kernel's with the host's.
 fn compare(situation: &Situation, frames: &[Frame], kernel: &mut Kernel) -> Result<Vec<Decision>, TestCaseError> {
     let fail = |frame: &Frame, what: String| TestCaseError::fail(format!("{what}\n{frame:?}"));
     let model = situation.model().map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -135,7 +135,7 @@ fn compare(situation: &Situation, frames: &[Frame], kernel: &mut Kernel) -> Resu
     Ok(decisions)
 }
 
-/// What is to be counted for ports of TCP and UDP.
+/// The expected counters of TCP and UDP ports.
 fn ports(decisions: impl Iterator<Item = Decision>) -> Ports {
     let mut ports: BTreeMap<(PortProtocol, u16), PortCounter> = BTreeMap::new();
     for decision in decisions {

@@ -1,4 +1,4 @@
-//! What the live screen costs while everything that it shows changes.
+//! The cost of the live screen while everything on it changes.
 
 use std::{
     process::Command,

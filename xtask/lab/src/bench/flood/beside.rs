@@ -51,7 +51,7 @@ const CONTESTANTS: [Filter; 10] = [
     Filter::DockerUser,
 ];
 
-/// What comes at the closed port.
+/// The traffic at the closed port.
 #[derive(Clone, Copy)]
 struct Flood {
     name: &'static str,
@@ -131,7 +131,7 @@ impl Flood {
     }
 }
 
-/// What became of the service's requests, and what the host did meanwhile.
+/// The results of the service's requests, and the host's load meanwhile.
 struct Sample {
     kept: f64,
     received: Received,

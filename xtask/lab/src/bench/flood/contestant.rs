@@ -21,7 +21,7 @@ impl Contestant {
     /// Set all that up. Before the filter is there, the container can be reached.
     pub(super) fn new(filter: Filter, cpus: Cpus, queues: usize) -> Result<Self> {
         let lab = Lab::new()?;
-        // What is measured is the filter, not this chain behind it.
+        // The filter is measured, not this chain behind it.
         lab.pi.open_input()?;
         lab.lan.set_address(INTERFACE, &[&format!("{FROM}/24")])?;
         let container = lab.container(0).serve_udp(CLOSED_TARGET)?;

@@ -1,4 +1,4 @@
-//! What becomes of a flood at a closed port, and of those who want something else meanwhile.
+//! A flood at a closed port, and allowed traffic beside it.
 
 mod beside;
 mod contestant;

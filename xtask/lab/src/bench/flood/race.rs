@@ -85,7 +85,7 @@ fn of(samples: &[Sample], value: fn(&Sample) -> f64) -> Measured {
     Measured::of(samples.iter().map(value).collect())
 }
 
-/// What was received in some time.
+/// The packets received in some time.
 struct Sample {
     received: Received,
     time: Duration,

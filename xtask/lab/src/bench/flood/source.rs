@@ -1,4 +1,4 @@
-//! Who floods: live frames of `BPF_PROG_TEST_RUN`, sent without a system call for each.
+//! The source of a flood: live frames of `BPF_PROG_TEST_RUN`, sent without a system call for each.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},

@@ -17,7 +17,7 @@ const EXCHANGE_PORT: u16 = OPEN[0];
 /// How long one sample takes.
 const WINDOW: Duration = Duration::from_millis(250);
 
-/// Who asks whom, and for what.
+/// The client, the server and the request.
 #[derive(Clone, Copy)]
 pub(super) struct Exchange {
     pub(super) kind: Kind,

@@ -1,4 +1,4 @@
-//! What an attached filter costs those who are let in.
+//! The cost of an attached filter for allowed traffic.
 
 mod exchange;
 mod stream;
@@ -20,7 +20,7 @@ const ROUNDS: usize = 3;
 /// The part of the rate without a filter that is left with one, in the mode of drivers without native XDP.
 const GOAL: f64 = 0.97;
 
-/// What is compared. The last one is no filter: what generic mode itself costs.
+/// The compared filters. The last one is not a filter: it shows the cost of generic mode itself.
 const CONTESTANTS: [Filter; 6] = [
     Filter::None,
     Filter::Fw(Mode::Native),

@@ -70,11 +70,11 @@ impl Stream {
     }
 }
 
-/// What came of a stream.
+/// The result of a stream.
 pub(super) struct Streamed {
     /// Gigabits a second.
     pub(super) gigabits: f64,
-    /// What the host's threads that receive and its end of the stream took of its CPU for a gigabyte, in milliseconds.
+    /// The host's CPU time for a gigabyte, in milliseconds: of its receiving threads and its end of the stream.
     pub(super) cpu_ms: f64,
 }
 
