@@ -28,6 +28,14 @@ pub mod map {
     pub const RECENT6: &str = "RECENT6";
     /// Local ports, and IP protocols without ports, that ever sent a packet; shared by all interfaces.
     pub const SENT: &str = "SENT";
+    /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next three.
+    pub const BANS: &str = "BANS";
+    /// Banned IPv4 networks and the end of each ban, for both buffers.
+    pub const BANS4: &str = "BANS4";
+    /// The same for IPv6.
+    pub const BANS6: &str = "BANS6";
+    /// The senders that may be banned: a filter per family.
+    pub const BAN_FILTER: &str = "BAN_FILTER";
     /// The policy buffer in force, and its terms: [`Active`](super::Active).
     pub const ACTIVE: &str = "ACTIVE";
     /// The policy's settings, one per buffer.
@@ -58,7 +66,8 @@ pub mod map {
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
-    pub const SHARED: [&str; 7] = [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT];
+    pub const SHARED: [&str; 11] =
+        [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, BANS, BANS4, BANS6, BAN_FILTER];
     /// The maps of a single interface.
     pub const PER_INTERFACE: [&str; 14] = [
         ACTIVE,
@@ -439,11 +448,18 @@ impl Uppers {
     /// Whether one of them has this index.
     #[inline(always)]
     #[must_use]
-    #[expect(clippy::needless_bitwise_bool, reason = "the verifier would follow each branch")]
     pub const fn has(&self, ifindex: u32) -> bool {
         let [first, second, third] = self.others;
-        (self.network == ifindex) | (first == ifindex) | (second == ifindex) | (third == ifindex)
+        // One comparison: the verifier follows each. A product of 64 bits is 0 only where a factor is, as the differences of two have 62 at most.
+        let differences = [self.network ^ ifindex, first ^ ifindex, second ^ ifindex, third ^ ifindex];
+        is_zero(differences[0]) | is_zero(differences[1]) | is_zero(differences[2]) | is_zero(differences[3]) != 0
     }
+}
+
+/// 1 for 0, without a comparison: the verifier follows both outcomes of each.
+#[inline(always)]
+const fn is_zero(word: u32) -> u64 {
+    (word as u64).wrapping_sub(1) >> 63
 }
 
 /// A destination address and whether packets to it are routed on.

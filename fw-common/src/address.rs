@@ -164,3 +164,10 @@ pub const fn is_link_local(address: V6) -> bool {
     let [first, second, ..] = address[0].to_ne_bytes();
     first == 0xfe && second & 0xc0 == 0x80
 }
+
+/// So many bits for a word: neighbours end far from each other.
+#[inline(always)]
+pub(crate) const fn spread(word: u32, bits: u32) -> u32 {
+    // 2^32 divided by the golden ratio.
+    word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - bits)
+}

@@ -6,6 +6,7 @@ use core::fmt;
 use crate::{
     abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, Sent},
     address::{Address, V4, V6},
+    discovery::{Asker, MDNS_LEAST, is_mdns_answer, is_mdns_from_link},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
@@ -26,8 +27,11 @@ use crate::{
 /// | 0-7 | the reason |
 /// | 8-23 | the destination port |
 /// | 24-31 | 1 more than the number of its protocol; 0 where there is no port |
-/// | 32-38 | where the addresses start, if the routing table [has a say](Decision::settled) in it; else 0 |
+/// | 32-38 | where the addresses start, if it [may be unsettled](Decision::is_unsettled); else 0 |
 /// | 39 | 1 for IPv6 then |
+/// | 40-49 | where the transport header starts, if it is closed and [may answer a datagram to many](Decision::may_answer_many) |
+/// | 50 | 1 then |
+/// | 51 | 1 if the packet has the header of an mDNS message there as well |
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Decision(u64);
@@ -37,6 +41,13 @@ impl Decision {
     const PROTOCOL: u32 = 24;
     const ADDRESSES: u32 = 32;
     const IPV6: u32 = 39;
+    const TRANSPORT: u32 = 40;
+    const MANY: u32 = 50;
+    const MESSAGE: u32 = 51;
+    /// What becomes of a datagram that [answers one to many](answers_many).
+    pub const ANSWER: Self = Self::new(Reason::Reply, None);
+    /// What becomes of a packet that would pass, if its sender [is banned](is_banned).
+    pub const BANNED: Self = Self::new(Reason::Banned, None);
     /// What is left of one that was settled.
     const SETTLED: u64 = u32::MAX as u64;
 
@@ -122,12 +133,56 @@ impl Decision {
         Self(self.0 | (addresses as u64) << Self::ADDRESSES | (is_ipv6 as u64) << Self::IPV6)
     }
 
-    /// Whether the routing table [has a say](settle) in it: it is let in, unless it is forwarded; or it is closed, unless it is routed on to a network
-    /// of the policy.
+    /// Whether it is to be [settled](settle): the packet is let in, unless it is forwarded; or it is closed, unless it answers a datagram to many or is
+    /// routed on to a network of the policy.
     #[inline(always)]
     #[must_use]
-    pub fn hangs_on_routes<L: Lookups>(self, lookups: &L) -> bool {
-        self.0 > Self::SETTLED && (!self.is_closed() || lookups.names_networks())
+    pub fn is_unsettled<L: Lookups>(self, lookups: &L) -> bool {
+        self.0 > Self::SETTLED && (!self.is_closed() || self.may_answer_many() || lookups.names_networks())
+    }
+
+    /// The same decision about a datagram that no rule lets in, with the place of its transport header: it passes if it answers a datagram to many.
+    #[inline(always)]
+    const fn unless_it_answers_many(self, transport: usize, has_message: bool) -> Self {
+        let place = (transport as u64 & 0x3ff) << Self::TRANSPORT;
+        Self(self.0 | place | 1 << Self::MANY | (has_message as u64) << Self::MESSAGE)
+    }
+
+    /// Whether the packet is a datagram to a port from which something was sent to many.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_answer_many(self) -> bool {
+        self.0 >> Self::MANY != 0
+    }
+
+    /// Whether the packet has the header of an mDNS message behind UDP's.
+    #[inline(always)]
+    const fn has_message(self) -> bool {
+        self.0 >> Self::MESSAGE != 0
+    }
+
+    /// Whether its port is one of UDP.
+    #[inline(always)]
+    const fn is_udp(self) -> bool {
+        (self.0 >> Self::PROTOCOL) as u8 == PortProtocol::Udp as u8 + 1
+    }
+
+    /// Where its transport header starts then.
+    #[inline(always)]
+    const fn transport(self) -> usize {
+        (self.0 >> Self::TRANSPORT) as usize & 0x3ff
+    }
+
+    /// Whether the addresses are of IPv6.
+    #[inline(always)]
+    const fn is_ipv6(self) -> bool {
+        self.0 >> Self::IPV6 & 1 != 0
+    }
+
+    /// The place of the addresses.
+    #[inline(always)]
+    const fn addresses(self) -> usize {
+        (self.0 >> Self::ADDRESSES) as usize & 0x7f
     }
 
     /// The decision without the place of the addresses.
@@ -160,6 +215,13 @@ impl Decision {
             Onward::ToNetwork => Self(Reason::Routed as u64),
             Onward::Elsewhere => Self(word),
         }
+    }
+
+    /// Whether bans have a say in it: it is one about an IP packet that passes, and somebody is banned.
+    #[inline(always)]
+    #[must_use]
+    pub fn may_be_banned<L: Lookups>(self, lookups: &L) -> bool {
+        matches!(self.verdict(), Verdict::Pass) && self.number() != Reason::NotIp as u8 && lookups.has_bans()
     }
 
     /// Pass or drop.
@@ -202,6 +264,12 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
     /// Note that something left from a local port.
     fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
 
+    /// Whether anybody is banned.
+    fn has_bans(&self) -> bool;
+
+    /// The index of the interface that the packet came in by, or leaves by.
+    fn interface(&self) -> u32;
+
     /// Whether the policy names networks that packets may be routed on to.
     fn names_networks(&self) -> bool;
 
@@ -221,6 +289,12 @@ pub trait AddressLookups<A: Tracked> {
     /// to another machine or container.
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
 
+    /// Whether a sender is in a banned network.
+    fn is_banned(&self, sender: A) -> bool;
+
+    /// Whether a sender may be on the link that its packet came in by, in a frame with these tags. Only where the routing table can tell is one off it.
+    fn may_be_on_link(&self, tags: Tags, sender: A) -> bool;
+
     /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
     /// the entry.
     fn find_flow(&self, key: &A::Key, class: FlowClass, direction: Direction) -> bool;
@@ -232,22 +306,49 @@ pub trait AddressLookups<A: Tracked> {
 /// Judge a frame that came in.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
-    decide_plain(frame, lookups).map_or_else(
+    let decision = decide_plain(frame, lookups).map_or_else(
         || {
             let network = LocatedNetwork::locate(frame);
             decide_located(frame, Located::locate(frame, network), lookups)
         },
         |decision| settled(frame, decision, lookups),
-    )
+    );
+    let banned = decision.may_be_banned(lookups) && is_banned(frame, LocatedNetwork::locate(frame), lookups);
+    if banned { Decision::BANNED } else { decision }
+}
+
+/// Whether the sender of a packet is banned.
+#[inline(always)]
+pub fn is_banned<F: Frame + ?Sized, L: Lookups>(frame: &F, network: LocatedNetwork, lookups: &L) -> bool {
+    #[inline(always)]
+    fn ask<F, L, A>(frame: &F, network: LocatedNetwork, lookups: &L) -> bool
+    where
+        F: Frame + ?Sized,
+        L: AddressLookups<A>,
+        A: Tracked,
+    {
+        A::read(frame, network.network() + A::OFFSET).is_some_and(|addresses| lookups.is_banned(addresses.source))
+    }
+    match network.ether_type() {
+        ethernet::ETHER_TYPE_IPV4 => ask::<F, L, V4>(frame, network, lookups),
+        ethernet::ETHER_TYPE_IPV6 => ask::<F, L, V6>(frame, network, lookups),
+        _ => false,
+    }
 }
 
 #[inline(always)]
 fn settled<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
-    if decision.hangs_on_routes(lookups) { settle(frame, decision, lookups) } else { decision.as_it_is() }
+    if !decision.is_unsettled(lookups) {
+        decision.as_it_is()
+    } else if decision.may_answer_many() && answers_many(frame, decision, lookups) {
+        Decision::ANSWER
+    } else {
+        settle(frame, decision, lookups)
+    }
 }
 
 /// Judge a frame without tags, options, fragments and extension headers, with TCP, UDP or ICMP in it, as nearly all are; `None` for any
-/// other. Of what it needs, the compiler knows every offset. The routing table [may have a say](Decision::hangs_on_routes) in it.
+/// other. The compiler knows every offset that it needs. The decision [may be unsettled](Decision::is_unsettled).
 #[inline(always)]
 pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<Decision> {
     let link = ethernet::parse_plain(frame)?;
@@ -263,7 +364,8 @@ pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Op
 #[inline(always)]
 pub fn decide_packet<F: Frame + ?Sized, L: Lookups>(packet: &F, ether_type: u16, lookups: &L) -> Decision {
     let network = LocatedNetwork::bare(packet, ether_type);
-    decide_located(packet, Located::locate(packet, network), lookups)
+    let decision = decide_located(packet, Located::locate(packet, network), lookups);
+    if decision.may_be_banned(lookups) && is_banned(packet, network, lookups) { Decision::BANNED } else { decision }
 }
 
 #[inline(always)]
@@ -273,12 +375,11 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let asked = |_: &Addresses<A>| None;
     let judged = packet.and_then(|packet| match packet.protocol {
         // The same for each, so that the compiler knows which it is about.
-        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, asked, lookups).map(Some),
-        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, asked, lookups).map(Some),
-        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, asked, lookups)),
+        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
+        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
+        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
         _ => Ok(None),
     });
     let decision = judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))?;
@@ -294,7 +395,7 @@ pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located
     settled(frame, judge_located(frame, located, lookups), lookups)
 }
 
-/// Judge it without a look at the routing table, which [may have a say](Decision::hangs_on_routes).
+/// Judge it up to what is to be [settled](Decision::is_unsettled).
 #[inline(always)]
 pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
     let judged = if located.is_ipv6() {
@@ -305,7 +406,7 @@ pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located,
     judged.unwrap_or_else(|reason| Decision::new(reason, None)).forgotten(frame)
 }
 
-/// Say what becomes of a packet for which the routing table has a say.
+/// Settle a decision by the routing table, where the packet [answers no datagram to many](answers_many).
 #[inline(always)]
 pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
     #[inline(always)]
@@ -325,10 +426,45 @@ pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, look
             Onward::Elsewhere
         }
     }
-    let at = (decision.0 >> Decision::ADDRESSES) as usize & 0x7f;
-    let is_ipv6 = decision.0 >> Decision::IPV6 != 0;
-    let onward = if is_ipv6 { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) };
+    if decision.is_closed() && !lookups.names_networks() {
+        return decision.as_it_is();
+    }
+    let at = decision.addresses();
+    let onward =
+        if decision.is_ipv6() { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) };
     decision.settled(onward).forgotten(frame)
+}
+
+/// Whether a datagram that [may](Decision::may_answer_many) answers one that was sent to many, and comes from the link.
+#[inline(always)]
+pub fn answers_many<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> bool {
+    #[inline(always)]
+    fn ask<F, L, A>(frame: &F, decision: Decision, lookups: &L) -> bool
+    where
+        F: Frame + ?Sized,
+        L: Lookups + AddressLookups<A>,
+        A: Tracked,
+    {
+        let (at, transport) = (decision.addresses(), decision.transport());
+        let (Some(addresses), Some([ports])) = (A::read(frame, at), frame.words(transport)) else { return false };
+        let ports = transport::Ports::from_word(ports);
+        if decision.is_udp() && matches!(Asker::of(&ports), Asker::Mdns) {
+            let key = A::mdns_key(lookups.interface());
+            return decision.has_message()
+                && is_mdns_answer(frame, transport) == Some(true)
+                && is_mdns_from_link(frame, at, addresses.destination)
+                && AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Mdns, Direction::Ingress);
+        }
+        let protocol = if decision.is_udp() { number::UDP } else { number::UDP_LITE };
+        let key = A::reply_key(&addresses, protocol, &ports, FlowKind::Multicast);
+        AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Group, Direction::Ingress)
+            && lookups.may_be_on_link(tags::<F, A>(frame, at), addresses.source)
+    }
+    if decision.is_ipv6() {
+        ask::<F, L, V6>(frame, decision, lookups)
+    } else {
+        ask::<F, L, V4>(frame, decision, lookups)
+    }
 }
 
 /// `Err` is a verdict like `Ok`: one that leaves early.
@@ -341,41 +477,43 @@ where
 {
     match PortProtocol::from_number(packet.protocol) {
         None => {
-            let reason = without_ports(frame, packet, |_| None, lookups);
+            let reason = without_ports(frame, packet, lookups);
             Ok(Decision::new(reason, None).unsettled_if_dropped::<A>(packet.addresses))
         }
         Some(_) if matches!(packet.piece, Piece::Later) => {
             Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment })
         }
-        Some(protocol) => judge_ports(frame, packet, protocol, |_| None, lookups)
+        Some(protocol) => judge_ports(frame, packet, protocol, lookups)
             .map(|decision| decision.unsettled_if_dropped::<A>(packet.addresses)),
     }
 }
 
+/// What the ports of a packet say of it.
+enum Judged {
+    /// It is settled.
+    Settled(Reason),
+    /// A rule lets it in; the reason holds where it is routed on.
+    LetIn(Reason),
+    /// It is closed, unless it answers a datagram to many.
+    MayAnswerMany,
+}
+
 #[inline(always)]
-fn judge_ports<F, L, A>(
-    frame: &F,
-    packet: &Packet<A>,
-    protocol: PortProtocol,
-    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
-    lookups: &L,
-) -> Result<Decision, Reason>
+fn judge_ports<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Result<Decision, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
     let ports = transport::ports(frame, packet, protocol)?;
-    let mut is_unsettled = false;
-    let is_forwarded = |addresses: &Addresses<A>| {
-        let answer = is_forwarded(addresses);
-        is_unsettled = answer.is_none();
-        answer
-    };
-    let reason = with_ports(frame, packet, protocol, &ports, is_forwarded, lookups);
-    let counted = is_unsettled || !matches!(reason, Reason::Reply);
-    let decision = Decision::new(reason, counted.then_some((protocol, ports.destination())));
-    Ok(if is_unsettled { decision.unsettled(packet.addresses, A::IS_IPV6) } else { decision })
+    let port = Some((protocol, ports.destination()));
+    Ok(match with_ports(frame, packet, protocol, &ports, lookups) {
+        Judged::Settled(Reason::Reply) => Decision::new(Reason::Reply, None),
+        Judged::Settled(reason) => Decision::new(reason, port),
+        Judged::LetIn(reason) => Decision::new(reason, port).unsettled(packet.addresses, A::IS_IPV6),
+        Judged::MayAnswerMany => Decision::new(Reason::ClosedPort, port)
+            .unless_it_answers_many(packet.transport, packet.transport + MDNS_LEAST <= packet.end),
+    })
 }
 
 /// Whether the packet comes from where something of the same protocol was sent to.
@@ -392,14 +530,9 @@ where
     })
 }
 
-/// Protocols without ports: ICMP and IGMP live, tunnels need a word, or to be begun from here.
+/// Protocols without ports: ICMP and IGMP pass; tunnels pass if the policy names them or this host began them. [`Reason::Forwarded`] is to be settled.
 #[inline(always)]
-fn without_ports<F, L, A>(
-    frame: &F,
-    packet: &Packet<A>,
-    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
-    lookups: &L,
-) -> Reason
+fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
@@ -420,11 +553,7 @@ where
     } else if is_later {
         Reason::Fragment
     } else {
-        match A::read(frame, packet.addresses) {
-            Some(addresses) if is_forwarded(&addresses) == Some(false) => Reason::Protocol,
-            Some(_) => Reason::Forwarded,
-            None => Reason::Truncated,
-        }
+        Reason::Forwarded
     }
 }
 
@@ -434,57 +563,56 @@ fn with_ports<F, L, A>(
     packet: &Packet<A>,
     protocol: PortProtocol,
     ports: &transport::Ports,
-    is_forwarded: impl FnOnce(&Addresses<A>) -> Option<bool>,
     lookups: &L,
-) -> Reason
+) -> Judged
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
     if ports.destination() == 0 {
-        return if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort };
+        return Judged::Settled(if packet.from_this_network { Reason::Martian } else { Reason::ClosedPort });
     }
     let opens_connection = matches!(protocol, PortProtocol::Tcp) && ports.opens_connection();
     let class = lookups.class(protocol, ports.destination());
-    // What most of a flood ends at; nothing below could let it pass.
+    // Most packets of a flood leave here: nothing below lets a SYN to a closed port pass.
     if class == CLASS_CLOSED && opens_connection && !packet.from_this_network {
-        return Reason::ClosedPort;
+        return Judged::Settled(Reason::ClosedPort);
     }
-    // A SYN answers nothing, and where nothing ever left from a port nothing is answered there: no look-up for either.
+    // A SYN answers nothing, and nothing is answered at a port from which nothing ever left: neither needs a look at the flows.
     let sent =
         if opens_connection { Sent { unicast: 0, multicast: 0 } } else { lookups.sent(protocol, ports.destination()) };
     let is_udp = matches!(protocol, PortProtocol::Udp);
     let may_be_dhcp = is_udp && ports.destination() == A::DHCP_CLIENT;
-    // The same once more for what is no SYN, so that its addresses need not be looked at.
+    // Other packets of a flood leave here, without a look at their addresses.
     if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !may_be_dhcp && !packet.from_this_network {
-        return Reason::ClosedPort;
+        return Judged::Settled(Reason::ClosedPort);
     }
-    let Some(addresses) = A::read(frame, packet.addresses) else { return Reason::Truncated };
+    let Some(addresses) = A::read(frame, packet.addresses) else { return Judged::Settled(Reason::Truncated) };
     if packet.from_this_network && !(is_udp && addresses.source.is_dhcp_request(ports)) {
-        return Reason::Martian;
+        return Judged::Settled(Reason::Martian);
     }
-    let closed = if lets_in(lookups, class, addresses.source) {
-        match is_forwarded(&addresses) {
-            Some(false) => return Reason::Allowed,
-            Some(true) | None => Reason::Forwarded,
-        }
-    } else {
-        Reason::ClosedPort
-    };
-    if answers(lookups, packet, &addresses, protocol, ports, sent) {
+    let is_let_in = lets_in(lookups, class, addresses.source);
+    let reason = if sent.unicast != 0 && answers(lookups, packet, &addresses, protocol, ports) {
         Reason::Reply
     } else if is_udp && addresses.source.is_dhcp_answer(ports) {
         Reason::Essential
+    } else if is_let_in {
+        Reason::Forwarded
+    } else if protocol.is_datagram() && sent.multicast != 0 {
+        return Judged::MayAnswerMany;
     } else {
-        closed
-    }
+        Reason::ClosedPort
+    };
+    if is_let_in { Judged::LetIn(reason) } else { Judged::Settled(reason) }
 }
 
 /// The VLAN tags in front of the packet whose addresses are there.
 #[inline(always)]
 pub(crate) fn tags<F: Frame + ?Sized, A: Address>(frame: &F, addresses: usize) -> Tags {
-    Tags(frame.forget(u64::from(Tags::of(frame, addresses - A::OFFSET).0)) as u32)
+    // An offset of its own: what the verifier learns of it is not to tell the ways apart that follow.
+    let network = frame.forget((addresses - A::OFFSET) as u64) as usize;
+    Tags(frame.forget(u64::from(Tags::of(frame, network).0)) as u32)
 }
 
 /// Whether a class lets a sender in.
@@ -497,7 +625,7 @@ pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16,
     }
 }
 
-/// Whether the packet answers something that left.
+/// Whether the packet answers something that left for its sender alone.
 #[inline(always)]
 fn answers<L, A>(
     lookups: &L,
@@ -505,23 +633,12 @@ fn answers<L, A>(
     addresses: &Addresses<A>,
     protocol: PortProtocol,
     ports: &transport::Ports,
-    sent: Sent,
 ) -> bool
 where
     L: AddressLookups<A>,
     A: Tracked,
 {
-    if sent.unicast != 0 {
-        let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Unicast);
-        let class = FlowClass::new(protocol, FlowKind::Unicast);
-        if AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Ingress) {
-            return true;
-        }
-    }
-    // Nothing of TCP is sent to many.
-    if matches!(protocol, PortProtocol::Tcp) || sent.multicast == 0 {
-        return false;
-    }
-    let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Multicast);
-    AddressLookups::<A>::find_flow(lookups, &key, FlowClass::Group, Direction::Ingress)
+    let key = A::reply_key(addresses, packet.protocol, ports, FlowKind::Unicast);
+    let class = FlowClass::new(protocol, FlowKind::Unicast);
+    AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Ingress)
 }

@@ -8,7 +8,9 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     abi::{RECENT_FLOWS, RECENT_LIFETIME},
-    address::{Address, V4, V6},
+    address::{V4, V6, spread},
+    discovery::Group,
+    protocol::number,
     wire::{Addresses, transport::Ports},
 };
 
@@ -18,11 +20,11 @@ pub use crate::timeouts::{FlowClass, FlowKind, SECOND, Timeouts};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowKey4 {
-    /// The peer's address, 0 for [`FlowKind::Multicast`].
+    /// The peer's address, 0 for [`FlowKind::Multicast`] and [`FlowKind::Mdns`].
     pub remote: V4,
-    /// This host's address on the wire.
+    /// This host's address on the wire; for [`FlowKind::Mdns`] the index of the interface.
     pub local: V4,
-    /// The peer's port and this host's, as they follow each other in the packet.
+    /// The peer's port, 0 as its address is, and this host's, as they follow each other in the packet.
     pub ports: u32,
     /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
     pub class: u32,
@@ -32,11 +34,11 @@ pub struct FlowKey4 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C)]
 pub struct FlowKey6 {
-    /// The peer's address, 0 for [`FlowKind::Multicast`].
+    /// The peer's address, 0 for [`FlowKind::Multicast`] and [`FlowKind::Mdns`].
     pub remote: V6,
-    /// This host's address on the wire.
+    /// This host's address on the wire; for [`FlowKind::Mdns`] the index of the interface in the last word.
     pub local: V6,
-    /// The peer's port and this host's, as they follow each other in the packet.
+    /// The peer's port, 0 as its address is, and this host's, as they follow each other in the packet.
     pub ports: u32,
     /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
     pub class: u32,
@@ -61,13 +63,16 @@ impl FlowKey for FlowKey6 {
 }
 
 /// An address whose family has flow tables.
-pub trait Tracked: Address {
+pub trait Tracked: Group {
     /// The table's key.
     type Key;
 
     /// The key under which a request was recorded that a packet of this IP protocol number, with these
     /// addresses and ports, would answer.
     fn reply_key(addresses: &Addresses<Self>, protocol: u8, ports: &Ports, kind: FlowKind) -> Self::Key;
+
+    /// The key under which an mDNS question was recorded that left by an interface with this index.
+    fn mdns_key(interface: u32) -> Self::Key;
 }
 
 impl Tracked for V4 {
@@ -78,9 +83,14 @@ impl Tracked for V4 {
         FlowKey4 {
             remote: if matches!(kind, FlowKind::Multicast) { 0 } else { addresses.source },
             local: addresses.destination,
-            ports: ports.word(),
-            class: u32::from_ne_bytes([protocol, kind as u8, 0, 0]),
+            ports: ports_of(ports, kind),
+            class: class_word(protocol, kind),
         }
+    }
+
+    #[inline(always)]
+    fn mdns_key(interface: u32) -> FlowKey4 {
+        FlowKey4 { remote: 0, local: interface, ports: 0, class: class_word(number::UDP, FlowKind::Mdns) }
     }
 }
 
@@ -92,10 +102,32 @@ impl Tracked for V6 {
         FlowKey6 {
             remote: if matches!(kind, FlowKind::Multicast) { [0; 4] } else { addresses.source },
             local: addresses.destination,
-            ports: ports.word(),
-            class: u32::from_ne_bytes([protocol, kind as u8, 0, 0]),
+            ports: ports_of(ports, kind),
+            class: class_word(protocol, kind),
         }
     }
+
+    #[inline(always)]
+    fn mdns_key(interface: u32) -> FlowKey6 {
+        FlowKey6 {
+            remote: [0; 4],
+            local: [0, 0, 0, interface],
+            ports: 0,
+            class: class_word(number::UDP, FlowKind::Mdns),
+        }
+    }
+}
+
+/// The ports of a key: the peer's is left open as its address is.
+#[inline(always)]
+const fn ports_of(ports: &Ports, kind: FlowKind) -> u32 {
+    if matches!(kind, FlowKind::Multicast) { Ports::new(0, ports.destination()).word() } else { ports.word() }
+}
+
+/// The last word of a key.
+#[inline(always)]
+const fn class_word(protocol: u8, kind: FlowKind) -> u32 {
+    u32::from_ne_bytes([protocol, kind as u8, 0, 0])
 }
 
 /// When a flow was last used, and whether it was answered, 8 bytes.
@@ -111,7 +143,7 @@ impl FlowKey4 {
     #[inline(always)]
     #[must_use]
     pub const fn recent_slot(&self) -> u32 {
-        spread(self.remote ^ self.ports)
+        spread(self.remote ^ self.ports, RECENT_FLOWS.ilog2())
     }
 }
 
@@ -120,15 +152,8 @@ impl FlowKey6 {
     #[inline(always)]
     #[must_use]
     pub const fn recent_slot(&self) -> u32 {
-        spread(self.remote[1] ^ self.remote[3] ^ self.ports)
+        spread(self.remote[1] ^ self.remote[3] ^ self.ports, RECENT_FLOWS.ilog2())
     }
-}
-
-/// A slot for a word: neighbours end far from each other.
-#[inline(always)]
-const fn spread(word: u32) -> u32 {
-    // 2^32 divided by the golden ratio.
-    word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - RECENT_FLOWS.ilog2())
 }
 
 /// When a CPU found a flow, and whether it was answered by then.
@@ -244,7 +269,7 @@ pub const fn judge(
 ) -> (bool, Option<FlowEntry>) {
     let alive = entry.is_alive(now, timeouts.of(class, entry.is_answered()));
     let answers = matches!(direction, Direction::Ingress);
-    let counts = !(answers && matches!(class, FlowClass::Group));
+    let counts = !(answers && matches!(class, FlowClass::Group | FlowClass::Mdns));
     let is_news = entry.is_stale(now) || answers && !entry.is_answered();
     let becomes =
         if alive && counts && is_news { Some(FlowEntry::new(now, answers || entry.is_answered())) } else { None };

@@ -11,9 +11,11 @@ extern crate std;
 
 pub mod abi;
 pub mod address;
+pub mod bans;
 #[cfg(feature = "std")]
 pub mod compiled;
 pub mod decide;
+pub mod discovery;
 pub mod flow;
 #[cfg(feature = "std")]
 pub mod forward;
@@ -36,12 +38,10 @@ pub mod track;
 pub mod wire;
 
 pub use decide::{
-    AddressLookups, Decision, Lookups, Onward, decide, decide_located, decide_packet, decide_plain, judge_located,
-    settle,
+    AddressLookups, Decision, Lookups, Onward, answers_many, decide, decide_located, decide_packet, decide_plain,
+    is_banned, judge_located, settle,
 };
 pub use frame::Frame;
 pub use protocol::PortProtocol;
 pub use reason::{Reason, Verdict};
-pub use track::{
-    Noted, is_answer_forwarded, note_forwarded, note_located, track, track_located, track_packet, track_plain,
-};
+pub use track::{Noted, is_answer_forwarded, note_located, track, track_located, track_packet, track_plain};

@@ -80,6 +80,13 @@ impl PortProtocol {
         }
     }
 
+    /// Whether its packets stand alone, so that one can go to many.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::UdpLite)
+    }
+
     /// The IP protocol number.
     #[inline(always)]
     #[must_use]

@@ -91,6 +91,8 @@ reasons! {
     HeaderChain = 24, "header-chain";
     /// More VLAN tags than are parsed.
     VlanDepth = 25, "vlan-depth";
+    /// The sender is banned. Only what would pass has this reason.
+    Banned = 26, "banned";
 }
 
 impl Reason {

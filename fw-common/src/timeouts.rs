@@ -13,8 +13,11 @@ pub const SECOND: u64 = 1_000_000_000;
 pub enum FlowKind {
     /// To one address: only a packet with the exact reverse tuple is a reply.
     Unicast = 0,
-    /// To a multicast or broadcast address: anyone may answer, from the port that was addressed. The key's remote address is 0.
+    /// To a multicast or broadcast address: anyone on the link may answer, from any port. The key's remote address and port are 0.
     Multicast = 1,
+    /// An mDNS question from mDNS's own port: answers by mDNS come to the group or to this host. The key has the interface in place of
+    /// addresses.
+    Mdns = 2,
 }
 
 /// The kind of conversation of a flow. It decides the flow's table and its timeout.
@@ -29,6 +32,8 @@ pub enum FlowClass {
     Group = 2,
     /// Protocols without ports, such as ESP, GRE and 6in4, to one address: each packet of the same protocol from there is a reply.
     Portless = 3,
+    /// An mDNS question from mDNS's own port, which only mDNS answers from the link reply to.
+    Mdns = 4,
 }
 
 impl FlowClass {
@@ -38,6 +43,7 @@ impl FlowClass {
     pub const fn new(protocol: PortProtocol, kind: FlowKind) -> Self {
         match (kind, protocol) {
             (FlowKind::Multicast, _) => Self::Group,
+            (FlowKind::Mdns, _) => Self::Mdns,
             (_, PortProtocol::Udp | PortProtocol::UdpLite) => Self::Datagram,
             (_, PortProtocol::Tcp | PortProtocol::Sctp | PortProtocol::Dccp) => Self::Connection,
         }
@@ -54,7 +60,11 @@ impl FlowClass {
     #[must_use]
     pub const fn of_key(class: u32) -> Self {
         let [protocol, kind, ..] = class.to_ne_bytes();
-        let kind = if kind == FlowKind::Multicast as u8 { FlowKind::Multicast } else { FlowKind::Unicast };
+        let kind = match kind {
+            1 => FlowKind::Multicast,
+            2 => FlowKind::Mdns,
+            _ => FlowKind::Unicast,
+        };
         match PortProtocol::from_number(protocol) {
             Some(protocol) => Self::new(protocol, kind),
             None => Self::Portless,
@@ -82,6 +92,8 @@ impl Timeouts {
     pub const DEFAULT: Self = Self { tcp: (2 * 60 + 4) * 60, udp: 180, udp_stream: 180, padding: 0 };
     /// Answers to a multicast or broadcast request come soon or never: SSDP allows at most 5 s (`UPnP` 1.1, 1.3.2).
     pub const GROUP: u32 = 10;
+    /// A host that keeps asking does so at least once an hour (RFC 6762, 5.2); in between it hears of devices that come and go.
+    pub const MDNS: u32 = 65 * 60;
     /// The packets inside a tunnel keep its flow alive; conntrack too forgets unknown protocols after ten minutes
     /// (`nf_conntrack_generic_timeout`).
     pub const PORTLESS: u32 = 600;
@@ -96,6 +108,7 @@ impl Timeouts {
             FlowClass::Datagram => self.udp,
             FlowClass::Group => Self::GROUP,
             FlowClass::Portless => Self::PORTLESS,
+            FlowClass::Mdns => Self::MDNS,
         };
         seconds as u64 * SECOND
     }

@@ -3,6 +3,7 @@
 use crate::{
     address::{V4, V6},
     decide::{AddressLookups, Lookups, lets_in, tags},
+    discovery::{Asker, is_mdns_answer},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
     protocol::{PortProtocol, number},
@@ -60,20 +61,30 @@ where
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
-    let note = |protocol| {
-        let seen = Seen::read(frame, packet, protocol, lookups).ok()?;
-        if let Some(seen) = seen
-            && (!seen.passes_anyway(lookups) || lookups.is_forwarded(Tags::NONE, &seen.answer))
-        {
-            seen.note(lookups);
-        }
-        Some(())
-    };
     match packet.protocol {
-        number::TCP => note(PortProtocol::Tcp),
-        number::UDP => note(PortProtocol::Udp),
+        number::TCP => note_unicast(frame, packet, PortProtocol::Tcp, lookups),
+        number::UDP => note_unicast(frame, packet, PortProtocol::Udp, lookups),
         protocol => A::is_control(protocol).then_some(()),
     }
+}
+
+/// `None` for what goes to many, which is rare.
+#[inline(always)]
+fn note_unicast<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Option<()>
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    if let Some(seen) = Seen::read(frame, packet, protocol, lookups).ok()? {
+        if seen.to_many {
+            return None;
+        }
+        if !seen.passes_anyway(lookups) || lookups.is_forwarded(Tags::NONE, &seen.answer) {
+            seen.note(FlowKind::Unicast, lookups);
+        }
+    }
+    Some(())
 }
 
 /// Note a frame in which a packet was [found](Located::find).
@@ -82,8 +93,10 @@ where
 /// As [`track`].
 #[inline(always)]
 pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
-    match note_located(frame, located, lookups)? {
-        Noted::Unsettled if is_answer_forwarded(frame, located, lookups) => note_forwarded(frame, located, lookups),
+    match note_located(frame, located, false, lookups)? {
+        Noted::Unsettled if is_answer_forwarded(frame, located, lookups) => {
+            note_located(frame, located, true, lookups).map(|_| ())
+        }
         Noted::Done | Noted::Unsettled => Ok(()),
     }
 }
@@ -93,20 +106,25 @@ pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located,
 pub enum Noted {
     /// It was.
     Done,
-    /// Its answers are let in [unless they are forwarded](is_answer_forwarded): [then](note_forwarded) it is to be noted.
+    /// Its answers are let in [unless they are forwarded](is_answer_forwarded): then it is to be noted again.
     Unsettled,
 }
 
-/// Note it without a look at the routing table, as [`judge_located`](crate::judge_located) judges what comes in.
+/// Note it. Where the policy lets its answers in, only if `is_forwarded`: the routing table is known to send them on to another machine or container.
 ///
 /// # Errors
 /// As [`track`].
 #[inline(always)]
-pub fn note_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<Noted, Reason> {
+pub fn note_located<F: Frame + ?Sized, L: Lookups>(
+    frame: &F,
+    located: Located,
+    is_forwarded: bool,
+    lookups: &L,
+) -> Result<Noted, Reason> {
     if located.is_ipv6() {
-        note::<F, L, V6>(frame, located, lookups)
+        note::<F, L, V6>(frame, located, is_forwarded, lookups)
     } else {
-        note::<F, L, V4>(frame, located, lookups)
+        note::<F, L, V4>(frame, located, is_forwarded, lookups)
     }
 }
 
@@ -142,52 +160,37 @@ where
     Ok(())
 }
 
-/// Note a packet the answers to which are forwarded.
-///
-/// # Errors
-/// As [`track`].
 #[inline(always)]
-pub fn note_forwarded<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Result<(), Reason> {
-    if located.is_ipv6() {
-        read_located::<F, L, V6>(frame, located, lookups)?.iter().for_each(|seen| seen.note(lookups));
-    } else {
-        read_located::<F, L, V4>(frame, located, lookups)?.iter().for_each(|seen| seen.note(lookups));
-    }
-    Ok(())
-}
-
-#[inline(always)]
-fn note<F, L, A>(frame: &F, located: Located, lookups: &L) -> Result<Noted, Reason>
+fn note<F, L, A>(frame: &F, located: Located, is_forwarded: bool, lookups: &L) -> Result<Noted, Reason>
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,
     A: Tracked,
 {
     let packet = located.packet::<A>()?;
-    if PortProtocol::from_number(packet.protocol).is_none() {
-        let is_noted = !A::is_control(packet.protocol) && !matches!(packet.piece, Piece::Later);
-        return if is_noted { note_portless(frame, &packet, lookups).map(|()| Noted::Done) } else { Ok(Noted::Done) };
+    if matches!(packet.piece, Piece::Later) {
+        return Ok(Noted::Done);
     }
-    let Some(seen) = read_located::<F, L, A>(frame, located, lookups)? else { return Ok(Noted::Done) };
-    if seen.passes_anyway(lookups) {
+    let Some(protocol) = PortProtocol::from_number(packet.protocol) else {
+        let is_noted = !A::is_control(packet.protocol);
+        return if is_noted { note_portless(frame, &packet, lookups).map(|()| Noted::Done) } else { Ok(Noted::Done) };
+    };
+    let Some(seen) = Seen::read(frame, &packet, protocol, lookups)? else { return Ok(Noted::Done) };
+    if !is_forwarded && seen.passes_anyway(lookups) {
         return Ok(Noted::Unsettled);
     }
-    seen.note(lookups);
-    Ok(Noted::Done)
-}
-
-#[inline(always)]
-fn read_located<F, L, A>(frame: &F, located: Located, lookups: &L) -> Result<Option<Seen<A>>, Reason>
-where
-    F: Frame + ?Sized,
-    L: Lookups,
-    A: Tracked,
-{
-    let packet = located.packet::<A>()?;
-    match PortProtocol::from_number(packet.protocol) {
-        Some(protocol) if !matches!(packet.piece, Piece::Later) => Seen::read(frame, &packet, protocol, lookups),
-        _ => Ok(None),
+    if !seen.to_many {
+        seen.note(FlowKind::Unicast, lookups);
+        return Ok(Noted::Done);
     }
+    match Asker::of(&seen.ports) {
+        Asker::Client => seen.note(FlowKind::Multicast, lookups),
+        Asker::Mdns if !is_mdns_answer(frame, packet.transport).ok_or(Reason::Truncated)? => {
+            seen.note(FlowKind::Mdns, lookups);
+        }
+        Asker::Service | Asker::Mdns => {}
+    }
+    Ok(Noted::Done)
 }
 
 /// A packet that may make a flow, or keep one alive.
@@ -196,8 +199,9 @@ struct Seen<A> {
     ports: transport::Ports,
     /// Between whom its answers are.
     answer: Addresses<A>,
-    /// Whether its frame goes to a group.
-    link_multicast: bool,
+    /// Whether it goes to many: by the address on the link as well as in the packet, since a subnet's broadcast address is known by nothing else.
+    /// Connections have one peer, also where frames for it go to a group (clusters).
+    to_many: bool,
 }
 
 impl<A: Tracked> Seen<A> {
@@ -216,8 +220,11 @@ impl<A: Tracked> Seen<A> {
             return Ok(None);
         }
         let answer = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?.swapped();
-        let link_multicast = packet.link_multicast;
-        Ok((!(is_tcp && answer.source.is_multicast())).then_some(Self { protocol, ports, answer, link_multicast }))
+        let is_group = answer.source.is_multicast();
+        let to_many = protocol.is_datagram() && (is_group || packet.link_multicast);
+        // What a connection would be with a group.
+        let is_lost = is_group && !to_many;
+        Ok((!is_lost).then_some(Self { protocol, ports, answer, to_many }))
     }
 
     /// Whether the policy lets its answers in anyway, unless they are forwarded.
@@ -227,18 +234,17 @@ impl<A: Tracked> Seen<A> {
             && lets_in(lookups, lookups.class(self.protocol, self.ports.source()), self.answer.source)
     }
 
+    /// Keep the flow of this kind alive, or open it.
     #[inline(always)]
-    fn note<L: Lookups + AddressLookups<A>>(&self, lookups: &L) {
-        let Self { protocol, ref ports, ref answer, link_multicast } = *self;
-        let is_tcp = matches!(protocol, PortProtocol::Tcp);
-        // By the address on the link as well as in the packet: a subnet's broadcast address is known by nothing else. TCP has one peer, also
-        // where frames for it go to a group (clusters).
-        let to_many = !is_tcp && (answer.source.is_multicast() || link_multicast);
-        let kind = if to_many { FlowKind::Multicast } else { FlowKind::Unicast };
-        let key = A::reply_key(answer, protocol.number(), &ports.reversed(), kind);
+    fn note<L: Lookups + AddressLookups<A>>(&self, kind: FlowKind, lookups: &L) {
+        let Self { protocol, ref ports, ref answer, .. } = *self;
+        let key = match kind {
+            FlowKind::Mdns => A::mdns_key(lookups.interface()),
+            FlowKind::Unicast | FlowKind::Multicast => A::reply_key(answer, protocol.number(), &ports.reversed(), kind),
+        };
         let class = FlowClass::new(protocol, kind);
         let is_known = AddressLookups::<A>::find_flow(lookups, &key, class, Direction::Egress);
-        if !is_known && (!is_tcp || ports.opens_connection()) {
+        if !is_known && (!matches!(protocol, PortProtocol::Tcp) || ports.opens_connection()) {
             AddressLookups::<A>::insert_flow(lookups, &key, class);
             lookups.mark_sent(protocol, ports.source(), kind);
         }

@@ -6,6 +6,9 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
+#[expect(dead_code, reason = "nobody is banned here")]
+#[path = "../../fw-ebpf/src/bans.rs"]
+mod bans;
 #[path = "../../fw-ebpf/src/capture.rs"]
 mod capture;
 #[path = "../../fw-ebpf/src/clock.rs"]
@@ -159,6 +162,16 @@ macro_rules! known {
             fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
 
             #[inline(always)]
+            fn has_bans(&self) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn interface(&self) -> u32 {
+                0
+            }
+
+            #[inline(always)]
             fn names_networks(&self) -> bool {
                 false
             }
@@ -178,6 +191,16 @@ macro_rules! known {
         impl AddressLookups<$address> for $lookups {
             #[inline(always)]
             fn is_in_class(&self, _: u16, _: $address) -> bool {
+                true
+            }
+
+            #[inline(always)]
+            fn is_banned(&self, _: $address) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn may_be_on_link(&self, _: Tags, _: $address) -> bool {
                 true
             }
 

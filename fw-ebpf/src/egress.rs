@@ -7,7 +7,7 @@ use aya_log_ebpf::debug;
 use fw_common::{
     Noted,
     abi::Active,
-    is_answer_forwarded, note_forwarded, note_located, track_plain,
+    is_answer_forwarded, note_located, track_plain,
     wire::located::{Located, LocatedNetwork},
 };
 
@@ -15,6 +15,7 @@ use crate::{
     hook::{Hook as _, Tc, anew, bare, network},
     lookups::{Maps, active},
     readable::{fetch_all, fetch_exactly},
+    verifier::forget,
 };
 
 // The same as aya's `classifier` macro makes, but with an untyped context. A type would put `__sk_buff` into BTF, with forward declarations in an
@@ -27,10 +28,7 @@ pub fn fw_egress(skb: *mut c_void) -> i32 {
     if track_plain(&Tc::packet(&ctx), &Maps::<Tc>::of(&ctx, active)).is_none() {
         // The headers may lie outside the linear part (forwarded packets).
         fetch_all(&ctx);
-        let mut located = Located::default();
-        if note_general(skb, active, &mut located) != 0 && is_forwarded(skb, active, located) != 0 {
-            forwarded(skb, active, located);
-        }
+        track(skb, active, locate(skb));
     }
     // TCX calls it TCX_NEXT: the next program decides.
     TC_ACT_UNSPEC
@@ -41,31 +39,38 @@ pub fn fw_egress(skb: *mut c_void) -> i32 {
 pub fn fw_egress_l3(skb: *mut c_void) -> i32 {
     let ctx = Tc::context(skb);
     fetch_exactly::<0>(&ctx);
-    let (active, mut located) = (active(), Located::default());
-    if note_bare(skb, active, &mut located) != 0 && is_forwarded(skb, active, located) != 0 {
-        forwarded(skb, active, located);
-    }
+    track(skb, active(), locate_bare(skb));
     TC_ACT_UNSPEC
 }
 
-#[inline(never)]
-fn note_general(skb: *mut c_void, active: Active, located: &mut Located) -> u64 {
-    note(skb, network::<Tc>(skb), active, located)
+#[inline(always)]
+fn track(skb: *mut c_void, active: Active, located: Located) {
+    // Both times the verifier sees the same call.
+    let flag = |is_forwarded: u64| forget(is_forwarded, located.transport());
+    if note(skb, active, located, flag(0)) != 0 && is_forwarded(skb, active, located) != 0 {
+        note(skb, active, located, flag(1));
+    }
 }
 
 #[inline(never)]
-fn note_bare(skb: *mut c_void, active: Active, located: &mut Located) -> u64 {
-    note(skb, bare::<Tc>(&anew::<Tc>(skb)), active, located)
+fn locate(skb: *mut c_void) -> Located {
+    find(skb, network::<Tc>(skb))
 }
 
 #[inline(never)]
-fn note(skb: *mut c_void, network: LocatedNetwork, active: Active, located: &mut Located) -> u64 {
-    let here = Located::find(&Tc::packet(&anew::<Tc>(skb)), network);
+fn locate_bare(skb: *mut c_void) -> Located {
+    find(skb, bare::<Tc>(&anew::<Tc>(skb)))
+}
+
+#[inline(never)]
+fn find(skb: *mut c_void, network: LocatedNetwork) -> Located {
+    Located::find(&Tc::packet(&anew::<Tc>(skb)), network)
+}
+
+#[inline(never)]
+fn note(skb: *mut c_void, active: Active, located: Located, is_forwarded: u64) -> u64 {
     let ctx = anew::<Tc>(skb);
-    let packet = Tc::packet(&ctx);
-    // As for what comes in.
-    *located = here.forgotten(&packet);
-    match note_located(&packet, here, &Maps::<Tc>::of(&ctx, active)) {
+    match note_located(&Tc::packet(&ctx), located, is_forwarded != 0, &Maps::<Tc>::of(&ctx, active)) {
         Ok(noted) => u64::from(noted == Noted::Unsettled),
         Err(reason) => {
             debug!((), "not tracked: {}", reason.name());
@@ -78,12 +83,4 @@ fn note(skb: *mut c_void, network: LocatedNetwork, active: Active, located: &mut
 fn is_forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
     let ctx = anew::<Tc>(skb);
     u64::from(is_answer_forwarded(&Tc::packet(&ctx), located, &Maps::<Tc>::of(&ctx, active)))
-}
-
-#[inline(never)]
-fn forwarded(skb: *mut c_void, active: Active, located: Located) -> u64 {
-    let ctx = anew::<Tc>(skb);
-    // This was read once already, so it succeeds again.
-    let _unused = note_forwarded(&Tc::packet(&ctx), located, &Maps::<Tc>::of(&ctx, active));
-    0
 }

@@ -25,7 +25,7 @@ macro_rules! family {
                 abi::Active,
                 flow::{
                     Direction::{self, Egress, Ingress},
-                    FlowClass::{self, Connection, Datagram, Group, Portless},
+                    FlowClass::{self, Connection, Datagram, Group, Mdns, Portless},
                     FlowEntry, $key, $recent,
                 },
             };
@@ -44,6 +44,8 @@ macro_rules! family {
                 let found = match (class, direction) {
                     (Group, Ingress) => Some(group_answered(key, active)),
                     (Group, Egress) => Some(group_asked(key, active)),
+                    (Mdns, Ingress) => Some(mdns_answered(key, active)),
+                    (Mdns, Egress) => Some(mdns_asked(key, active)),
                     (Portless, Ingress) => Some(portless_answered(key, active)),
                     (Portless, Egress) => Some(portless_asked(key, active)),
                     _ => None,
@@ -96,6 +98,16 @@ macro_rules! family {
             }
 
             #[inline(never)]
+            fn mdns_answered(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$datagrams, key, Mdns, Ingress, active).is_some())
+            }
+
+            #[inline(never)]
+            fn mdns_asked(key: &$key, active: Active) -> u64 {
+                u64::from(look_up(&$datagrams, key, Mdns, Egress, active).is_some())
+            }
+
+            #[inline(never)]
             fn portless_answered(key: &$key, active: Active) -> u64 {
                 u64::from(look_up(&$flows, key, Portless, Ingress, active).is_some())
             }
@@ -141,7 +153,7 @@ fn look_up<K>(
     // The others are the same in every policy.
     let timeouts = match class {
         FlowClass::Connection | FlowClass::Datagram => &SETTINGS.get(active.buffer())?.timeouts,
-        FlowClass::Group | FlowClass::Portless => &Timeouts::DEFAULT,
+        FlowClass::Group | FlowClass::Mdns | FlowClass::Portless => &Timeouts::DEFAULT,
     };
     let (alive, becomes) = judge(*entry, now(), class, timeouts, direction);
     if !alive {

@@ -25,9 +25,14 @@ pub fn fw_ingress(ctx: XdpContext) -> u32 {
     let lookups = Maps::<hook::Xdp>::of(&ctx, active);
     let plain = decide_plain(&Packet::from_xdp(&ctx), &lookups);
     let decision = plain.unwrap_or_else(|| judge(ctx.ctx.cast(), active));
-    let decision = if decision.hangs_on_routes(&lookups) {
-        // Forgotten, so that all paths join before the look-up in the routing table.
-        settle(ctx.ctx.cast(), active, decision.forgotten(&Packet::from_xdp(&ctx)))
+    let decision = if decision.is_unsettled(&lookups) {
+        // Forgotten, so that all paths join before the look-ups.
+        let decision = decision.forgotten(&Packet::from_xdp(&ctx));
+        if decision.may_answer_many() && answers_many(ctx.ctx.cast(), active, decision) != 0 {
+            Decision::ANSWER
+        } else {
+            settle(ctx.ctx.cast(), active, decision.forgotten(&Packet::from_xdp(&ctx)))
+        }
     } else {
         decision.as_it_is()
     };
@@ -53,13 +58,25 @@ fn settle(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
     settle_behind::<hook::Xdp>(ctx, active, decision)
 }
 
-/// Judge a packet behind any link layer. A decision that depends on the routing table must still be settled.
+#[inline(never)]
+fn answers_many(ctx: *mut c_void, active: Active, decision: Decision) -> u64 {
+    answers_many_behind::<hook::Xdp>(ctx, active, decision)
+}
+
+/// Judge a packet behind any link layer. The decision may have to be settled.
 #[inline(always)]
 pub(crate) fn judge_behind<H: Hook>(ctx: *mut c_void, network: LocatedNetwork, active: Active) -> Decision {
     // Read again after the tags: the verified length of the frame depends on them.
     let located = Located::locate(&H::packet(&anew::<H>(ctx)), network);
     let ctx = anew::<H>(ctx);
     judge_located(&H::packet(&ctx), located, &Maps::<H>::of(&ctx, active))
+}
+
+/// Whether the packet of such a decision answers a datagram to many.
+#[inline(always)]
+pub(crate) fn answers_many_behind<H: Hook>(ctx: *mut c_void, active: Active, decision: Decision) -> u64 {
+    let ctx = anew::<H>(ctx);
+    u64::from(fw_common::answers_many(&H::packet(&ctx), decision, &Maps::<H>::of(&ctx, active)))
 }
 
 /// Settle such a decision.

@@ -20,7 +20,7 @@ use fw_common::{
 use crate::{
     count::Size,
     hook::{Hook as _, Tc, anew, bare, field, network},
-    ingress::{judge_behind, settle_behind},
+    ingress::{answers_many_behind, judge_behind, settle_behind},
     lookups::{Maps, active},
     readable::{fetch, fetch_all, fetch_exactly},
     verdict::conclude,
@@ -56,9 +56,14 @@ pub fn fw_ingress_l3(skb: *mut c_void) -> i32 {
 
 #[inline(always)]
 fn settled(ctx: &TcContext, active: Active, decision: Decision) -> Decision {
-    if decision.hangs_on_routes(&Maps::<Tc>::of(ctx, active)) {
-        // Forgotten, so that all paths join before the look-up in the routing table.
-        settle(ctx.as_ptr(), active, decision.forgotten(&Tc::packet(ctx)))
+    if decision.is_unsettled(&Maps::<Tc>::of(ctx, active)) {
+        // Forgotten, so that all paths join before the look-ups.
+        let decision = decision.forgotten(&Tc::packet(ctx));
+        if decision.may_answer_many() && answers_many(ctx.as_ptr(), active, decision) != 0 {
+            Decision::ANSWER
+        } else {
+            settle(ctx.as_ptr(), active, decision.forgotten(&Tc::packet(ctx)))
+        }
     } else {
         decision.as_it_is()
     }
@@ -91,6 +96,11 @@ fn judge(skb: *mut c_void, network: LocatedNetwork, active: Active) -> Decision 
 #[inline(never)]
 fn settle(skb: *mut c_void, active: Active, decision: Decision) -> Decision {
     settle_behind::<Tc>(skb, active, decision)
+}
+
+#[inline(never)]
+fn answers_many(skb: *mut c_void, active: Active, decision: Decision) -> u64 {
+    answers_many_behind::<Tc>(skb, active, decision)
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ use fw_common::{
 };
 
 use crate::{
+    bans,
     clock::now,
     flows,
     hook::Hook,
@@ -83,6 +84,16 @@ impl<H: Hook> Lookups for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn has_bans(&self) -> bool {
+        bans::buffer() != 0
+    }
+
+    #[inline(always)]
+    fn interface(&self) -> u32 {
+        self.ifindex
+    }
+
+    #[inline(always)]
     fn names_networks(&self) -> bool {
         // A copy: what the verifier learns of it here is not to tell the ways apart that follow.
         let Active(word) = self.active;
@@ -101,7 +112,7 @@ impl<H: Hook> Lookups for Maps<'_, H> {
         let sent = &mut page[slot_of(port)];
         let flag = match kind {
             FlowKind::Unicast => &mut sent.unicast,
-            FlowKind::Multicast => &mut sent.multicast,
+            FlowKind::Multicast | FlowKind::Mdns => &mut sent.multicast,
         };
         // A write that changes nothing would still take the cache line from the other CPUs.
         if *flag == 0 {
@@ -134,6 +145,16 @@ impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn is_banned(&self, sender: V4) -> bool {
+        bans::is_banned4(sender)
+    }
+
+    #[inline(always)]
+    fn may_be_on_link(&self, tags: Tags, sender: V4) -> bool {
+        route::may_be_on_link4(self.ctx, self.way(tags), sender)
+    }
+
+    #[inline(always)]
     fn find_flow(&self, key: &FlowKey4, class: FlowClass, direction: Direction) -> bool {
         flows::v4::find(key, class, direction, self.active)
     }
@@ -153,6 +174,16 @@ impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
     #[inline(always)]
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
         self.forbids_forwarding() && route::leads_elsewhere6(self.ctx, self.way(tags), addresses)
+    }
+
+    #[inline(always)]
+    fn is_banned(&self, sender: V6) -> bool {
+        bans::is_banned6(&sender)
+    }
+
+    #[inline(always)]
+    fn may_be_on_link(&self, tags: Tags, sender: V6) -> bool {
+        route::may_be_on_link6(self.ctx, self.way(tags), &sender)
     }
 
     #[inline(always)]

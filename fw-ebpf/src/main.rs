@@ -6,6 +6,7 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
+mod bans;
 mod capture;
 mod clock;
 mod count;

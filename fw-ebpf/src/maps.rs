@@ -12,6 +12,7 @@ use fw_common::{
         ReasonCounters, Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers,
     },
     address::V6,
+    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     record::{Knocks, Record, Recorder},
 };
@@ -31,6 +32,15 @@ pub(crate) static RECENT4: Array<Recent4> = Array::with_max_entries(RECENT_FLOWS
 pub(crate) static RECENT6: Array<Recent6> = Array::with_max_entries(RECENT_FLOWS, 0);
 #[map]
 pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(SENT_PORTLESS + 1, 0);
+
+#[map]
+pub(crate) static BANS: Array<u32> = Array::with_max_entries(1, 0);
+#[map]
+pub(crate) static BANS4: LpmTrie<Ban4, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
+#[map]
+pub(crate) static BANS6: LpmTrie<Ban6, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
+#[map]
+pub(crate) static BAN_FILTER: Array<BanPage> = Array::with_max_entries(2 * FILTER_PAGES, 0);
 
 #[map]
 pub(crate) static ACTIVE: Array<Active> = Array::with_max_entries(1, 0);

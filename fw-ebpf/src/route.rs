@@ -1,4 +1,4 @@
-//! Whether a packet would be routed on to somewhere else: `bpf_fib_lookup`, remembered for about a second.
+//! Whether a packet would be routed on to somewhere else, remembered for about a second, and whether its sender is on the link: `bpf_fib_lookup`.
 
 use core::ffi::c_void;
 
@@ -6,7 +6,7 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{
         BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_FWD_DISABLED, BPF_FIB_LKUP_RET_NO_NEIGH,
-        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT, bpf_fib_lookup as FibLookup,
+        BPF_FIB_LKUP_RET_SUCCESS, BPF_FIB_LKUP_RET_UNSUPP_LWT, BPF_FIB_LOOKUP_OUTPUT, bpf_fib_lookup as FibLookup,
     },
     helpers::generated::bpf_fib_lookup,
 };
@@ -35,6 +35,17 @@ const ERRORS: u32 = i32::MIN.cast_unsigned();
 const NOT_SENT_ON: u64 = 0;
 /// No interface's index, but one of them it is.
 const NOBODY_KNOWS: u64 = u32::MAX as u64;
+
+/// Behind a gateway or another interface, or nowhere.
+const FAR: u64 = 0;
+/// On the link.
+const NEAR: u64 = 1;
+/// The kernel does not say.
+const UNKNOWN: u64 = 2;
+/// An address that is never a host's (240.0.0.0/4, RFC 1112, 4).
+const NO_HOST4: V4 = V4::from_ne_bytes([240, 0, 0, 1]);
+/// An address to which everything is discarded (RFC 6666).
+static NO_HOST6: V6 = [0x0100_0000_u32.to_be(), 0, 0, 1_u32.to_be()];
 
 /// How a packet came in: by which interface, by index, and with which tags.
 #[derive(Clone, Copy)]
@@ -166,12 +177,12 @@ fn ask6(ctx: *mut c_void, questions: u64, source: &V6, destination: &V6) -> u64 
 #[inline(always)]
 fn ask(ctx: *mut c_void, questions: u64, request: &mut FibLookup) -> u64 {
     request.ifindex = (questions >> 32) as u32;
-    let mut answer = ask_once(ctx, request);
+    let mut answer = ask_once(ctx, request, 0);
     if answer == BPF_FIB_LKUP_RET_FWD_DISABLED || answer >= ERRORS {
         request.ifindex = questions as u32;
-        answer = ask_once(ctx, request);
+        answer = ask_once(ctx, request, 0);
     }
-    match answer {
+    let way_out = match answer {
         // All say by which interface (Linux 5.10, d1c362e1dd68): the length of an answer that a packet is too large for is asked for last.
         BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED => {
             u64::from(request.ifindex)
@@ -180,14 +191,86 @@ fn ask(ctx: *mut c_void, questions: u64, request: &mut FibLookup) -> u64 {
         BPF_FIB_LKUP_RET_UNSUPP_LWT => NOBODY_KNOWS,
         // Not forwarded, forbidden, unreachable, or no forwarding at all: the packet ends here.
         _ => NOT_SENT_ON,
-    }
+    };
+    // All answers meet.
+    forget(way_out, questions as usize)
 }
 
 #[inline(always)]
-fn ask_once(ctx: *mut c_void, request: &mut FibLookup) -> u32 {
+fn ask_once(ctx: *mut c_void, request: &mut FibLookup, flags: u32) -> u32 {
     // SAFETY: the context is this program's own, the request is writable and as long as said.
-    let answer = unsafe { bpf_fib_lookup(ctx, request, size_of::<FibLookup>() as i32, 0) };
+    let answer = unsafe { bpf_fib_lookup(ctx, request, size_of::<FibLookup>() as i32, flags) };
     answer as u32
+}
+
+/// Whether a sender may be on the link that its packet came in by. It is not where the routing table leads to it by a gateway or by another
+/// interface. The kernel does not answer where the interface does not forward; then everybody may be. A default route without a gateway would put
+/// everybody on the link, so it does not count.
+#[inline(always)]
+pub(crate) fn may_be_on_link4<C: EbpfContext>(ctx: &C, way: Way, sender: V4) -> bool {
+    is_near4(ctx.as_ptr(), way.word(), sender) != 0
+}
+
+/// The same for IPv6, where link-local senders are on the link (RFC 4291, 2.5.6).
+#[inline(always)]
+pub(crate) fn may_be_on_link6<C: EbpfContext>(ctx: &C, way: Way, sender: &V6) -> bool {
+    is_link_local(*sender) || is_near6(ctx.as_ptr(), way.word(), sender) != 0
+}
+
+// Out of line: only answers to what was sent to many are asked about.
+
+#[inline(never)]
+fn is_near4(ctx: *mut c_void, way: u64, sender: V4) -> u64 {
+    let interface = network(known(way));
+    match distance4(ctx, interface, sender) {
+        NEAR => u64::from(distance4(ctx, interface, NO_HOST4) != NEAR),
+        distance => distance,
+    }
+}
+
+#[inline(never)]
+fn is_near6(ctx: *mut c_void, way: u64, sender: &V6) -> u64 {
+    let interface = network(known(way));
+    match distance6(ctx, interface, sender) {
+        NEAR => u64::from(distance6(ctx, interface, &NO_HOST6) != NEAR),
+        distance => distance,
+    }
+}
+
+#[inline(never)]
+fn distance4(ctx: *mut c_void, interface: u64, address: V4) -> u64 {
+    let mut room = Room::<FibLookup>::new();
+    let request = room.cleared();
+    request.family = AF_INET;
+    request.ifindex = interface as u32;
+    request.__bindgen_anon_4.ipv4_dst = address;
+    let answer = ask_once(ctx, request, BPF_FIB_LOOKUP_OUTPUT);
+    // SAFETY: the request is one of IPv4.
+    let next = unsafe { request.__bindgen_anon_4.ipv4_dst };
+    distance(answer, u64::from(request.ifindex) == interface && next == address)
+}
+
+#[inline(never)]
+fn distance6(ctx: *mut c_void, interface: u64, address: &V6) -> u64 {
+    let mut room = Room::<FibLookup>::new();
+    let request = room.cleared();
+    request.family = AF_INET6;
+    request.ifindex = interface as u32;
+    request.__bindgen_anon_4.ipv6_dst = *address;
+    let answer = ask_once(ctx, request, BPF_FIB_LOOKUP_OUTPUT);
+    // SAFETY: the request is one of IPv6.
+    let next = unsafe { request.__bindgen_anon_4.ipv6_dst };
+    distance(answer, u64::from(request.ifindex) == interface && next == *address)
+}
+
+/// How far an address is by an answer, and by whether a packet to it would go to itself, out of the interface asked about.
+#[inline(always)]
+fn distance(answer: u32, is_direct: bool) -> u64 {
+    match answer {
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED if is_direct => NEAR,
+        BPF_FIB_LKUP_RET_FWD_DISABLED => UNKNOWN,
+        _ => FAR,
+    }
 }
 
 /// The way of a packet, without tags that are none of a VLAN of this host.

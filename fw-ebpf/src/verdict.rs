@@ -9,12 +9,14 @@ use aya_log_ebpf::{
 use fw_common::{Decision, Verdict, abi::Active};
 
 use crate::{
+    bans::is_sender_banned,
     count::{Size, count},
     hook::Hook,
+    lookups::Maps,
     record::record,
 };
 
-/// Count the packet, record it if necessary, and return the verdict.
+/// Drop what a banned sender sends, count the packet, record it if necessary, and return the verdict.
 #[inline(always)]
 pub(crate) fn conclude<H: Hook>(
     ctx: *mut c_void,
@@ -23,6 +25,9 @@ pub(crate) fn conclude<H: Hook>(
     active: Active,
     is_bare: bool,
 ) -> u32 {
+    let may_be_banned = decision.may_be_banned(&Maps::<H>::of(&H::context(ctx), active));
+    let is_banned = may_be_banned && is_sender_banned::<H>(ctx, active, is_bare) != 0;
+    let decision = if is_banned { Decision::BANNED } else { decision };
     let to_record = count(decision, size);
     // The verifier sees a constant and drops the call.
     if level_enabled(Level::Debug) {

@@ -12,7 +12,7 @@ pub use crate::{
     kernel::{
         attach::{attachment, egress, ingress, links, plan, spare},
         bpffs, dry_run,
-        maps::{batch, counters, flows, policy_map, sources, uppers},
+        maps::{bans, batch, counters, flows, policy_map, sources, uppers},
         meta, mount, object,
         object::OBJECT,
         pins, plain, shape,

@@ -22,6 +22,8 @@ use fw_common::{
     },
 };
 
+use ipnet::IpNet;
+
 use crate::{
     packet::ether_type,
     row::{Direction, Row},
@@ -71,12 +73,14 @@ fn same_ages<K: Ord>(ours: &BTreeMap<K, Duration>, theirs: &BTreeMap<K, Duration
 /// A host as fw-common sees it.
 pub struct Model {
     policy: Compiled,
-    is_router: bool,
+    routing: Routing,
     now: Cell<u64>,
     flows4: RefCell<BTreeMap<FlowKey4, FlowEntry>>,
     flows6: RefCell<BTreeMap<FlowKey6, FlowEntry>>,
     sent: RefCell<BTreeMap<(PortProtocol, u16), Sent>>,
     sent_portless: RefCell<BTreeSet<u8>>,
+    /// Networks, and when each ban ends by this clock.
+    bans: RefCell<Vec<(IpNet, u64)>>,
 }
 
 impl Flows {
@@ -98,17 +102,24 @@ impl Model {
     ///
     /// # Errors
     /// When the policy is larger than the kernel's maps.
-    pub fn new(policy: &Policy, is_router: bool) -> Result<Self, TooManySources> {
+    pub fn new(policy: &Policy, routing: Routing) -> Result<Self, TooManySources> {
         Ok(Self {
             policy: policy.compile()?,
-            is_router,
+            routing,
             // Any time that is later than the longest timeout.
             now: Cell::new(1_000_000_000_000_000),
             flows4: RefCell::default(),
             flows6: RefCell::default(),
             sent: RefCell::default(),
             sent_portless: RefCell::default(),
+            bans: RefCell::default(),
         })
+    }
+
+    /// Ban a network, for ever or for as long from now on.
+    pub fn ban(&self, network: IpNet, lasts: Option<Duration>) {
+        let end = lasts.map_or(u64::MAX, |lasts| self.now.get() + lasts.as_nanos() as u64);
+        self.bans.borrow_mut().push((network, end));
     }
 
     /// Let time pass.
@@ -142,7 +153,8 @@ impl Model {
         send: impl Fn(&[u8], &Self) -> Result<(), Reason>,
         receive: impl Fn(&[u8], &Self) -> Decision,
     ) -> Result<Outcome, TooManySources> {
-        let model = Self::new(&row.policy, row.routing != Routing::Off)?;
+        let model = Self::new(&row.policy, row.routing)?;
+        row.bans.iter().for_each(|ban| model.ban(ban.network, ban.lasts));
         let mut ago = row.age();
         for earlier in &row.earlier {
             model.pass(ago.abs_diff(earlier.ago));
@@ -175,7 +187,12 @@ impl Model {
 
     fn is_forwarded(&self, tags: Tags, source: impl Into<IpAddr>, destination: impl Into<IpAddr>) -> bool {
         let forbidden = self.policy.settings.forward == 0;
-        forbidden && self.is_router && world::leads_elsewhere(tags, source.into(), destination.into())
+        forbidden && self.routing != Routing::Off && world::leads_elsewhere(tags, source.into(), destination.into())
+    }
+
+    fn is_banned(&self, sender: IpAddr) -> bool {
+        let now = self.now.get();
+        self.bans.borrow().iter().any(|&(network, end)| end > now && network.contains(&sender))
     }
 
     fn is_in_class(&self, class: u16, source: IpAddr) -> bool {
@@ -208,6 +225,14 @@ impl Lookups for Model {
         self.policy.settings.allows(protocol)
     }
 
+    fn has_bans(&self) -> bool {
+        !self.bans.borrow().is_empty()
+    }
+
+    fn interface(&self) -> u32 {
+        world::INTERFACE_INDEX
+    }
+
     fn names_networks(&self) -> bool {
         self.policy.networks.iter().any(|&(class, _)| class == CLASS_FORWARD)
     }
@@ -221,7 +246,7 @@ impl Lookups for Model {
         let sent = sent.entry((protocol, port)).or_insert(Sent { unicast: 0, multicast: 0 });
         match kind {
             FlowKind::Unicast => sent.unicast = 1,
-            FlowKind::Multicast => sent.multicast = 1,
+            FlowKind::Multicast | FlowKind::Mdns => sent.multicast = 1,
         }
     }
 
@@ -243,6 +268,14 @@ impl AddressLookups<V4> for Model {
         self.is_forwarded(tags, addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
 
+    fn is_banned(&self, sender: V4) -> bool {
+        self.is_banned(sender.to_bytes().into())
+    }
+
+    fn may_be_on_link(&self, tags: Tags, sender: V4) -> bool {
+        world::may_be_on_link(self.routing, tags, sender.to_bytes().into())
+    }
+
     fn find_flow(&self, key: &FlowKey4, class: FlowClass, direction: flow::Direction) -> bool {
         self.find(&self.flows4, key, class, direction)
     }
@@ -259,6 +292,14 @@ impl AddressLookups<V6> for Model {
 
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
         self.is_forwarded(tags, addresses.source.to_bytes(), addresses.destination.to_bytes())
+    }
+
+    fn is_banned(&self, sender: V6) -> bool {
+        self.is_banned(sender.to_bytes().into())
+    }
+
+    fn may_be_on_link(&self, tags: Tags, sender: V6) -> bool {
+        world::may_be_on_link(self.routing, tags, sender.to_bytes().into())
     }
 
     fn find_flow(&self, key: &FlowKey6, class: FlowClass, direction: flow::Direction) -> bool {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use fw_common::{PortProtocol, Reason, flow::Timeouts, forward::Forward, grammar::parse, policy::Policy};
 
 use crate::world::Routing;
@@ -26,12 +28,22 @@ pub struct Earlier {
     pub frame: Vec<u8>,
 }
 
+/// A banned network.
+#[derive(Clone, Copy, Debug)]
+pub struct Ban {
+    /// Who is banned.
+    pub network: IpNet,
+    /// For how long from the first frame on; `None` for ever.
+    pub lasts: Option<Duration>,
+}
+
 /// A case up to the frame that comes in.
 #[derive(Clone, Debug)]
 pub struct Scene {
     name: String,
     policy: Policy,
     routing: Routing,
+    bans: Vec<Ban>,
     earlier: Vec<Earlier>,
 }
 
@@ -44,6 +56,8 @@ pub struct Row {
     pub policy: Policy,
     /// Whether the host routes packets on.
     pub routing: Routing,
+    /// Who is banned.
+    pub bans: Vec<Ban>,
     /// Earlier packets, the oldest first.
     pub earlier: Vec<Earlier>,
     /// The frame that comes in.
@@ -59,7 +73,7 @@ pub struct Row {
 /// Start a row: its name is a sentence.
 #[must_use]
 pub fn row(name: impl Into<String>) -> Scene {
-    Scene { name: name.into(), policy: Policy::default(), routing: Routing::On, earlier: Vec::new() }
+    Scene { name: name.into(), policy: Policy::default(), routing: Routing::On, bans: Vec::new(), earlier: Vec::new() }
 }
 
 impl Scene {
@@ -128,6 +142,24 @@ impl Scene {
         self
     }
 
+    /// Ban a network for ever.
+    #[must_use]
+    pub fn bans(self, network: &str) -> Self {
+        self.ban(network, None)
+    }
+
+    /// Ban a network for so many seconds from the first frame on.
+    #[must_use]
+    pub fn bans_for(self, seconds: u64, network: &str) -> Self {
+        self.ban(network, Some(Duration::from_secs(seconds)))
+    }
+
+    fn ban(mut self, network: &str, lasts: Option<Duration>) -> Self {
+        let network = network.parse().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.bans.push(Ban { network, lasts });
+        self
+    }
+
     /// A frame just left.
     #[must_use]
     pub fn sent(self, frame: impl Into<Vec<u8>>) -> Self {
@@ -156,8 +188,8 @@ impl Scene {
     /// An inbound frame with this reason; not counted by port.
     #[must_use]
     pub fn receives(self, frame: impl Into<Vec<u8>>, reason: Reason) -> Row {
-        let Self { name, policy, routing, earlier } = self;
-        Row { name, policy, routing, earlier, frame: frame.into(), reason, port: None, flows: None }
+        let Self { name, policy, routing, bans, earlier } = self;
+        Row { name, policy, routing, bans, earlier, frame: frame.into(), reason, port: None, flows: None }
     }
 }
 

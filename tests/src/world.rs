@@ -53,6 +53,8 @@ pub const SUBNET_BROADCAST: &str = "192.0.2.255";
 pub const BROADCAST_MAC: [u8; 6] = [0xff; 6];
 /// The name of the interface on the host's link.
 pub const INTERFACE: &str = "lan";
+/// The index of that interface.
+pub const INTERFACE_INDEX: u32 = 1002;
 /// The VLAN that has an interface of its own on the host.
 pub const VLAN: u16 = 7;
 /// The name of that interface. It is a cable of its own, because not every kernel that tests run on has VLANs: what matters is that the filter
@@ -63,7 +65,7 @@ pub const VLAN_INTERFACE: &str = "lan7";
 /// address of a network is a broadcast address until Linux 5.14, and here on every kernel.
 pub const IP_COMMANDS: &str = "\
 link set lo up
-link add lan type veth peer name lan-peer
+link add lan index 1002 type veth peer name lan-peer
 link add ctr type veth peer name ctr-peer
 link add lan7 type veth peer name lan7-peer
 link set lan up
@@ -81,6 +83,7 @@ address add 203.0.113.129/25 broadcast 203.0.113.255 dev lan7
 address add 2001:db8:d::1/64 dev lan7 nodad
 route add default via 192.0.2.1
 route add default via 2001:db8::1
+route replace broadcast 192.0.2.0 dev lan table local
 route replace broadcast 198.51.100.0 dev ctr table local
 route replace broadcast 203.0.113.128 dev lan7 table local
 route add unreachable 198.51.100.250
@@ -100,10 +103,10 @@ pub enum Routing {
 }
 
 impl Routing {
-    /// Kernel parameters in the order in which they are written: IPv4 on the host's link, IPv6 for all, which sets the link's as well, and
-    /// the link's.
+    /// Kernel parameters in the order in which they are written: IPv4 on the host's link and in the VLAN, IPv6 for all, which sets the link's as
+    /// well, and the link's.
     #[must_use]
-    pub fn sysctls(self) -> [(&'static str, &'static str); 3] {
+    pub fn sysctls(self) -> [(&'static str, &'static str); 4] {
         let (all, link) = match self {
             Self::Off => ("0", "0"),
             Self::On => ("1", "1"),
@@ -111,6 +114,7 @@ impl Routing {
         };
         [
             ("/proc/sys/net/ipv4/conf/lan/forwarding", all),
+            ("/proc/sys/net/ipv4/conf/lan7/forwarding", all),
             ("/proc/sys/net/ipv6/conf/all/forwarding", all),
             ("/proc/sys/net/ipv6/conf/lan/forwarding", link),
         ]
@@ -146,6 +150,33 @@ pub fn leads_elsewhere(tags: Tags, source: IpAddr, destination: IpAddr) -> bool 
     (is_behind_bridge || is_in_vlan && tags != vlan_tags())
         && !here.as_flattened().contains(&destination)
         && !everybody.contains(&destination)
+}
+
+/// Whether a sender may be on the link that its packet came in by, as the routing table says where it can be asked: about the host's link, or the VLAN.
+///
+/// # Panics
+/// Never: the addresses are constants.
+#[must_use]
+pub fn may_be_on_link(routing: Routing, tags: Tags, sender: IpAddr) -> bool {
+    let host = if tags == vlan_tags() { VLAN_HOST } else { HOST };
+    match sender {
+        IpAddr::V4(sender) => {
+            let last = |address: Ipv4Addr| address.octets()[3];
+            // The VLAN has the upper half of its network; the first and the last address of each are nobody's.
+            let first = if tags == vlan_tags() { 128 } else { 0 };
+            let is_in_network =
+                sender.octets()[..3] == host.v4().octets()[..3] && last(sender) > first && last(sender) < 255;
+            routing == Routing::Off || is_in_network && sender != host.v4()
+        }
+        IpAddr::V6(sender) => {
+            let [.., last] = sender.segments();
+            let is_router = sender.segments()[4..7] == [0; 3] && last == 0;
+            let is_in_network = sender.octets()[..8] == host.v6().octets()[..8];
+            // In the VLAN all that forwards is what `all` interfaces do.
+            let is_known = if tags == vlan_tags() { routing != Routing::Off } else { routing == Routing::On };
+            sender.is_unicast_link_local() || !is_known || is_in_network && !is_router && sender != host.v6()
+        }
+    }
 }
 
 /// The tags of a frame from the VLAN.

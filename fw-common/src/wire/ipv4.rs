@@ -26,6 +26,8 @@ const OPTION_LOOSE_SOURCE_ROUTE: u8 = 131;
 const OPTION_STRICT_SOURCE_ROUTE: u8 = 137;
 /// The longest option list, in bytes: IHL is four bits of 32-bit words.
 const MAX_OPTIONS: usize = 40;
+/// Steps to the end of such a list. No-operations are walked by two, and other options have two bytes, so that three bytes take two steps at most.
+const MAX_STEPS: usize = MAX_OPTIONS.div_ceil(3) * 2 - 1;
 /// All bits of an offset into the option list.
 const OPTIONS_MASK: usize = 63;
 
@@ -202,24 +204,27 @@ fn check_options<F: Frame + ?Sized>(frame: &F, start: usize, len: usize) -> Resu
     // The verifier forgets what it knows, so that all rounds look the same to it and it follows only one.
     let (mut at, mut len) = (frame.masked(0, OPTIONS_MASK), frame.masked(len, OPTIONS_MASK));
     let start = frame.masked(start, OPTIONS_MASK);
-    for _ in 0..MAX_OPTIONS {
+    for _ in 0..MAX_STEPS {
         if at >= len {
             break;
         }
         // Read two bytes even for options of one byte: a transport header follows the list, or is missing.
-        let [kind, option_len] = frame.pair(start + at).ok_or(Reason::Truncated)?;
-        let step = match kind {
-            OPTION_END => break,
-            OPTION_NOP => 1,
-            OPTION_LOOSE_SOURCE_ROUTE | OPTION_STRICT_SOURCE_ROUTE => return Err(Reason::SourceRoute),
-            _ => {
-                let option_len = usize::from(option_len);
-                if option_len < 2 || at + option_len > len {
-                    return Err(Reason::Malformed);
-                }
-                option_len
-            }
-        };
+        let [kind, next] = frame.pair(start + at).ok_or(Reason::Truncated)?;
+        if kind == OPTION_END {
+            break;
+        }
+        if matches!(kind, OPTION_LOOSE_SOURCE_ROUTE | OPTION_STRICT_SOURCE_ROUTE) {
+            return Err(Reason::SourceRoute);
+        }
+        // 1 for a no-operation, else 0. Without a comparison: the verifier would follow both outcomes in each round.
+        let is_nop = |byte| (frame.forget(u64::from(byte ^ OPTION_NOP)).wrapping_sub(1) >> 63) as usize;
+        let one_byte = is_nop(kind);
+        let option_len = one_byte | usize::from(next) & one_byte.wrapping_sub(1);
+        // The length of other options includes their own two bytes.
+        if at + option_len > len || option_len + one_byte < 2 {
+            return Err(Reason::Malformed);
+        }
+        let step = option_len + (one_byte & is_nop(next));
         at = frame.masked(at + step, OPTIONS_MASK);
         len = frame.masked(len, OPTIONS_MASK);
     }

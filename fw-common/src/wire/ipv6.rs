@@ -174,16 +174,14 @@ struct Chain {
 #[inline(always)]
 fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize) -> Result<Chain, Reason> {
     let mut protocol = next_header;
-    let mut piece = Piece::Whole;
+    // 1 behind the header of a first fragment.
+    let mut is_first = 0;
     // The verifier forgets what it knows, so that all headers look the same to it and it follows only one.
     let start = frame.masked(start, OFFSET_MASK);
     let mut at = start;
     for walked in 0..=MAX_EXTENSION_HEADERS {
-        // A chain that breaks off inside a first fragment hides its ports in the next one (RFC 7112).
-        let cut = if matches!(piece, Piece::Whole) { Reason::Truncated } else { Reason::TinyFragment };
-        let hop_by_hop_first = at == start && matches!(piece, Piece::Whole);
         match protocol {
-            number::HOP_BY_HOP if !hop_by_hop_first => return Err(Reason::HeaderChain),
+            number::HOP_BY_HOP if walked != 0 => return Err(Reason::HeaderChain),
             number::HOP_BY_HOP
             | number::DESTINATION_OPTIONS
             | number::ROUTING
@@ -193,26 +191,30 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             number::NO_NEXT_HEADER | number::HIP | number::SHIM6 | number::EXPERIMENT_1 | number::EXPERIMENT_2 => {
                 return Err(Reason::HeaderChain);
             }
-            _ => return Ok(Chain { protocol, piece, transport: at }),
+            _ => {
+                let piece = if is_first == 0 { Piece::Whole } else { Piece::First };
+                return Ok(Chain { protocol, piece, transport: at });
+            }
         }
         if walked == MAX_EXTENSION_HEADERS {
             break;
         }
+        protocol = frame.forget(u64::from(protocol)) as u8;
         if at + 8 > end {
-            return Err(cut);
+            return Err(cut(is_first));
         }
         // Every extension header is at least eight bytes long and starts with Next Header and its length.
-        let [next, len, third, fourth]: [u8; 4] = frame.read(at).ok_or(cut)?;
+        let [next, len, third, fourth]: [u8; 4] = frame.read(at).ok_or(cut(is_first))?;
         let units = usize::from(len);
         let step = match protocol {
             number::FRAGMENT => {
-                if !matches!(piece, Piece::Whole) {
+                if is_first != 0 {
                     return Err(Reason::HeaderChain);
                 }
                 if u16::from_be_bytes([third, fourth]) & FRAGMENT_OFFSET != 0 {
                     return Ok(Chain { protocol: next, piece: Piece::Later, transport: at + 8 });
                 }
-                piece = Piece::First;
+                is_first = 1;
                 8
             }
             // In units of four bytes, less two (RFC 4302, 2.2).
@@ -223,9 +225,10 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
             _ => (units + 1) * 8,
         };
         protocol = next;
+        is_first = frame.masked(is_first, 1);
         let behind = at + step;
         if behind > end {
-            return Err(if matches!(piece, Piece::Whole) { Reason::Truncated } else { Reason::TinyFragment });
+            return Err(cut(is_first));
         }
         if behind > start + MAX_CHAIN {
             return Err(Reason::HeaderChain);
@@ -233,4 +236,10 @@ fn walk<F: Frame + ?Sized>(frame: &F, next_header: u8, start: usize, end: usize)
         at = frame.masked(behind, OFFSET_MASK);
     }
     Err(Reason::HeaderChain)
+}
+
+/// Why a chain that breaks off is refused. Inside a first fragment it hides its ports in the next one (RFC 7112).
+#[inline(always)]
+const fn cut(is_first: usize) -> Reason {
+    if is_first == 0 { Reason::Truncated } else { Reason::TinyFragment }
 }

@@ -88,13 +88,23 @@ impl LocatedNetwork {
         Self(frame.forget(word))
     }
 
+    /// The `EtherType` of the packet, host byte order; 0 where there is none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ether_type(self) -> u16 {
+        Self::ETHER_TYPE.of(self.0) as u16
+    }
+
+    /// Where the network header starts, in bytes from the start of the frame.
+    #[inline(always)]
+    #[must_use]
+    pub const fn network(self) -> usize {
+        Self::NETWORK.of(self.0)
+    }
+
     #[inline(always)]
     fn link(self) -> Link {
-        Link {
-            ether_type: Self::ETHER_TYPE.of(self.0) as u16,
-            network: Self::NETWORK.of(self.0),
-            multicast: Self::MULTICAST.of(self.0) != 0,
-        }
+        Link { ether_type: self.ether_type(), network: self.network(), multicast: Self::MULTICAST.of(self.0) != 0 }
     }
 }
 
@@ -179,11 +189,11 @@ impl Located {
         Self::ADDRESSES.of(self.0)
     }
 
-    /// The same, of which the verifier knows nothing any more.
+    /// Where the transport header starts, in bytes from the start of the frame.
     #[inline(always)]
     #[must_use]
-    pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
-        Self(frame.forget(self.0))
+    pub const fn transport(self) -> usize {
+        Self::TRANSPORT.of(self.0)
     }
 
     /// The packet.

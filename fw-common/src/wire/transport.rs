@@ -36,6 +36,13 @@ impl Ports {
         Self { word, tcp_flags: 0 }
     }
 
+    /// Ports as they stand in the packet.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_word(word: u32) -> Self {
+        Self { word, tcp_flags: 0 }
+    }
+
     /// Source port, host byte order.
     #[inline(always)]
     #[must_use]

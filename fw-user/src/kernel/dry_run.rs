@@ -45,7 +45,19 @@ pub const LEAST_FRAME: usize = 14;
 pub const LARGEST_FRAME: usize = 3520;
 
 /// Maps that the program reads and does not write.
-const LIVE: [&str; 7] = [map::ACTIVE, map::SETTINGS, map::PORTS, map::SOURCES4, map::SOURCES6, map::UPPERS, map::SENT];
+const LIVE: [&str; 11] = [
+    map::ACTIVE,
+    map::SETTINGS,
+    map::PORTS,
+    map::SOURCES4,
+    map::SOURCES6,
+    map::UPPERS,
+    map::SENT,
+    map::BANS,
+    map::BANS4,
+    map::BANS6,
+    map::BAN_FILTER,
+];
 
 /// Capacity of its own flow tables: the smallest with which LRU tables work well.
 const FLOWS: u32 = 2048;
@@ -160,7 +172,7 @@ impl DryRun {
     /// Judge a frame of [`LEAST_FRAME`] to [`LARGEST_FRAME`] bytes.
     pub fn judge(&mut self, frame: &[u8]) -> Result<Judgement> {
         let failed = |error: MapError| Error::refused("asking for what a packet could answer", error);
-        let questions = Questions::of(frame, self.is_bare());
+        let questions = Questions::of(frame, self.ifindex, self.is_bare());
         let now = clock::now()?;
         let (asked4, asked6) = (questions.v4.into_inner(), questions.v6.into_inner());
         let ages4 = copy(&asked4, &self.live.v4, &mut self.own.v4, now).map_err(failed)?;
@@ -270,13 +282,14 @@ fn forget<V: bytemuck::Pod>(
 /// Look-ups that record the requested flows, with answers that make the decision ask for every flow that any policy would.
 #[derive(Default)]
 struct Questions {
+    interface: u32,
     v4: RefCell<Vec<FlowKey4>>,
     v6: RefCell<Vec<FlowKey6>>,
 }
 
 impl Questions {
-    fn of(frame: &[u8], is_bare: bool) -> Self {
-        let questions = Self::default();
+    fn of(frame: &[u8], interface: u32, is_bare: bool) -> Self {
+        let questions = Self { interface, ..Self::default() };
         let _verdict = if is_bare {
             decide_packet(frame, bare_ether_type(frame).unwrap_or_default(), &questions)
         } else {
@@ -301,6 +314,14 @@ impl Lookups for Questions {
 
     fn mark_sent(&self, _: PortProtocol, _: u16, _: FlowKind) {}
 
+    fn has_bans(&self) -> bool {
+        false
+    }
+
+    fn interface(&self) -> u32 {
+        self.interface
+    }
+
     fn names_networks(&self) -> bool {
         false
     }
@@ -321,6 +342,14 @@ impl AddressLookups<V4> for Questions {
         false
     }
 
+    fn is_banned(&self, _: V4) -> bool {
+        false
+    }
+
+    fn may_be_on_link(&self, _: Tags, _: V4) -> bool {
+        false
+    }
+
     fn find_flow(&self, key: &FlowKey4, _: FlowClass, _: Direction) -> bool {
         self.v4.borrow_mut().push(*key);
         false
@@ -335,6 +364,14 @@ impl AddressLookups<V6> for Questions {
     }
 
     fn is_forwarded(&self, _: Tags, _: &Addresses<V6>) -> bool {
+        false
+    }
+
+    fn is_banned(&self, _: V6) -> bool {
+        false
+    }
+
+    fn may_be_on_link(&self, _: Tags, _: V6) -> bool {
         false
     }
 

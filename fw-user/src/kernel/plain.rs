@@ -12,5 +12,5 @@ pub struct Plain<T>(pub T);
 // byte is padding.
 unsafe impl<T: bytemuck::Pod> Pod for Plain<T> {}
 
-/// The largest value read at once, a page of counters, stays far below a thread's stack.
+/// The largest value that is read one by one, a page of counters, stays far below a thread's stack.
 const _: () = assert!(size_of::<CounterPage>() <= 4096);

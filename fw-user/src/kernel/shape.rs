@@ -1,6 +1,6 @@
 //! Kind, key size, value size and capacity of every map. aya does not check a pinned map, and would write past the end of a wrong one.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::{
     maps::{MapData, MapError, MapType},
@@ -13,6 +13,7 @@ use fw_common::{
         Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers, map,
     },
     address::V6,
+    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     record::{Knocks, Record, Recorder},
 };
@@ -95,6 +96,10 @@ impl Shapes {
             map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
             map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
             map::SENT => shape::<u32, SentPage>(SENT_PORTLESS + 1),
+            map::BANS => shape::<u32, u32>(1),
+            map::BANS4 => shape::<(u32, Ban4), u64>(MAX_BANS),
+            map::BANS6 => shape::<(u32, Ban6), u64>(MAX_BANS),
+            map::BAN_FILTER => shape::<u32, BanPage>(2 * FILTER_PAGES),
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
             map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),
@@ -154,7 +159,7 @@ impl Shapes {
 fn kind(name: &str) -> MapType {
     match name {
         map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::KNOCKS => MapType::LruHash,
-        map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
+        map::SOURCES4 | map::SOURCES6 | map::BANS4 | map::BANS6 => MapType::LpmTrie,
         map::UPPERS => MapType::Hash,
         _ => MapType::Array,
     }
@@ -162,7 +167,15 @@ fn kind(name: &str) -> MapType {
 
 /// Open a pinned map of an interface, if it has the shape that the programs expect.
 pub(crate) fn open(pins: &Pins, interface: &str, name: &str) -> Result<MapData> {
-    let path = pins.map(interface, name);
+    open_at(pins, name, pins.map(interface, name))
+}
+
+/// The same of a map that all interfaces share.
+pub(crate) fn open_shared(pins: &Pins, name: &str) -> Result<MapData> {
+    open_at(pins, name, pins.shared_map(name))
+}
+
+fn open_at(pins: &Pins, name: &str, path: PathBuf) -> Result<MapData> {
     let difference = match pinned::look(&path)? {
         Pinned::Map(map) => Shapes::here(pins)?.difference(name, map),
         Pinned::Nothing => Some("it is missing".to_owned()),

@@ -10,7 +10,7 @@ pub const fn words(reason: Reason) -> &'static str {
         Reason::Allowed => "goes to a port in the allow list, from a network that the rule names, if it names any",
         Reason::Reply => {
             "is the exact reverse of a packet that left this machine or one of its containers, or answers a query to a multicast or \
-             broadcast address (mDNS, SSDP) within 10 s"
+             broadcast address (mDNS, SSDP)"
         }
         Reason::Essential => {
             "is a DHCP server's answer (67 to 68; 547 to 546 from a link-local address); it is not the exact reverse of the query"
@@ -47,6 +47,7 @@ pub const fn words(reason: Reason) -> &'static str {
             "has more than eight IPv6 extension headers, more than 512 bytes of them, a wrong order, or an unknown header"
         }
         Reason::VlanDepth => "carries more than two VLAN tags",
+        Reason::Banned => "comes from a banned network, and would pass otherwise",
     }
 }
 

@@ -3,6 +3,7 @@
 //! One file a section. Every kind of packet has a hit, a near miss and, where it makes sense, a guard that another protocol with the
 //! same numbers is not meant; over IPv4 and IPv6.
 
+mod bans;
 mod each;
 mod essential;
 mod forwarding;
@@ -14,6 +15,7 @@ mod ipv6;
 mod ipv6_chain;
 mod ipv6_fragments;
 mod link;
+mod mdns;
 mod multicast;
 mod ports;
 mod protocols;
@@ -49,9 +51,11 @@ pub fn all() -> Vec<Row> {
         replies::rows(),
         timeouts::rows(),
         multicast::rows(),
+        mdns::rows(),
         essential::rows(),
         forwarding::rows(),
         forwarding_to::rows(),
+        bans::rows(),
     ]
     .concat()
 }

@@ -9,7 +9,10 @@ use super::each::both;
 use crate::{
     packet::{Layer, Stack, Udp as UdpHeader, eth},
     row::{Row, row},
-    world::{ALL_NODES, BRIDGE, BROADCAST_MAC, Family, HOST, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST},
+    world::{
+        ALL_NODES, BRIDGE, BROADCAST_MAC, CONTAINER, Family, HOST, IN_VLAN, MDNS, OTHER, PEER, SERVER,
+        SUBNET_BROADCAST, VLAN, VLAN_HOST,
+    },
 };
 
 pub(super) fn rows() -> Vec<Row> {
@@ -53,13 +56,26 @@ fn answers() -> Vec<Row> {
         it.sent(ip.between(HOST, MDNS).udp_lite(45_000, 5353))
             .receives(ip.between(PEER, HOST).udp_lite(5353, 45_000), Reply)
     }));
-    rows.extend(both("a unicast answer to a query from mDNS's own port is a reply", |it, ip| {
-        it.sent(ip.between(HOST, MDNS).udp(5353, 5353)).receives(ip.between(PEER, HOST).udp(5353, 5353), Reply)
+    rows.extend(both("an answer from another port than was asked is a reply", |it, ip| {
+        it.sent(query(ip)).receives(ip.between(PEER, HOST).udp(49_152, 45_000), Reply).remembering(1)
     }));
+    rows.extend(both("a neighbour in the same VLAN answers", |it, ip| {
+        it.sent(ip.on(eth().vlan(VLAN), VLAN_HOST, MDNS).udp(45_000, 5353))
+            .receives(ip.on(eth().vlan(VLAN), IN_VLAN, VLAN_HOST).udp(5353, 45_000), Reply)
+    }));
+    // The kernel answers for interfaces that forward alone.
+    rows.extend(both("anyone answers a host that does not route, which cannot tell who is on the link", |it, ip| {
+        it.not_a_router().sent(query(ip)).receives(ip.between(SERVER, HOST).udp(5353, 45_000), Reply)
+    }));
+    rows.push(
+        row("a neighbour answers from its link-local address")
+            .sent(query(Family::V6))
+            .receives(eth().ipv6().from("fe80::77").to(HOST.v6).udp(5353, 45_000), Reply),
+    );
     rows.extend(both("a query from an allowed port records nothing", |it, ip| {
         let answer = ip.between(PEER, HOST).udp(5353, 5353);
         it.allow("5353/udp")
-            .sent(ip.between(HOST, MDNS).udp(5353, 5353))
+            .sent(ip.between(HOST, MDNS).udp(5353, 5353).payload(&[0; 12]))
             .receives(answer, Allowed)
             .under(Udp, 5353)
             .remembering(0)
@@ -82,8 +98,23 @@ fn near_misses() -> Vec<Row> {
         }));
     };
     closed(
-        "an answer from another port than was asked is closed",
-        |ip| ip.between(PEER, HOST).udp(5354, 45_000).erased(),
+        "an answer from behind the router is closed",
+        |ip| ip.between(SERVER, HOST).udp(5353, 45_000).erased(),
+        45_000,
+    );
+    closed(
+        "an answer from somebody behind another interface is closed",
+        |ip| ip.between(CONTAINER, HOST).udp(5353, 45_000).erased(),
+        45_000,
+    );
+    closed(
+        "an answer from this host's own address is closed",
+        |ip| ip.between(HOST, HOST).udp(5353, 45_000).erased(),
+        45_000,
+    );
+    closed(
+        "an answer from a VLAN by somebody who is not in it is closed",
+        |ip| ip.on(eth().vlan(VLAN), PEER, HOST).udp(5353, 45_000).erased(),
         45_000,
     );
     closed(
@@ -181,9 +212,12 @@ fn broadcast() -> Vec<Row> {
             .receives(answer(), ClosedPort)
             .under(Udp, 45_000)
             .remembering(1),
-        row("an answer to a subnet's broadcast from another port is closed")
+        row("an answer to a subnet's broadcast from another port is a reply")
             .sent(to_subnet(BROADCAST_MAC))
-            .receives(eth().ipv4().udp(138, 45_000), ClosedPort)
+            .receives(eth().ipv4().udp(138, 45_000), Reply),
+        row("an answer to a subnet's broadcast from behind the router is closed")
+            .sent(to_subnet(BROADCAST_MAC))
+            .receives(eth().ipv4().from(SERVER.v4).udp(137, 45_000), ClosedPort)
             .under(Udp, 45_000),
         row("an answer to a subnet's broadcast is too late after 11 seconds")
             .sent_ago(11, to_subnet(BROADCAST_MAC))

@@ -74,10 +74,10 @@ fn hosts_of() -> [(Situation, Model); 4] {
     let mut gateway = policy(&["22"]);
     gateway.forward = "198.51.100.0/24,2001:db8:c::/64".parse().expect("two networks");
     let situations = [
-        Situation { policy: busy, is_router: true, sent },
-        Situation { policy: router, is_router: true, sent: Vec::new() },
+        Situation { policy: busy, is_router: true, banned: Vec::new(), sent },
+        Situation { policy: router, is_router: true, ..Situation::default() },
         Situation::default(),
-        Situation { policy: gateway, is_router: true, sent: Vec::new() },
+        Situation { policy: gateway, is_router: true, ..Situation::default() },
     ];
     situations.map(|situation| {
         let model = situation.model().expect("small policies");

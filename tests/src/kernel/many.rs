@@ -1,5 +1,7 @@
 //! Many frames in one situation, as quickly as the kernel can be asked.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use fw_common::Reason;
 
@@ -7,7 +9,7 @@ use super::{
     Kernel,
     counters::{Ports, one_reason_since},
 };
-use crate::{oracle::Situation, world::Routing};
+use crate::{oracle::Situation, row::Ban};
 
 /// The results for frames.
 pub struct Received {
@@ -23,7 +25,9 @@ impl Kernel {
     /// # Errors
     /// Whatever the kernel refuses.
     pub fn enter(&mut self, situation: &Situation) -> Result<()> {
-        self.prepare(&situation.policy, if situation.is_router { Routing::On } else { Routing::Off })?;
+        self.prepare(&situation.policy, situation.routing())?;
+        let bans: Vec<Ban> = situation.banned.iter().map(|&network| Ban { network, lasts: None }).collect();
+        self.ban(&bans, Duration::ZERO)?;
         for sent in &situation.sent {
             self.send(&sent.frame())?;
         }

@@ -22,11 +22,13 @@ use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol, Verdict,
     abi::{Route, map},
+    bans::FOR_EVER,
     forward::Forward,
     grammar::{PortRange, Rule},
     policy::Policy,
 };
 use fw_user::testing::{
+    bans::{BanMap, Bans},
     batch::BatchMap,
     ingress, mount,
     object::{self, Globals},
@@ -47,7 +49,7 @@ use self::{
 use crate::{
     model::{Flows, Outcome},
     packet::eth,
-    row::{Direction, Row},
+    row::{Ban, Direction, Row},
     world::{self, Routing},
 };
 
@@ -65,8 +67,8 @@ const FLOWS: u32 = 2048;
 pub const MOST_VERIFIED: [(&str, u32); 5] = [
     (object::INGRESS, 45_000),
     (object::EGRESS, 25_000),
-    (object::INGRESS_TC, 50_000),
-    (object::INGRESS_L3, 40_000),
+    (object::INGRESS_TC, 45_000),
+    (object::INGRESS_L3, 30_000),
     (object::EGRESS_L3, 20_000),
 ];
 
@@ -99,6 +101,8 @@ pub struct Kernel {
     /// The same map, to be read at once.
     remembered: BatchMap<u32, Route>,
     knows_interface: bool,
+    bans: BanMap,
+    banned: Bans,
 }
 
 impl Kernel {
@@ -148,6 +152,8 @@ impl Kernel {
             routes,
             remembered,
             knows_interface,
+            bans: BanMap::open(&pins)?,
+            banned: Bans::new(),
         })
     }
 
@@ -180,6 +186,7 @@ impl Kernel {
         // By the clock that the programs read: it may lag, but it never goes back.
         let begin = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE)?);
         self.prepare(&row.policy, row.routing)?;
+        self.ban(&row.bans, row.age())?;
         let mut ago = row.age();
         for earlier in &row.earlier {
             self.flows.pass(ago.abs_diff(earlier.ago))?;
@@ -234,6 +241,22 @@ impl Kernel {
             self.written = policy.clone();
         }
         self.namespace.set_routing(routing)
+    }
+
+    /// Ban so that the bans last as long from now on as they would if the first frame had been so long ago.
+    fn ban(&mut self, bans: &[Ban], age: Duration) -> Result<()> {
+        let now = u64::try_from(Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?).as_nanos())?;
+        let end = |lasts: Duration| {
+            let (lasts, age) = (lasts.as_nanos() as u64, age.as_nanos() as u64);
+            // One that is over has ended just now: the clock may have begun later than it would have ended.
+            (now + lasts).saturating_sub(age).max(1)
+        };
+        let bans: Bans = bans.iter().map(|ban| (ban.network, ban.lasts.map_or(FOR_EVER, end))).collect();
+        if self.banned != bans {
+            self.bans.update(&self.banned, &bans)?;
+            self.banned = bans;
+        }
+        Ok(())
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {

@@ -15,7 +15,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fw_common::{PortProtocol, Verdict, forward::Forward};
 
-use crate::world::leads_elsewhere;
+use crate::world::{MDNS, leads_elsewhere, may_be_on_link};
 
 const ICMP: u8 = 1;
 const IGMP: u8 = 2;
@@ -29,7 +29,9 @@ impl Situation {
         let passes = match read(frame) {
             Parsed::NotIp => true,
             Parsed::Unreadable => false,
-            Parsed::Ip(packet) => self.lets_in(&packet),
+            Parsed::Ip(packet) => {
+                !self.banned.iter().any(|network| network.contains(&packet.source)) && self.lets_in(&packet)
+            }
         };
         if passes { Verdict::Pass } else { Verdict::Drop }
     }
@@ -79,20 +81,39 @@ impl Situation {
             || is_udp && is_dhcp_answer(packet.source, [source_port, port])
     }
 
-    /// Whether a packet is the exact reverse of what was sent or, where that went to many, comes to the port that asked from the port
-    /// that was asked.
+    /// Whether a packet is the exact reverse of what was sent or answers what was sent to many.
     fn answers(&self, sent: &Conversation, packet: &Packet<'_>, protocol: PortProtocol, ports: [u16; 2]) -> bool {
         let remote = sent.remote();
         // An answer that is let in anyway needs no note of the request.
         let is_noted = match protocol {
-            PortProtocol::Tcp => sent.opens && !sent.goes_to_many(),
+            PortProtocol::Tcp => sent.opens,
             _ => !self.policy.is_open_to(protocol, sent.local_port, remote),
         };
-        is_noted
-            && sent.protocol == protocol
-            && sent.local() == packet.destination
-            && [sent.remote_port, sent.local_port] == ports
-            && (sent.goes_to_many() || remote == packet.source)
+        if !is_noted || sent.protocol != protocol || sent.local_port != ports[1] {
+            return false;
+        }
+        if sent.goes_to_many() {
+            return sent.is_datagram() && self.answers_many(sent, packet, ports[0]);
+        }
+        sent.local() == packet.destination && sent.remote_port == ports[0] && remote == packet.source
+    }
+
+    /// The same of what went to many: anybody on the link answers a client, and mDNS answers mDNS.
+    fn answers_many(&self, sent: &Conversation, packet: &Packet<'_>, from_port: u16) -> bool {
+        if sent.is_mdns() {
+            let is_answer = packet.transport.get(10).is_some_and(|flags| flags & 0x80 != 0);
+            let is_same_family = packet.destination.is_ipv4() == sent.local().is_ipv4();
+            let is_from_link =
+                packet.hops == 255 || [IpAddr::from(MDNS.v4()), MDNS.v6().into()].contains(&packet.destination);
+            return is_same_family && from_port == 5353 && packet.transport.len() >= 12 && is_answer && is_from_link;
+        }
+        // Between mDNS's own ports there is nothing but mDNS.
+        if (from_port, sent.local_port) == (5353, 5353) && sent.protocol == PortProtocol::Udp {
+            return false;
+        }
+        let is_service =
+            sent.local_port == sent.remote_port && [137, 138, 1900, 3702, 5353, 5355].contains(&sent.local_port);
+        !is_service && sent.local() == packet.destination && may_be_on_link(self.routing(), packet.tags, packet.source)
     }
 
     /// Whether it is routed on to where no rule lets it.

@@ -38,6 +38,8 @@ pub struct Packet<'a> {
     pub source: IpAddr,
     /// Its destination address.
     pub destination: IpAddr,
+    /// The TTL or hop limit.
+    pub hops: u8,
     /// The IP protocol number of the transport.
     pub protocol: u8,
     /// Which piece of a datagram it is.
@@ -117,6 +119,7 @@ fn read_ipv4(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
         tags,
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
+        hops: header.ttl(),
         protocol: header.protocol().0,
         piece: match (at_byte, header.more_fragments()) {
             (0, false) => Piece::Whole,
@@ -169,6 +172,7 @@ fn read_ipv6(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
         tags,
         source: header.source_addr().into(),
         destination: header.destination_addr().into(),
+        hops: header.hop_limit(),
         protocol: chain.next.0,
         piece: chain.piece,
         is_source_routed: chain.is_source_routed,

@@ -5,15 +5,17 @@ use std::{fmt, net::IpAddr};
 use fw_common::{
     Decision, PortProtocol,
     compiled::TooManySources,
-    decide, decide_located,
+    decide, decide_located, is_banned,
     policy::Policy,
     track,
     wire::located::{Located, LocatedNetwork},
 };
 
+use ipnet::IpNet;
+
 use crate::{
     model::Model,
-    world::{Family, HOST, Station},
+    world::{Family, HOST, Routing, Station},
 };
 
 /// A host with a policy that has sent this and that.
@@ -23,6 +25,8 @@ pub struct Situation {
     pub policy: Policy,
     /// Whether the host forwards packets.
     pub is_router: bool,
+    /// Who is banned.
+    pub banned: Vec<IpNet>,
     /// The packets that it has just sent.
     pub sent: Vec<Conversation>,
 }
@@ -57,6 +61,10 @@ impl Conversation {
     #[must_use]
     pub fn frame(&self) -> Vec<u8> {
         let ip = self.family.between(HOST, self.to);
+        if self.is_mdns() {
+            // A header of zeros: a question.
+            return ip.udp(self.local_port, self.remote_port).payload(&[0; 12]).build();
+        }
         if self.opens && self.protocol == PortProtocol::Tcp {
             return ip.tcp(self.local_port, self.remote_port).syn().build();
         }
@@ -75,10 +83,22 @@ impl Conversation {
         self.address(self.to)
     }
 
-    /// Whether it went to a group or to everybody on the link. TCP goes by the address alone.
+    /// Whether it went to a group or to everybody on the link. Connections go by the address alone.
     #[must_use]
     pub fn goes_to_many(&self) -> bool {
-        self.remote().is_multicast() || (self.to.mac[0] & 1 == 1 && self.protocol != PortProtocol::Tcp)
+        self.remote().is_multicast() || (self.to.mac[0] & 1 == 1 && self.is_datagram())
+    }
+
+    /// Whether it belongs to no connection.
+    #[must_use]
+    pub fn is_datagram(&self) -> bool {
+        matches!(self.protocol, PortProtocol::Udp | PortProtocol::UdpLite)
+    }
+
+    /// Whether it is between mDNS's own ports.
+    #[must_use]
+    pub fn is_mdns(&self) -> bool {
+        self.protocol == PortProtocol::Udp && (self.local_port, self.remote_port) == (5353, 5353)
     }
 
     fn address(&self, of: Station) -> IpAddr {
@@ -95,11 +115,18 @@ impl Situation {
     /// # Panics
     /// Never: conversations are readable frames.
     pub fn model(&self) -> Result<Model, TooManySources> {
-        let model = Model::new(&self.policy, self.is_router)?;
+        let model = Model::new(&self.policy, self.routing())?;
+        self.banned.iter().for_each(|&network| model.ban(network, None));
         for sent in &self.sent {
             track(&sent.frame()[..], &model).expect("conversations are readable");
         }
         Ok(model)
+    }
+
+    /// Whether the host routes packets on.
+    #[must_use]
+    pub fn routing(&self) -> Routing {
+        if self.is_router { Routing::On } else { Routing::Off }
     }
 
     /// fw-common's decision on a frame.
@@ -108,7 +135,11 @@ impl Situation {
     /// When the oracle says something else of it, or the path for plain packets something else than the path for all.
     pub fn judge(&self, model: &Model, frame: &[u8]) -> Result<Decision, String> {
         let decision = decide(frame, model);
-        let general = decide_located(frame, Located::locate(frame, LocatedNetwork::locate(frame)), model);
+        let network = LocatedNetwork::locate(frame);
+        let general = decide_located(frame, Located::locate(frame, network), model);
+        // Bans are asked last.
+        let is_banned = general.may_be_banned(model) && is_banned(frame, network, model);
+        let general = if is_banned { Decision::BANNED } else { general };
         if decision != general {
             return Err(format!("decide() says {decision:?}, its path for all packets {general:?}"));
         }
@@ -122,10 +153,14 @@ impl Situation {
 
 impl fmt::Debug for Situation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, is_router, sent } = self;
+        let Self { policy, is_router, banned, sent } = self;
         let rules: Vec<_> = policy.rules().iter().map(ToString::to_string).collect();
         let router = if *is_router { "a router" } else { "no router" };
-        write!(f, "allow {rules:?}, protocols {:?}, forward {}, {router}", policy.protocols, policy.forward)?;
+        write!(
+            f,
+            "allow {rules:?}, protocols {:?}, forward {}, {router}, ban {banned:?}",
+            policy.protocols, policy.forward
+        )?;
         sent.iter().try_for_each(|sent| {
             let Conversation { protocol, local_port, remote_port, opens, .. } = sent;
             let (local, remote, many) = (sent.local(), sent.remote(), sent.goes_to_many());

@@ -1,5 +1,6 @@
 //! The contents of the maps: policies, counters, flows, drops and their senders.
 
+pub mod bans;
 pub mod batch;
 pub mod counters;
 pub(crate) mod drops;

@@ -260,7 +260,7 @@ const fn first_page(buffer: u32) -> u32 {
 
 /// Wait until every packet that started under the old policy is judged, so that its buffer can be written again: a global memory barrier waits for an
 /// RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
-fn await_packets_in_flight() {
+pub(super) fn await_packets_in_flight() {
     if membarrier(MembarrierCommand::Global).is_err() {
         // Kernels with full dynticks refuse it, and sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
         std::thread::sleep(std::time::Duration::from_millis(100));

@@ -10,6 +10,7 @@ use fw_common::{
         self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, Uppers,
         map,
     },
+    bans::{self, Ban4, Ban6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
@@ -62,6 +63,9 @@ fn current() -> String {
     layout!(text, Kind { number, drops });
     layout!(text, Record { number, at, left_out, length, reason, passed, captured, is_bare, bytes });
     layout!(text, Knocks { packets, at, port, protocol, reason, padding });
+    layout!(text, Ban4 { buffer, address });
+    layout!(text, Ban6 { buffer, address });
+    constants!(text, bans: MAX_BANS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BAN_PREFIX, BUFFER);
     constants!(text, record: CAPTURED);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
@@ -70,7 +74,10 @@ fn current() -> String {
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));
-    text.extend([FlowKind::Unicast, FlowKind::Multicast].map(|kind| format!("kind {} = {kind:?}\n", kind as u8)));
+    text.extend(
+        [FlowKind::Unicast, FlowKind::Multicast, FlowKind::Mdns]
+            .map(|kind| format!("kind {} = {kind:?}\n", kind as u8)),
+    );
     text.push_str(&indices());
     text.push_str(&maps());
     text

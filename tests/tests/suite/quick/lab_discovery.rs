@@ -10,7 +10,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use fw_tests::{
-    lab::{LAN_BROADCAST, LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6, command, process::Process, skip::Missing, wait},
+    lab::{
+        FAR4, FAR6, LAN_BROADCAST, LAN4, LAN6, Lab, Mode, Namespace, PI4, PI6, command, process::Process,
+        skip::Missing, wait,
+    },
     tests,
 };
 use nix::{net::if_::if_nametoindex, sys::signal::Signal};
@@ -26,7 +29,8 @@ tests! { in native mode:
 }
 
 tests! { in generic mode:
-    only_the_port_that_was_asked_answers_a_multicast_question;
+    neighbours_answer_a_multicast_question_from_any_port_and_nobody_else_does;
+    mdns_answers_arrive_while_mdns_is_closed_and_nothing_else_does;
 }
 
 /// Groups and ports of protocols that ask everybody: mDNS, SSDP, `NetBIOS`.
@@ -58,6 +62,11 @@ fn member(place: &Namespace, group: IpAddr, port: u16) -> Result<UdpSocket> {
 
 /// Ask a group from any port of one's own.
 fn ask(place: &Namespace, from: &UdpSocket, group: IpAddr, port: u16) -> Result<()> {
+    send(place, from, group, port, b"who is there?")
+}
+
+/// Say something to a group on the LAN.
+fn send(place: &Namespace, from: &UdpSocket, group: IpAddr, port: u16, what: &[u8]) -> Result<()> {
     let index = place.enter(|| if_nametoindex("eth0"))?;
     let socket = SockRef::from(from);
     socket.set_broadcast(true)?;
@@ -68,7 +77,7 @@ fn ask(place: &Namespace, from: &UdpSocket, group: IpAddr, port: u16) -> Result<
         }
         IpAddr::V6(group) => SocketAddrV6::new(group, port, 0, index).into(),
     };
-    from.send_to(b"who is there?", to).with_context(|| format!("cannot ask {to}"))?;
+    from.send_to(what, to).with_context(|| format!("cannot ask {to}"))?;
     Ok(())
 }
 
@@ -100,26 +109,81 @@ fn answers_to_multicast_and_broadcast_questions_come_home(mode: Mode) -> Result<
     Ok(())
 }
 
-fn only_the_port_that_was_asked_answers_a_multicast_question(mode: Mode) -> Result<()> {
+fn neighbours_answer_a_multicast_question_from_any_port_and_nobody_else_does(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
+    // Where the kernel can say who is on the link.
+    lab.pi.sysctl("net/ipv4/ip_forward", "1")?;
+    lab.pi.sysctl("net/ipv6/conf/all/forwarding", "1")?;
+    let far = lab.add_far_host(1500)?;
     for (name, group, port) in QUESTIONS {
         let (pi, lan) = pi_and_lan(group);
         let listener = member(&lab.lan, group, port)?;
         let asker = lab.pi.udp_socket(0, group)?;
         let asked_from = asker.local_addr()?.port();
-        let stranger = lab.lan.udp_socket(port + 1, lan)?;
-        stranger.send_to(b"from another port", SocketAddr::new(pi, asked_from))?;
-        assert_eq!(asker.recv_from(&mut [0; 64])?.1.port(), port + 1, "{name} without the filter");
+        let neighbour = lab.lan.udp_socket(port + 1, lan)?;
+        let stranger = far.udp_socket(port, if group.is_ipv4() { FAR4 } else { FAR6 })?;
+        stranger.send_to(b"from behind a router", SocketAddr::new(pi, asked_from))?;
+        assert_eq!(asker.recv_from(&mut [0; 64])?.1.port(), port, "{name} without the filter");
 
         lab.attach(mode, "22")?;
         ask(&lab.pi, &asker, group, port)?;
         // Over IPv6 the question comes from the link-local address, and so the answer goes there.
         let to = hear(&listener)?;
-        stranger.send_to(b"from another port", to)?;
+        stranger.send_to(b"from behind a router", SocketAddr::new(pi, asked_from))?;
         lab.await_stats("the stranger's drop", |stats| stats.dropped_at("udp", asked_from) == 1)?;
-        listener.send_to(b"it is me", to)?;
-        assert_eq!(asker.recv_from(&mut [0; 64])?.1.port(), port, "{name}: the first that arrives is the answer");
+        neighbour.send_to(b"it is me", to)?;
+        assert_eq!(asker.recv_from(&mut [0; 64])?.1.port(), port + 1, "{name}: the first that arrives is the answer");
+        lab.fw(&["detach", "eth0"])?;
+    }
+    Ok(())
+}
+
+/// As avahi asks and answers: from mDNS's own port, for as long as it runs.
+fn mdns_answers_arrive_while_mdns_is_closed_and_nothing_else_does(mode: Mode) -> Result<()> {
+    const QUESTION: &[u8] = &[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    const ANSWER: &[u8] = &[0, 0, 0x84, 0, 0, 0, 0, 1, 0, 0, 0, 0];
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    for (name, group, port) in &QUESTIONS[..2] {
+        let (pi, _) = pi_and_lan(*group);
+        let [ours, theirs] = [&lab.pi, &lab.lan].map(|place| member(place, *group, *port));
+        let (ours, theirs) = (ours?, theirs?);
+        // What one says is not for oneself.
+        if group.is_ipv4() {
+            ours.set_multicast_loop_v4(false)?;
+        } else {
+            ours.set_multicast_loop_v6(false)?;
+        }
+        let say = |place: &Namespace, socket: &UdpSocket, what: &[u8]| send(place, socket, *group, *port, what);
+        let arrives = |what: &str| ours.recv_from(&mut [0; 64]).with_context(|| format!("{name}: {what}"));
+        say(&lab.lan, &theirs, QUESTION)?;
+        arrives("a question without the filter")?;
+
+        lab.attach(mode, "22")?;
+        let dropped = |count| {
+            lab.await_stats("a drop at mDNS's port", move |stats| stats.dropped_at("udp", 5353) == count).map(drop)
+        };
+        say(&lab.lan, &theirs, ANSWER)?;
+        dropped(1).context("an answer that nobody asked for")?;
+        say(&lab.pi, &ours, QUESTION)?;
+        hear(&theirs)?;
+        say(&lab.lan, &theirs, ANSWER)?;
+        arrives("an answer to the group")?;
+        say(&lab.lan, &theirs, QUESTION)?;
+        dropped(2).context("a question")?;
+        // From a socket like any other, whose TTL is 64.
+        theirs.send_to(ANSWER, SocketAddr::new(pi, *port))?;
+        dropped(3).context("an answer that routers may have passed on")?;
+        if group.is_ipv4() {
+            SockRef::from(&theirs).set_ttl_v4(255)?;
+        } else {
+            SockRef::from(&theirs).set_unicast_hops_v6(255)?;
+        }
+        theirs.send_to(ANSWER, SocketAddr::new(pi, *port))?;
+        arrives("an answer to the Pi")?;
+        ours.set_nonblocking(true)?;
+        assert!(ours.recv(&mut [0; 64]).is_err(), "{name}: something that was dropped arrived after all");
         lab.fw(&["detach", "eth0"])?;
     }
     Ok(())

@@ -48,6 +48,12 @@ const TOO_SHORT_FOR_A_SOCKET_BUFFER: [&str; 4] = [
     "an IP header without its last byte is truncated (IPv6)",
 ];
 
+/// Rows for which a MAC address says that a datagram goes to everyone.
+const KNOWN_BY_MAC_ADDRESS: [&str; 2] = [
+    "a subnet's broadcast is known by its MAC address, and answered by everyone",
+    "an answer to a subnet's broadcast from another port is a reply",
+];
+
 #[test]
 fn every_row_is_judged_the_same_at_tc() {
     in_a_thread(|| {
@@ -62,8 +68,7 @@ fn every_row_of_untagged_packets_is_judged_the_same_without_ethernet_headers() {
     in_a_thread(|| {
         let is_bare = |frame: &[u8]| is_whole(frame) && matches!(frame[12..14], [0x08, 0x00] | [0x86, 0xdd]);
         let mut rows = rows();
-        // Where no MAC address says that a datagram goes to everyone, only its IP address can.
-        rows.retain(|row| row.name != "a subnet's broadcast is known by its MAC address, and answered by everyone");
+        rows.retain(|row| !KNOWN_BY_MAC_ADDRESS.contains(&row.name.as_str()));
         rows.retain(|row| {
             row.earlier.iter().map(|earlier| &earlier.frame).chain([&row.frame]).all(|frame| is_bare(frame))
         });
@@ -92,12 +97,14 @@ fn in_a_thread(play: impl FnOnce() -> Result<()> + Send + 'static) {
     thread::spawn(play).join().expect("the thread ends").expect("the kernel plays along");
 }
 
-/// Whether it matters if the packet would be routed on.
-fn hangs_on_its_route(row: &Row) -> bool {
-    let decision = |row: &Row| Model::play(row).map(|outcome| outcome.decision).ok();
+/// Whether it matters which interface the packet comes in by: it may be routed on, or answer what was sent to many by that interface.
+fn hangs_on_its_interface(row: &Row) -> bool {
+    let outcome = |row: &Row| Model::play(row).expect("policies of rows are small");
     let mut forwarding = row.clone();
     forwarding.policy.forward = Forward::Pass;
-    decision(row) != decision(&forwarding)
+    let played = outcome(row);
+    let was_sent_to_many = played.flows.sent.values().any(|&(_, to_many)| to_many != 0);
+    was_sent_to_many || played.decision != outcome(&forwarding).decision
 }
 
 /// Those that the kernel can play.
@@ -114,8 +121,8 @@ fn play_rows(mut rows: Vec<Row>, force: Force, place: Place) -> Result<()> {
     let mut kernel = Kernel::load_at(Namespace::enter()?, force, place)?;
     if !kernel.knows_interface() {
         let all = rows.len();
-        rows.retain(|row| !hangs_on_its_route(row));
-        println!("noted: {} rows hang on a route, of which this kernel asks for another interface", all - rows.len());
+        rows.retain(|row| !hangs_on_its_interface(row));
+        println!("noted: {} rows hang on the interface, for which this kernel takes another one", all - rows.len());
     }
     let mut failures = Failures::default();
     for row in &rows {

@@ -6,7 +6,7 @@ use fw_tests::{
     cases,
     packet::{eth, hex, words},
     world::{
-        ALL_NODES, BRIDGE, CONTAINER, HOST, HOST_LINK_LOCAL, MDNS, NOWHERE, OTHER, PEER, QUARANTINED, SERVER,
+        ALL_NODES, BRIDGE, CONTAINER, Family, HOST, HOST_LINK_LOCAL, MDNS, NOWHERE, OTHER, PEER, QUARANTINED, SERVER,
         SUBNET_BROADCAST,
     },
 };
@@ -120,11 +120,24 @@ pub(super) fn any() -> impl Strategy<Value = Frame> {
 
 /// Replies of a server, or of a member of the multicast group.
 fn answer() -> impl Strategy<Value = Frame> {
-    (select(situations::known()), faults::some()).prop_map(|(asked, faults)| {
-        let from = if asked.goes_to_many() { OTHER } else { asked.to };
-        let ip = asked.family.between(from, HOST);
-        with(ip.ports(asked.protocol, asked.remote_port, asked.local_port).build(), &faults, 14)
-    })
+    let of_mdns = (select(&[254_u8, 255][..]), select(&[0_u8, 0x84][..]), select(&[HOST, MDNS][..]));
+    (select(situations::known()), select(&[OTHER, SERVER][..]), of_mdns, faults::some()).prop_map(
+        |(asked, anyone, (hops, flags, to), faults)| {
+            let from = if asked.goes_to_many() { anyone } else { asked.to };
+            let frame = if asked.is_mdns() {
+                let link = eth().from(from.mac).to(to.mac);
+                let ip = match asked.family {
+                    Family::V4 => link.ipv4().from(from.v4).to(to.v4).ttl(hops).erased(),
+                    Family::V6 => link.ipv6().from(from.v6).to(to.v6).hop_limit(hops).erased(),
+                };
+                ip.udp(5353, 5353).payload(&[0, 0, flags, 0]).build()
+            } else {
+                let ip = asked.family.between(from, HOST);
+                ip.ports(asked.protocol, asked.remote_port, asked.local_port).build()
+            };
+            with(frame, &faults, 14)
+        },
+    )
 }
 
 fn with(mut frame: Vec<u8>, faults: &[Fault], network: usize) -> Frame {

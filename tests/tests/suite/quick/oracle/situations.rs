@@ -49,12 +49,15 @@ pub(super) fn any() -> impl Strategy<Value = Situation> {
     ];
     let routing = (forward, select(&[true, true, true, false][..]));
     let protocols = vec(select(&[1_u8, 4, 41, 47, 50, 51, 59, 115, 139, 253][..]), 0..4);
-    (vec(rule(), 0..8), protocols, routing, vec(conversation(), 0..8)).prop_map(
-        |(rules, protocols, (forward, is_router), sent)| {
+    // Of most hosts nobody is banned.
+    let network = || select(NETWORKS.to_vec()).prop_map(|network| network.parse().expect("a network"));
+    let banned = prop_oneof![4 => Just(Vec::new()), 1 => vec(network(), 1..3)];
+    (vec(rule(), 0..8), protocols, routing, banned, vec(conversation(), 0..8)).prop_map(
+        |(rules, protocols, (forward, is_router), banned, sent)| {
             let mut policy = Policy::new(rules);
             policy.protocols = protocols.into_iter().collect();
             policy.forward = forward;
-            Situation { policy, is_router, sent }
+            Situation { policy, is_router, banned, sent }
         },
     )
 }
@@ -88,6 +91,14 @@ fn rule() -> impl Strategy<Value = Rule> {
 pub(super) fn known() -> Vec<Conversation> {
     let of_family = |family| PortProtocol::ALL.map(|protocol| (family, protocol));
     let kinds = Family::BOTH.into_iter().flat_map(of_family);
+    let mdns = Family::BOTH.map(|family| Conversation {
+        family,
+        protocol: PortProtocol::Udp,
+        to: MDNS,
+        local_port: 5353,
+        remote_port: 5353,
+        opens: true,
+    });
     kinds
         .flat_map(|(family, protocol)| {
             [SERVER, MDNS].map(|to| Conversation {
@@ -99,6 +110,7 @@ pub(super) fn known() -> Vec<Conversation> {
                 opens: true,
             })
         })
+        .chain(mdns)
         .collect()
 }
 
