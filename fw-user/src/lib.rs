@@ -1,9 +1,10 @@
 //! The program `fw-user`: it loads the programs, keeps their pins, writes policies and reads counters.
 //!
 //! `cmd` has a file or a folder for each command: its arguments, what it does and how it prints. Below it, `config` and `policy_text` read
-//! what a person wrote, `host` asks the machine, `kernel` loads and pins the programs and reads their maps, and `report` has what several
+//! what a person wrote, `bans` keeps who is banned, `host` asks the machine, `kernel` loads and pins the programs and reads their maps, and `report` has what several
 //! commands print.
 
+mod bans;
 mod cmd;
 mod config;
 mod error;

@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod args;
 pub(crate) mod attach;
+pub(crate) mod ban;
 pub(crate) mod boot;
 pub(crate) mod check;
 pub mod cli;
@@ -43,12 +44,15 @@ use crate::{
 
 /// Carry out a command.
 pub(crate) async fn run(cli: Cli) -> Result<()> {
-    let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?);
+    let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?).with_state(&cli.state);
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &cli.config, &args).await,
         Command::Detach(args) => detach::run(&pins, &args),
         Command::Allow(args) => ports::run(&pins, &cli.config, &args, Change::Allow).await,
         Command::Deny(args) => ports::run(&pins, &cli.config, &args, Change::Deny).await,
+        Command::Ban(args) => ban::ban(&pins, &args),
+        Command::Unban(args) => ban::unban(&pins, &args),
+        Command::Bans(args) => ban::bans(&pins, &args),
         Command::Apply(args) => apply::run(&pins, &cli.config, &args).await,
         Command::Check(args) => check::run(&cli.config, &args),
         Command::Save(args) => save::run(&pins, &cli.config, &args),

@@ -1,4 +1,4 @@
-//! `fw-user uninstall`: removes filters, services, units, rules and files; files that the owner wrote only after a yes.
+//! `fw-user uninstall`: removes filters, services, units, rules and files; files that the owner wrote and the bans only after a yes.
 
 use std::{
     fs,
@@ -9,6 +9,7 @@ use std::{
 use clap::Args;
 
 use crate::{
+    bans::store,
     cmd::{boot::service::check_is_root, detach},
     error::{Error, HostError, Result},
     host::{
@@ -30,7 +31,9 @@ pub struct UninstallArgs {
 pub(crate) fn run(pins: &Pins, folder: &Path, args: &UninstallArgs) -> Result<()> {
     privilege::check()?;
     check_is_root()?;
-    let owned = owned(folder)?;
+    let mut owned = owned(folder)?;
+    let ledger = pins.state().map(|state| state.join(store::FILE));
+    owned.extend(ledger.filter(|path| path.exists()));
     // Asked before anything changes: Ctrl-C leaves everything as it is.
     let deletes = !owned.is_empty() && (args.yes || ask(&owned)?);
     // Remove services first, so that no filter returns, and without the lock, which their own command takes.
@@ -51,6 +54,7 @@ pub(crate) fn run(pins: &Pins, folder: &Path, args: &UninstallArgs) -> Result<()
         }
         // Only when nothing else is in there.
         let _kept = fs::remove_dir(folder);
+        let _kept = pins.state().map(fs::remove_dir);
     }
     tell(&removed, if deletes { &[] } else { &owned }).map_err(|error| error.after(stopped))
 }

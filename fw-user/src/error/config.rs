@@ -21,6 +21,16 @@ pub enum ConfigError {
     /// Files with mistakes.
     #[error("{0}")]
     Mistakes(Mistakes),
+    /// The ledger of bans is damaged.
+    #[error(
+        "{mistake}\nthis is the ledger of bans, and it is damaged; nothing was changed. Correct the line, or start without bans: mv {path} {path}.damaged"
+    )]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        mistake: Mistake,
+    },
     /// No file applies to an interface.
     #[error(
         "no file in {folder} is for {name}; `fw-user save {name}` writes the policy in force to one, docs/file.md describes the format"
@@ -79,6 +89,7 @@ impl ConfigError {
             | Self::LeftOut { .. }
             | Self::NotOutside { .. }
             | Self::NoFiles { .. }
+            | Self::Ledger { .. }
             | Self::NotSaved { .. }
             | Self::InterfacesMissing { .. } => exit_code::FAILED,
             _ => exit_code::USAGE,

@@ -63,6 +63,22 @@ pub enum UsageError {
         /// The rule without the network.
         port: String,
     },
+    /// A set of bans that there is not.
+    #[error("no set of bans is called {set}; {}", if there.is_empty() { "nobody is banned".to_owned() } else { format!("there are: {}", there.join(", ")) })]
+    NoSuchSet {
+        /// As it was typed.
+        set: String,
+        /// The names of all.
+        there: Vec<String>,
+    },
+    /// `unban` of what is not banned.
+    #[error("{network} is not banned{}; `fw-user bans` shows what is", around.as_ref().map(|around| format!(" by itself, but by {around}")).unwrap_or_default())]
+    NotBanned {
+        /// The network.
+        network: String,
+        /// A wider ban that covers it.
+        around: Option<String>,
+    },
     /// The boot service does not read the files of `--config`.
     #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
     OtherFolder {
@@ -87,9 +103,12 @@ impl UsageError {
     #[must_use]
     pub(crate) const fn exit_code(&self) -> u8 {
         match self {
-            Self::OtherFolder { .. } | Self::NotOpen { .. } | Self::OpenToSome { .. } | Self::OpenToAll { .. } => {
-                exit_code::FAILED
-            }
+            Self::OtherFolder { .. }
+            | Self::NotOpen { .. }
+            | Self::OpenToSome { .. }
+            | Self::OpenToAll { .. }
+            | Self::NoSuchSet { .. }
+            | Self::NotBanned { .. } => exit_code::FAILED,
             _ => exit_code::USAGE,
         }
     }

@@ -12,7 +12,7 @@ use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        route::{RouteAttribute, RouteFlags, RouteMessage, RouteType},
+        route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia},
     },
 };
 
@@ -162,14 +162,19 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
 
 /// The interfaces of default routes, in all tables.
 fn default_routes() -> Result<BTreeSet<u32>> {
-    let mut found = BTreeSet::new();
+    Ok(routes()?.iter().flat_map(ways_of_default).collect())
+}
+
+/// All routes, of whatever table.
+fn routes() -> Result<Vec<RouteMessage>> {
+    let mut found = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut question = RouteMessage::default();
         question.header.address_family = family;
         match netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question)) {
-            Ok(answers) => found.extend(answers.iter().flat_map(|answer| match answer {
-                RouteNetlinkMessage::NewRoute(route) => ways_of_default(route),
-                _ => Vec::new(),
+            Ok(answers) => found.extend(answers.into_iter().filter_map(|answer| match answer {
+                RouteNetlinkMessage::NewRoute(route) => Some(route),
+                _ => None,
             })),
             // A kernel without IPv6 has no IPv6 routes.
             Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
@@ -188,6 +193,58 @@ fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
         _ => Vec::new(),
     });
     ways.collect()
+}
+
+/// Who is around this machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// The machines that routes go by.
+    pub(crate) gateways: BTreeSet<IpAddr>,
+    /// The networks to which packets go without any.
+    pub(crate) on_link: BTreeSet<IpNet>,
+}
+
+/// Who is around this machine, by its routes.
+pub(crate) fn surroundings() -> Result<Surroundings> {
+    let mut found = Surroundings::default();
+    for route in routes()?.iter().filter(|route| route.header.kind == RouteType::Unicast) {
+        let gateways: Vec<IpAddr> = gateways(&route.attributes).collect();
+        if gateways.is_empty() {
+            found.on_link.extend(destination(route));
+        }
+        found.gateways.extend(gateways);
+    }
+    Ok(found)
+}
+
+/// The gateways among the attributes of a route, and of its ways where it has several.
+fn gateways(attributes: &[RouteAttribute]) -> impl Iterator<Item = IpAddr> {
+    let ways = attributes.iter().filter_map(|attribute| match attribute {
+        RouteAttribute::MultiPath(hops) => Some(hops.iter().flat_map(|hop| &hop.attributes)),
+        _ => None,
+    });
+    attributes.iter().chain(ways.flatten()).filter_map(|attribute| match attribute {
+        RouteAttribute::Gateway(RouteAddress::Inet(address)) | RouteAttribute::Via(RouteVia::Inet(address)) => {
+            Some(IpAddr::V4(*address))
+        }
+        RouteAttribute::Gateway(RouteAddress::Inet6(address)) | RouteAttribute::Via(RouteVia::Inet6(address)) => {
+            Some(IpAddr::V6(*address))
+        }
+        _ => None,
+    })
+}
+
+/// The network that a route leads to; nothing for a default route.
+fn destination(route: &RouteMessage) -> Option<IpNet> {
+    route.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => {
+            IpNet::new(IpAddr::V4(*address), route.header.destination_prefix_length).ok()
+        }
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
+            IpNet::new(IpAddr::V6(*address), route.header.destination_prefix_length).ok()
+        }
+        _ => None,
+    })
 }
 
 /// The kernel's answer to a route request.

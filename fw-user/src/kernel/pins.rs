@@ -39,6 +39,7 @@ pub struct Pins {
     bpffs: PathBuf,
     root: PathBuf,
     abi: u32,
+    state: Option<PathBuf>,
 }
 
 impl Pins {
@@ -49,7 +50,19 @@ impl Pins {
     }
 
     fn of_abi(bpffs: &Path, abi: u32) -> Self {
-        Self { bpffs: bpffs.to_owned(), root: bpffs.join(FOLDER).join(format!("v{abi}")), abi }
+        Self { bpffs: bpffs.to_owned(), root: bpffs.join(FOLDER).join(format!("v{abi}")), abi, state: None }
+    }
+
+    /// The same with a folder on disk for what outlives a reboot: the ledger of bans.
+    #[must_use]
+    pub fn with_state(self, folder: &Path) -> Self {
+        Self { state: Some(folder.to_owned()), ..self }
+    }
+
+    /// The folder for what outlives a reboot, where there is one.
+    #[must_use]
+    pub fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
     }
 
     /// Their ABI.

@@ -10,7 +10,10 @@ pub(crate) mod sessions;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    net::IpAddr,
+};
 
 use fw_common::PortProtocol;
 
@@ -20,12 +23,16 @@ pub(crate) use crate::lockout::servers::is_sshd;
 use crate::{
     error::Result,
     host::{
-        connections::{self, Activity, Sockets},
+        connections::{self, Activity, Sockets, TrackedConnection},
         network::Network,
         processes, systemd,
     },
     lockout::{
-        change::PolicyChange, judgement::Facts, ownership::LocalPeers, servers::listens_for_others,
+        change::PolicyChange,
+        inbound::{Inbound, Ownership},
+        judgement::Facts,
+        ownership::LocalPeers,
+        servers::listens_for_others,
         sessions::OwnSession,
     },
     policy_text,
@@ -55,18 +62,43 @@ impl Outlook {
     }
 }
 
+/// What is open, and how to recognise the own session in it.
+struct Open {
+    sockets: Sockets,
+    network: Network,
+    own: OwnSession,
+    tracked: Vec<TrackedConnection>,
+    inbound: Vec<Inbound>,
+}
+
+impl Open {
+    fn ask() -> Result<Self> {
+        let sockets = Sockets::ask(&connections::COMMON)?;
+        let network = Network::ask()?;
+        let mut own = OwnSession::find();
+        // A session at another machine or network namespace, from which this command was started, is not cut here.
+        own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
+        let tracked = connections::tracked();
+        let mut inbound = inbound::inbound(&sockets, &tracked);
+        if !sockets.knows_tcp() {
+            inbound.extend(own.as_inbound(&network));
+        }
+        Ok(Self { sockets, network, own, tracked, inbound })
+    }
+}
+
+/// Where the session that the command is typed in may come from.
+pub(crate) fn session_peers() -> Result<BTreeSet<IpAddr>> {
+    let Open { sockets, own, mut inbound, .. } = Open::ask()?;
+    let holders = processes::holders(inbound.iter().map(|open| open.inode).collect());
+    ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
+    let marked = inbound.iter().filter(|open| open.ownership > Ownership::Other).map(|open| open.peer.ip());
+    Ok(marked.chain(own.ssh.iter().map(|connection| connection.peer.ip())).collect())
+}
+
 /// Find the connections that changes would cut, without changing anything.
 pub(crate) fn look(changes: &[PolicyChange]) -> Result<Outlook> {
-    let sockets = Sockets::ask(&connections::COMMON)?;
-    let mut network = Network::ask()?;
-    let mut own = OwnSession::find();
-    // A session at another machine or network namespace, from which this command was started, is not cut here.
-    own.ssh.retain(|connection| network.has(connection.local.ip()) || connection.local.ip().is_loopback());
-    let tracked = connections::tracked();
-    let mut inbound = inbound::inbound(&sockets, &tracked);
-    if !sockets.knows_tcp() {
-        inbound.extend(own.as_inbound(&network));
-    }
+    let Open { sockets, mut network, own, tracked, mut inbound } = Open::ask()?;
     let is_closed = |port| changes.iter().any(|change| change.closes_to_all(PortProtocol::Tcp, port));
     let listeners = sockets.open.iter().filter(|socket| socket.activity == Activity::Listens);
     let closed = listeners.filter(|socket| socket.protocol == PortProtocol::Tcp && is_closed(socket.local.port()));
@@ -79,9 +111,8 @@ pub(crate) fn look(changes: &[PolicyChange]) -> Result<Outlook> {
 
     ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
     let local_peers = LocalPeers::new(&sockets);
-    let closes = |open: &inbound::Inbound| {
-        changes.iter().any(|change| change.closes(open.protocol, open.target.port(), open.peer.ip()))
-    };
+    let closes =
+        |open: &Inbound| changes.iter().any(|change| change.closes(open.protocol, open.target.port(), open.peer.ip()));
     inbound.retain(|open| closes(open) && local_peers.of(open).is_none());
     network.find_routes(inbound.iter().map(|open| (open.peer.ip(), open.target.ip())));
 

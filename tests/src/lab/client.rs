@@ -126,19 +126,30 @@ impl Namespace {
     /// # Errors
     /// No answer.
     pub fn ping(&self, to: IpAddr) -> Result<()> {
-        // Type echo request, code 0; the kernel fills in checksum and identifier of an ICMP datagram socket.
-        let (domain, protocol, request, reply) = match to {
-            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8, 0),
-            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128, 129),
-        };
-        let socket = self.enter(|| Socket::new(domain, Type::DGRAM, Some(protocol)))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.send_to(&[request, 0, 0, 0, 0, 0, 0, 1, b'f', b'w'], &SocketAddr::new(to, 0).into())?;
+        let socket = self.send_ping(to)?;
+        // Type echo reply.
+        let reply = if to.is_ipv4() { 0 } else { 129 };
         let mut answer = [0; 64];
         let length = wait::uninterrupted(|| (&socket).read(&mut answer))
             .with_context(|| format!("{to} does not answer a ping"))?;
         ensure!(length == 10 && answer[0] == reply, "{to} answered a ping with {:?}", &answer[..length]);
         Ok(())
+    }
+
+    /// Send an echo request, and leave its answer to the socket.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn send_ping(&self, to: IpAddr) -> Result<Socket> {
+        // Type echo request, code 0; the kernel fills in checksum and identifier of an ICMP datagram socket.
+        let (domain, protocol, request) = match to {
+            IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
+            IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
+        };
+        let socket = self.enter(|| Socket::new(domain, Type::DGRAM, Some(protocol)))?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.send_to(&[request, 0, 0, 0, 0, 0, 0, 1, b'f', b'w'], &SocketAddr::new(to, 0).into())?;
+        Ok(socket)
     }
 }
 

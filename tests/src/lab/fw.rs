@@ -59,12 +59,13 @@ fn build() -> Result<PathBuf> {
         .context("cargo named no executable")
 }
 
-/// `fw-user` in one network namespace, with folders of its own for the pins and for its files.
+/// `fw-user` in one network namespace, with folders of its own for the pins, for its files and for the ledger of bans.
 #[derive(Debug)]
 pub struct FwUser {
     program: &'static Path,
     bpffs: PathBuf,
     config: TempDir,
+    state: TempDir,
 }
 
 impl FwUser {
@@ -80,7 +81,7 @@ impl FwUser {
         (thread::current().name(), process::id(), COUNT.fetch_add(1, Ordering::Relaxed)).hash(&mut hasher);
         let bpffs = Path::new(BPFFS).join(format!("{PREFIX}{}-{:08x}", process::id(), hasher.finish() as u32));
         fs::create_dir(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
-        Ok(Self { program: binary(), bpffs, config: tempfile::tempdir()? })
+        Ok(Self { program: binary(), bpffs, config: tempfile::tempdir()?, state: tempfile::tempdir()? })
     }
 
     /// The executable that commands run: [`binary`].
@@ -106,6 +107,12 @@ impl FwUser {
         self.config.path()
     }
 
+    /// The ledger of bans.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.state.path().join("bans")
+    }
+
     /// A command that can still be changed before it runs.
     pub fn command(&self, place: &Namespace, args: impl IntoIterator<Item: AsRef<OsStr>>) -> Command {
         let mut command = place.command(self.program);
@@ -115,7 +122,8 @@ impl FwUser {
 
     /// Add the arguments, and take away what of this process' environment the program might heed.
     pub fn finish(&self, command: &mut Command, args: impl IntoIterator<Item: AsRef<OsStr>>) {
-        command.arg("--bpffs").arg(&self.bpffs).arg("--config").arg(self.config()).args(args).stdin(Stdio::null());
+        command.arg("--bpffs").arg(&self.bpffs).arg("--config").arg(self.config());
+        command.arg("--state").arg(self.state.path()).args(args).stdin(Stdio::null());
         for name in ["SSH_CONNECTION", "SSH_CLIENT", "SUDO_UID", "NO_COLOR", "CLICOLOR_FORCE"] {
             command.env_remove(name);
         }

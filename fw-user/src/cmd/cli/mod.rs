@@ -19,10 +19,12 @@ use clap::{Parser, Subcommand};
 use crate::cmd::metrics::args::MetricsArgs;
 
 use crate::{
+    bans::store,
     cmd::{
         apply::args::ApplyArgs,
         args::InterfacesArgs,
         attach::args::AttachArgs,
+        ban::args::{BanArgs, BansArgs, UnbanArgs},
         boot::args::{DisableArgs, EnableArgs},
         check::CheckArgs,
         completions::CompletionsArgs,
@@ -63,6 +65,10 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub config: PathBuf,
 
+    /// Keep the ledger of bans in this folder.
+    #[arg(long, global = true, value_name = "DIR", default_value = store::DEFAULT_FOLDER)]
+    pub state: PathBuf,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -84,6 +90,12 @@ pub enum Command {
     /// Close ports immediately.
     #[command(after_help = port_grammar!())]
     Deny(ChangeArgs),
+    /// Drop every packet from addresses and networks, whatever port it goes to.
+    Ban(BanArgs),
+    /// Lift bans.
+    Unban(UnbanArgs),
+    /// Show who is banned, and until when.
+    Bans(BansArgs),
     /// Apply the configuration files and print the changes.
     Apply(ApplyArgs),
     /// Check configuration files and print every mistake.

@@ -6,6 +6,7 @@ use fw_common::{
 };
 
 use crate::{
+    bans::store,
     error::Result,
     kernel::{
         attach::{egress::Hook, ingress::ModeChoice, native::NotNative, spare::Spare},
@@ -55,9 +56,15 @@ pub struct Attached {
     pub ebpf: Option<aya::Ebpf>,
 }
 
-/// The object with an interface's maps; creates missing ones.
+/// The object with an interface's maps; creates missing ones, and puts the bans in force.
 pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     pins.prepare(name)?;
+    let ebpf = load_maps(pins, name, plan)?;
+    store::restore(pins);
+    Ok(ebpf)
+}
+
+fn load_maps(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     let is_capacity = |flows| shape::capacity(pins) == Some(flows);
     if let Some(spare) = plan.fresh.as_ref().filter(|_| !plan.debug && plan.flows.is_none_or(is_capacity))
         && let Some(ebpf) = spare.take(pins, name)?

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use fw_common::{
     Reason,
     abi::{DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, RARE_PORTS},
+    bans::MAX_BANS,
 };
 use fw_tests::{
     kernel::MOST_VERIFIED,
@@ -69,7 +70,7 @@ fn every_figure_is_the_programs_own() -> Result<()> {
         ("320 ms", "the longest one: 32 ticks at 100 Hz"),
     ];
     let limits = MOST_VERIFIED.map(|(_, most)| most).into_iter().chain([u32::try_from(LARGEST_FRAME)?]);
-    let constants = [MAX_SOURCES / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS].into_iter().chain(limits);
+    let constants = [MAX_SOURCES / 2, MAX_BANS / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS].into_iter().chain(limits);
     let mut known: BTreeSet<String> = FACTS.iter().map(|(figure, _)| (*figure).to_owned()).collect();
     known.extend(constants.map(with_commas));
     let mut found = BTreeSet::new();
@@ -168,6 +169,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
     }
     let lab = Lab::without_containers()?;
     let _served = lab.pi.serve_tcp(22)?;
+    lab.fw(&["ban", "203.0.113.7"])?;
     let mut found = BTreeSet::new();
     for args in [
         &["attach", "eth0", "--allow", "22", "--json"][..],
@@ -182,6 +184,7 @@ fn every_json_field_stands_in_the_manual() -> Result<()> {
         &["attach", "eth0", "--allow", "80", "--monitor", "--json"],
         &["apply", "--json"],
         &["doctor", "eth0", "--json"],
+        &["bans", "--json"],
         &["detach", "eth0", "--json"],
     ] {
         keys(&serde_json::from_str(&lab.fw(args)?)?, &mut found);

@@ -122,6 +122,11 @@ fn run(lab: &Lab, line: &str) -> Result<()> {
             lab.fw(&[args, &[file.to_str().context("a path in UTF-8")?]].concat())?;
             PcapNg::read(&fs::read(&file)?).map(drop)
         }
+        ["sudo", "fw-user", args @ .., "drop.txt"] => {
+            let list = scratch.path().join("drop.txt");
+            fs::write(&list, "; a list\n203.0.113.0/25 ; SBL1\n")?;
+            lab.fw(&[args, &[list.to_str().context("a path in UTF-8")?]].concat()).map(drop)
+        }
         ["sudo", "fw-user", args @ ..] => lab.fw(args).map(|_| ()),
         ["git", "clone", "<this", "repository>", "fw", "&&", "cd", "fw"] => {
             let mut git = Command::new("git");

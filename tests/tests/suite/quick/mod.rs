@@ -1,6 +1,8 @@
 //! Every behaviour once, on this kernel. `cargo xtask test` runs it.
 
 mod abi_fingerprint;
+mod bans;
+mod bans_lists;
 mod boot_service;
 mod boot_unit;
 mod cli_commands;

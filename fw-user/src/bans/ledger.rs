@@ -1,0 +1,388 @@
+//! The ledger: who is banned, in which set, since when and until when.
+//!
+//! A file of text: the version, the boot and its second in which it was written, one ban a line, and how many there are.
+//! ```text
+//! fw-user bans 1
+//! written 3605 5e4a3c5e-8f1f-4d0a-9b62-0f6c2f1d7a11
+//! manual 192.0.2.0/24 1764470000 1764473600 3600
+//! manual 2001:db8::/32 1764470000 - -
+//! end 2
+//! ```
+//! A ban has its set, its network, since when and until when by the wall clock, and how many seconds were left when it was written. In the same boot
+//! what was left counts, so that a clock that is set changes nothing. After a reboot it counts from the boot on, or until the wall clock's end where that
+//! comes first.
+
+use std::{collections::BTreeMap, fs, io, path::Path};
+
+use ipnet::IpNet;
+
+use crate::{
+    bans::moment::{FOR_EVER, Moment},
+    error::{ConfigError, Error, HostError, Mistake, Result},
+    host::output_file,
+};
+
+const VERSION: &str = "fw-user bans 1";
+/// In the place of an end that never comes.
+const NONE: &str = "-";
+
+/// A ban of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ban {
+    /// Since when, in seconds of the wall clock.
+    pub(crate) since: u64,
+    /// The second of `CLOCK_BOOTTIME` in which it ends, or [`FOR_EVER`].
+    pub(crate) end: u64,
+}
+
+/// The bans of a set, by network without host bits.
+pub(crate) type Set = BTreeMap<IpNet, Ban>;
+
+/// All bans, by set. No set is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    pub(crate) sets: BTreeMap<String, Set>,
+}
+
+impl Ledger {
+    /// Read the file; nobody is banned where there is none.
+    pub(crate) fn read(path: &Path, now: &Moment) -> Result<Self> {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => {
+                return Err(Error::Host(HostError::File { what: "reading", path: path.to_owned(), source }));
+            }
+        };
+        Self::parse(&text, now).map_err(|(at, what)| {
+            let mistake = Mistake::new(path, &text, at, what);
+            Error::Config(ConfigError::Ledger { path: path.to_owned(), mistake })
+        })
+    }
+
+    /// Put it in the place of the file.
+    pub(crate) fn write(&self, path: &Path, now: &Moment) -> Result<()> {
+        output_file::replace(path, &self.text(now))
+    }
+
+    /// Forget the bans that are over.
+    pub(crate) fn sweep(&mut self, now: &Moment) {
+        for set in self.sets.values_mut() {
+            set.retain(|_, ban| !now.is_past(ban.end));
+        }
+        self.sets.retain(|_, set| !set.is_empty());
+    }
+
+    /// Ban networks in a set, each until its end. Those that are banned there already get the new end.
+    pub(crate) fn add(&mut self, set: &str, bans: impl IntoIterator<Item = (IpNet, u64)>, now: &Moment) {
+        let before = self.sets.remove(set).unwrap_or_default();
+        self.put(set, before.clone(), &before, bans, now);
+    }
+
+    /// Make these all the bans of a set.
+    pub(crate) fn replace(&mut self, set: &str, bans: impl IntoIterator<Item = (IpNet, u64)>, now: &Moment) {
+        let before = self.sets.remove(set).unwrap_or_default();
+        self.put(set, Set::new(), &before, bans, now);
+    }
+
+    fn put(
+        &mut self,
+        name: &str,
+        mut set: Set,
+        before: &Set,
+        bans: impl IntoIterator<Item = (IpNet, u64)>,
+        now: &Moment,
+    ) {
+        let ban = |network, end| {
+            let since = before.get(&network).map_or(now.wall, |ban| ban.since);
+            (network, Ban { since, end })
+        };
+        set.extend(bans.into_iter().map(|(network, end)| ban(network, end)));
+        if !set.is_empty() {
+            self.sets.insert(name.to_owned(), set);
+        }
+    }
+
+    /// Lift the ban of a network in one set, or in all. Says in which it was.
+    pub(crate) fn remove(&mut self, network: IpNet, set: Option<&str>) -> Vec<String> {
+        let mut found = Vec::new();
+        for (name, bans) in &mut self.sets {
+            if set.is_none_or(|set| set == name) && bans.remove(&network).is_some() {
+                found.push(name.clone());
+            }
+        }
+        self.sets.retain(|_, set| !set.is_empty());
+        found
+    }
+
+    /// A ban that covers a network, with its set: the widest one.
+    pub(crate) fn covering(&self, network: IpNet, now: &Moment) -> Option<(IpNet, &str)> {
+        let of_set = |(name, bans): (_, &Set)| {
+            let covers = |(banned, ban): &(&IpNet, &Ban)| banned.contains(&network) && !now.is_past(ban.end);
+            bans.iter().find(covers).map(|(&banned, _)| (banned, name))
+        };
+        self.sets
+            .iter()
+            .filter_map(|(name, bans)| of_set((name.as_str(), bans)))
+            .min_by_key(|(banned, _)| banned.prefix_len())
+    }
+
+    /// For each banned network the latest of its ends, in nanoseconds of `CLOCK_BOOTTIME`.
+    pub(crate) fn ends(&self) -> BTreeMap<IpNet, u64> {
+        const NANOSECONDS: u64 = 1_000_000_000;
+        let mut ends: Vec<(IpNet, u64)> =
+            self.sets.values().flatten().map(|(&network, ban)| (network, ban.end)).collect();
+        // Of equal keys the last one stays.
+        ends.sort_unstable();
+        ends.into_iter().map(|(network, end)| (network, end.saturating_mul(NANOSECONDS))).collect()
+    }
+
+    fn text(&self, now: &Moment) -> String {
+        let mut text = format!("{VERSION}\nwritten {} {}\n", now.boot, now.boot_id);
+        let mut count = 0;
+        for (set, bans) in &self.sets {
+            for (network, Ban { since, end }) in bans {
+                text += &match now.on_the_wall(*end) {
+                    Some(until) => format!("{set} {network} {since} {until} {}\n", end.saturating_sub(now.boot)),
+                    None => format!("{set} {network} {since} {NONE} {NONE}\n"),
+                };
+                count += 1;
+            }
+        }
+        text + &format!("end {count}\n")
+    }
+
+    /// Fails with the byte of the mistake, and what is wrong.
+    fn parse(text: &str, now: &Moment) -> Result<Self, (usize, String)> {
+        let mut lines = Lines { text, at: 0 };
+        let head = lines.next_line()?;
+        if head.text != VERSION {
+            return Err((0, format!("it does not begin with `{VERSION}`")));
+        }
+        let written = lines.next_line()?;
+        let [(at, word), second, boot] = written.words()?;
+        if word != "written" {
+            return Err((at, format!("`{word}` stands where `written` belongs")));
+        }
+        let (written_at, is_this_boot) = (number(second)?, boot.1 == now.boot_id);
+        let end = |until: (usize, &str), left: (usize, &str)| match (until.1, left.1) {
+            (NONE, NONE) => Ok(FOR_EVER),
+            _ if is_this_boot => Ok(written_at.saturating_add(number(left)?)),
+            _ => Ok(number(left)?.min(now.boot.saturating_add(number(until)?.saturating_sub(now.wall)))),
+        };
+        let mut ledger = Self::default();
+        let mut count = 0;
+        loop {
+            let line = lines.next_line()?;
+            if let Some(total) = line.text.strip_prefix("end ") {
+                if total != count.to_string() {
+                    return Err((line.at, format!("{count} bans stand before this, not {total}")));
+                }
+                break;
+            }
+            let [set, network, since, until, left] = line.words()?;
+            if let Err(what) = set_name(set.1) {
+                return Err((set.0, what));
+            }
+            let ban = Ban { since: number(since)?, end: end(until, left)? };
+            let parsed = network.1.parse::<IpNet>().ok().filter(|net| *net == net.trunc() && net.prefix_len() > 0);
+            let parsed = parsed.ok_or_else(|| (network.0, format!("`{}` is no network", network.1)))?;
+            if !ledger.sets.contains_key(set.1) {
+                ledger.sets.insert(set.1.to_owned(), Set::new());
+            }
+            let bans = ledger.sets.get_mut(set.1);
+            if bans.is_some_and(|bans| bans.insert(parsed, ban).is_some()) {
+                return Err((network.0, format!("{} stands in {} twice", network.1, set.1)));
+            }
+            count += 1;
+        }
+        if lines.at < text.len() {
+            return Err((lines.at, "something follows the last line".to_owned()));
+        }
+        Ok(ledger)
+    }
+}
+
+/// Read the name of a set.
+pub(crate) fn set_name(text: &str) -> Result<String, String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if (1..=64).contains(&text.len()) && text.chars().all(is_fine) && !text.starts_with('-') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{text}` is no name of a set; write up to 64 letters, digits, dots, dashes and underscores"))
+    }
+}
+
+/// The lines of a file, each with where it begins.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+struct Line<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The next line, which must be whole.
+    fn next_line(&mut self) -> Result<Line<'a>, (usize, String)> {
+        let rest = &self.text[self.at..];
+        let Some(end) = rest.find('\n') else {
+            return Err((self.text.len(), "the file ends here; it was cut".to_owned()));
+        };
+        let line = Line { text: &rest[..end], at: self.at };
+        self.at += end + 1;
+        Ok(line)
+    }
+}
+
+impl<'a> Line<'a> {
+    /// Its words, as many as there must be.
+    fn words<const N: usize>(&self) -> Result<[(usize, &'a str); N], (usize, String)> {
+        let mut at = self.at;
+        let mut words = Vec::with_capacity(N);
+        for word in self.text.split(' ') {
+            words.push((at, word));
+            at += word.len() + 1;
+        }
+        let count = words.len();
+        words.try_into().map_err(|_| (self.at, format!("the line has {count} words, not {N}")))
+    }
+}
+
+fn number((at, word): (usize, &str)) -> Result<u64, (usize, String)> {
+    word.parse().map_err(|_| (at, format!("`{word}` is no number")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(wall: u64, boot: u64, boot_id: &str) -> Moment {
+        Moment { wall, boot, boot_id: boot_id.to_owned() }
+    }
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect("a network")
+    }
+
+    /// Written at second 1000 of boot `a`.
+    fn ledger() -> (Ledger, Moment) {
+        let now = moment(50_000, 1000, "a");
+        let mut ledger = Ledger::default();
+        ledger.add("manual", [(net("192.0.2.0/24"), 4600), (net("2001:db8::/32"), FOR_EVER)], &now);
+        ledger.add("drop", [(net("198.51.100.7/32"), 1500)], &now);
+        (ledger, now)
+    }
+
+    fn end_of(text: &str, now: &Moment) -> u64 {
+        let read = Ledger::parse(text, now).expect("a ledger");
+        read.sets["manual"][&net("192.0.2.0/24")].end
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (ledger, now) = ledger();
+        let text = ledger.text(&now);
+        assert_eq!(
+            text,
+            "fw-user bans 1\nwritten 1000 a\ndrop 198.51.100.7/32 50000 50500 500\nmanual 192.0.2.0/24 50000 53600 3600\n\
+             manual 2001:db8::/32 50000 - -\nend 3\n"
+        );
+        assert_eq!(Ledger::parse(&text, &now), Ok(ledger));
+        assert_eq!(Ledger::parse("fw-user bans 1\nwritten 0 a\nend 0\n", &now), Ok(Ledger::default()));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_changes_no_end_within_a_boot() {
+        let (ledger, now) = ledger();
+        let text = ledger.text(&now);
+        for wall in [0, 50_100, u64::MAX / 2] {
+            assert_eq!(end_of(&text, &moment(wall, 1100, "a")), 4600, "{wall}");
+        }
+    }
+
+    /// The machine was off for an hour or a second, or does not know.
+    #[test]
+    fn after_a_reboot_the_end_that_comes_first_counts() {
+        let (ledger, now) = ledger();
+        let text = ledger.text(&now);
+        // By the wall clock 3000 of the 3600 seconds are left.
+        assert_eq!(end_of(&text, &moment(50_600, 10, "b")), 10 + 3000);
+        // It stands where it stood, or in 1970: what was left counts, from the boot on.
+        assert_eq!(end_of(&text, &moment(50_000, 10, "b")), 3600);
+        assert_eq!(end_of(&text, &moment(7, 10, "b")), 3600);
+        // It is over.
+        let mut late = Ledger::parse(&text, &moment(60_000, 10, "b")).expect("a ledger");
+        late.sweep(&moment(60_000, 10, "b"));
+        assert_eq!(late.sets.keys().collect::<Vec<_>>(), ["manual"]);
+        assert_eq!(late.sets["manual"].keys().collect::<Vec<_>>(), [&net("2001:db8::/32")]);
+    }
+
+    #[test]
+    fn a_ledger_that_is_cut_anywhere_is_refused() {
+        let (ledger, now) = ledger();
+        let text = ledger.text(&now);
+        for length in 0..text.len() {
+            let (at, what) = Ledger::parse(&text[..length], &now).expect_err("it is cut");
+            assert!(at <= length && !what.is_empty(), "{length}: {what}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_with_its_place() {
+        let (ledger, now) = ledger();
+        let text = ledger.text(&now);
+        for (old, new, words) in [
+            ("bans 1", "bans 2", "begin with `fw-user bans 1`"),
+            ("written", "wrote", "`wrote` stands where `written` belongs"),
+            ("drop 198", "d/op 198", "`d/op` is no name of a set"),
+            ("192.0.2.0/24", "192.0.2.0/44", "`192.0.2.0/44` is no network"),
+            ("192.0.2.0/24", "192.0.2.1/24", "`192.0.2.1/24` is no network"),
+            ("192.0.2.0/24", "0.0.0.0/0", "`0.0.0.0/0` is no network"),
+            ("3600\n", "soon\n", "`soon` is no number"),
+            ("3600\n", "3600 1\n", "the line has 6 words, not 5"),
+            ("2001:db8::/32", "192.0.2.0/24", "192.0.2.0/24 stands in manual twice"),
+            ("end 3", "end 4", "3 bans stand before this, not 4"),
+            ("end 3\n", "end 3\nend 3\n", "something follows"),
+        ] {
+            let (_, what) = Ledger::parse(&text.replacen(old, new, 1), &now).expect_err(words);
+            assert!(what.contains(words), "{what}");
+        }
+        let damaged = text.replace("192.0.2.0/24", "what");
+        let (at, what) = Ledger::parse(&damaged, &now).expect_err("no network");
+        assert_eq!(Mistake::new(Path::new("bans"), &damaged, at, what).to_string(), "bans:4:8: `what` is no network");
+    }
+
+    #[test]
+    fn of_several_bans_of_a_network_the_latest_end_counts() {
+        let (mut ledger, now) = ledger();
+        ledger.add("drop", [(net("192.0.2.0/24"), 9000)], &now);
+        assert_eq!(ledger.ends()[&net("192.0.2.0/24")], 9_000_000_000_000);
+        assert_eq!(ledger.remove(net("192.0.2.0/24"), Some("drop")), ["drop"]);
+        assert_eq!(ledger.ends()[&net("192.0.2.0/24")], 4_600_000_000_000);
+        assert_eq!(ledger.ends()[&net("2001:db8::/32")], u64::MAX);
+    }
+
+    #[test]
+    fn a_set_is_replaced_whole_and_what_stays_keeps_its_beginning() {
+        let (mut ledger, _) = ledger();
+        let later = moment(50_010, 1010, "a");
+        ledger.replace("manual", [(net("192.0.2.0/24"), FOR_EVER), (net("203.0.113.0/24"), FOR_EVER)], &later);
+        let since: Vec<u64> = ledger.sets["manual"].values().map(|ban| ban.since).collect();
+        assert_eq!(since, [50_000, 50_010]);
+        ledger.replace("manual", [], &later);
+        assert_eq!(ledger.sets.keys().collect::<Vec<_>>(), ["drop"]);
+    }
+
+    #[test]
+    fn a_wider_ban_that_stays_is_found() {
+        let (mut ledger, now) = ledger();
+        ledger.add("manual", [(net("192.0.2.7/32"), FOR_EVER)], &now);
+        assert_eq!(ledger.remove(net("192.0.2.7/32"), None), ["manual"]);
+        assert_eq!(ledger.covering(net("192.0.2.7/32"), &now), Some((net("192.0.2.0/24"), "manual")));
+        assert_eq!(ledger.covering(net("192.0.2.7/32"), &moment(99_999, 5000, "a")), None);
+        assert_eq!(ledger.covering(net("203.0.113.7/32"), &now), None);
+    }
+}

@@ -1,0 +1,99 @@
+//! Changes of the bans: the ledger first, then the kernel's maps, so that what is in force is what a reboot brings back.
+
+use std::{fs, path::Path};
+
+use fw_common::abi::map;
+
+use crate::{
+    bans::{ledger::Ledger, moment::Moment},
+    error::{Error, Result, UsageError},
+    kernel::{
+        lock::{self, Lock, Wait},
+        maps::bans::{BanMap, MOST},
+        pins::Pins,
+        trust,
+    },
+    output::complain,
+};
+
+/// Where the ledger is, unless `--state` says otherwise.
+pub(crate) const DEFAULT_FOLDER: &str = "/var/lib/fw-user";
+/// Its name.
+pub(crate) const FILE: &str = "bans";
+
+/// Whether a filter heeds the bans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Force {
+    /// They are in force.
+    Now,
+    /// No filter is attached; the next one that is finds them in the ledger.
+    WithTheNextFilter,
+}
+
+/// The ledger as it stands. Without a folder for it nobody is banned.
+pub(crate) fn read(pins: &Pins) -> Result<(Ledger, Moment)> {
+    let now = Moment::now()?;
+    let ledger = match pins.state() {
+        Some(folder) => Ledger::read(&folder.join(FILE), &now)?,
+        None => Ledger::default(),
+    };
+    Ok((ledger, now))
+}
+
+/// Change the bans. Nobody else changes them meanwhile.
+pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -> Result<T>) -> Result<(T, Force)> {
+    let Some(folder) = pins.state() else { unreachable!("every command has the folder of --state") };
+    let _of_pins = pins.lock()?;
+    let _of_ledger = lock(folder)?;
+    let (mut ledger, now) = read(pins)?;
+    let before = ledger.ends();
+    ledger.sweep(&now);
+    let told = change(&mut ledger, &now)?;
+    let ends = ledger.ends();
+    for (family, is_ipv4) in [("IPv4", true), ("IPv6", false)] {
+        let count = ends.keys().filter(|network| network.addr().is_ipv4() == is_ipv4).count();
+        if count > MOST {
+            let what = format!("{count} {family} networks would be banned, and {MOST} fit; nothing was changed");
+            return Err(Error::Usage(UsageError::Usage(what)));
+        }
+    }
+    let map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
+    ledger.write(&folder.join(FILE), &now)?;
+    match map {
+        Some(mut map) => map.update(&before, &ends).map_err(|error| error.after("changed the ledger of bans"))?,
+        None => return Ok((told, Force::WithTheNextFilter)),
+    }
+    Ok((told, Force::Now))
+}
+
+/// Whether there is a filter that the bans are for: all share their maps.
+pub(crate) fn is_attached(pins: &Pins) -> bool {
+    fs::symlink_metadata(pins.shared_map(map::BANS)).is_ok()
+}
+
+/// Put the bans of the ledger in force, where they are not: in maps that were made anew. Ports are closed without them as well, so that a
+/// ledger that cannot be read keeps no filter off. One that is not there, as in a container without its folder, says nothing.
+pub(crate) fn restore(pins: &Pins) {
+    let put = || {
+        let ends = read(pins)?.0.ends();
+        BanMap::open(pins)?.update(&ends, &ends)
+    };
+    let is_there = pins.state().is_some_and(|folder| fs::symlink_metadata(folder.join(FILE)).is_ok());
+    if is_there && let Err(error) = put() {
+        complain(&format!("note: the bans are not in force: {error}"));
+    }
+}
+
+/// The lock of whoever changes the ledger. There may be no BPF file system, whose lock would be enough.
+fn lock(folder: &Path) -> Result<Lock> {
+    trust::secure_way(folder)?;
+    if fs::symlink_metadata(folder).is_err() {
+        trust::claim(folder)?;
+    }
+    let mut wait = Wait::begin();
+    loop {
+        if let Some(lock) = lock::take(folder, &mut wait)? {
+            return Ok(lock);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `fw-user ban`, `fw-user unban` and `fw-user bans`.
+
+pub(crate) mod args;
+pub(crate) mod list;
+pub(crate) mod network;
+pub(crate) mod own;
+pub(crate) mod report;
+
+use std::{fs, io, io::Read as _, path::Path};
+
+use ipnet::IpNet;
+
+use crate::{
+    bans::{
+        ledger::{Ledger, Set},
+        moment::FOR_EVER,
+        store::{self, Force},
+    },
+    cmd::ban::{
+        args::{BanArgs, BansArgs, MANUAL, UnbanArgs},
+        list::Entry,
+        network::words,
+        own::{Covers, Own},
+    },
+    error::{ConfigError, Error, HostError, Result, UsageError},
+    host::privilege,
+    kernel::pins::Pins,
+    output::{json, print},
+};
+
+pub(crate) fn ban(pins: &Pins, args: &BanArgs) -> Result<()> {
+    let set = args.set.as_deref().unwrap_or(MANUAL);
+    let mut entries = match &args.load {
+        Some(path) => load(path)?,
+        None => args.networks.iter().map(|&network| Entry { network, lasting: None }).collect(),
+    };
+    privilege::check()?;
+    let left_out = look(&mut entries, args)?;
+    let lasting = args.lasting.map_or(FOR_EVER, u64::from);
+    let (count, force) = store::change(pins, |ledger, now| {
+        let end = |seconds| if seconds == FOR_EVER { FOR_EVER } else { now.after(seconds) };
+        let bans = entries.iter().map(|entry| (entry.network, end(entry.lasting.unwrap_or(lasting))));
+        if args.load.is_some() {
+            ledger.replace(set, bans, now);
+        } else {
+            ledger.add(set, bans, now);
+        }
+        Ok(ledger.sets.get(set).map_or(0, Set::len))
+    })?;
+    let text = match args.load {
+        Some(_) => report::loaded(set, count),
+        None => report::banned(set, &entries, args.lasting),
+    };
+    print(&(text + &report::left_out(&left_out) + report::force(force)))
+        .map_err(|error| error.after("changed the bans"))
+}
+
+pub(crate) fn unban(pins: &Pins, args: &UnbanArgs) -> Result<()> {
+    privilege::check()?;
+    let set = args.set.as_deref();
+    let (text, force) = store::change(pins, |ledger, now| {
+        if let Some(set) = set {
+            check_set(ledger, set)?;
+        }
+        if args.networks.is_empty() {
+            let count = set.and_then(|set| ledger.sets.remove(set)).map_or(0, |set| Set::len(&set));
+            return Ok(report::lifted(set.unwrap_or_default(), count));
+        }
+        let mut text = String::new();
+        for &network in &args.networks {
+            let sets = ledger.remove(network, set);
+            let around = ledger.covering(network, now);
+            if sets.is_empty() {
+                let around = around.map(|(network, set)| format!("{} (set {set})", words(network)));
+                return Err(Error::Usage(UsageError::NotBanned { network: words(network), around }));
+            }
+            text += &report::unbanned(network, &sets, around);
+        }
+        Ok(text)
+    })?;
+    print(&(text + report::force(force))).map_err(|error| error.after("changed the bans"))
+}
+
+pub(crate) fn bans(pins: &Pins, args: &BansArgs) -> Result<()> {
+    privilege::check()?;
+    let (mut ledger, now) = store::read(pins)?;
+    ledger.sweep(&now);
+    if let Some(set) = &args.set {
+        check_set(&ledger, set)?;
+        ledger.sets.retain(|name, _| name == set);
+    }
+    if args.json {
+        return print(&json(&report::BansJson::new(&ledger, &now))?);
+    }
+    let force = if store::is_attached(pins) { Force::Now } else { Force::WithTheNextFilter };
+    print(&report::table(&ledger, &now, force))
+}
+
+fn check_set(ledger: &Ledger, set: &str) -> Result<()> {
+    if ledger.sets.contains_key(set) {
+        return Ok(());
+    }
+    let there = ledger.sets.keys().cloned().collect();
+    Err(Error::Usage(UsageError::NoSuchSet { set: set.to_owned(), there }))
+}
+
+/// Read a list from a file, or from standard input.
+fn load(path: &Path) -> Result<Vec<Entry>> {
+    let mut bytes = Vec::new();
+    let (name, read) = if path == Path::new("-") {
+        (Path::new("standard input"), io::stdin().lock().read_to_end(&mut bytes).map(drop))
+    } else {
+        (path, fs::read(path).map(|read| bytes = read))
+    };
+    read.map_err(|source| Error::Host(HostError::File { what: "reading", path: name.to_owned(), source }))?;
+    // A byte that is no text is a mistake of its line, or stands in a comment.
+    list::read(name, &String::from_utf8_lossy(&bytes))
+        .map_err(|mistakes| Error::Config(ConfigError::Mistakes(mistakes)))
+}
+
+/// Refuse what covers something that this machine needs, or leave it out. Returns what was left out.
+fn look(entries: &mut Vec<Entry>, args: &BanArgs) -> Result<Vec<Covers>> {
+    if args.force {
+        return Ok(Vec::new());
+    }
+    let own = Own::find()?;
+    let covering: Vec<Covers> = entries.iter().filter_map(|entry| own.covered_by(entry.network)).collect();
+    if !covering.is_empty() && !args.skip_own {
+        return Err(own::refusal(&covering));
+    }
+    let covers = |network: IpNet| covering.iter().any(|covers| covers.network == network);
+    entries.retain(|entry| !covers(entry.network));
+    Ok(covering)
+}

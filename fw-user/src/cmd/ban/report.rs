@@ -1,0 +1,131 @@
+//! What became of bans, and who is banned.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::{
+    bans::{ledger::Ledger, moment::Moment, store::Force},
+    cmd::ban::{
+        list::Entry,
+        network::words,
+        own::{self, Covers},
+    },
+    policy_text::timeouts,
+};
+
+/// How many networks are told of one by one.
+const LINES: usize = 10;
+
+/// `bans --json`.
+#[derive(Serialize)]
+pub(crate) struct BansJson<'a> {
+    bans: Vec<BanJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct BanJson<'a> {
+    network: String,
+    set: &'a str,
+    since: String,
+    until: Option<String>,
+}
+
+impl<'a> BansJson<'a> {
+    pub(crate) fn new(ledger: &'a Ledger, now: &Moment) -> Self {
+        Self {
+            bans: rows(ledger, now)
+                .map(|(network, set, since, until)| BanJson { network: network.to_string(), set, since, until })
+                .collect(),
+        }
+    }
+}
+
+/// Network, set, since when and until when.
+fn rows<'a>(ledger: &'a Ledger, now: &Moment) -> impl Iterator<Item = (IpNet, &'a str, String, Option<String>)> {
+    let of_sets = ledger.sets.iter().flat_map(|(name, set)| set.iter().map(move |(network, ban)| (network, name, ban)));
+    of_sets.map(|(network, name, ban)| (*network, name.as_str(), time(ban.since), now.on_the_wall(ban.end).map(time)))
+}
+
+fn time(seconds: u64) -> String {
+    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or_else(SystemTime::now);
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// All bans, one a line.
+#[must_use]
+pub(crate) fn table(ledger: &Ledger, now: &Moment, force: Force) -> String {
+    if ledger.sets.is_empty() {
+        return "nobody is banned\n".to_owned();
+    }
+    let head = ("network".to_owned(), "set".to_owned(), "since".to_owned(), "until".to_owned());
+    let rows = rows(ledger, now).map(|(network, set, since, until)| {
+        (words(network), set.to_owned(), since, until.unwrap_or_else(|| "for ever".to_owned()))
+    });
+    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
+    let width = |of: fn(&(String, String, String, String)) -> &String| {
+        rows.iter().map(|row| of(row).len()).max().unwrap_or_default()
+    };
+    let (first, second) = (width(|row| &row.0), width(|row| &row.1));
+    let lines = rows
+        .iter()
+        .map(|(network, set, since, until)| format!("{network:first$}  {set:second$}  {since:20}  {until}\n"));
+    lines.collect::<String>() + self::force(force)
+}
+
+/// Where no filter heeds the bans.
+#[must_use]
+pub(crate) const fn force(force: Force) -> &'static str {
+    match force {
+        Force::Now => "",
+        Force::WithTheNextFilter => {
+            "  note    no filter is attached; bans take effect with the next `fw-user attach`\n"
+        }
+    }
+}
+
+/// What was typed is banned.
+#[must_use]
+pub(crate) fn banned(set: &str, entries: &[Entry], lasting: Option<u32>) -> String {
+    let lasting = lasting.map_or_else(|| "for ever".to_owned(), |seconds| format!("for {}", timeouts::words(seconds)));
+    if entries.len() > LINES {
+        return format!("{}  banned {lasting} (set {set})\n", networks(entries.len()));
+    }
+    let line = |entry: &Entry| format!("{}  banned {lasting} (set {set})\n", words(entry.network));
+    entries.iter().map(line).collect()
+}
+
+/// A set was replaced.
+#[must_use]
+pub(crate) fn loaded(set: &str, count: usize) -> String {
+    format!("{set}  {} banned\n", networks(count))
+}
+
+/// All bans of a set are lifted.
+#[must_use]
+pub(crate) fn lifted(set: &str, count: usize) -> String {
+    format!("{set}  {} unbanned\n", networks(count))
+}
+
+/// What covered something of this machine.
+#[must_use]
+pub(crate) fn left_out(covering: &[Covers]) -> String {
+    match covering.len() {
+        0 => String::new(),
+        count => format!("{} left out:\n{}", networks(count), own::lines(covering)),
+    }
+}
+
+/// A ban was lifted, and what bans the same senders still.
+#[must_use]
+pub(crate) fn unbanned(network: IpNet, sets: &[String], around: Option<(IpNet, &str)>) -> String {
+    let still = around.map(|(around, set)| {
+        format!("  note    {} is still banned by {} (set {set})\n", words(network), words(around))
+    });
+    format!("{}  unbanned (set {})\n", words(network), sets.join(", ")) + &still.unwrap_or_default()
+}
+
+fn networks(count: usize) -> String {
+    if count == 1 { "1 network".to_owned() } else { format!("{count} networks") }
+}

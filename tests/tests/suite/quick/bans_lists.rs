@@ -1,0 +1,180 @@
+//! What is typed and loaded: the guard, the sets, the lists, and what is refused.
+
+use std::{fs, process::Stdio};
+
+use anyhow::{Context, Result, ensure};
+use fw_tests::{
+    lab::{Lab, command},
+    tests,
+};
+use serde_json::{Value, json};
+
+tests! {
+    what_this_machine_needs_is_not_banned_by_accident;
+    a_list_replaces_its_set_whole;
+    a_list_with_a_broken_line_changes_nothing;
+    bad_input_is_refused_with_what_to_write;
+    bans_are_listed_with_their_sets_and_ends;
+    two_loaders_at_once_leave_one_list_whole;
+}
+
+fn banned(lab: &Lab) -> Result<Vec<(String, String)>> {
+    let said: Value = serde_json::from_str(&lab.fw(&["bans", "--json"])?)?;
+    let bans = said["bans"].as_array().context("a list")?;
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(bans.iter().map(|ban| (word(&ban["network"]), word(&ban["set"]))).collect())
+}
+
+/// Load a list from standard input.
+fn load(lab: &Lab, list: &str, options: &[&str]) -> Result<String> {
+    let args = [&["ban", "--load", "-"], options].concat();
+    command::run_with_input(&mut lab.fw.command(&lab.pi, args), list.as_bytes())
+}
+
+fn what_this_machine_needs_is_not_banned_by_accident() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    lab.pi.run("ip route add 198.51.100.0/24 dev eth0")?;
+    lab.pi.run("ip -6 route add 2001:db8:9::/64 via 2001:db8:1::77")?;
+    for (network, what) in [
+        ("192.0.2.10", "covers the gateway 192.0.2.10"),
+        ("2001:db8:1::77", "covers the gateway 2001:db8:1::77"),
+        ("192.0.2.1", "covers this machine's address 192.0.2.1"),
+        ("127.0.0.0/8", "covers this machine's address 127.0.0.1"),
+        ("198.51.100.0/24", "covers the network 198.51.100.0/24 that this machine is in"),
+        ("198.0.0.0/8", "covers the network 198.51.100.0/24 that this machine is in"),
+    ] {
+        lab.refuses(&["ban", "203.0.113.7", network], 1, &[what, "nothing was changed", "--skip-own", "--force"])?;
+    }
+    ensure!(banned(&lab)?.is_empty());
+    let said = lab.fw(&["ban", "203.0.113.7", "192.0.0.0/16", "--skip-own"])?;
+    let expected = "203.0.113.7  banned for ever (set manual)\n1 network left out:\n  192.0.0.0/16 covers the gateway 192.0.2.10\n";
+    ensure!(said == expected, "{said}");
+    ensure!(banned(&lab)? == [("203.0.113.7/32".to_owned(), "manual".to_owned())]);
+    // A neighbour that nothing depends on is no concern of the guard.
+    lab.fw(&["ban", "192.0.2.66"])?;
+    lab.fw(&["ban", "192.0.2.10", "--force"])?;
+    // As sshd says it of the session that the command is typed in.
+    let mut ban = lab.fw.command(&lab.pi, ["ban", "203.0.113.0/24"]);
+    let output = ban.env("SSH_CONNECTION", "203.0.113.9 40000 192.0.2.1 22").output()?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.code() == Some(1) && complaint.contains("covers the peer of your session 203.0.113.9"),
+        "{complaint}"
+    );
+    Ok(())
+}
+
+fn a_list_replaces_its_set_whole() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    lab.fw(&["ban", "203.0.113.7"])?;
+    let said = load(&lab, "; DROP\n198.51.100.0/24 ; SBL1\n2001:db8:66::/48 ; SBL2\n", &["--set", "drop"])?;
+    ensure!(said == "drop  2 networks banned\n", "{said}");
+    let file = lab.fw.config().join("list");
+    fs::write(&file, "add bad 198.51.100.0/24\nadd bad 198.51.100.128/25 timeout 60\n")?;
+    let said = lab.fw(&["ban", "--load", file.to_str().context("UTF-8")?, "--set", "drop", "--for", "1d"])?;
+    ensure!(said == "drop  2 networks banned\n", "{said}");
+    let expected = [("198.51.100.0/24", "drop"), ("198.51.100.128/25", "drop"), ("203.0.113.7/32", "manual")];
+    ensure!(banned(&lab)? == expected.map(|(network, set)| (network.to_owned(), set.to_owned())));
+    let said = load(&lab, "192.0.2.0/24\n0.0.0.0/1\n198.51.100.7\n", &["--set", "drop", "--skip-own"])?;
+    ensure!(
+        said.starts_with("drop  1 network banned\n2 networks left out:\n  192.0.2.0/24 covers the gateway"),
+        "{said}"
+    );
+    // An empty list empties the set.
+    ensure!(load(&lab, "", &["--set", "drop"])? == "drop  0 networks banned\n");
+    ensure!(banned(&lab)? == [("203.0.113.7/32".to_owned(), "manual".to_owned())]);
+    Ok(())
+}
+
+fn a_list_with_a_broken_line_changes_nothing() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    load(&lab, "198.51.100.7\n", &["--set", "drop"])?;
+    let before = fs::read_to_string(lab.fw.ledger())?;
+    let file = lab.fw.config().join("list");
+    let path = file.to_str().context("UTF-8")?;
+    for (list, place) in [
+        ("203.0.113.1\n203.0.113.300 ; SBL3\n", ":2:1: `203.0.113.300` is no address"),
+        ("203.0.113.1\n  0.0.0.0/0\n", ":2:3: `0.0.0.0/0` is every sender"),
+        ("table inet t {\n set s {\n  elements = { 203.0.113.1,\n", "it was cut"),
+        ("<html>Not found</html>\n", ":1:1: "),
+    ] {
+        fs::write(&file, list)?;
+        lab.refuses(&["ban", "--load", path, "--set", "drop"], 2, &[path, place])?;
+    }
+    fs::remove_file(&file)?;
+    lab.refuses(&["ban", "--load", path, "--set", "drop"], 1, &["reading", path])?;
+    ensure!(fs::read_to_string(lab.fw.ledger())? == before);
+    Ok(())
+}
+
+fn bad_input_is_refused_with_what_to_write() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    for (args, code, words) in [
+        (&["ban"][..], 2, "ADDRESS"),
+        (&["ban", "0.0.0.0/0"], 2, "every sender"),
+        (&["ban", "::/0", "--force"], 2, "every sender"),
+        (&["ban", "example.com"], 2, "no address"),
+        (&["ban", "203.0.113.7", "--for", "0s"], 2, "from 1s to"),
+        (&["ban", "203.0.113.7", "--for", "11y"], 2, "from 1s to"),
+        (&["ban", "203.0.113.7", "--for", "60"], 2, "with its unit"),
+        (&["ban", "203.0.113.7", "--set", "a b"], 2, "no name of a set"),
+        (&["ban", "--load", "-"], 2, "--set"),
+        (&["unban"], 2, "ADDRESS"),
+        (&["unban", "203.0.113.7"], 1, "203.0.113.7 is not banned"),
+        (&["unban", "--set", "drop"], 1, "no set of bans is called drop; nobody is banned"),
+        (&["bans", "--set", "drop"], 1, "no set of bans is called drop; nobody is banned"),
+    ] {
+        lab.refuses(args, code, &[words])?;
+    }
+    lab.fw(&["ban", "203.0.113.0/24", "--for", "10y"])?;
+    lab.fw(&["ban", "198.51.100.7", "--set", "fail2ban"])?;
+    lab.refuses(&["unban", "--set", "drop"], 1, &["there are: fail2ban, manual"])?;
+    lab.refuses(&["unban", "203.0.113.7"], 1, &["not banned by itself, but by 203.0.113.0/24 (set manual)"])?;
+    lab.refuses(&["unban", "198.51.100.7", "--set", "manual"], 1, &["198.51.100.7 is not banned"])?;
+    // All of them, or none.
+    lab.refuses(&["unban", "198.51.100.7", "203.0.113.7"], 1, &["203.0.113.7 is not banned"])?;
+    ensure!(banned(&lab)?.len() == 2);
+    Ok(())
+}
+
+fn bans_are_listed_with_their_sets_and_ends() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["ban", "203.0.113.0/24", "2001:db8:66::7", "--set", "drop"])?;
+    lab.fw(&["ban", "198.51.100.7", "--for", "1h"])?;
+    let said = lab.fw(&["bans"])?;
+    let rows: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
+    ensure!(rows[0] == ["network", "set", "since", "until"], "{said}");
+    ensure!(rows[1][..2] == ["203.0.113.0/24", "drop"] && rows[1][3..] == ["for", "ever"], "{said}");
+    ensure!(rows[2][..2] == ["2001:db8:66::7", "drop"], "{said}");
+    ensure!(rows[3][..2] == ["198.51.100.7", "manual"] && rows[3][3].ends_with('Z'), "{said}");
+    let said: Value = serde_json::from_str(&lab.fw(&["bans", "--set", "drop", "--json"])?)?;
+    let bans = said["bans"].as_array().context("a list")?;
+    ensure!(bans.len() == 2 && bans[0]["until"] == json!(null) && bans[0]["since"].is_string(), "{said}");
+    Ok(())
+}
+
+/// Each list is in force whole, or the other one is.
+fn two_loaders_at_once_leave_one_list_whole() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    let file = |name: &str, first: u8| {
+        let path = lab.fw.config().join(name);
+        let list: Vec<String> = (0..200).map(|last| format!("203.0.{first}.{last}")).collect();
+        fs::write(&path, list.join("\n")).map(|()| path)
+    };
+    let loading = [file("one", 1)?, file("two", 2)?].map(|path| {
+        let mut load = lab.fw.command(&lab.pi, ["ban", "--set", "list", "--load"]);
+        load.arg(path).stdout(Stdio::null()).spawn()
+    });
+    for command in loading {
+        ensure!(command?.wait()?.success(), "one of them failed");
+    }
+    let banned = banned(&lab)?;
+    ensure!(banned.len() == 200, "{}", banned.len());
+    ensure!(banned.iter().all(|(network, _)| network.starts_with(&banned[0].0[..8])), "{banned:?}");
+    Ok(())
+}
