@@ -67,6 +67,8 @@ pub const TMUX: Tool = Tool { program: "tmux", package: "tmux" };
 pub const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
 /// The program that reads the metrics and checks alerts.
 pub const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
+/// Bans whom logs complain of.
+pub const FAIL2BAN: Tool = Tool { program: "fail2ban-server", package: "fail2ban" };
 /// Puts files on machines.
 pub const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
 
@@ -146,9 +148,12 @@ pub fn provide(tools: &[Tool]) -> Result<()> {
         bail!("programs are missing; type `sudo apt-get update && sudo {}`", command::line(&install));
     }
     if Path::new("/run/systemd/system").exists() {
-        for (package, service) in
-            [(DOCKER.package, "docker"), (SSHD.package, "ssh"), (PROMETHEUS.package, "prometheus")]
-        {
+        for (package, service) in [
+            (DOCKER.package, "docker"),
+            (SSHD.package, "ssh"),
+            (PROMETHEUS.package, "prometheus"),
+            (FAIL2BAN.package, "fail2ban"),
+        ] {
             if missing.contains(&package) {
                 eprintln!("installing {package} starts its service; `systemctl disable --now {service}` stops it");
             }

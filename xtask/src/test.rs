@@ -63,6 +63,7 @@ const TOOLS_OF_ALL: &[Tool] = &[
     debian::SHELLCHECK,
     debian::PROMETHEUS,
     debian::ANSIBLE,
+    debian::FAIL2BAN,
     debian::ZSH,
     debian::FISH,
     debian::NMAP,

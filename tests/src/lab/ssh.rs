@@ -1,11 +1,11 @@
 //! A real `sshd` on the Pi, and sessions in it: what must not be cut.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{BufRead, BufReader, PipeWriter, Write, pipe},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
 };
@@ -70,7 +70,8 @@ impl Sshd {
         for &address in addresses {
             sshd.args(["-o", &format!("ListenAddress={}", SocketAddr::new(address, port))]);
         }
-        let mut process = Process::start(sshd.stdin(Stdio::null()).stderr(Stdio::null()))?;
+        let log = File::create_new(keys.path().join("log"))?;
+        let mut process = Process::start(sshd.stdin(Stdio::null()).stderr(log))?;
         wait::until("sshd to listen", || {
             if let Some(status) = process.ended()? {
                 bail!("sshd ended: {status}");
@@ -79,6 +80,31 @@ impl Sshd {
             Ok((!listening.is_empty()).then_some(()))
         })?;
         Ok(Self { port, keys, _process: process })
+    }
+
+    /// What it says of logins goes to this file.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.keys.path().join("log")
+    }
+
+    /// Try to log in as somebody that it does not know.
+    ///
+    /// # Errors
+    /// There is no client.
+    pub fn guess(&self, from: &Namespace, user: &str, to: SocketAddr) -> Result<Output> {
+        let mut ssh = self.client(from, to.port());
+        ssh.args(["-l", user, &to.ip().to_string(), "true"]).stdin(Stdio::null());
+        ssh.output().context("cannot run ssh")
+    }
+
+    fn client(&self, from: &Namespace, port: u16) -> Command {
+        let mut ssh = from.command("ssh");
+        ssh.args(["-q", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
+        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
+            .arg(self.keys.path().join("client"));
+        ssh.args(["-p", &port.to_string()]);
+        ssh
     }
 
     /// Log in from elsewhere, and have `shell` there: `sh`, or something that starts one.
@@ -94,11 +120,8 @@ impl Sshd {
     /// # Errors
     /// The login failed.
     pub fn session_at(&self, from: &Namespace, address: &str, port: u16, shell: &str) -> Result<Session> {
-        let mut ssh = from.command("ssh");
-        ssh.args(["-q", "-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]);
-        ssh.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
-            .arg(self.keys.path().join("client"));
-        ssh.args(["-p", &port.to_string(), "-l", "root", address, shell]);
+        let mut ssh = self.client(from, port);
+        ssh.args(["-l", "root", address, shell]);
         Session::start(ssh)
     }
 }

@@ -6,6 +6,7 @@ mod container;
 mod docs_builds;
 mod evasion_ipv6_tools;
 mod evasion_scanners;
+mod fail2ban;
 mod faults;
 mod lab_crowd;
 mod lab_wire;
