@@ -40,6 +40,13 @@ pub(crate) fn read(pins: &Pins) -> Result<(Ledger, Moment)> {
     Ok((ledger, now))
 }
 
+/// How many networks are banned now.
+pub(crate) fn count(pins: &Pins) -> Result<usize> {
+    let (mut ledger, now) = read(pins)?;
+    ledger.sweep(&now);
+    Ok(ledger.ends().len())
+}
+
 /// Change the bans. Nobody else changes them meanwhile.
 pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -> Result<T>) -> Result<(T, Force)> {
     let Some(folder) = pins.state() else { unreachable!("every command has the folder of --state") };

@@ -104,6 +104,8 @@ pub struct Status {
     pub map_memory: u64,
     /// The capacity of each of the two flow tables; `None` if nothing is attached.
     pub flow_capacity: Option<u32>,
+    /// How many networks are banned; nothing where the ledger cannot be read.
+    pub bans: Option<u32>,
 }
 
 /// An interface that is open.

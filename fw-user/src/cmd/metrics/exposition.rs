@@ -90,6 +90,7 @@ impl Collector for Metrics {
         self.about_interfaces(&mut families)?;
         self.about_packets(&mut families)?;
         self.about_flows(&mut families)?;
+        self.about_bans(&mut families)?;
         self.about_files(&mut families)
     }
 }
@@ -184,6 +185,11 @@ impl Metrics {
             .into_iter()
             .flat_map(|capacity| ["ipv4", "ipv6"].map(|name| ([("family", name)], capacity)));
         families.gauge("fw_flows_capacity", "Capacity of the flow tables", capacity)
+    }
+
+    fn about_bans(&self, families: &mut Families<'_>) -> fmt::Result {
+        let Some(count) = self.bans else { return Ok(()) };
+        families.lone_gauge("fw_bans", "Banned networks, of all sets", count)
     }
 
     fn about_files(&self, families: &mut Families<'_>) -> fmt::Result {

@@ -10,6 +10,7 @@ use fw_common::policy::Policy;
 use tokio::sync::watch;
 
 use crate::{
+    bans::store,
     config::{Applies, folder},
     error::Result,
     host::interface::{self, Interface},
@@ -39,6 +40,8 @@ pub(crate) struct Metrics {
     pub flows: Option<Flows>,
     /// The capacity of each of the two tables.
     pub flow_capacity: Option<u32>,
+    /// How many networks are banned; nothing where the ledger cannot be read.
+    pub bans: Option<usize>,
     /// Mistakes in the files, as they are now.
     pub mistakes: usize,
     /// How applying the files went, where this process does that.
@@ -110,6 +113,7 @@ impl Source {
             interfaces,
             flows: flows::count(&self.pins).ok(),
             flow_capacity: shape::capacity(&self.pins),
+            bans: store::count(&self.pins).ok(),
             mistakes,
             applies: self.applies.as_ref().map(|applies| {
                 let applies = *applies.borrow();

@@ -8,6 +8,7 @@ use std::path::Path;
 use fw_common::abi::map;
 
 use crate::{
+    bans::store,
     cmd::{
         boot::state::BootFiles,
         running::running,
@@ -54,6 +55,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &StatusArgs) -> Result
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: shape::capacity(pins),
+        bans: store::count(pins).inspect_err(|error| complain(&format!("note: {error}"))).ok(),
         gaps: Gaps::find(pins, config).await?,
         interfaces,
     };

@@ -30,6 +30,8 @@ pub(crate) struct Status {
     pub shared_memory: u64,
     /// How many flows each of the two tables holds at most.
     pub flow_capacity: Option<u32>,
+    /// How many networks are banned; `None` if the ledger cannot be read.
+    pub bans: Option<usize>,
 }
 
 /// An interface that has pins, or a filter of ours.
@@ -100,6 +102,7 @@ pub(crate) struct StatusJson<'a> {
     unfiltered: Vec<UnfilteredJson<'a>>,
     map_memory: u64,
     flow_capacity: Option<u32>,
+    bans: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -141,6 +144,7 @@ impl<'a> StatusJson<'a> {
             unfiltered: status.gaps.json(),
             map_memory: status.memory(),
             flow_capacity: status.flow_capacity,
+            bans: status.bans,
         }
     }
 }
@@ -206,6 +210,11 @@ pub(crate) fn text(status: &Status) -> String {
     }
     text += &status.interfaces.iter().map(interface_text).collect::<String>();
     text += &status.gaps.text();
+    text += &match status.bans {
+        None | Some(0) => String::new(),
+        Some(1) => "bans  1 network\n".to_owned(),
+        Some(count) => format!("bans  {count} networks\n"),
+    };
     text += &format!(
         "maps take {} in total; they hold up to {} flows for each of IPv4 and IPv6\n",
         bytes(status.memory()),

@@ -15,6 +15,7 @@ tests! {
     a_list_with_a_broken_line_changes_nothing;
     bad_input_is_refused_with_what_to_write;
     bans_are_listed_with_their_sets_and_ends;
+    everybody_who_looks_is_told_how_many_there_are;
     two_loaders_at_once_leave_one_list_whole;
 }
 
@@ -154,6 +155,30 @@ fn bans_are_listed_with_their_sets_and_ends() -> Result<()> {
     let said: Value = serde_json::from_str(&lab.fw(&["bans", "--set", "drop", "--json"])?)?;
     let bans = said["bans"].as_array().context("a list")?;
     ensure!(bans.len() == 2 && bans[0]["until"] == json!(null) && bans[0]["since"].is_string(), "{said}");
+    Ok(())
+}
+
+fn everybody_who_looks_is_told_how_many_there_are() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    ensure!(!lab.fw(&["status"])?.contains("bans"));
+    // One of them is in two sets.
+    lab.fw(&["ban", "203.0.113.7", "2001:db8:66::/48"])?;
+    lab.fw(&["ban", "203.0.113.7", "--set", "other"])?;
+    ensure!(lab.fw(&["status"])?.contains("\nbans  2 networks\n"));
+    ensure!(lab.fw(&["status", "--json"])?.contains("\"bans\":2}"));
+    let file = lab.fw.config().join("fw.prom");
+    let export = ["metrics", "--textfile", file.to_str().context("UTF-8")?];
+    lab.fw(&export)?;
+    ensure!(fs::read_to_string(&file)?.contains("\nfw_bans 2\n"));
+    let doctor = |lab: &Lab| Ok::<_, anyhow::Error>(lab.fw.command(&lab.pi, ["doctor", "--json"]).output()?);
+    ensure!(String::from_utf8(doctor(&lab)?.stdout)?.contains("\"found\":\"2 networks\""));
+    fs::write(lab.fw.ledger(), "fw-user bans 1\n")?;
+    let found = String::from_utf8(doctor(&lab)?.stdout)?;
+    ensure!(found.contains("the file ends here; it was cut") && found.contains(".damaged"), "{found}");
+    lab.fw(&export)?;
+    ensure!(!fs::read_to_string(&file)?.contains("fw_bans 2"));
+    ensure!(lab.fw(&["status", "--json"])?.contains("\"bans\":null}"));
     Ok(())
 }
 

@@ -65,7 +65,7 @@ fn attach_says_what_a_person_wants_to_know(mode: Mode) -> Result<()> {
 fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let empty: Status = json(&lab, &["status", "--json"])?;
-    let Status { interfaces: none, unfiltered: open, map_memory: 0, flow_capacity: None } = empty else {
+    let Status { interfaces: none, unfiltered: open, map_memory: 0, flow_capacity: None, bans: Some(0) } = empty else {
         panic!("{empty:?}");
     };
     assert!(none.is_empty() && open.len() == 1 && open[0].name == "eth0", "{none:?} {open:?}");
@@ -73,7 +73,8 @@ fn attach_and_status_agree_in_json(mode: Mode) -> Result<()> {
     let attach = ["attach", "eth0", "--allow", "22/tcp,6000-6010/udp", "--mode", &mode, "--allow-proto", "gre,50"];
     let attach = [&attach[..], &["--forward", "pass", "--flows", "2048", "--json"]].concat();
     let Changes { interfaces, .. } = json(&lab, &attach)?;
-    let Status { interfaces: status, unfiltered, map_memory, flow_capacity } = json(&lab, &["status", "--json"])?;
+    let Status { interfaces: status, unfiltered, map_memory, flow_capacity, bans: _ } =
+        json(&lab, &["status", "--json"])?;
     let ([attached], [status]) = (&interfaces[..], &status[..]) else { panic!("{interfaces:?} {status:?}") };
     assert_eq!((&*attached.name, attached.mode.as_deref(), attached.replaced), ("eth0", Some(&*mode), Some(false)));
     assert_eq!(attached.policy.allow, ["22/tcp", "6000-6010/udp"]);

@@ -6,8 +6,9 @@ use aya::util::KernelVersion;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::{
+    bans::store,
     cmd::doctor::checks::Finding,
-    error::{Error, HostError, KernelError, Result},
+    error::{ConfigError, Error, HostError, KernelError, Result},
     host::{connections, privilege, systemd::boot},
     kernel::{attach::remove, mount, object, pins::Pins, trust},
 };
@@ -19,6 +20,7 @@ pub(crate) fn examine(pins: &Pins) -> Vec<Finding> {
     findings.extend(strangers(pins));
     findings.extend(leftovers(pins));
     findings.push(connections());
+    findings.push(bans(pins));
     findings.extend(switched_off());
     findings.extend(sysctls());
     findings
@@ -147,6 +149,19 @@ fn leftovers(pins: &Pins) -> Option<Finding> {
         .collect();
     let found = format!("{} is left over from an interface that is gone; it does no harm", left.join(" and "));
     (!left.is_empty()).then(|| Finding::note("leftovers", found).fix("fw-user detach --all"))
+}
+
+fn bans(pins: &Pins) -> Finding {
+    match store::count(pins) {
+        Ok(0) => Finding::ok("bans", "none"),
+        Ok(count) if store::is_attached(pins) => Finding::ok("bans", format!("{count} networks")),
+        Ok(count) => Finding::ok("bans", format!("{count} networks, from the next `attach` on")),
+        Err(error @ Error::Config(ConfigError::Ledger { .. })) => {
+            let path = pins.state().map(|folder| folder.join(store::FILE)).unwrap_or_default();
+            Finding::bad("bans", error.to_string()).fix(format!("mv {0} {0}.damaged", path.display()))
+        }
+        Err(error) => Finding::note("bans", format!("cannot be read: {error}")),
+    }
 }
 
 fn connections() -> Finding {
