@@ -66,7 +66,7 @@ fn a_spec_means_what_the_manual_says() {
         ("22/tcp@[::]/126", "22/tcp@[::]/126"),
         ("22/tcp@[::fffe:0:0]/95", "22/tcp@[::fffe:0:0]/95"),
         ("22/tcp@[fe00::]/7", "22/tcp@[fe00::]/7"),
-        // Who asks for an address has none yet.
+        // A DHCP client has no address yet.
         ("67/udp@0.0.0.0", "67/udp@0.0.0.0/32"),
         ("67/udp@0.0.0.0/8", "67/udp@0.0.0.0/8"),
     ] {

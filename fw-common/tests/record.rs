@@ -9,7 +9,7 @@ use fw_common::{
 
 const WINDOW: u64 = 1 << RECORD_WINDOW;
 
-/// What the kernel side does with a drop at a port.
+/// The kernel side's treatment of a drop at a port.
 fn drop_one(drops: &mut PortDrops, ticks: u64) -> bool {
     let is_first = drops.count(ticks, 1);
     if is_first {

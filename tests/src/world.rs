@@ -17,7 +17,7 @@ pub struct Station {
     pub v4: &'static str,
     /// IPv6 address.
     pub v6: &'static str,
-    /// Where frames to it go on the host's link.
+    /// The MAC address for frames to it on the host's link.
     pub mac: [u8; 6],
 }
 

@@ -22,7 +22,7 @@ impl Crate {
         let Self { name, version, takes } = self;
         let tools = workspace::tools();
         let program = tools.join("bin").join(name);
-        // What cargo notes of its installations: "cargo-fuzz 0.13.2 (registry+...)" = [...].
+        // Cargo's record of its installations: "cargo-fuzz 0.13.2 (registry+...)" = [...].
         let noted = fs::read_to_string(tools.join(".crates.toml")).unwrap_or_default();
         if program.exists() && noted.contains(&format!("\"{name} {version} (")) {
             return Ok(program);

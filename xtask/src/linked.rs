@@ -16,7 +16,7 @@ use crate::{
     workspace,
 };
 
-/// Where the standard library comes from.
+/// The source of the standard library.
 enum Std {
     /// The toolchain has it.
     Installed,

@@ -11,7 +11,7 @@ use crate::{command, workspace};
 pub enum FwUser {
     /// Quickly built.
     Debug,
-    /// As it is installed.
+    /// The installed form.
     Release,
 }
 

@@ -20,7 +20,7 @@ const NAMED: usize = 20;
 /// The least duration of a test that is listed as slow.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// Where in a binary's output we are.
+/// The position in a binary's output.
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Part {
     /// Progress, failures, results.

@@ -42,7 +42,7 @@ pub(crate) struct Unfiltered {
     pub(crate) left_out_by: Option<PathBuf>,
     /// Its addresses with the networks on its link.
     nets: Vec<IpNet>,
-    /// What is served there.
+    /// The services there.
     open: Policy,
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// The settings in force on an interface.
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitor: bool,

@@ -33,7 +33,7 @@ pub(crate) const DEFAULT_FOLDER: &str = "/etc/fw-user";
 /// The settings of a file for each of its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// The mode.
     pub mode: ModeChoice,
@@ -66,7 +66,7 @@ impl Settings {
 /// A file that was read.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its contents.
     pub text: String,

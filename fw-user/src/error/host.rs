@@ -14,7 +14,7 @@ pub enum HostError {
     /// No such interface.
     #[error("there is no interface `{name}` here; there is {there}")]
     UnknownInterface {
-        /// As it was typed.
+        /// The value as typed.
         name: String,
         /// The existing interfaces.
         there: String,
@@ -22,7 +22,7 @@ pub enum HostError {
     /// No interface has this number.
     #[error("no interface has the number {index}; `ip link` prints the numbers")]
     UnknownNumber {
-        /// As it was typed.
+        /// The value as typed.
         index: u32,
     },
     /// Capabilities are missing.
@@ -55,7 +55,7 @@ pub enum HostError {
          /usr/local/sbin/) and repeat the command with /usr/local/sbin/fw-user"
     )]
     ProgramElsewhere {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
     },
     /// Users other than root can replace the program.
@@ -64,7 +64,7 @@ pub enum HostError {
          /usr/local/sbin/) and repeat the command with /usr/local/sbin/fw-user"
     )]
     ProgramNotRoots {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
         /// The folder or file that is the reason.
         why: String,

@@ -15,7 +15,7 @@ pub enum KernelError {
     )]
     NotFilterable {
         name: String,
-        /// What it is instead.
+        /// Its link layer.
         kind: String,
     },
     /// An interface of `IPsec`.
@@ -95,7 +95,7 @@ pub enum KernelError {
         path: PathBuf,
         /// The problem.
         why: String,
-        /// What to type.
+        /// The command to type.
         fix: String,
     },
     /// A BPF file system that is mounted now would end with the mount namespace.
@@ -121,11 +121,11 @@ pub enum KernelError {
     #[error("fw is not attached to any interface; start with: fw-user attach --all --allow 22")]
     NothingAttached,
     /// Another command holds the lock.
-    #[error("another command is at work on {path}: {holder}; try again when it is done")]
+    #[error("another command holds the lock of {path}: {holder}; try again when it is done")]
     Locked {
         /// The folder that is locked.
         path: PathBuf,
-        /// Who holds the lock.
+        /// The holder of the lock.
         holder: String,
     },
     /// The requested mode differs from the attached one.
@@ -139,13 +139,13 @@ pub enum KernelError {
     #[error("{name}: {what} is {current}, not {wanted} as asked, and cannot change in place; first: {fix}")]
     NotInPlace {
         name: String,
-        /// What differs.
+        /// The difference.
         what: &'static str,
-        /// What holds.
+        /// The value in force.
         current: String,
         /// The requested value.
         wanted: String,
-        /// What to type.
+        /// The command to type.
         fix: String,
     },
     /// The driver refuses the filter.
@@ -171,7 +171,7 @@ pub enum KernelError {
     )]
     EgressTaken {
         name: String,
-        /// What kind of filter it is, by tc's name.
+        /// The kind of filter, by tc's name.
         kind: String,
     },
     /// The kernel is too old.
@@ -190,9 +190,9 @@ pub enum KernelError {
     OtherShape {
         /// The pin.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         difference: String,
-        /// What to type.
+        /// The command to type.
         fix: String,
     },
     /// A pin in our folder of the BPF file system cannot be used.
@@ -231,7 +231,7 @@ pub enum KernelError {
         name: String,
         /// The state, in words.
         state: String,
-        /// What to do about it.
+        /// The fix.
         fix: String,
     },
     /// The kernel refused an operation.

@@ -42,7 +42,7 @@ pub enum Error {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     /// The rest of a command failed after it had changed something.
-    #[error("{source}\n{what}; `fw-user status` shows what is in force")]
+    #[error("{source}\n{what}; `fw-user status` shows the rules in force")]
     Changed {
         /// The part that was changed.
         what: String,

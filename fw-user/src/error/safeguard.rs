@@ -21,7 +21,7 @@ pub enum SafeguardError {
     #[error("{0}")]
     LocksOut(String),
     /// No change waits to be confirmed.
-    #[error("no change waits to be confirmed, or its time has run out; `fw-user status` shows what is in force")]
+    #[error("no change waits to be confirmed, or its time has run out; `fw-user status` shows the rules in force")]
     NothingToConfirm,
     /// Nobody confirmed in time.
     #[error("nobody confirmed in time; reverted: {names}")]

@@ -22,7 +22,7 @@ pub enum UsageError {
     /// An IP protocol that `--allow-proto` does not accept.
     #[error("--allow-proto {name}: {why}")]
     ProtocolNotHere {
-        /// As it was typed.
+        /// The value as typed.
         name: String,
         /// Why not, and what instead.
         why: &'static str,
@@ -48,7 +48,7 @@ pub enum UsageError {
     /// A port was denied to everyone, but is open only to networks.
     #[error("{rule} is open on {name} only as {}; type: fw-user deny {}", narrower.join(", "), narrower.join(" "))]
     OpenToSome {
-        /// What was denied, as typed.
+        /// The denied rule, as typed.
         rule: String,
         name: String,
         /// The rules that are open.
@@ -82,7 +82,7 @@ pub enum UsageError {
     /// The boot service does not read the files of `--config`.
     #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
     OtherFolder {
-        /// As it was typed.
+        /// The value as typed.
         folder: PathBuf,
     },
     /// Several interfaces have a filter, and the command needs one.

@@ -1,7 +1,6 @@
-//! Which interfaces other machines come in by, and which of those a filter belongs on.
+//! The classes of interfaces: through which ones other machines reach this one, and on which of those a filter belongs.
 //!
-//! Only what the kernel says decides (rtnetlink: kind, link layer, controller, peer, routes). Names never do: a container may call its interface
-//! `eth0`.
+//! Only the kernel's data decides (rtnetlink: kind, link layer, controller, peer, routes). Names never do: a container may call its interface `eth0`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

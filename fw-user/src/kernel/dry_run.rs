@@ -1,8 +1,8 @@
-//! What the filter of an interface would do with a packet, asked of the kernel.
+//! Test runs: the verdict of an interface's filter on a packet, from the kernel.
 //!
-//! The program that is attached would count the packet. So the same object is loaded once more, around the maps that hold the interface's
-//! policy and around counters of its own, and run with `BPF_PROG_TEST_RUN`. It has flow tables of its own too, with copies of the entries
-//! that the packet could answer: a live entry that is answered is prolonged. What its CPUs found lately is forgotten before each packet.
+//! The attached program would count the packet. So the same object is loaded a second time, with the maps of the interface's policy but counters of
+//! its own, and run with `BPF_PROG_TEST_RUN`. It also has flow tables of its own, with copies of the entries that the packet could answer, because a
+//! reply extends a live entry. Its recently found flows are cleared before each packet.
 
 use std::{cell::RefCell, time::Duration};
 

@@ -1,7 +1,7 @@
-//! One command at a time changes something.
+//! The lock for changes: one command at a time.
 //!
-//! The lock is a folder that root alone can open, beside the pins that it is about: whoever can see those can see it too, from containers and
-//! services whose other file systems are read-only as well. A lock on anything that other users can open is theirs to hold.
+//! The lock is a folder beside the pins that only root can open. So it is visible wherever the pins are, even in containers and services whose other
+//! file systems are read-only. If other users could open it, they could hold the lock.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -42,7 +42,7 @@ impl Mode {
     }
 }
 
-/// What tracks outbound packets.
+/// The hook that tracks outbound packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Egress {
@@ -57,7 +57,7 @@ pub enum Egress {
     },
 }
 
-/// Who attached the filter, and when.
+/// The user who attached the filter, and the time.
 #[derive(Clone, Debug)]
 pub struct AttachmentRecord {
     /// The interface's name, under which the record was found.
@@ -72,7 +72,7 @@ pub struct AttachmentRecord {
     pub uid: u32,
     /// The ingress program's mode.
     pub mode: Mode,
-    /// What tracks replies.
+    /// The hook that tracks replies.
     pub egress: Egress,
     /// The version that attached last.
     pub version: String,

@@ -1,7 +1,7 @@
-//! What lies at a path of our folder: a map, a link, a program, or something that no version of `fw-user` ever put there.
+//! The object at a path of our folder: a map, a link, a program, or something that no version of `fw-user` created.
 //!
-//! The kernel opens whatever is pinned under a name, and follows symbolic links on the way; aya takes it for what was expected. So it is
-//! looked at first, in the file system and in /proc/self/fdinfo, which tells of every kind of object alike.
+//! The kernel opens whatever is pinned under a name, and follows symbolic links on the way; aya does not check its type. So this module checks it
+//! first, in the file system and in /proc/self/fdinfo, which describes every kind of object.
 
 use std::{
     collections::HashMap,

@@ -1,4 +1,4 @@
-//! Where maps and links are pinned: `BPFFS/fw-user/vABI/`, a folder `shared` for what all interfaces share, and one an interface.
+//! The paths of pinned maps and links: `BPFFS/fw-user/vABI/` has a folder `shared` for the maps of all interfaces, and one for each interface.
 //!
 //! What every ABI keeps to, so that any version can take over or take off what any other has attached:
 //! - an interface's folder is `if-NAME`, the shared one `shared`, and nothing is nested deeper;
@@ -8,7 +8,7 @@
 //! - maps are pinned under names of capitals, digits and underscores, and nothing else is pinned;
 //! - the folders are root's, and closed to everybody else.
 //!
-//! Which maps there are and what is in them belongs to the ABI.
+//! The ABI defines the maps and their contents.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The calls of bpf(2) that aya keeps to itself or does not know.
+//! The calls of bpf(2) that aya lacks or does not export.
 
 use std::{
     ffi::{CStr, CString, c_void},

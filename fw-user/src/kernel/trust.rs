@@ -1,9 +1,8 @@
-//! Whose a folder is: nothing of ours lies where others than root decide what a name stands for.
+//! Ownership of folders: our files are only in folders where root controls the names.
 //!
-//! A BPF file system has mode 1777 unless whoever mounts it says otherwise, so any user can make a folder with one of our names before
-//! `attach` does, and could remove what is put into it. What root owns in a folder that is root's, and that others cannot write or that
-//! is sticky, nobody else can rename, remove or replace (`__check_sticky` in the kernel's fs/namei.c). So it is enough to look once, and to
-//! look before it is used.
+//! A BPF file system has mode 1777 by default, so any user can create a folder with one of our names before `attach` does, and could remove the files
+//! in it. If root owns a file in a folder of root that others cannot write to, or that is sticky, nobody else can rename, remove or replace the file
+//! (`__check_sticky` in the kernel's fs/namei.c). So a single check before the first use is enough.
 
 use std::{
     fmt,
@@ -171,7 +170,7 @@ pub(crate) fn tidy(folder: &Path, is_our_folder: impl Fn(&str) -> bool) -> Resul
 /// A file of another user in one of our folders, or in the place of one.
 #[derive(Debug)]
 pub struct Intruder {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     facts: Metadata,
 }

@@ -36,13 +36,13 @@ impl LocalPeers {
     }
 }
 
-/// Note of each connection whether it is the own session.
+/// Mark each connection that is the user's own session.
 ///
-/// Where nothing tells of a session, any that a desktop's viewer has may be it; where the environment tells of one that is over, any of
-/// `sshd`. What reaches the session through a relay on this machine (sslh, `HAProxy`, `ssh -L`) is the session as well: the connections of
-/// the process that holds the other end, or those that are redirected to the container it comes from.
+/// Without a sign of a session, any connection of a remote desktop may be it; if the session in the environment is over, any connection of `sshd`. If
+/// the session comes through a relay on this machine (sslh, `HAProxy`, `ssh -L`), the relay's connections count as well: those of the process that
+/// holds the other end, or those that are redirected to its container.
 ///
-/// `holding` gives the sockets of each process that has one of these open.
+/// `holding` returns the sockets of each process that has one of these open.
 pub(crate) fn mark(
     inbound: &mut [Inbound],
     sockets: &Sockets,

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 pub struct Target {
     /// Its name.
     pub name: &'static str,
-    /// What it does.
+    /// The check.
     pub run: fn(&[u8]),
 }
 

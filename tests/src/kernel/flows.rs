@@ -111,7 +111,7 @@ impl FlowMaps {
         self.found6.forget()
     }
 
-    /// What left.
+    /// Outbound marks.
     pub(super) fn read_sent(&mut self) -> Result<Noted> {
         let mut sent = BTreeMap::new();
         let mut pages = vec![SentPage::zeroed(); SENT_PORTLESS as usize + 1];

@@ -53,7 +53,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Where the BPF file system is.
+    /// The path of the BPF file system.
     #[must_use]
     pub fn bpffs(&self) -> PathBuf {
         BPFFS.into()

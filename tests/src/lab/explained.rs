@@ -35,7 +35,7 @@ pub struct Explained {
     pub monitor: bool,
     /// The rule.
     pub rule: Option<String>,
-    /// Who listens there.
+    /// The listener there.
     pub target: Option<String>,
     /// The fix.
     pub fix: Option<String>,

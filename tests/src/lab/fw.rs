@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use super::{command, namespace::Namespace, wait};
 
-/// Where the kernel's BPF file system belongs.
+/// The usual mount point of the kernel's BPF file system.
 pub const BPFFS: &str = "/sys/fs/bpf";
 
 /// How the folders of tests begin; the number of the process follows.

@@ -4,7 +4,7 @@ use std::{fmt, process::Output};
 
 use anyhow::{Context, Result, ensure};
 
-/// Where the filter runs.
+/// The mode of the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// In the driver.

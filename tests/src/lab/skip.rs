@@ -8,7 +8,7 @@ use anyhow::Result;
 /// be skipped, by [`run`].
 #[derive(Debug)]
 pub struct Missing(
-    /// What is missing, and how to get it.
+    /// The missing thing, and how to get it.
     pub String,
 );
 

@@ -59,7 +59,7 @@ pub enum Piece {
     First,
     /// A later one.
     Later {
-        /// Where it belongs, in bytes.
+        /// Its correct offset, in bytes.
         at_byte: u16,
     },
 }

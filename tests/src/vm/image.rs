@@ -74,7 +74,7 @@ impl Image {
     }
 }
 
-/// Where images and disks are kept.
+/// The folder of images and disks.
 ///
 /// # Errors
 /// It cannot be made.

@@ -15,7 +15,7 @@ impl Machine {
         count.trim().parse().with_context(|| format!("wc says {count}"))
     }
 
-    /// What the listeners hear while a good many datagrams come to the open port: whether none comes to the other.
+    /// Watch the listeners while many datagrams arrive at the open port; returns whether none arrives at the other.
     ///
     /// # Errors
     /// None comes to the open port either.

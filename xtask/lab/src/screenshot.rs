@@ -37,7 +37,7 @@ const CONTAINERS: [(&str, &[&str]); 4] = [
 /// The machine's outbound requests.
 const FLOWS: u16 = 48;
 
-/// Who sends what, about how many packets a second at most, and every how many seconds it swells. Ports that nobody allowed are knocked at.
+/// The senders: address, transport, port, most packets per second, and the period of the swell in seconds. Some of the ports are closed.
 const TRAFFIC: [(&str, PortProtocol, u16, f64, f64); 13] = [
     ("192.0.2.20", Tcp, 22, 40.0, 30.0),
     ("192.0.2.31", Tcp, 80, 260.0, 45.0),

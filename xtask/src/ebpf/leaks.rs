@@ -5,7 +5,7 @@ use anyhow::{Result, bail};
 use super::remap::Folders;
 use crate::workspace;
 
-/// Where people's and machines' own files are, wherever it was built.
+/// The folders of users' and machines' own files, wherever it was built.
 pub const MACHINE_PATHS: [&str; 6] = ["/root/", "/home/", "/Users/", "/tmp/", "/usr/", "/var/"];
 
 /// Refuse an object that contains a path of this machine, the name of a registry's host, or one of `paths`.

@@ -37,7 +37,7 @@ pub(crate) enum AtBoot {
     Open {
         /// Why.
         why: String,
-        /// What to type.
+        /// The command to type.
         fix: String,
     },
     /// Unknown.
@@ -129,9 +129,11 @@ impl AtBoot {
     pub(crate) fn words(&self, name: &str) -> String {
         match self {
             Self::Filtered { unit, file, difference } => match difference {
-                Some(difference) if difference.is_empty() => format!("yes, by {unit}: {}, as in force", file.display()),
+                Some(difference) if difference.is_empty() => {
+                    format!("yes, by {unit}: {}, same rules as now", file.display())
+                }
                 Some(difference) => format!(
-                    "yes, by {unit}, but {} differs: {}; fw-user save {name} writes what is in force",
+                    "yes, by {unit}, but {} differs: {}; fw-user save {name} writes the rules in force",
                     file.display(),
                     difference::lines(difference).join(", ")
                 ),

@@ -69,7 +69,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "DIR", default_value = store::DEFAULT_FOLDER)]
     pub state: PathBuf,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }

@@ -25,7 +25,7 @@ pub(crate) struct FilterFacts {
     pub name: String,
     /// Whether other interfaces have a filter too, so that commands must name this one.
     pub is_one_of_several: bool,
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,

@@ -50,7 +50,7 @@ pub(crate) struct Metrics {
     pub took: Duration,
 }
 
-/// What is measured of an interface.
+/// The measurements of an interface.
 #[derive(Debug)]
 pub(crate) struct InterfaceMetrics {
     /// The name.
@@ -70,9 +70,9 @@ pub(crate) struct InterfaceMetrics {
 /// The contents of a filter's maps.
 #[derive(Debug)]
 pub(crate) struct FilterMetrics {
-    /// Who attached, when and how.
+    /// The record of the attachment.
     pub record: AttachmentRecord,
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,

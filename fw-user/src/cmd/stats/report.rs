@@ -26,7 +26,7 @@ pub(crate) struct InterfaceStats {
     pub name: String,
     /// How it is attached.
     pub record: AttachmentRecord,
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether packets that count as dropped pass (monitor mode).
     pub monitors: bool,

@@ -46,11 +46,11 @@ pub(crate) struct InterfaceStatus {
     pub class: Option<Class>,
     /// The problems, if any.
     pub problems: Vec<String>,
-    /// What to do about it.
+    /// The fix.
     pub fix: Option<String>,
     /// The contents of its maps; `None` if they cannot be read.
     pub details: Option<Details>,
-    /// What a reboot makes of it.
+    /// The effect of a reboot.
     pub at_boot: AtBoot,
     /// Bytes that its own maps take.
     pub memory: u64,
@@ -58,9 +58,9 @@ pub(crate) struct InterfaceStatus {
 
 /// The contents of an interface's maps.
 pub(crate) struct Details {
-    /// Who attached, when and how.
+    /// The record of the attachment.
     pub record: AttachmentRecord,
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 pub(crate) struct Connection {
     /// The transport.
     pub protocol: PortProtocol,
-    /// Who answers.
+    /// The sender of the replies.
     pub remote: SocketAddr,
     /// The destination of the replies on the wire, after masquerading.
     pub local: SocketAddr,

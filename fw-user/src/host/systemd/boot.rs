@@ -27,7 +27,7 @@ pub(crate) enum Boot {
     Nothing {
         /// Why.
         why: String,
-        /// What to type, if a new installation of the service does not help.
+        /// The command to type, if a new installation of the service does not help.
         fix: Option<String>,
     },
     /// Unknown from here, with the reason.

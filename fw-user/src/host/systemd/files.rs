@@ -37,7 +37,7 @@ pub const ALL_RULES: &str = "81-fw-user.rules";
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// Its contents.
     pub text: String,

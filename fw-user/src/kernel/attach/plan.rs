@@ -21,7 +21,7 @@ use crate::{
 /// The plan for an attachment.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether it drops packets, and its deadline.
     pub terms: Terms,

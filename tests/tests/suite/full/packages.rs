@@ -296,7 +296,7 @@ fn removing_takes_filters_off_and_keeps_the_files_of_the_administrator() -> Resu
     same_files(&system, &before)
 }
 
-/// What `fw-user service install eth0` makes where systemd runs, of units in a folder.
+/// The result of `fw-user service install eth0` under systemd, with units in a folder.
 fn service(system: &System, units: &str) -> Result<Vec<std::path::PathBuf>> {
     let etc = system.root().join("etc");
     let rule = etc.join("udev/rules.d/81-fw-user-eth0.rules");

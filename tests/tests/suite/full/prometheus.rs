@@ -70,7 +70,7 @@ impl<'a> Prometheus<'a> {
     }
 }
 
-/// What `contrib/prometheus` has, asking these targets instead, and every second.
+/// The configuration of `contrib/prometheus`, with these targets, and a scrape every second.
 fn config(name: &str, targets: &[&str]) -> Result<String> {
     let text = fs::read_to_string(contrib("prometheus").join(name))?;
     let text = Regex::new("_interval: [0-9]+s")?.replace_all(&text, "_interval: 1s");
@@ -196,7 +196,7 @@ fn the_alerts_are_about_metrics_that_there_are() -> Result<()> {
     ensure!(asked.len() >= 6, "{asked:?}");
     let unknown: Vec<_> = asked.difference(&there).collect();
     ensure!(unknown.is_empty(), "no such metrics: {unknown:?}");
-    // What a panel adds up may be nothing without anybody noticing.
+    // A panel's sum may be empty without anybody noticing.
     for (title, expression) in self::expressions()? {
         let unknown: Vec<_> = names(&expression)?.difference(&there).cloned().collect();
         ensure!(unknown.is_empty(), "{title}: no such metrics: {unknown:?}");

@@ -35,7 +35,7 @@ fn attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing() -
     let machine = Systemd::new(&lab)?;
     let attach = ["attach", "eth0", "--allow", "22,80/tcp", "--boot"];
     let said = machine.fw(&lab, &attach)?;
-    let line = "  boot    yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n";
+    let line = "  boot    yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, same rules as now\n";
     ensure!(said.contains(line), "{said}");
     let files: Vec<String> = machine.files()?.iter().map(|path| path.display().to_string()).collect();
     assert_eq!(
@@ -74,7 +74,7 @@ fn attach_all_with_boot_keeps_every_outside_interface() -> Result<()> {
     let attach = ["attach", "--all", "--allow", "22,80,443", "--except", "wg*", "--boot"];
     let said = machine.fw(&lab, &attach)?;
     for interface in ["eth0", "eth1"] {
-        let line = "  boot    yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n";
+        let line = "  boot    yes, by fw-user-all.service: /etc/fw-user/all.toml, same rules as now\n";
         ensure!(said.matches(line).count() == 2, "{interface}: no {line:?} in {said}");
     }
     ensure!(said.contains("  later   an outside interface that appears later gets the same filter"), "{said}");
@@ -128,7 +128,7 @@ fn what_is_in_force_everywhere_is_enabled_for_all() -> Result<()> {
     machine.fw(&lab, &["deny", "80", "--interface", "eth0"])?;
     let said = machine.fw(&lab, &["enable", "--all"])?;
     ensure!(
-        said.contains("eth1  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n"),
+        said.contains("eth1  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, same rules as now\n"),
         "{said}"
     );
     let shown: Value = serde_json::from_str(&machine.fw(&lab, &["service", "show", "--json"])?)?;
@@ -178,8 +178,8 @@ fn enable_and_disable_go_there_and_back() -> Result<()> {
     let said = machine.fw(&lab, &["attach", "eth0", "--allow", "22"])?;
     ensure!(said.contains("  boot    a reboot opens every port; fw-user enable eth0 attaches the filter again\n"));
     let said = machine.fw(&lab, &["enable"])?;
-    assert_eq!(said, "eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n");
-    ensure!(machine.fw(&lab, &["enable", "eth0"])?.ends_with("as in force (as before)\n"));
+    assert_eq!(said, "eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, same rules as now\n");
+    ensure!(machine.fw(&lab, &["enable", "eth0"])?.ends_with("same rules as now (as before)\n"));
     let said = machine.fw(&lab, &["disable"])?;
     assert_eq!(said, "eth0  not attached at boot; the filter stays until `fw-user detach eth0` or a reboot\n");
     assert_eq!(machine.files()?, ["/etc/fw-user/eth0.toml"].map(std::path::PathBuf::from));
@@ -213,7 +213,9 @@ fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
     ensure!(said.contains("but /etc/fw-user/eth0.toml differs: - 99; fw-user save eth0"), "{said}");
     let said = machine.fw(&lab, &["allow", "99", "--save"])?;
     ensure!(
-        said.ends_with("eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, as in force\n")
+        said.ends_with(
+            "eth0  after a reboot: yes, by fw-user@eth0.service: /etc/fw-user/eth0.toml, same rules as now\n"
+        )
     );
     // Mode and flows are compared as well: of a file that leaves the mode open, nothing is otherwise.
     for (line, words) in
@@ -222,7 +224,7 @@ fn status_and_allow_tell_what_a_reboot_makes_of_a_port() -> Result<()> {
         machine.shell(&format!("cp /etc/fw-user/eth0.toml /run/; sed -i '1i {line}' /etc/fw-user/eth0.toml"))?;
         let said = machine.fw(&lab, &["status"])?;
         let expected = if words.is_empty() {
-            "eth0.toml, as in force".to_owned()
+            "eth0.toml, same rules as now".to_owned()
         } else {
             format!("eth0.toml differs: {} {words};", line.split(' ').next().unwrap_or_default())
         };

@@ -165,7 +165,7 @@ fn run_a_while(lab: &Lab, args: &[&str], scratch: &Path) -> Result<()> {
         wait::until("the file", || Ok(textfile.exists().then_some(())))?;
     } else {
         wait::until("a word of it", || {
-            // What is dropped before it looks is none of its concern.
+            // Drops from before its start do not matter.
             lab.lan.send_udp_from(0, SocketAddr::new(PI4, 9125), b"knock")?;
             let word = match args[0] {
                 "metrics" => "Ctrl-C ends the metrics, not the filter",

@@ -177,7 +177,7 @@ fn more_flows_than_fit_cost_those_that_nobody_uses(mode: Mode) -> Result<()> {
         lab.await_stats("the flow that nobody used to be gone", |now| {
             now.dropped_at("udp", asker.port()) == dropped + 1
         })?;
-        // Who sends again is answered again.
+        // A sender gets a reply again when it sends again.
         idle.send_to(b"question", SocketAddr::new(lan, 5002))?;
         late.recv_from(&mut [0; 16])?;
         late.send_to(b"answer", asker)?;

@@ -92,7 +92,7 @@ fn an_open_udp_port_opens_no_udp_lite_socket(mode: Mode) -> Result<()> {
         lab.attach(mode, "80")?;
         send(b"second")?;
         lab.await_stats("the drop", |stats| stats.dropped_at("udplite", OPEN) == 1)?;
-        // What is read next came last, so nothing came before it.
+        // The next packet is the last one, so nothing came before it.
         lab.fw(&["allow", "80/udplite"])?;
         send(b"third")?;
         let length = listener.recv(&mut word).context("the open port")?;

@@ -86,7 +86,7 @@ fn a_file_of_tcpdump_is_explained_packet_by_packet() -> Result<()> {
     assert_eq!(outcomes(&said), (1..).map(Some).zip(wanted.map(str::to_owned)).collect::<Vec<_>>());
     assert_eq!(said.iter().filter_map(|said| said.port).collect::<Vec<_>>(), ports);
     assert_eq!(said[1].fix.as_deref(), Some("fw-user allow 9125/udp@192.0.2.10"));
-    // That is what became of them.
+    // These are their verdicts.
     let dropped = after.dropped.packets - before.dropped.packets;
     assert_eq!(dropped, said.iter().filter(|said| said.verdict.as_deref() == Some("drop")).count() as u64);
     Ok(())

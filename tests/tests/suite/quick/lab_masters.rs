@@ -99,7 +99,7 @@ fn unpublished(lab: &Lab) -> Result<Namespace> {
     Ok(container)
 }
 
-/// What counts is whether the bridge forwards: the network layer does not see the port.
+/// Forwarding of the bridge counts: the network layer does not see the port.
 fn a_port_that_does_not_forward_where_its_bridge_does_leads_to_no_container(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let _behind = bridged(&lab)?;

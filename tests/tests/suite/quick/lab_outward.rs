@@ -124,7 +124,7 @@ fn only_who_was_asked_can_answer(mode: Mode) -> Result<()> {
         let before = lab.stats("eth0")?.dropped_at("udp", port);
         lab.lan.send_udp_from(54, SocketAddr::new(pi, port), b"forged")?;
         lab.await_stats("the forged answer's drop", |stats| stats.dropped_at("udp", port) == before + 1)?;
-        // What comes next is the answer to the next question, so nothing came before it.
+        // The next packet is the reply to the next request, so nothing came before it.
         ask(asked + 3)?;
         lab.fw(&["detach", "eth0"])?;
     }

@@ -193,7 +193,7 @@ fn only_the_very_connection_lives_on(mode: Mode) -> Result<()> {
     Ok(())
 }
 
-/// Whom a socket without a peer talks to is not known, unless connection tracking tells.
+/// The peer of a socket without one is unknown, unless connection tracking knows it.
 fn datagrams_of_which_nothing_is_known_are_listed_as_cut() -> Result<()> {
     let lab = Lab::new()?;
     lab.pi.open_input()?;

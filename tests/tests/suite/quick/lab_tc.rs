@@ -180,7 +180,7 @@ fn a_tun_is_filtered_like_a_cable() -> Result<()> {
     lab.nothing_is_left_behind()
 }
 
-/// What the Pi asks by the tun is answered, from the port that was asked and from no other.
+/// The Pi gets replies to its requests through the tun, from the requested port and from no other.
 fn answers_come_home(lab: &Lab, tun: &Tun) -> Result<()> {
     for (there, is_v4) in [(IpAddr::V4(THERE4), true), (IpAddr::V6(THERE6), false)] {
         let client = lab.pi.udp_socket(0, there)?;

@@ -30,7 +30,7 @@ pub(super) fn svg(chart: &Chart) -> Result<String> {
     bar.x_axis.name_gap = SLACK;
     bar.margin.left += SLACK;
     bar.margin.right += SLACK;
-    // That of the values, which lies at the bottom here.
+    // The axis of the values, which is at the bottom here.
     bar.y_axis_configs[0].formatter = Some(format!("{{c}} {}", chart.unit.name()).trim_end().to_owned());
     Ok(bar.svg()?)
 }

@@ -19,7 +19,7 @@ pub(super) const SERVICE: u16 = 53;
 /// A port that nobody opened, though a container is published there.
 pub(super) const CLOSED: u16 = 9125;
 
-/// Who filters.
+/// The filters to compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     /// Nobody.
@@ -43,7 +43,7 @@ pub(super) enum Filter {
 }
 
 impl Filter {
-    /// As a table has it.
+    /// In the form for a table.
     pub(super) fn name(self) -> String {
         match self {
             Self::None => "no filter".to_owned(),
@@ -147,7 +147,7 @@ fn program(lab: &Lab, name: &str, mode: Mode) -> Result<Ebpf> {
     Ok(object)
 }
 
-/// Where they are, compiled.
+/// The folder of the compiled programs.
 pub(super) fn object_path() -> PathBuf {
     workspace::target().join("ebpf/traffic.bpf.o")
 }

@@ -28,7 +28,7 @@ table or the number of interfaces grows. It may cost at most 1.25 times as much 
 finds the network of the packet. Each command runs three times. If one command attaches several interfaces, the time of `attach` is that of one \
 interface, and the time of `stats` is that of all.";
 
-/// What is attached.
+/// The attached filters.
 struct Size {
     name: &'static str,
     count: u32,

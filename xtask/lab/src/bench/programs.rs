@@ -32,7 +32,7 @@ use fw_user::testing::{
 use super::{network, packets::ALLOWED};
 use xtask::{command, workspace};
 
-/// Where a part of the benchmarks has its pins: in the BPF file system that goes with this process.
+/// The pins of a part of the benchmarks, in a BPF file system that ends with this process.
 pub(super) fn pins(part: &str) -> Pins {
     Pins::new(&Path::new(bpffs::DEFAULT).join("bench").join(part))
 }
@@ -91,7 +91,7 @@ impl Gauges {
     }
 }
 
-/// Where the object is that [`Gauges`] are taken from.
+/// The path of the object with the [`Gauges`].
 pub(super) fn object_path() -> PathBuf {
     workspace::target().join("ebpf/bench.bpf.o")
 }

@@ -189,7 +189,7 @@ reaches the input chain. The rules there are correct, but this packet does not p
         }
         let mut live = fw_user(&self.lab.pi, &self.fw_user, "stats").spawn().context("cannot start fw-user")?;
         thread::sleep(time);
-        // As Ctrl-C would.
+        // The same as Ctrl-C.
         kill(Pid::from_raw(i32::try_from(live.id())?), Signal::SIGINT)?;
         let status = live.wait()?;
         stage::gap();

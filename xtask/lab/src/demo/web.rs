@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(super) enum Answer {
     /// The page.
     Page(String),
-    /// Nothing at all.
+    /// No answer.
     Silence,
     /// The machine said no: a closed port without a firewall.
     Refused,

@@ -17,7 +17,7 @@ pub(super) fn build(architecture: &Architecture, host: &str) -> Result<()> {
     leaks::refuse(&bytes, &folders, &[])
 }
 
-/// Where cargo leaves what it builds for a target.
+/// The folder of cargo's output for a target.
 pub(super) fn folder(architecture: &Architecture, host: &str) -> PathBuf {
     linked::target_dir(architecture, host).join(architecture.rust).join("release")
 }

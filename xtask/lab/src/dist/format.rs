@@ -3,7 +3,7 @@
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
-/// Where the text goes that comes next.
+/// The destination of the next text.
 #[derive(Default)]
 struct Writer {
     roff: Roff,

@@ -12,10 +12,10 @@ use fw_user::testing::files;
 use super::{binary, completions, copyright, manual};
 use xtask::{architecture::Architecture, command, crates::Crate, linked, workspace};
 
-/// Where the package has the program; `fw-user service install` finds itself there.
+/// The path of the program in the package; `fw-user service install` finds itself there.
 const PROGRAM: &str = "/usr/sbin/fw-user";
 
-/// What makes it.
+/// The tool that builds it.
 pub(super) const CARGO_DEB: Crate = Crate { name: "cargo-deb", version: "3.8.0", takes: "about a minute" };
 
 /// Everything in the package that is made of the program's own source, where cargo-deb looks for it.

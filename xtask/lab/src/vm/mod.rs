@@ -32,7 +32,7 @@ pub(crate) struct Run<'a, R> {
     only: &'a [String],
     read: R,
     guests: BTreeMap<&'static str, (PathBuf, Programs)>,
-    /// What went wrong other than a test.
+    /// A failure other than that of a test.
     troubles: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl<'a, R: FnMut(&str)> Run<'a, R> {
         self.boot(&kernel, &Image::own(file))
     }
 
-    /// What went wrong other than a test.
+    /// A failure other than that of a test.
     pub(crate) fn troubles(self) -> Vec<String> {
         self.troubles
     }

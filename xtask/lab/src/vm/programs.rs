@@ -17,7 +17,7 @@ const UNOPTIMIZED: [(&str, &str); 3] = [
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16"),
 ];
 
-/// Where cargo has put them.
+/// The folder where cargo puts them.
 pub(super) struct Programs {
     pub(super) tests: PathBuf,
     pub(super) fw_user: PathBuf,

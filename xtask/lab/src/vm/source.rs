@@ -1,4 +1,4 @@
-//! Where packages come from: the archive for an architecture, whose lists are read when something is missing.
+//! The source of packages: the archive for an architecture, whose lists are read when something is missing.
 
 use std::collections::BTreeSet;
 

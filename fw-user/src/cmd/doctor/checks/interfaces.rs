@@ -147,7 +147,7 @@ fn at_work(pins: &Pins, name: &str) -> Finding {
     } else if in_force.monitors() {
         Finding::note("filter", "monitor mode: nothing is dropped").fix(format!("fw-user enforce {name}"))
     } else {
-        Finding::ok("filter", "at work")
+        Finding::ok("filter", "active")
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Finding {
     pub verdict: Verdict,
     /// The finding.
     pub found: String,
-    /// What to do, if anything.
+    /// The fix, if one is needed.
     pub fix: Option<String>,
 }
 

@@ -37,7 +37,7 @@ impl Filter {
 /// A filter of fw-user.
 #[derive(Clone, Debug)]
 pub(crate) struct Ruling {
-    /// What may come in.
+    /// The policy.
     pub policy: Policy,
     /// Whether nothing is dropped.
     pub monitors: bool,

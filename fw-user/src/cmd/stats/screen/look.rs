@@ -60,12 +60,12 @@ impl Look {
         if self.unicode { bar::NINE_LEVELS } else { ASCII_BARS }
     }
 
-    /// What passes.
+    /// The style of passed packets.
     pub(crate) const fn passed(self) -> Style {
         self.coloured(Color::Green)
     }
 
-    /// What is dropped.
+    /// The style of dropped packets.
     pub(crate) const fn dropped(self) -> Style {
         self.coloured(Color::Red)
     }

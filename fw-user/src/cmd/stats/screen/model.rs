@@ -95,7 +95,7 @@ pub(crate) struct Traffic {
     pub(crate) history: History,
 }
 
-/// Who knocked.
+/// A sender of dropped packets.
 pub(crate) struct SourceRow {
     pub(crate) source: IpAddr,
     pub(crate) per_second: u64,

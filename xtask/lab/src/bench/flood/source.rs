@@ -24,13 +24,13 @@ const FRAMES: u32 = 1 << 18;
 /// Frames that are handed over at a time.
 const BATCH: u32 = 64;
 
-/// Where a flood comes from: not the address of what is asked beside it, whose flows connection tracking knows.
+/// The source address of a flood. It differs from that of the requests beside it, whose flows connection tracking knows.
 pub(super) const FROM: &str = "192.0.2.66";
 
 /// How many frames are sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Rate {
-    /// As many as a CPU can.
+    /// As many as a CPU can send.
     Unlimited,
     /// As many of the smallest frames as a wire of 1 Gbit/s carries: 84 bytes each with preamble and gap.
     Gigabit,

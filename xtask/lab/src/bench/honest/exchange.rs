@@ -12,7 +12,7 @@ use fw_tests::lab::{LAN4, PI4, wait::PATIENCE};
 
 use crate::bench::{filters::OPEN, measure::pin, stand::Stand};
 
-/// Where the host's own server listens.
+/// The address of the host's own server.
 const EXCHANGE_PORT: u16 = OPEN[0];
 /// How long one sample takes.
 const WINDOW: Duration = Duration::from_millis(250);
@@ -25,7 +25,7 @@ pub(super) struct Exchange {
     pub(super) inbound: bool,
 }
 
-/// What is counted.
+/// The unit of the count.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// A byte for a byte, over a connection that stays.

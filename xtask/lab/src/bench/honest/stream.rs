@@ -8,14 +8,14 @@ use serde::Deserialize;
 
 use crate::bench::{filters::OPEN, stand::Stand};
 
-/// Where the host's own server listens.
+/// The address of the host's own server.
 const STREAM_PORT: u16 = OPEN[3];
-/// Where the LAN's machine serves.
+/// The address of the LAN machine's server.
 const LAN_PORT: u16 = 5201;
-/// Where a container is published.
+/// The address of a published container.
 const CONTAINER_PORT: u16 = 80;
 
-/// Who sends to whom.
+/// The sender and the receiver.
 #[derive(Clone, Copy)]
 pub(super) enum Stream {
     /// The LAN's machine to a port of the host that is open.

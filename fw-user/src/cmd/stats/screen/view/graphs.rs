@@ -76,7 +76,7 @@ pub(crate) fn large(frame: &mut Frame<'_>, area: Rect, filter: &FilterModel, loo
     }
 }
 
-/// What it is, and as much of the numbers as there is room for.
+/// The title, and as many of the numbers as fit.
 fn title(name: &str, traffic: &Traffic, columns: usize) -> String {
     let rate = format!(" {name} {}/s ", short(traffic.packets_per_second));
     let sum = format!(" {} total ", short(traffic.total.packets));
