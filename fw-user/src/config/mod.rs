@@ -58,7 +58,7 @@ impl Settings {
             hook: Hook::default(),
             debug: false,
             replace: false,
-            fresh: None,
+            arrival: None,
         }
     }
 }

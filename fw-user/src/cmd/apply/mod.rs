@@ -34,7 +34,7 @@ use crate::{
         attach::{
             attachment, detach,
             plan::Plan,
-            spare::Spare,
+            spare::Arrival,
             state::{self, Stale, State},
         },
         maps::uppers,
@@ -115,7 +115,7 @@ async fn carry_out(pins: &Pins, folder: &Path, args: &ApplyArgs, named: &[String
     }
     let guard = Guard { force: args.safeguards.force, as_json: args.json, fix: Fix::File };
     let find = || read()?.find(&Network::ask()?);
-    let how = How { safeguards: Some(args.safeguards), dry_run: args.dry_run, guard, fresh: None };
+    let how = How { safeguards: Some(args.safeguards), dry_run: args.dry_run, guard, arrival: None };
     let applied = apply(pins, find, how)?;
     let changing = applied.outcomes.iter().filter(|outcome| outcome.action != Action::None);
     let names: Vec<String> = changing.map(|outcome| outcome.name.clone()).collect();
@@ -183,13 +183,15 @@ pub(crate) struct How {
     pub(crate) safeguards: Option<Safeguards>,
     pub(crate) dry_run: bool,
     pub(crate) guard: Guard,
-    /// Set for an interface that has just appeared without an address: it has no connections to cut, so no check is needed.
-    pub(crate) fresh: Option<Spare>,
+    /// Set for an interface that has just appeared.
+    pub(crate) arrival: Option<Arrival>,
 }
 
 /// Apply the files to all present interfaces or to none, or only report the changes. `find` reads the files and finds their interfaces.
 pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> Result<Applied> {
-    let How { safeguards, dry_run, guard, fresh } = how;
+    let How { safeguards, dry_run, guard, arrival } = how;
+    // It has no connections to cut, so no check is needed.
+    let is_fresh = arrival.as_ref().is_some_and(|arrival| arrival.is_fresh);
     // Compare under the lock, so that no other command changes anything in between.
     let turn = if dry_run || find()?.here.is_empty() { None } else { Some(turn(pins)?) };
     let deadline = safeguards.map(trial::deadline).transpose()?.flatten();
@@ -199,7 +201,7 @@ pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> 
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
     for (interface, Wish { interface: name, file, settings }) in here {
-        let plan = Plan { fresh: fresh.clone(), ..settings.plan(deadline) };
+        let plan = Plan { arrival: arrival.clone(), ..settings.plan(deadline) };
         attachment::check(pins, &interface, &plan)?;
         let (action, difference) = difference(pins, &interface, &settings)?;
         interfaces.push(interface.clone());
@@ -214,7 +216,7 @@ pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> 
         let changes = changes.iter().map(|(interface, plan)| attach::change(pins, interface, plan));
         guard.look(&changes.collect::<Result<Vec<_>>>()?)?
     } else {
-        attach::attach_all(pins, &changes, Some(guard).filter(|_| fresh.is_none()))?.1
+        attach::attach_all(pins, &changes, Some(guard).filter(|_| !is_fresh))?.1
     };
     if !dry_run {
         for interface in interfaces.iter().filter(|one| changes.iter().all(|(changed, _)| changed.name != one.name)) {

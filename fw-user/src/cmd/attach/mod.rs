@@ -75,7 +75,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
         hook: Hook::default(),
         debug: args.debug,
         replace: args.replace,
-        fresh: None,
+        arrival: None,
     };
     let wishes: Vec<(Interface, Plan)> = interfaces.into_iter().map(|interface| (interface, plan.clone())).collect();
     let files = if args.boot { folder::read(config)? } else { Vec::new() };

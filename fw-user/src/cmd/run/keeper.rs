@@ -21,6 +21,7 @@ use crate::{
         run::{
             files::Found,
             filter::{Settled, words},
+            readiness::Readiness,
         },
     },
     config::{Applies, folder},
@@ -32,7 +33,7 @@ use crate::{
     kernel::{
         attach::{
             attachment,
-            spare::Spare,
+            spare::Arrival,
             state::{self, State},
         },
         maps::uppers,
@@ -58,10 +59,8 @@ pub(crate) struct Keeper<'a> {
     amiss: BTreeMap<String, String>,
     /// When filters were last moved to the first place in TC's list.
     first: BTreeMap<String, Instant>,
-    /// Programs for a future interface.
-    spare: Spare,
-    /// Whether the last attempt to load some failed.
-    cannot_be_ready: bool,
+    /// Programs for future interfaces.
+    readiness: Readiness,
     /// Interfaces whose filter this process owns.
     own: BTreeSet<String>,
     /// Whether the files must still be applied.
@@ -91,8 +90,7 @@ impl<'a> Keeper<'a> {
             settled: BTreeMap::new(),
             amiss: BTreeMap::new(),
             first: BTreeMap::new(),
-            spare: Spare::default(),
-            cannot_be_ready: false,
+            readiness: Readiness::default(),
             own: BTreeSet::new(),
             is_due: false,
             mistakes: None,
@@ -160,19 +158,14 @@ impl<'a> Keeper<'a> {
         apply::apply(self.pins, || self.wishes.find(&Network::ask()?), self.how(None))
     }
 
-    fn how(&self, fresh: Option<Spare>) -> How {
-        How { safeguards: None, dry_run: false, guard: self.guard, fresh }
+    fn how(&self, arrival: Option<Arrival>) -> How {
+        How { safeguards: None, dry_run: false, guard: self.guard, arrival }
     }
 
-    /// Load programs for the next interface that appears. Without them it is closed a little later.
+    /// Load programs for the next interfaces that appear.
     pub(crate) fn get_ready(&mut self) {
-        if self.cannot_be_ready {
-            return;
-        }
-        if let Err(error) = self.spare.prepare(self.pins) {
-            complain(&format!("fw-user: cannot prepare the filter for interfaces that appear later: {error}"));
-            // If the kernel refuses once, it will refuse again. The next attachment shows whether it still does.
-            self.cannot_be_ready = true;
+        if !self.settled.is_empty() {
+            self.readiness.keep_up(self.pins);
         }
     }
 
@@ -293,8 +286,9 @@ impl<'a> Keeper<'a> {
                 let here = interface::present(&name)?.map(|interface| (interface, wish.clone()));
                 Ok(Meant { here: here.into_iter().collect(), ..Meant::default() })
             };
-            let fresh = network.is_unused(interface.index).then(|| self.spare.clone());
-            let applied = apply::apply(self.pins, again, self.how(fresh));
+            let how =
+                self.how(Some(Arrival { spare: self.readiness.spare(), is_fresh: network.is_unused(interface.index) }));
+            let applied = apply::apply(self.pins, again, how);
             if applied.is_err()
                 && let Some(interface) = interface::present(&name)?
             {
@@ -309,7 +303,9 @@ impl<'a> Keeper<'a> {
     }
 
     /// Take off every filter that this process owns.
-    pub(crate) fn detach(&self) -> Result<()> {
+    pub(crate) fn detach(&mut self) -> Result<()> {
+        // It would pin the shared maps again.
+        self.readiness.end();
         let is_own =
             |with_filter: &[String]| Ok(with_filter.iter().filter(|name| self.own.contains(*name)).cloned().collect());
         detach::take_off(self.pins, false, is_own)?.tell(false)
@@ -346,7 +342,7 @@ impl<'a> Keeper<'a> {
 
     /// Remember what was done, and print what changed.
     fn settle(&mut self, applied: &Applied, tell_all: bool) {
-        self.cannot_be_ready = false;
+        self.readiness.retry();
         for interface in &applied.interfaces {
             self.settled.insert(interface.name.clone(), Settled::now(self.pins, interface));
             self.own.insert(interface.name.clone());

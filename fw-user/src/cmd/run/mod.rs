@@ -6,6 +6,7 @@ pub(crate) mod files;
 pub(crate) mod filter;
 pub(crate) mod keeper;
 pub(crate) mod links;
+pub(crate) mod readiness;
 pub(crate) mod supervisor;
 
 use std::{path::Path, time::Duration};
@@ -58,7 +59,8 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
     serve(pins, place, &keeper, args.listen)?;
     keeper.start(wishes)?;
     tell(&[NotifyState::Ready, NotifyState::Status(&keeper.status())]);
-    keeper.get_ready();
+    // Verifying takes the processors from an interface that appears together with another one.
+    let mut is_quiet = true;
 
     let (mut look, mut watch, mut retry) = (every(LOOK_EVERY), every(WATCH_EVERY), every(RETRY_EVERY));
     // Twice as often as systemd requires.
@@ -72,26 +74,32 @@ pub(crate) async fn run(pins: &Pins, place: &Path, args: &RunArgs) -> Result<()>
                 keeper.take(files.read_now());
                 tell(&[NotifyState::Ready]);
             }
-            _ = look.tick() => if let Some(found) = files.look() {
+            _ = look.tick() => {
+                if std::mem::replace(&mut is_quiet, true) {
+                    keeper.get_ready();
+                }
+                let Some(found) = files.look() else { continue };
                 keeper.take(found);
-            } else {
-                continue;
-            },
+            }
             _ = watch.tick() => if !keeper.watch() {
                 continue;
             },
             changed = links.changed() => {
                 changed?;
+                is_quiet = false;
                 keeper.follow();
             }
-            _ = retry.tick() => keeper.retry(),
+            _ = retry.tick() => {
+                keeper.retry();
+                // Where it never is quiet.
+                keeper.get_ready();
+            }
             _ = alive.tick(), if patience.is_some() => {
                 tell(&[NotifyState::Watchdog]);
                 continue;
             }
         }
         tell(&[NotifyState::Status(&keeper.status())]);
-        keeper.get_ready();
     }
     tell(&[NotifyState::Stopping]);
     match args.on_exit {

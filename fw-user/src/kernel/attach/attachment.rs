@@ -148,7 +148,7 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
         record.egress = egress::choose(interface, plan.hook)?;
         plan::write_record(&mut ebpf, &record)?;
         egress::attach(egress::load_for(&mut ebpf, interface)?, pins, interface, record.egress)?;
-        if plan.fresh.is_none() {
+        if plan.arrival.as_ref().is_none_or(|arrival| !arrival.is_fresh) {
             seed::seed(pins)?;
         }
     }

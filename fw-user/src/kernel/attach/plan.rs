@@ -9,7 +9,7 @@ use crate::{
     bans::store,
     error::Result,
     kernel::{
-        attach::{egress::Hook, ingress::ModeChoice, native::NotNative, spare::Spare},
+        attach::{egress::Hook, ingress::ModeChoice, native::NotNative, spare::Arrival},
         maps::policy_map::Terms,
         meta::AttachmentRecord,
         object,
@@ -37,8 +37,8 @@ pub struct Plan {
     pub debug: bool,
     /// Whether to take off another XDP program on the interface.
     pub replace: bool,
-    /// Programs that may be loaded already. Set for an interface that has just appeared, without connections to cut.
-    pub fresh: Option<Spare>,
+    /// Set for an interface that has just appeared.
+    pub arrival: Option<Arrival>,
 }
 
 /// The result of an attachment.
@@ -66,7 +66,8 @@ pub(crate) fn load(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
 
 fn load_maps(pins: &Pins, name: &str, plan: &Plan) -> Result<aya::Ebpf> {
     let is_capacity = |flows| shape::capacity(pins) == Some(flows);
-    if let Some(spare) = plan.fresh.as_ref().filter(|_| !plan.debug && plan.flows.is_none_or(is_capacity))
+    if let Some(Arrival { spare, .. }) =
+        plan.arrival.as_ref().filter(|_| !plan.debug && plan.flows.is_none_or(is_capacity))
         && let Some(ebpf) = spare.take(pins, name)?
     {
         return Ok(ebpf);

@@ -1,6 +1,9 @@
 //! Programs that the kernel has verified before an interface needs them: verification takes most of the time of an attachment.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fs,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use aya::{Ebpf, maps::MapData};
 use fw_common::abi::map;
@@ -15,9 +18,21 @@ use crate::{
     },
 };
 
-/// At most one set of programs, with the pinned shared maps and maps of its own for a future interface.
+/// The number of sets. Some adapters bring two interfaces.
+const INTERFACES: usize = 2;
+
+/// Sets of programs, each with the pinned shared maps and maps of its own for a future interface.
 #[derive(Clone, Debug, Default)]
-pub struct Spare(Arc<Mutex<Option<Loaded>>>);
+pub struct Spare(Arc<Mutex<Vec<Loaded>>>);
+
+/// An interface that has just appeared.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// Programs that may be loaded already.
+    pub spare: Spare,
+    /// Whether it has no address, and so no connections to cut.
+    pub is_fresh: bool,
+}
 
 #[derive(Debug)]
 struct Loaded {
@@ -27,38 +42,62 @@ struct Loaded {
 }
 
 impl Spare {
-    /// Load a set, if an interface has a filter already: otherwise the shared maps would be left without an interface.
+    /// Whether every set is loaded.
+    pub(crate) fn is_full(&self) -> bool {
+        self.sets().len() >= INTERFACES
+    }
+
+    /// Load the missing sets, if an interface has a filter already: otherwise the shared maps would be left without an interface. Other threads may
+    /// take sets meanwhile.
     pub(crate) fn prepare(&self, pins: &Pins) -> Result<()> {
-        let is_attached = !pins.interfaces()?.is_empty();
-        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if place.is_some() || !is_attached {
-            return Ok(());
+        while !self.is_full() {
+            let Some(loaded) = load(pins)? else { break };
+            self.sets().push(loaded);
         }
-        let globals = Globals { debug: false, skipped: 0 };
-        let mut ebpf = object::load_around(pins, "an interface to come", &map::SHARED, Shapes::here(pins)?, globals)?;
-        ingress::load(&mut ebpf)?;
-        object::load_classifier(&mut ebpf, object::EGRESS, "egress")?;
-        if tcx::is_there()? {
-            object::load_classifier(&mut ebpf, object::INGRESS_TC, "ingress")?;
-        }
-        *place = Some(Loaded { ebpf, shared: shared(pins)? });
         Ok(())
     }
 
-    /// Take the set for an interface whose folder exists, and pin its maps there. `None` if no set is ready, or the shared maps have changed.
+    /// Take a set for an interface whose folder exists, and pin its maps there. `None` if no set is ready, the shared maps have changed, or the
+    /// interface has maps.
     pub(crate) fn take(&self, pins: &Pins, interface: &str) -> Result<Option<Ebpf>> {
-        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Loaded { ebpf, shared: around }) = taken else { return Ok(None) };
-        if shared(pins).ok().as_ref() != Some(&around) {
+        let paths = map::PER_INTERFACE.map(|name| (name, pins.map(interface, name)));
+        if paths.iter().any(|(_, path)| fs::symlink_metadata(path).is_ok()) {
             return Ok(None);
         }
-        for name in map::PER_INTERFACE {
-            let path = pins.map(interface, name);
+        let around = shared(pins).ok();
+        let mut sets = self.sets();
+        sets.retain(|loaded| Some(&loaded.shared) == around.as_ref());
+        let taken = sets.pop();
+        drop(sets);
+        let Some(Loaded { ebpf, .. }) = taken else { return Ok(None) };
+        for (name, path) in paths {
             let Some(map) = ebpf.map(name) else { unreachable!("the embedded object has the map") };
             map.pin(&path).map_err(|error| Error::Kernel(KernelError::BadPin { path, source: error.into() }))?;
         }
         Ok(Some(ebpf))
     }
+
+    fn sets(&self) -> MutexGuard<'_, Vec<Loaded>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One set, for an interface with Ethernet headers or without. `None` if no shared maps are pinned.
+fn load(pins: &Pins) -> Result<Option<Loaded>> {
+    let globals = Globals { debug: false, skipped: 0 };
+    // No command creates or removes shared maps meanwhile. Verification, which takes long, needs no lock.
+    let lock = pins.lock()?;
+    let (Some(_), Ok(shared)) = (&lock, shared(pins)) else { return Ok(None) };
+    let mut ebpf = object::load_around(pins, "an interface to come", &map::SHARED, Shapes::here(pins)?, globals)?;
+    drop(lock);
+    ingress::load(&mut ebpf)?;
+    object::load_classifier(&mut ebpf, object::EGRESS, "egress")?;
+    if tcx::is_there()? {
+        object::load_classifier(&mut ebpf, object::INGRESS_TC, "ingress")?;
+        object::load_classifier(&mut ebpf, object::INGRESS_L3, "ingress")?;
+        object::load_classifier(&mut ebpf, object::EGRESS_L3, "egress")?;
+    }
+    Ok(Some(Loaded { ebpf, shared }))
 }
 
 /// The IDs of the pinned shared maps.

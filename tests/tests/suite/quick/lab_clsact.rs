@@ -27,7 +27,7 @@ fn attach(lab: &Lab) -> Result<()> {
         hook: Hook::Clsact,
         debug: false,
         replace: false,
-        fresh: None,
+        arrival: None,
     };
     let pins = Pins::new(lab.fw.bpffs());
     lab.pi.enter(|| {
