@@ -13,7 +13,7 @@ use crate::{
     cmd::{boot::service::check_is_root, detach},
     error::{Error, HostError, Result},
     host::{
-        privilege, processes,
+        output_file, privilege, processes,
         systemd::{self, files, leftovers},
     },
     kernel::pins::Pins,
@@ -36,6 +36,10 @@ pub(crate) fn run(pins: &Pins, folder: &Path, args: &UninstallArgs) -> Result<()
     owned.extend(ledger.filter(|path| path.exists()));
     // Asked before anything changes: Ctrl-C leaves everything as it is.
     let deletes = !owned.is_empty() && (args.yes || ask(&owned)?);
+    leftovers::ours_alone()
+        .iter()
+        .chain(owned.iter().filter(|_| deletes))
+        .try_for_each(|path| output_file::check(path))?;
     // Remove services first, so that no filter returns, and without the lock, which their own command takes.
     if systemd::is_booted() {
         systemd::stop_all()?;

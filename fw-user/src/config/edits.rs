@@ -82,6 +82,9 @@ impl<'a> Edits<'a> {
             }
         };
         let changes = text.is_some();
+        if changes {
+            folder::check(&path)?;
+        }
         self.planned.push(Edit { path: path.clone(), interface: interface.to_owned(), wanted: wanted.clone(), text });
         Ok((path, changes))
     }
@@ -114,6 +117,9 @@ impl<'a> Edits<'a> {
                 Some(text).filter(|text| *text != file.text)
             }
         };
+        if text.is_some() {
+            folder::check(&path)?;
+        }
         self.planned.push(Edit {
             path: path.clone(),
             interface: "every outside interface".to_owned(),

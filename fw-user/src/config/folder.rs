@@ -99,6 +99,11 @@ fn parse_one(path: &Path, text: Vec<u8>) -> File {
     }
 }
 
+/// Refuse a file that [`write()`] could not write.
+pub(crate) fn check(path: &Path) -> Result<()> {
+    output_file::check(&fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+}
+
 /// Write a file atomically: readers find the old text or the new one, also after a crash. A missing folder is created. The target of a symbolic link
 /// is replaced, not the link.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {

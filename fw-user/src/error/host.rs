@@ -49,6 +49,12 @@ pub enum HostError {
     /// The machine runs without systemd.
     #[error("this system was not started by systemd; have yours run `fw-user apply --force` before the network starts")]
     NoSystemd,
+    /// A boot service would attach to the interfaces of another network namespace.
+    #[error(
+        "systemd runs in another network namespace, and a boot service is for the interfaces there; have what makes this namespace run \
+         `fw-user apply --force`"
+    )]
+    OtherNetwork,
     /// The program is where a service could not start it.
     #[error(
         "a service must not start this program from {path}; install it first (sudo install -m 755 {path} \

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use nix::unistd::{AccessFlags, Uid, access};
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, Uid, access},
+};
 
 use crate::error::{Error, HostError, Result};
 
@@ -33,8 +36,17 @@ pub(crate) fn replace(path: &Path, text: &str) -> Result<()> {
 /// Refuse a path where [`replace`] could not write: its folder, or the first one above it that exists, is read-only.
 pub(crate) fn check(path: &Path) -> Result<()> {
     let Some(folder) = path.ancestors().skip(1).find(|folder| folder.exists()) else { return Ok(()) };
-    access(folder, AccessFlags::W_OK)
-        .map_err(|error| Error::Host(HostError::File { what: "writing", path: path.to_owned(), source: error.into() }))
+    access(folder, AccessFlags::W_OK).map_err(|error| {
+        let source = if error == Errno::EROFS { is_read_only(folder) } else { error.into() };
+        Error::Host(HostError::File { what: "writing", path: path.to_owned(), source })
+    })
+}
+
+fn is_read_only(folder: &Path) -> io::Error {
+    let device = |folder: &Path| fs::metadata(folder).map(|facts| facts.dev()).ok();
+    let of_same = folder.ancestors().take_while(|above| device(above) == device(folder));
+    let place = of_same.last().unwrap_or(folder).display();
+    io::Error::other(format!("Read-only file system; `mount -o remount,rw {place}` makes it writable"))
 }
 
 /// Open an empty file for writing piece by piece. Accept a device, a pipe or a symbolic link only if nobody else could have put it there.

@@ -7,10 +7,7 @@ use nix::unistd::Uid;
 use crate::{
     config::{DEFAULT_FOLDER, Settings, edits::Edits},
     error::{ConfigError, Error, HostError, Result, UsageError},
-    host::{
-        output_file,
-        systemd::{Service, boot, files},
-    },
+    host::systemd::{Service, boot, files},
     kernel::trust,
     output::complain,
 };
@@ -52,12 +49,14 @@ impl Services {
     fn check(folder: &Path, services: Vec<Service>) -> Result<Self> {
         check_folder(folder)?;
         check_is_root()?;
+        if !boot::shares_network_with_systemd() {
+            return Err(Error::Host(HostError::OtherNetwork));
+        }
         let program = files::program()?;
         if let Some(why) = trust::why_not(Path::new(&program))? {
             return Err(Error::Host(HostError::ProgramNotRoots { path: program.into(), why }));
         }
         services.iter().try_for_each(|service| service.check(&program))?;
-        output_file::check(&folder.join("eth0.toml"))?;
         Ok(Self { program, services })
     }
 

@@ -94,7 +94,7 @@ pub(crate) fn program(text: &str) -> Option<&str> {
 }
 
 /// systemd's interfaces are the ones of its own network namespace.
-fn shares_network_with_systemd() -> bool {
+pub(crate) fn shares_network_with_systemd() -> bool {
     let namespace = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).map(|facts| facts.ino());
     match (namespace("1"), namespace("self")) {
         (Ok(systemd), Ok(own)) => systemd == own,

@@ -27,13 +27,20 @@ pub(crate) fn edited() -> Vec<PathBuf> {
     edited.into_iter().chain(drop_ins).collect()
 }
 
-/// Remove the links that enable a service, and the units and rules that the program wrote. Returns them.
-pub(crate) fn remove() -> Result<Vec<PathBuf>> {
+/// The links that enable a service, and the units and rules that the program wrote.
+#[must_use]
+pub(crate) fn ours_alone() -> Vec<PathBuf> {
     let folders = entries(Path::new(UNITS));
     let wants = folders.iter().filter(|folder| folder.extension().is_some_and(|extension| extension == "wants"));
     let links = wants.flat_map(|folder| entries(folder)).filter(|path| has_name(path, is_unit) && path.is_symlink());
-    let mut removed: Vec<PathBuf> = links.collect();
-    removed.extend(ours().0);
+    let mut found: Vec<PathBuf> = links.collect();
+    found.extend(ours().0);
+    found
+}
+
+/// Remove them. Returns them.
+pub(crate) fn remove() -> Result<Vec<PathBuf>> {
+    let removed = ours_alone();
     for path in &removed {
         files::remove(path)?;
         if let Some(folder) = path.parent().filter(|folder| folder.extension().is_some_and(|end| end == "wants")) {

@@ -219,7 +219,8 @@ pub(crate) fn is_all_enabled() -> Result<bool> {
 
 /// Stop every service, which takes its filter off, and stop waiting for interfaces.
 pub(crate) fn stop_all() -> Result<()> {
-    run("systemctl", ["stop", "fw-user@*.service", SETTLE, ALL])?;
+    // Patterns, because systemctl fails for the name of a unit that does not exist.
+    run("systemctl", ["stop", "fw-user@*.service", "fw-user-settle*.service", "fw-user-all*.service"])?;
     forget_later_ones()
 }
 

@@ -2,7 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{Lab, systemd::Systemd},
+    lab::{
+        Lab,
+        systemd::{self, Systemd},
+    },
     tests,
 };
 use serde_json::{Value, json};
@@ -20,6 +23,8 @@ tests! {
     doctor_says_bad_where_nothing_brings_the_filter_back;
     whatever_would_keep_the_service_from_working_is_refused_before_anything_changes;
     whatever_would_keep_the_service_for_all_from_working_is_refused;
+    on_a_read_only_etc_nothing_is_half_done;
+    the_service_is_for_the_interfaces_that_systemd_has;
     service_takes_several_names_and_shows_them;
     replacing_a_policy_prints_the_difference;
     uninstall_leaves_nothing_but_what_the_owner_wrote;
@@ -388,6 +393,51 @@ fn whatever_would_keep_the_service_for_all_from_working_is_refused() -> Result<(
     Ok(())
 }
 
+fn on_a_read_only_etc_nothing_is_half_done() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    machine.fw(&lab, &["attach", "eth0", "--allow", "22,80", "--boot"])?;
+    machine.fw(&lab, &["deny", "80"])?;
+    let before = (machine.files()?, lab.active("eth0")?);
+    machine.shell("mount -o remount,ro /etc")?;
+    for args in [
+        &["allow", "99", "--save"][..],
+        &["save"],
+        &["enable"],
+        &["attach", "eth0", "--allow", "22,99", "--boot"],
+        &["attach", "--all", "--allow", "22", "--boot"],
+        &["uninstall"],
+        &["uninstall", "--yes"],
+    ] {
+        let words = ["writing /etc/", "Read-only file system; `mount -o remount,rw /etc` makes it writable"];
+        machine.refuses(&lab, args, FAILED, &words)?;
+        assert_eq!((machine.files()?, lab.active("eth0")?), before, "{args:?}");
+    }
+    machine.refuses(&lab, &["disable"], FAILED, &["Read-only file system"])?;
+    assert_eq!((machine.files()?, lab.active("eth0")?), before, "disable");
+    Ok(())
+}
+
+/// Another network namespace may have an interface of the same name.
+fn the_service_is_for_the_interfaces_that_systemd_has() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    for args in [&["enable", "eth0"][..], &["service", "install", "--all"]] {
+        machine.shell(
+            "mkdir -p /etc/fw-user; printf 'interfaces = [\"*\"]\\nallow = [\"22\"]\\n' > /etc/fw-user/all.toml",
+        )?;
+        let before = machine.files()?;
+        let mut elsewhere = machine.command("unshare");
+        elsewhere.args(["--net", systemd::PROGRAM, "--bpffs"]).arg(lab.fw.bpffs()).args(args);
+        let output = elsewhere.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let is_refused = output.status.code() == Some(FAILED) && said.contains("runs in another network namespace");
+        ensure!(is_refused, "{args:?}: {output:?}");
+        assert_eq!(machine.files()?, before);
+    }
+    Ok(())
+}
+
 fn service_takes_several_names_and_shows_them() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.add_second_lan()?;
@@ -444,7 +494,7 @@ fn uninstall_leaves_nothing_but_what_the_owner_wrote() -> Result<()> {
     ensure!(
         machine
             .shell("cat /run/typed")?
-            .contains("systemctl stop fw-user@*.service fw-user-settle.service fw-user-all.service")
+            .contains("systemctl stop fw-user@*.service fw-user-settle*.service fw-user-all*.service")
     );
     for kept in ["/etc/fw-user/eth0.toml", drop_in, "/etc/systemd/system/fw-user-settle.service"] {
         ensure!(said.contains(&format!("kept     {kept}\n")), "{said}");
