@@ -52,6 +52,20 @@ pub(crate) fn at_work(pins: &Pins, named: &[String]) -> Result<Vec<String>> {
     idle.into_iter().next().map_or(Ok(at_work), Err)
 }
 
+/// The interfaces on which a filter is at work, of whatever version.
+pub(crate) fn filtered(pins: &Pins) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for name in pins.interfaces_of_all()? {
+        for of_abi in pins.all()? {
+            if links::ingress_link(&of_abi, &name)?.is_some_and(|link| link.ifindex != 0) && names.last() != Some(&name)
+            {
+                names.push(name.clone());
+            }
+        }
+    }
+    Ok(names)
+}
+
 /// The interfaces that are filtered by another version, and its ABI.
 pub(crate) fn other_abis(pins: &Pins) -> Result<Vec<(String, u32)>> {
     let mut found = Vec::new();

@@ -268,6 +268,12 @@ impl Sides {
         Network::ask().map(|network| Self::of(&network))
     }
 
+    /// Whether the interface is present.
+    #[must_use]
+    pub(crate) fn has(&self, interface: &str) -> bool {
+        self.0.contains_key(interface)
+    }
+
     /// Whether other machines reach this one through an interface, wherever the filter of that path belongs. For a missing interface this is true,
     /// because it is unknown.
     #[must_use]

@@ -80,7 +80,7 @@ pub(crate) fn boot(name: &str, outcome: &Attached, plan: &Plan, at_boot: &AtBoot
     let whom = if is_all { "--all" } else { name };
     let is_new = outcome.before.is_none() && plan.terms.deadline.is_none();
     match at_boot {
-        AtBoot::Filtered { .. } => Some(format!("  boot    {}", at_boot.words(name))),
+        AtBoot::Filtered { .. } | AtBoot::Absent(_) => Some(format!("  boot    {}", at_boot.words(name))),
         AtBoot::Open { .. } if is_new => {
             Some(format!("  boot    a reboot opens every port; fw-user enable {whom} attaches the filter again"))
         }

@@ -19,6 +19,9 @@ pub struct DisableArgs {
     /// Interfaces to leave alone at boot [default: all].
     #[arg(value_name = "INTERFACE", value_parser = parse_interface)]
     pub interfaces: Vec<String>,
+    /// Every interface, present and future, as without names.
+    #[arg(long, conflicts_with = "interfaces")]
+    pub all: bool,
 }
 
 /// A name without special characters for a path, a unit or a udev rule. Linux allows 15 bytes.

@@ -16,7 +16,7 @@ use crate::{
         locked::lock,
         running::running,
         save,
-        select::after_change,
+        select::{self, after_change},
     },
     config::{File, Settings, edits::Edits, folder},
     error::{ConfigError, Error, HostError, KernelError, Result, UsageError},
@@ -43,7 +43,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     let sides = Sides::of(&network);
     // Files with patterns also apply to future interfaces.
     let is_all = args.all || (args.interfaces.is_empty() && files.iter().any(|file| !file.patterns.is_empty()));
-    let names = chosen(pins, &files, &args.interfaces)?;
+    let names = chosen(pins, &files, &args.interfaces, &sides)?;
     let services = if is_all { Services::plan_all(folder)? } else { Services::plan(folder, &names)? };
     let mut edits = Edits::new(folder, &files, &sides);
     let mut at_work = Vec::new();
@@ -54,9 +54,10 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
     // The file of an interface is known only after all files are.
     let is_planned = |name: &str| args.all && !files.iter().any(|file| file.is_for(name)) && sides.leads_outside(name);
     for name in &names {
+        let is_at_work = links::ingress_link(pins, name)?.is_some_and(|link| link.ifindex != 0);
         if is_planned(name) {
-            at_work.push(name.clone());
-        } else if links::ingress_link(pins, name)?.is_some_and(|link| link.ifindex != 0) {
+            at_work.extend(is_at_work.then(|| name.clone()));
+        } else if is_at_work {
             let map = PolicyMap::open(pins, name)?;
             map.check_settled()?;
             let says = edits.file(name)?.map(|(_, says)| says);
@@ -86,7 +87,7 @@ pub(crate) fn enable(pins: &Pins, folder: &Path, args: &EnableArgs) -> Result<()
             let is_new = !changed.is_empty() || !written.is_empty();
             let note = if is_new { "" } else { " (as before)" };
             print(&format!("{name}  after a reboot: {}{note}\n", files.at_boot(name, running.as_ref()).words(name)))?;
-            if !is_at_work {
+            if !is_at_work && sides.has(name) {
                 print(&format!("  no filter now: fw-user apply {name} attaches it\n"))?;
             }
         }
@@ -124,12 +125,14 @@ fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Se
     found.map(|(_, settings)| (settings, except)).ok_or(Error::Kernel(KernelError::NothingAttached))
 }
 
-/// The named interfaces, or else those with a filter, or else those with a file.
-fn chosen(pins: &Pins, files: &[File], named: &[String]) -> Result<Vec<String>> {
+/// The named interfaces, or else those with a filter, or else those with a file. An interface that is gone, and has no file, has left only its
+/// pins.
+fn chosen(pins: &Pins, files: &[File], named: &[String], sides: &Sides) -> Result<Vec<String>> {
     if !named.is_empty() {
         return Ok(interface::once_each(named).cloned().collect());
     }
     let mut names = pins.interfaces()?;
+    names.retain(|name| sides.has(name) || files.iter().any(|file| file.is_for(name) || file.takes(name)));
     if names.is_empty() {
         names = files.iter().flat_map(|file| &file.interfaces).map(|name| name.get_ref().clone()).collect();
     }
@@ -143,7 +146,7 @@ pub(crate) fn disable(pins: &Pins, folder: &Path, args: &DisableArgs) -> Result<
     let is_all_enabled = systemd::is_all_enabled()?;
     let enabled = systemd::enabled_interfaces()?;
     let mut services = Vec::new();
-    if args.interfaces.is_empty() {
+    if args.all || args.interfaces.is_empty() {
         services.extend(is_all_enabled.then(Service::of_all).transpose()?);
         services.extend(enabled.iter().map(|name| Service::of(name)).collect::<Result<Vec<_>>>()?);
     } else {
@@ -157,7 +160,7 @@ pub(crate) fn disable(pins: &Pins, folder: &Path, args: &DisableArgs) -> Result<
     if services.is_empty() {
         return print("no boot service is installed; nothing was changed\n");
     }
-    let with_pins = pins.interfaces_of_all()?;
+    let filtered = select::filtered(pins)?;
     let names: Vec<&str> = services.iter().map(Service::name).collect();
     for (at, service) in services.iter().enumerate() {
         let is_installed = service.is_installed()?;
@@ -166,11 +169,11 @@ pub(crate) fn disable(pins: &Pins, folder: &Path, args: &DisableArgs) -> Result<
             |error| if at == 0 { error } else { error.after(format!("disabled {}", names[..at].join(", "))) },
         )?;
         let note = if is_installed { "" } else { " (as before)" };
-        let filtered: Vec<&str> = with_pins.iter().map(String::as_str).filter(|name| service.is_for(name)).collect();
-        let filter = if filtered.is_empty() {
+        let stay: Vec<&str> = filtered.iter().map(String::as_str).filter(|name| service.is_for(name)).collect();
+        let filter = if stay.is_empty() {
             String::new()
         } else {
-            format!("; the filter stays until `fw-user detach {}` or a reboot", filtered.join(" "))
+            format!("; the filter stays until `fw-user detach {}` or a reboot", stay.join(" "))
         };
         print(&format!("{}  not attached at boot{note}{filter}\n", service.name()))
             .map_err(|error| error.after(format!("disabled {}", names[..=at].join(", "))))?;

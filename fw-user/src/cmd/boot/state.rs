@@ -45,6 +45,8 @@ pub(crate) enum AtBoot {
         /// Why.
         why: String,
     },
+    /// The interface is missing. What becomes of it once it is present.
+    Absent(Box<AtBoot>),
 }
 
 /// The same in JSON.
@@ -74,6 +76,15 @@ impl BootFiles {
 
     /// The effect of the next boot on an interface with these settings in force.
     pub(crate) fn at_boot(&self, name: &str, running: Option<&Running>) -> AtBoot {
+        if self.sides.has(name) {
+            self.of_present(name, running)
+        } else {
+            // Its pins remain, but no filter is in force.
+            AtBoot::Absent(Box::new(self.of_present(name, None)))
+        }
+    }
+
+    fn of_present(&self, name: &str, running: Option<&Running>) -> AtBoot {
         let unit = match boot::of(name) {
             Boot::Unit(unit) => unit,
             Boot::Unseen(why) => return AtBoot::Unknown { why },
@@ -113,13 +124,14 @@ impl BootFiles {
 }
 
 impl AtBoot {
-    /// `kept`, `different`, `lost` or `unknown`.
+    /// `kept`, `different`, `lost`, `absent` or `unknown`.
     #[must_use]
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Filtered { difference: Some(difference), .. } if !difference.is_empty() => "different",
             Self::Filtered { difference: Some(_), .. } => "kept",
             Self::Open { .. } => "lost",
+            Self::Absent(_) => "absent",
             Self::Filtered { difference: None, .. } | Self::Unknown { .. } => "unknown",
         }
     }
@@ -141,6 +153,13 @@ impl AtBoot {
             },
             Self::Open { why, fix } => format!("no: after a reboot every port is open ({why}); {fix}"),
             Self::Unknown { why } => format!("unknown: {why}"),
+            Self::Absent(then) => match then.as_ref() {
+                Self::Filtered { unit, file, .. } => {
+                    format!("not here now; once it is, {unit} applies {}", file.display())
+                }
+                Self::Open { why, .. } => format!("not here now; once it is, every port is open ({why})"),
+                other => format!("not here now; {}", other.words(name)),
+            },
         }
     }
 
@@ -154,6 +173,7 @@ impl AtBoot {
             }
             Self::Open { why, fix } => AtBootJson { why: Some(why), fix: Some(fix), ..nothing },
             Self::Unknown { why } => AtBootJson { why: Some(why), ..nothing },
+            Self::Absent(then) => AtBootJson { state: nothing.state, fix: None, ..then.json() },
         }
     }
 }

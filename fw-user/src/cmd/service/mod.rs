@@ -71,5 +71,5 @@ fn remove(pins: &Pins, folder: &Path, interfaces: &[String], all: bool) -> Resul
             return Err(Error::Host(HostError::NoService { name: interface.clone() }));
         }
     }
-    boot::disable(pins, folder, &DisableArgs { interfaces: interfaces.to_vec() })
+    boot::disable(pins, folder, &DisableArgs { interfaces: interfaces.to_vec(), all })
 }

@@ -17,6 +17,7 @@ tests! {
     attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing;
     attach_all_with_boot_keeps_every_outside_interface;
     what_is_in_force_everywhere_is_enabled_for_all;
+    of_an_interface_that_is_gone_nothing_is_in_force;
     a_file_with_other_patterns_is_not_overwritten;
     enable_and_disable_go_there_and_back;
     status_and_allow_tell_what_a_reboot_makes_of_a_port;
@@ -153,6 +154,37 @@ fn what_is_in_force_everywhere_is_enabled_for_all() -> Result<()> {
     let said = machine.fw(&lab, &["uninstall", "--yes"])?;
     ensure!(said.contains("removed  /etc/udev/rules.d/81-fw-user.rules\n"), "{said}");
     assert_eq!(machine.files()?, Vec::<std::path::PathBuf>::new(), "{said}");
+    Ok(())
+}
+
+/// Its pins stay, and what they say is in force nowhere.
+fn of_an_interface_that_is_gone_nothing_is_in_force() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let machine = Systemd::new(&lab)?;
+    let boot = |state: &str| -> Result<()> {
+        let status: Value = serde_json::from_str(&machine.fw(&lab, &["status", "--json"])?)?;
+        let boot = &status["interfaces"][1]["boot"];
+        ensure!((&boot["state"], &boot["fix"]) == (&json!(state), &Value::Null), "{status}");
+        Ok(())
+    };
+    machine.fw(&lab, &["attach", "--all", "--allow", "22"])?;
+    lab.pi.run("ip link delete eth1")?;
+    let said = machine.fw(&lab, &["status"])?;
+    let open = "  boot    not here now; once it is, every port is open (no boot service is installed)\n";
+    ensure!(said.contains(open), "{said}");
+    boot("absent")?;
+    let said = machine.fw(&lab, &["enable", "--all"])?;
+    assert_eq!(said, "eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n");
+    let then = "not here now; once it is, fw-user-all.service applies /etc/fw-user/all.toml";
+    let said = machine.fw(&lab, &["enable", "--all"])?;
+    ensure!(said.ends_with(&format!("eth1  after a reboot: {then} (as before)\n")), "{said}");
+    let said = machine.fw(&lab, &["status"])?;
+    ensure!(said.contains(&format!("  boot    {then}\n")), "{said}");
+    boot("absent")?;
+    let said = machine.fw(&lab, &["disable", "--all"])?;
+    let stays = "the filter stays until `fw-user detach eth0` or a reboot";
+    assert_eq!(said, format!("every outside interface  not attached at boot; {stays}\n"));
     Ok(())
 }
 

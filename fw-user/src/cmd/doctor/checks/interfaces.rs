@@ -92,7 +92,7 @@ pub(crate) fn boot(pins: &Pins, files: &BootFiles, interface: &Interface) -> Opt
             Finding::bad("boot", format!("nothing attaches the filter after a reboot: {why}")).fix(fix)
         }
         (AtBoot::Filtered { .. }, "kept") => Finding::ok("boot", at_boot.words(name)),
-        (AtBoot::Filtered { .. }, _) => Finding::note("boot", at_boot.words(name)),
+        (AtBoot::Filtered { .. } | AtBoot::Absent(_), _) => Finding::note("boot", at_boot.words(name)),
         (AtBoot::Unknown { why }, _) => Finding::note("boot", format!("cannot check: {why}")),
     };
     Some(finding.of(name))
