@@ -4,7 +4,7 @@ pub(crate) mod args;
 pub(crate) mod chosen;
 pub(crate) mod report;
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use aya_log::EbpfLogger;
 use fw_common::policy::Policy;
@@ -169,11 +169,9 @@ fn tell(
     }
     // Print facts about all of them once.
     print(&report::policy(attached, plan))?;
-    for (name, told) in &told {
-        if let Some(line) = report::boot(name, told.attached, plan, &told.at_boot, args.all) {
-            print(&format!("{line}\n"))?;
-        }
-    }
+    let boot = told.iter().filter_map(|(name, told)| report::boot(name, told.attached, plan, &told.at_boot, args.all));
+    let boot: BTreeSet<String> = boot.collect();
+    boot.iter().try_for_each(|line| print(&format!("{line}\n")))?;
     if args.all && args.boot {
         print("  later   an outside interface that appears later gets the same filter before it is configured\n")?;
     }

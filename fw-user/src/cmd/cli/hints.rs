@@ -48,6 +48,13 @@ fn with_lists(command: clap::Command) -> clap::Command {
 }
 
 fn command_meant(error: &clap::Error) -> Option<String> {
+    // Some commands take it: those that do something else without names.
+    if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && error.kind() == ErrorKind::UnknownArgument
+        && option == "--all"
+    {
+        return Some("leave out --all: without names it is for all of them".to_owned());
+    }
     let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else { return None };
     let (_, command) = COMMANDS.iter().find(|(words, _)| words.contains(&word.as_str()))?;
     (error.kind() == ErrorKind::InvalidSubcommand).then(|| format!("type: {command}"))
@@ -57,6 +64,14 @@ fn command_meant(error: &clap::Error) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cmd::cli::Command;
+
+    #[test]
+    fn all_is_what_most_commands_do_without_names() {
+        for line in ["apply --all", "save --all", "allow 22 --all"] {
+            let error = Cli::read(["fw-user"].into_iter().chain(line.split(' ')).map(OsString::from)).expect_err(line);
+            assert!(error.to_string().contains("tip: leave out --all: "), "{error}");
+        }
+    }
 
     #[test]
     fn interfaces_are_given_one_by_one_or_in_a_list() -> Result<()> {

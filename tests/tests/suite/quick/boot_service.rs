@@ -79,10 +79,9 @@ fn attach_all_with_boot_keeps_every_outside_interface() -> Result<()> {
     let machine = Systemd::new(&lab)?;
     let attach = ["attach", "--all", "--allow", "22,80,443", "--except", "wg*", "--boot"];
     let said = machine.fw(&lab, &attach)?;
-    for interface in ["eth0", "eth1"] {
-        let line = "  boot    yes, by fw-user-all.service: /etc/fw-user/all.toml, same rules as now\n";
-        ensure!(said.matches(line).count() == 2, "{interface}: no {line:?} in {said}");
-    }
+    // What is the same for both is said once.
+    let line = "  boot    yes, by fw-user-all.service: /etc/fw-user/all.toml, same rules as now\n";
+    ensure!(said.matches("  boot  ").count() == 1 && said.contains(line), "no {line:?} in {said}");
     ensure!(said.contains("  later   an outside interface that appears later gets the same filter"), "{said}");
     let files = machine.files()?;
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
@@ -175,7 +174,7 @@ fn of_an_interface_that_is_gone_nothing_is_in_force() -> Result<()> {
     ensure!(said.contains(open), "{said}");
     boot("absent")?;
     let said = machine.fw(&lab, &["enable", "--all"])?;
-    assert_eq!(said, "eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, as in force\n");
+    assert_eq!(said, "eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml, same rules as now\n");
     let then = "not here now; once it is, fw-user-all.service applies /etc/fw-user/all.toml";
     let said = machine.fw(&lab, &["enable", "--all"])?;
     ensure!(said.ends_with(&format!("eth1  after a reboot: {then} (as before)\n")), "{said}");
