@@ -243,15 +243,8 @@ impl Kernel {
         self.namespace.set_routing(routing)
     }
 
-    /// Ban so that the bans last as long from now on as they would if the first frame had been so long ago.
     fn ban(&mut self, bans: &[Ban], age: Duration) -> Result<()> {
-        let now = u64::try_from(Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?).as_nanos())?;
-        let end = |lasts: Duration| {
-            let (lasts, age) = (lasts.as_nanos() as u64, age.as_nanos() as u64);
-            // One that is over has ended just now: the clock may have begun later than it would have ended.
-            (now + lasts).saturating_sub(age).max(1)
-        };
-        let bans: Bans = bans.iter().map(|ban| (ban.network, ban.lasts.map_or(FOR_EVER, end))).collect();
+        let bans = bans_from_now(bans, age)?;
         if self.banned != bans {
             self.bans.update(&self.banned, &bans)?;
             self.banned = bans;
@@ -337,6 +330,19 @@ impl Kernel {
         let ifindex = self.knows_interface.then_some(self.namespace.ifindex());
         self.place.receive(&mut self.ebpf, ifindex, frame, times)
     }
+}
+
+/// Bans that last as long from now on as they would if the first frame had been so long ago.
+///
+/// # Errors
+/// The clock cannot be read.
+pub fn bans_from_now(bans: &[Ban], age: Duration) -> Result<Bans> {
+    let now = u64::try_from(Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?).as_nanos())?;
+    let end = |lasts: Duration| {
+        // A ban that is over has ended just now: it may have begun before the clock did.
+        (now + lasts.as_nanos() as u64).saturating_sub(age.as_nanos() as u64).max(1)
+    };
+    Ok(bans.iter().map(|ban| (ban.network, ban.lasts.map_or(FOR_EVER, end))).collect())
 }
 
 /// Every network of both families.

@@ -5,6 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use fw_common::{PortProtocol, Reason, Verdict, policy::Policy};
 use fw_user::testing::{
+    bans::{BanMap, Bans},
     counters::{Counters, Reader},
     pins::Pins,
     policy_map::{PolicyMap, Terms},
@@ -13,8 +14,8 @@ use fw_user::testing::{
 
 use super::{Mode, Namespace, command, fw::FwUser, wait, wire::Wire};
 use crate::{
-    kernel::uppers_here,
-    row::{Direction, Row},
+    kernel::{bans_from_now, uppers_here},
+    row::{Ban, Direction, Row},
     world::{self, Routing},
 };
 
@@ -35,6 +36,8 @@ pub struct WireWorld {
 /// The maps of the attached filter. A command for each frame and each policy would take most of the time.
 struct Filter {
     policy: PolicyMap,
+    bans: BanMap,
+    banned: Bans,
     counters: Reader,
 }
 
@@ -66,7 +69,7 @@ impl WireWorld {
         let pins = Pins::new(self.fw.bpffs());
         uppers::Table::open(&pins, world::INTERFACE)?.write(&self.host.enter(uppers_here)?)?;
         let (policy, counters) = (PolicyMap::open(&pins, world::INTERFACE)?, Reader::open(&pins, world::INTERFACE)?);
-        self.filter = Some(Filter { policy, counters });
+        self.filter = Some(Filter { policy, bans: BanMap::open(&pins)?, banned: Bans::new(), counters });
         Ok(())
     }
 
@@ -76,6 +79,16 @@ impl WireWorld {
     /// Nothing is attached, or the kernel's.
     pub fn put_in_force(&mut self, policy: &Policy) -> Result<()> {
         Ok(self.filter()?.policy.write(policy, Terms::default())?)
+    }
+
+    fn ban(&mut self, bans: &[Ban]) -> Result<()> {
+        let filter = self.filter()?;
+        let bans = bans_from_now(bans, Duration::ZERO)?;
+        if filter.banned != bans {
+            filter.bans.update(&filter.banned, &bans)?;
+            filter.banned = bans;
+        }
+        Ok(())
     }
 
     fn filter(&mut self) -> Result<&mut Filter> {
@@ -124,6 +137,7 @@ impl WireWorld {
     /// # Errors
     /// As [`WireWorld::deliver`].
     pub fn play(&mut self, row: &Row) -> Result<Option<String>> {
+        self.ban(&row.bans)?;
         for earlier in &row.earlier {
             match earlier.direction {
                 Direction::Egress => self.inside.send(&earlier.frame)?,
