@@ -51,7 +51,7 @@ fn what_nftables_does_is_told_beside_each_port() -> Result<()> {
         }
     }
     let said = text(&lab, &[])?;
-    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open nftables drops it suite-"), "{said}");
+    ensure!(row(&said, "9123/tcp")?.starts_with("9123/tcp open nftables drops it "), "{said}");
     ensure!(row(&said, "8000/tcp")?.starts_with("8000/tcp open nftables lets it in "), "{said}");
     ensure!(row(&said, "22/tcp")?.starts_with("22/tcp open nftables lets only IPv4 in "), "{said}");
     lab.pi.run("nft flush ruleset")?;
