@@ -129,6 +129,8 @@ fn a_ban_ends_by_itself() -> Result<()> {
     })?;
     ensure!(fs::read_to_string(lab.fw.ledger())?.contains("203.0.113.10"), "the next command sweeps it");
     ensure!(lab.fw(&["bans"])? == "nobody is banned\n");
+    lab.fw(&["ban", "198.51.100.7"])?;
+    ensure!(!fs::read_to_string(lab.fw.ledger())?.contains("203.0.113.10"), "it swept it");
     Ok(())
 }
 
