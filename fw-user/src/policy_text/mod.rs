@@ -4,6 +4,7 @@ pub(crate) mod timeouts;
 pub(crate) mod words;
 
 use std::{
+    cell::Cell,
     collections::{BTreeMap, BTreeSet},
     fs,
     sync::OnceLock,
@@ -35,12 +36,17 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
     let services = &KNOWN_SERVICES;
     let mut rules = Vec::new();
     for spec in words_of(specs) {
+        // The file may have been read for something else, which does without it.
+        let is_needed = Cell::new(false);
         let known = |name: &str| {
+            is_needed.set(true);
             let of_name = services.entries().filter(|(names, _)| names.contains(&name));
             of_name.filter_map(|(_, value)| service_port(value)).collect()
         };
         let parsed = grammar::parse(spec, known);
-        services.check()?;
+        if is_needed.get() {
+            services.check()?;
+        }
         rules.extend(parsed?);
     }
     if rules.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(rules) }
@@ -50,9 +56,13 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
 pub(crate) fn protocols(specs: &[String]) -> Result<BTreeSet<u8>> {
     let mut protocols = BTreeSet::new();
     for spec in words_of(specs) {
-        let found = spec.parse().ok().or_else(|| protocol_number(spec));
-        KNOWN_PROTOCOLS.check()?;
-        let protocol = found.ok_or_else(|| Error::Usage(UsageError::UnknownProtocol(spec.to_owned())))?;
+        let protocol = if let Ok(number) = spec.parse() {
+            number
+        } else {
+            let found = protocol_number(spec);
+            KNOWN_PROTOCOLS.check()?;
+            found.ok_or_else(|| Error::Usage(UsageError::UnknownProtocol(spec.to_owned())))?
+        };
         if let Some(why) = not_here(protocol) {
             return Err(Error::Usage(UsageError::ProtocolNotHere { name: spec.to_owned(), why }));
         }

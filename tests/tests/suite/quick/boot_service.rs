@@ -16,6 +16,7 @@ const USAGE: i32 = 2;
 tests! {
     attach_with_boot_is_all_that_is_typed_and_typing_it_again_changes_nothing;
     attach_all_with_boot_keeps_every_outside_interface;
+    numbers_need_no_file_of_names;
     what_is_in_force_everywhere_is_enabled_for_all;
     of_an_interface_that_is_gone_nothing_is_in_force;
     a_file_with_other_patterns_is_not_overwritten;
@@ -119,6 +120,20 @@ fn attach_all_with_boot_keeps_every_outside_interface() -> Result<()> {
     ensure!(said.contains("eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/all.toml"), "{said}");
     ensure!(said.contains("eth1  after a reboot: yes, by fw-user-all.service: /etc/fw-user/eth1.toml"), "{said}");
     Ok(())
+}
+
+/// A small Debian has neither `/etc/services` nor `/etc/protocols` (netbase).
+fn numbers_need_no_file_of_names() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    let machine = Systemd::new(&lab)?;
+    machine.shell("rm /etc/services /etc/protocols")?;
+    let said = machine.fw(&lab, &["attach", "--all", "--allow", "22", "--allow-proto", "99", "--boot"])?;
+    ensure!(said.contains("all.toml, same rules as now\n"), "{said}");
+    // Each interface is compared with the file anew.
+    machine.fw(&lab, &["allow", "80"])?;
+    machine.fw(&lab, &["apply", "--force", "--each"])?;
+    machine.refuses(&lab, &["allow", "http"], USAGE, &["cannot read /etc/services", "netbase"])
 }
 
 fn what_is_in_force_everywhere_is_enabled_for_all() -> Result<()> {
