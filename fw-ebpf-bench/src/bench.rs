@@ -6,13 +6,14 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 #![expect(internal_features, reason = "whether the compiler knows an offset has no other name")]
 
-#[expect(dead_code, reason = "nobody is banned here")]
 #[path = "../../fw-ebpf/src/bans.rs"]
 mod bans;
 #[path = "../../fw-ebpf/src/capture.rs"]
 mod capture;
 #[path = "../../fw-ebpf/src/clock.rs"]
 mod clock;
+#[path = "../../fw-ebpf/src/field.rs"]
+mod field;
 #[path = "../../fw-ebpf/src/flows.rs"]
 mod flows;
 #[path = "../../fw-ebpf/src/frame.rs"]

@@ -1,34 +1,18 @@
 //! Who is banned, asked of packets that would pass.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, maps::lpm_trie::Key};
 use fw_common::{
-    abi::Active,
     address::{V4, V6},
     bans::{BAN_PREFIX, BUFFER, Ban4, Ban6, filter_bit4, filter_bit6, filter_page, is_set},
-    is_banned,
 };
 
-use crate::{
-    hook::{Hook, anew, bare, network},
-    lookups::Maps,
-    maps::{BAN_FILTER, BANS, BANS4, BANS6},
-};
+use crate::maps::{BAN_FILTER, BANS, BANS4, BANS6};
 
 /// The buffer in force; 0 where nobody is banned.
 #[inline(always)]
 pub(crate) fn buffer() -> u32 {
     // SAFETY: the map's value is alive while the program runs. One load, because it may change at any moment.
     BANS.get_ptr(0).map_or(0, |buffer| unsafe { buffer.read_volatile() }) & BUFFER
-}
-
-/// Whether a packet that would pass comes from somebody who is banned. `is_bare` where it has no Ethernet header.
-#[inline(never)]
-pub(crate) fn is_sender_banned<H: Hook>(ctx: *mut c_void, active: Active, is_bare: bool) -> u64 {
-    let network = if is_bare { bare::<H>(&anew::<H>(ctx)) } else { network::<H>(ctx) };
-    let ctx = anew::<H>(ctx);
-    u64::from(is_banned(&H::packet(&ctx), network, &Maps::<H>::of(&ctx, active)))
 }
 
 #[inline(always)]

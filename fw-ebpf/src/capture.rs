@@ -7,7 +7,7 @@ use fw_common::{
     wire::ethernet::{HEADER, TAG},
 };
 
-use crate::{frame::Packet, hook::field, verifier::forget};
+use crate::{field::field, frame::Packet, verifier::forget};
 
 /// Copy the words at these offsets. Written out, because the verifier handles constant offsets best.
 macro_rules! capture {

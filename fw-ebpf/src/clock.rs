@@ -17,11 +17,7 @@ static COARSE_CLOCK: Global<u8> = Global::new(1);
 /// Nanoseconds of `CLOCK_MONOTONIC`, from the coarse clock if the kernel has it: it costs a seventh.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
-    if COARSE_CLOCK.load() == 1 {
-        ask!(bpf_ktime_get_coarse_ns)
-    } else {
-        exactly_now()
-    }
+    if COARSE_CLOCK.load() == 1 { ask!(bpf_ktime_get_coarse_ns) } else { exactly_now() }
 }
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.

@@ -21,20 +21,10 @@ use fw_common::{
 
 use crate::{
     capture::{capture, capture_tc},
+    field::field,
     frame::Packet,
     verifier::{forget, whole},
 };
-
-/// A field of a socket buffer. The compiler makes one load of it: a reference to the buffer would let it join the loads of several fields, which
-/// the verifier refuses.
-macro_rules! field {
-    ($ctx:expr, $field:ident) => {{
-        let ctx: &aya_ebpf::programs::TcContext = $ctx;
-        // SAFETY: the kernel lends the program its context, whose fields are integers.
-        unsafe { (*ctx.skb.skb).$field }
-    }};
-}
-pub(crate) use field;
 
 /// Bytes at the start of a socket buffer that are skipped: 0 in an attached program. `BPF_PROG_TEST_RUN` puts an Ethernet header before every packet,
 /// so the programs for interfaces without such headers are loaded with 14 there. The verifier sees a constant.

@@ -19,7 +19,8 @@ use fw_common::{
 
 use crate::{
     count::Size,
-    hook::{Hook as _, Tc, anew, bare, field, network},
+    field::field,
+    hook::{Hook as _, Tc, anew, bare, network},
     ingress::{answers_many_behind, judge_behind, settle_behind},
     lookups::{Maps, active},
     readable::{fetch, fetch_all, fetch_exactly},

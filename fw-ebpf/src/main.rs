@@ -11,6 +11,7 @@ mod capture;
 mod clock;
 mod count;
 mod egress;
+mod field;
 mod flows;
 mod frame;
 mod hook;

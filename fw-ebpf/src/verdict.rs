@@ -6,12 +6,11 @@ use aya_log_ebpf::{
     debug,
     macro_support::{Level, level_enabled},
 };
-use fw_common::{Decision, Verdict, abi::Active};
+use fw_common::{Decision, Verdict, abi::Active, is_banned};
 
 use crate::{
-    bans::is_sender_banned,
     count::{Size, count},
-    hook::Hook,
+    hook::{Hook, anew, bare, network},
     lookups::Maps,
     record::record,
 };
@@ -46,4 +45,12 @@ pub(crate) fn conclude<H: Hook>(
 fn say(decision: Decision, size: Size) -> u64 {
     debug!((), "{} {}", decision.reason().name(), size.bytes);
     0
+}
+
+/// Whether a packet that would pass comes from somebody who is banned. `is_bare` where it has no Ethernet header.
+#[inline(never)]
+fn is_sender_banned<H: Hook>(ctx: *mut c_void, active: Active, is_bare: bool) -> u64 {
+    let network = if is_bare { bare::<H>(&anew::<H>(ctx)) } else { network::<H>(ctx) };
+    let ctx = anew::<H>(ctx);
+    u64::from(is_banned(&H::packet(&ctx), network, &Maps::<H>::of(&ctx, active)))
 }
