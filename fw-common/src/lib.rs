@@ -15,6 +15,7 @@ pub mod bans;
 #[cfg(feature = "std")]
 pub mod compiled;
 pub mod decide;
+pub mod decision;
 pub mod discovery;
 pub mod flow;
 #[cfg(feature = "std")]
@@ -22,6 +23,7 @@ pub mod forward;
 pub mod frame;
 #[cfg(feature = "std")]
 pub mod grammar;
+pub mod lookups;
 #[cfg(feature = "std")]
 pub mod policy;
 pub mod protocol;
@@ -37,11 +39,10 @@ pub mod timeouts;
 pub mod track;
 pub mod wire;
 
-pub use decide::{
-    AddressLookups, Decision, Lookups, Onward, answers_many, decide, decide_located, decide_packet, decide_plain,
-    is_banned, judge_located, settle,
-};
+pub use decide::{answers_many, decide, decide_located, decide_packet, decide_plain, is_banned, judge_located, settle};
+pub use decision::{Decision, Onward};
 pub use frame::Frame;
+pub use lookups::{AddressLookups, Lookups};
 pub use protocol::PortProtocol;
 pub use reason::{Reason, Verdict};
 pub use track::{Noted, is_answer_forwarded, note_located, track, track_located, track_packet, track_plain};

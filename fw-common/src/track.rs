@@ -2,10 +2,11 @@
 
 use crate::{
     address::{V4, V6},
-    decide::{AddressLookups, Lookups, lets_in, tags},
+    decide::{lets_in, tags},
     discovery::{Asker, is_mdns_answer},
     flow::{Direction, FlowClass, FlowKind, Tracked},
     frame::Frame,
+    lookups::{AddressLookups, Lookups},
     protocol::{PortProtocol, number},
     reason::Reason,
     wire::{

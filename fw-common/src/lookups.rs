@@ -1,0 +1,63 @@
+//! What the decision asks for, apart from the packet.
+
+use crate::{
+    abi::Sent,
+    address::{V4, V6},
+    flow::{Direction, FlowClass, FlowKind, Tracked},
+    protocol::PortProtocol,
+    wire::{Addresses, ethernet::Tags},
+};
+
+/// What the decision has to ask for: the policy in force, the flows, the routes and the clock. In the kernel these are maps and
+/// helpers, on the host plain collections.
+pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
+    /// The class of a port in the policy in force: [`CLASS_CLOSED`], [`CLASS_OPEN`], or a list of source networks.
+    fn class(&self, protocol: PortProtocol, port: u16) -> u16;
+
+    /// Whether `--allow-proto` names the IP protocol number.
+    fn allows_protocol(&self, protocol: u8) -> bool;
+
+    /// What ever left from a local port.
+    fn sent(&self, protocol: PortProtocol, port: u16) -> Sent;
+
+    /// Note that something left from a local port.
+    fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
+
+    /// Whether anybody is banned.
+    fn has_bans(&self) -> bool;
+
+    /// The index of the interface that the packet came in by, or leaves by.
+    fn interface(&self) -> u32;
+
+    /// Whether the policy names networks that packets may be routed on to.
+    fn names_networks(&self) -> bool;
+
+    /// Whether something ever left by an IP protocol without ports.
+    fn sent_portless(&self, protocol: u8) -> bool;
+
+    /// Note that something left by an IP protocol without ports.
+    fn mark_sent_portless(&self, protocol: u8);
+}
+
+/// The look-ups that an address family has tables of its own for.
+pub trait AddressLookups<A: Tracked> {
+    /// Whether an address is in the networks of a class that is not open.
+    fn is_in_class(&self, class: u16, address: A) -> bool;
+
+    /// Whether the policy forbids routing on to some machines at least, and the routing table would route a packet in a frame with these tags on
+    /// to another machine or container.
+    fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
+
+    /// Whether a sender is in a banned network.
+    fn is_banned(&self, sender: A) -> bool;
+
+    /// Whether a sender may be on the link that its packet came in by, in a frame with these tags. Only where the routing table can tell is one off it.
+    fn may_be_on_link(&self, tags: Tags, sender: A) -> bool;
+
+    /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
+    /// the entry.
+    fn find_flow(&self, key: &A::Key, class: FlowClass, direction: Direction) -> bool;
+
+    /// Put a flow into the table of its class, used now.
+    fn insert_flow(&self, key: &A::Key, class: FlowClass);
+}
