@@ -186,8 +186,10 @@ where
     }
     match Asker::of(&seen.ports) {
         Asker::Client => seen.note(FlowKind::Multicast, lookups),
-        Asker::Mdns if !is_mdns_answer(frame, packet.transport).ok_or(Reason::Truncated)? => {
-            seen.note(FlowKind::Mdns, lookups);
+        Asker::Mdns if matches!(protocol, PortProtocol::Udp) => {
+            if !is_mdns_answer(frame, packet.transport).ok_or(Reason::Truncated)? {
+                seen.note(FlowKind::Mdns, lookups);
+            }
         }
         Asker::Service | Asker::Mdns => {}
     }

@@ -142,6 +142,12 @@ fn services() -> Vec<Row> {
                 .remembering(1)
         }));
     }
+    rows.extend(both("what is like an mDNS question over UDP-Lite opens nothing", |it, ip| {
+        it.sent(ip.between(HOST, MDNS).udp_lite(5353, 5353).payload(&QUESTION))
+            .receives(answer(ip, MDNS, 255), ClosedPort)
+            .under(Udp, 5353)
+            .remembering(0)
+    }));
     rows.extend(both("other ports that ask many from the same port are clients'", |it, ip| {
         it.sent(ip.between(HOST, MDNS).udp(47_808, 47_808)).receives(ip.between(PEER, HOST).udp(47_808, 47_808), Reply)
     }));
