@@ -11,7 +11,8 @@ use crate::{
 /// What the decision has to ask for: the policy in force, the flows, the routes and the clock. In the kernel these are maps and
 /// helpers, on the host plain collections.
 pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
-    /// The class of a port in the policy in force: [`CLASS_CLOSED`], [`CLASS_OPEN`], or a list of source networks.
+    /// The class of a port in the policy in force: [`CLASS_CLOSED`](crate::abi::CLASS_CLOSED), [`CLASS_OPEN`](crate::abi::CLASS_OPEN), or a list of
+    /// source networks.
     fn class(&self, protocol: PortProtocol, port: u16) -> u16;
 
     /// Whether `--allow-proto` names the IP protocol number.
