@@ -22,25 +22,23 @@ pub(crate) struct Process {
 
 /// The processes that have these sockets open, by inode: of several the one that started first, except process 1, which opens sockets for others.
 pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
-    let mut holders = HashMap::new();
+    // Each with its rank: process 1 last, then by start. Process IDs wrap around and say nothing.
+    let mut holders: HashMap<u64, ((bool, u64), Process)> = HashMap::new();
     sockets.remove(&0);
     for process in all_processes().into_iter().flatten().flatten() {
-        if sockets.is_empty() {
-            break;
+        let open: Vec<u64> = open_sockets(&process).filter(|inode| sockets.contains(inode)).collect();
+        if open.is_empty() {
+            continue;
         }
-        let mut name = None;
-        for inode in open_sockets(&process).filter(|inode| sockets.contains(inode)).collect::<Vec<_>>() {
-            if name.is_none() {
-                name = process.stat().ok().map(|stat| printable(&stat.comm));
-            }
-            let Some(name) = &name else { break };
-            holders.insert(inode, Process { pid: process.pid, name: name.clone() });
-            if process.pid != 1 {
-                sockets.remove(&inode);
+        let Ok(stat) = process.stat() else { continue };
+        let rank = (process.pid == 1, stat.starttime);
+        for inode in open {
+            if holders.get(&inode).is_none_or(|(first, _)| rank < *first) {
+                holders.insert(inode, (rank, Process { pid: process.pid, name: printable(&stat.comm) }));
             }
         }
     }
-    holders
+    holders.into_iter().map(|(inode, (_, process))| (inode, process)).collect()
 }
 
 /// The sockets of each process that has one of these open, except process 1, which opens sockets for others.
