@@ -180,9 +180,16 @@ fn links(program: u32, interface: &Interface) -> std::io::Result<Vec<OwnedFd>> {
     let is_ours = |kind| matches!(kind, LinkType::Xdp | LinkType::Tcx);
     let mut found = Vec::new();
     for link in loaded_links() {
-        let link = link.map_err(std::io::Error::other)?;
+        let link = match link {
+            // The list is of the whole machine: others come and go while it is read.
+            Err(error) if is_gone(&error) => continue,
+            other => other.map_err(std::io::Error::other)?,
+        };
         if link.program_id() == program && link.link_type().is_ok_and(is_ours) {
-            let link_fd = sys::open_link(link.id())?;
+            let link_fd = match sys::open_link(link.id()) {
+                Err(error) if is_gone(&error) => continue,
+                other => other?,
+            };
             if let Pinned::Link(LinkFacts { ifindex, .. }) = pinned::facts(&link_fd)?
                 && ifindex == interface.index
             {
@@ -191,6 +198,13 @@ fn links(program: u32, interface: &Interface) -> std::io::Result<Vec<OwnedFd>> {
         }
     }
     Ok(found)
+}
+
+/// Whether the kernel knows no object of this number any more.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| {
+        error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    })
 }
 
 /// Other processes that hold a program, or a link of it, by name and number.
