@@ -136,7 +136,7 @@ pub enum Fault {
     #[error("no service is called `{0}` in /etc/services; write the port's number")]
     Service(String),
     /// A service that has no port for the protocol.
-    #[error("/etc/services knows no {protocol} port of `{service}`; write the port's number")]
+    #[error("`{service}` has no {protocol} port in /etc/services; write the port's number")]
     ServiceProtocol {
         /// The service's name.
         service: String,
@@ -165,7 +165,7 @@ pub enum Fault {
         address: IpAddr,
     },
     /// A network that no packet comes from.
-    #[error("nobody sends from {given}: {why}")]
+    #[error("no host sends from {given}: {why}")]
     NoSender {
         /// As it was typed.
         given: String,

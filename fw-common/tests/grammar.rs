@@ -167,7 +167,7 @@ fn a_network_that_nobody_sends_from_is_refused_with_what_to_write_instead() {
     ] {
         let (_, network) = spec.split_once('@').expect("a network");
         let error = parse(spec, services).expect_err(spec);
-        assert_eq!(error.to_string(), format!("`{spec}`: nobody sends from {network}: {why}"));
+        assert_eq!(error.to_string(), format!("`{spec}`: no host sends from {network}: {why}"));
     }
 }
 
