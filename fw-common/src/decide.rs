@@ -1,5 +1,5 @@
-//! The one decision about a packet that came in. The rule: a packet passes when its protocol and ports were positively
-//! read and allowed, or when it is on the short pass list; everything else drops, under a reason.
+//! The verdict on an incoming packet. A packet passes if its protocol and ports were read and are allowed, or if it is on the
+//! short list of what always passes. Every other packet is dropped, with a reason.
 
 use crate::{
     abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, Sent},
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Judge a frame that came in.
+/// The verdict on an incoming frame.
 #[inline(always)]
 pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision {
     let decision = decide_plain(frame, lookups).map_or_else(
@@ -64,8 +64,8 @@ fn settled<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups
     }
 }
 
-/// Judge a frame without tags, options, fragments and extension headers, with TCP, UDP or ICMP in it, as nearly all are; `None` for any
-/// other. The compiler knows every offset that it needs. The decision [may be unsettled](Decision::is_unsettled).
+/// The verdict on a frame with TCP, UDP or ICMP and without tags, options, fragments or extension headers, as nearly all are; `None` for
+/// any other. All offsets are known at compile time. The decision [may be unsettled](Decision::is_unsettled).
 #[inline(always)]
 pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<Decision> {
     let link = ethernet::parse_plain(frame)?;
@@ -76,8 +76,8 @@ pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Op
     }
 }
 
-/// Judge a packet that came in by an interface without Ethernet headers: it starts with its network header, of the protocol that the kernel
-/// says, an `EtherType` in host byte order.
+/// The verdict on an incoming packet of an interface without Ethernet headers. The packet starts with its network header; the kernel says
+/// its protocol, an `EtherType` in host byte order.
 #[inline(always)]
 pub fn decide_packet<F: Frame + ?Sized, L: Lookups>(packet: &F, ether_type: u16, lookups: &L) -> Decision {
     let network = LocatedNetwork::bare(packet, ether_type);
@@ -93,7 +93,7 @@ where
     A: Tracked,
 {
     let judged = packet.and_then(|packet| match packet.protocol {
-        // The same for each, so that the compiler knows which it is about.
+        // One call for each protocol, so that the compiler specializes each.
         number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
         number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
         protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
@@ -103,16 +103,16 @@ where
     Some(decision.unsettled_if_dropped::<A>(ethernet::HEADER + A::OFFSET))
 }
 
-/// Judge a frame in which a packet was [located](Located::locate).
+/// The verdict on a frame whose packet was [located](Located::locate).
 ///
-/// In the kernel the steps of this are functions of their own, because the many ways to a packet would each be followed through the routing
-/// table, and each answer of that through the flows.
+/// In the kernel its steps are separate functions. Otherwise the verifier would follow each path to a packet through the routing-table look-up,
+/// and each result of that through the flow look-ups.
 #[inline(always)]
 pub fn decide_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
     settled(frame, judge_located(frame, located, lookups), lookups)
 }
 
-/// Judge it up to what is to be [settled](Decision::is_unsettled).
+/// The same without the routing table: the decision [may be unsettled](Decision::is_unsettled).
 #[inline(always)]
 pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> Decision {
     let judged = if located.is_ipv6() {
@@ -123,7 +123,7 @@ pub fn judge_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located,
     judged.unwrap_or_else(|reason| Decision::new(reason, None)).forgotten(frame)
 }
 
-/// Settle a decision by the routing table, where the packet [answers no datagram to many](answers_many).
+/// Settle a decision with the routing table. The packet does not [answer a multicast query](answers_many).
 #[inline(always)]
 pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> Decision {
     #[inline(always)]
@@ -134,7 +134,7 @@ pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, look
         A: Tracked,
     {
         let Some(addresses) = A::read(frame, at) else { return Onward::Elsewhere };
-        // Forgotten, so that all answers of the routing table meet.
+        // Forgotten, so that the verifier follows the rest once for all results.
         if frame.forget(u64::from(lookups.is_forwarded(tags::<F, A>(frame, at), &addresses))) == 0 {
             Onward::Here
         } else if lookups.names_networks() && lookups.is_in_class(CLASS_FORWARD, addresses.destination) {
@@ -152,7 +152,7 @@ pub fn settle<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, look
     decision.settled(onward).forgotten(frame)
 }
 
-/// Whether a datagram that [may](Decision::may_answer_many) answers one that was sent to many, and comes from the link.
+/// Whether a datagram answers a multicast or broadcast query, where it [may](Decision::may_answer_many), and comes from the link.
 #[inline(always)]
 pub fn answers_many<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision, lookups: &L) -> bool {
     #[inline(always)]
@@ -184,7 +184,7 @@ pub fn answers_many<F: Frame + ?Sized, L: Lookups>(frame: &F, decision: Decision
     }
 }
 
-/// `Err` is a verdict like `Ok`: one that leaves early.
+/// `Err` is a verdict as well: one that is known early.
 #[inline(always)]
 fn judge<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<Decision, Reason>
 where
@@ -205,13 +205,13 @@ where
     }
 }
 
-/// What the ports of a packet say of it.
+/// The verdict that a packet's ports lead to.
 enum Judged {
-    /// It is settled.
+    /// A final one.
     Settled(Reason),
-    /// A rule lets it in; the reason holds where it is routed on.
+    /// A rule allows the packet; the reason is for a packet that is routed on.
     LetIn(Reason),
-    /// It is closed, unless it answers a datagram to many.
+    /// The port is closed, unless the packet answers a multicast or broadcast query.
     MayAnswerMany,
 }
 
@@ -233,7 +233,7 @@ where
     })
 }
 
-/// Whether the packet comes from where something of the same protocol was sent to.
+/// Whether this host sent packets of the same protocol to the packet's sender.
 #[inline(always)]
 fn answers_portless<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> bool
 where
@@ -247,7 +247,7 @@ where
     })
 }
 
-/// Protocols without ports: ICMP and IGMP pass; tunnels pass if the policy names them or this host began them. [`Reason::Forwarded`] is to be settled.
+/// Protocols without ports: ICMP and IGMP pass, tunnels if the policy names them or this host began them. [`Reason::Forwarded`] is not settled yet.
 #[inline(always)]
 fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
 where
@@ -256,7 +256,7 @@ where
     A: Tracked,
 {
     let is_later = matches!(packet.piece, Piece::Later);
-    // A switch that snoops multicast asks who listens from 0.0.0.0 (RFC 4541, 2.1.1), and stops sending to hosts that never hear it.
+    // A switch with IGMP snooping may query from 0.0.0.0 (RFC 4541, 2.1.1). Hosts that miss the query lose their multicast.
     if packet.from_this_network && packet.protocol != number::IGMP {
         Reason::Martian
     } else if is_later && A::LATER_FRAGMENT_IS_ANONYMOUS {
@@ -292,16 +292,16 @@ where
     }
     let opens_connection = matches!(protocol, PortProtocol::Tcp) && ports.opens_connection();
     let class = lookups.class(protocol, ports.destination());
-    // Most packets of a flood leave here: nothing below lets a SYN to a closed port pass.
+    // Most packets of a flood end here: nothing below lets a SYN to a closed port pass.
     if class == CLASS_CLOSED && opens_connection && !packet.from_this_network {
         return Judged::Settled(Reason::ClosedPort);
     }
-    // A SYN answers nothing, and nothing is answered at a port from which nothing ever left: neither needs a look at the flows.
+    // A SYN is not a reply, and a port that never sent anything gets no replies: neither needs a flow look-up.
     let sent =
         if opens_connection { Sent { unicast: 0, multicast: 0 } } else { lookups.sent(protocol, ports.destination()) };
     let is_udp = matches!(protocol, PortProtocol::Udp);
     let may_be_dhcp = is_udp && ports.destination() == A::DHCP_CLIENT;
-    // Other packets of a flood leave here, without a look at their addresses.
+    // Other packets of a flood end here, before their addresses are read.
     if class == CLASS_CLOSED && sent.unicast == 0 && sent.multicast == 0 && !may_be_dhcp && !packet.from_this_network {
         return Judged::Settled(Reason::ClosedPort);
     }
@@ -324,15 +324,15 @@ where
     if is_let_in { Judged::LetIn(reason) } else { Judged::Settled(reason) }
 }
 
-/// The VLAN tags in front of the packet whose addresses are there.
+/// The VLAN tags of the packet whose addresses start at this offset.
 #[inline(always)]
 pub(crate) fn tags<F: Frame + ?Sized, A: Address>(frame: &F, addresses: usize) -> Tags {
-    // An offset of its own: what the verifier learns of it is not to tell the ways apart that follow.
+    // A separate offset: what the verifier learns about it must not split the paths that follow.
     let network = frame.forget((addresses - A::OFFSET) as u64) as usize;
     Tags(frame.forget(u64::from(Tags::of(frame, network).0)) as u32)
 }
 
-/// Whether a class lets a sender in.
+/// Whether a port of this class is open to a sender.
 #[inline(always)]
 pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16, sender: A) -> bool {
     match class {
@@ -342,7 +342,7 @@ pub(crate) fn lets_in<L: AddressLookups<A>, A: Tracked>(lookups: &L, class: u16,
     }
 }
 
-/// Whether the packet answers something that left for its sender alone.
+/// Whether the packet is a reply to a unicast packet.
 #[inline(always)]
 fn answers<L, A>(
     lookups: &L,

@@ -1,4 +1,4 @@
-//! What becomes of a packet, in one word.
+//! The decision about a packet: verdict and reason in one word.
 
 use core::fmt;
 
@@ -10,18 +10,18 @@ use crate::{
     reason::{Reason, Verdict},
 };
 
-/// The verdict on a packet, and its reason. One word, because a BPF function returns one.
+/// The verdict on a packet, with its reason. One word, because that is what a BPF function returns.
 ///
-/// | bits | what |
+/// | bits | meaning |
 /// |---|---|
 /// | 0-7 | the reason |
 /// | 8-23 | the destination port |
-/// | 24-31 | 1 more than the number of its protocol; 0 where there is no port |
-/// | 32-38 | where the addresses start, if it [may be unsettled](Decision::is_unsettled); else 0 |
-/// | 39 | 1 for IPv6 then |
-/// | 40-49 | where the transport header starts, if it is closed and [may answer a datagram to many](Decision::may_answer_many) |
-/// | 50 | 1 then |
-/// | 51 | 1 if the packet has the header of an mDNS message there as well |
+/// | 24-31 | the number of the port's protocol plus 1; 0 without a port |
+/// | 32-38 | offset of the addresses if the decision [may be unsettled](Decision::is_unsettled), else 0 |
+/// | 39 | 1 if these are IPv6 addresses |
+/// | 40-49 | offset of the transport header if the packet [may answer a multicast query](Decision::may_answer_many) |
+/// | 50 | 1 if bits 40-49 are set |
+/// | 51 | 1 if the packet is long enough for the header of an mDNS message there |
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Decision(u64);
@@ -34,14 +34,14 @@ impl Decision {
     const TRANSPORT: u32 = 40;
     const MANY: u32 = 50;
     const MESSAGE: u32 = 51;
-    /// What becomes of a datagram that [answers one to many](crate::answers_many).
+    /// The decision about a datagram that [answers a multicast query](crate::answers_many).
     pub const ANSWER: Self = Self::new(Reason::Reply, None);
-    /// What becomes of a packet that would pass, if its sender [is banned](crate::is_banned).
+    /// The decision about a packet that would pass, but whose sender [is banned](crate::is_banned).
     pub const BANNED: Self = Self::new(Reason::Banned, None);
-    /// What is left of one that was settled.
+    /// The bits of a settled decision.
     const SETTLED: u64 = u32::MAX as u64;
 
-    /// For this reason. The port is the one to count the packet under.
+    /// A decision for this reason. `port` is the port to count the packet under.
     #[inline(always)]
     #[must_use]
     pub const fn new(reason: Reason, port: Option<(PortProtocol, u16)>) -> Self {
@@ -52,7 +52,7 @@ impl Decision {
         Self(port | reason as u64)
     }
 
-    /// The same, of which the verifier knows nothing any more by [`Frame::forget`].
+    /// The same decision; the verifier [forgets](Frame::forget) what it knows about it.
     #[inline(always)]
     #[must_use]
     pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
@@ -66,19 +66,19 @@ impl Decision {
         self.0 as u8
     }
 
-    /// Why.
+    /// The reason.
     #[inline(always)]
     #[must_use]
     pub const fn reason(self) -> Reason {
         match Reason::from_number(self.number()) {
             Some(reason) => reason,
-            // Never so; and BPF has no panic.
+            // Unreachable, and BPF cannot panic.
             None => Reason::Malformed,
         }
     }
 
-    /// The destination port to count the packet under, where the ports were read. Replies are not counted by port: theirs are
-    /// this host's ephemeral ones.
+    /// The destination port to count the packet under, if the ports were read. Replies are not counted by port, because their
+    /// destination ports are ephemeral.
     #[inline(always)]
     #[must_use]
     pub const fn port(self) -> Option<(PortProtocol, u16)> {
@@ -93,21 +93,21 @@ impl Decision {
         }
     }
 
-    /// The port's [number among those of all protocols](crate::abi::port_index); more than any has where there is no port.
+    /// The [index of the port](crate::abi::port_index) among those of all protocols; greater than every index if there is no port.
     #[inline(always)]
     #[must_use]
     pub const fn port_index(self) -> u64 {
         (self.0 >> Self::PORT).wrapping_sub(1 << (Self::PROTOCOL - Self::PORT))
     }
 
-    /// What tells apart the [kinds](crate::record::Kind) of which drops are recorded; never 0 for a drop.
+    /// The [kind](crate::record::Kind) under which a drop is recorded; never 0 for a drop.
     #[inline(always)]
     #[must_use]
     pub const fn kind(self) -> u64 {
         (self.number() as u64) << 32 | self.port_index() as u32 as u64
     }
 
-    /// The same with the place of the addresses, where it is a drop that the routing table may have a say in.
+    /// The same decision, with the offset of the addresses if it is a drop that the routing table can change.
     #[inline(always)]
     pub(crate) const fn unsettled_if_dropped<A: Address>(self, addresses: usize) -> Self {
         if self.is_closed() || self.number() == Reason::Forwarded as u8 {
@@ -117,79 +117,79 @@ impl Decision {
         }
     }
 
-    /// The same decision with the place of the addresses. A packet that a rule lets in gets its reason in case it is routed on.
+    /// The same decision with the offset of the addresses. The reason of an allowed packet is the one for a packet that is routed on.
     #[inline(always)]
     pub(crate) const fn unsettled(self, addresses: usize, is_ipv6: bool) -> Self {
         Self(self.0 | (addresses as u64) << Self::ADDRESSES | (is_ipv6 as u64) << Self::IPV6)
     }
 
-    /// Whether it is to be [settled](crate::settle): the packet is let in, unless it is forwarded; or it is closed, unless it answers a datagram to many or is
-    /// routed on to a network of the policy.
+    /// Whether it must still be [settled](crate::settle): the packet is allowed unless it is forwarded, or its port is closed unless it answers a multicast query
+    /// or is routed on to a network of the policy.
     #[inline(always)]
     #[must_use]
     pub fn is_unsettled<L: Lookups>(self, lookups: &L) -> bool {
         self.0 > Self::SETTLED && (!self.is_closed() || self.may_answer_many() || lookups.names_networks())
     }
 
-    /// The same decision about a datagram that no rule lets in, with the place of its transport header: it passes if it answers a datagram to many.
+    /// The same decision about a datagram that no rule allows, with the offset of its transport header: it passes if it answers a multicast query.
     #[inline(always)]
     pub(crate) const fn unless_it_answers_many(self, transport: usize, has_message: bool) -> Self {
         let place = (transport as u64 & 0x3ff) << Self::TRANSPORT;
         Self(self.0 | place | 1 << Self::MANY | (has_message as u64) << Self::MESSAGE)
     }
 
-    /// Whether the packet is a datagram to a port from which something was sent to many.
+    /// Whether the packet is a datagram to a port that sent multicast or broadcast datagrams.
     #[inline(always)]
     #[must_use]
     pub const fn may_answer_many(self) -> bool {
         self.0 >> Self::MANY != 0
     }
 
-    /// Whether the packet has the header of an mDNS message behind UDP's.
+    /// Whether the packet is long enough for the header of an mDNS message after UDP's.
     #[inline(always)]
     pub(crate) const fn has_message(self) -> bool {
         self.0 >> Self::MESSAGE != 0
     }
 
-    /// Whether its port is one of UDP.
+    /// Whether its port is a UDP port.
     #[inline(always)]
     pub(crate) const fn is_udp(self) -> bool {
         (self.0 >> Self::PROTOCOL) as u8 == PortProtocol::Udp as u8 + 1
     }
 
-    /// Where its transport header starts then.
+    /// The offset of the transport header, where the packet may answer a multicast query.
     #[inline(always)]
     pub(crate) const fn transport(self) -> usize {
         (self.0 >> Self::TRANSPORT) as usize & 0x3ff
     }
 
-    /// Whether the addresses are of IPv6.
+    /// Whether the addresses are IPv6 addresses.
     #[inline(always)]
     pub(crate) const fn is_ipv6(self) -> bool {
         self.0 >> Self::IPV6 & 1 != 0
     }
 
-    /// The place of the addresses.
+    /// The offset of the addresses.
     #[inline(always)]
     pub(crate) const fn addresses(self) -> usize {
         (self.0 >> Self::ADDRESSES) as usize & 0x7f
     }
 
-    /// The decision without the place of the addresses.
+    /// The decision without the offset of the addresses.
     #[inline(always)]
     #[must_use]
     pub const fn as_it_is(self) -> Self {
         Self(self.0 & Self::SETTLED)
     }
 
-    /// Whether no rule lets the packet in, so that it passes only where it is routed on to a network of the policy.
+    /// Whether no rule allows the packet. It passes only if it is routed on to a network of the policy.
     #[inline(always)]
     #[must_use]
     pub const fn is_closed(self) -> bool {
         self.number() == Reason::ClosedPort as u8 || self.number() == Reason::ClosedProtocol as u8
     }
 
-    /// What such a one becomes.
+    /// The settled decision.
     #[inline(always)]
     #[must_use]
     pub const fn settled(self, onward: Onward) -> Self {
@@ -200,14 +200,14 @@ impl Decision {
                 let has_port = word >> Self::PROTOCOL != 0;
                 Self(word & !0xff | if has_port { Reason::Allowed } else { Reason::Protocol } as u64)
             }
-            // Neither is counted by port.
+            // Replies are not counted by port, whether they are routed on or not.
             _ if self.number() == Reason::Reply as u8 => Self(Reason::Reply as u64),
             Onward::ToNetwork => Self(Reason::Routed as u64),
             Onward::Elsewhere => Self(word),
         }
     }
 
-    /// Whether bans have a say in it: it is one about an IP packet that passes, and somebody is banned.
+    /// Whether a ban can change it: an IP packet passes, and there are bans.
     #[inline(always)]
     #[must_use]
     pub fn may_be_banned<L: Lookups>(self, lookups: &L) -> bool {
@@ -231,7 +231,7 @@ impl fmt::Debug for Decision {
 /// Where the routing table sends a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Onward {
-    /// Nowhere: it is for this host, for somebody on the link that it came by, or for nobody.
+    /// Nowhere: it is for this host, for another host on the link that it came by, or for nobody.
     Here,
     /// On to another machine or container.
     Elsewhere,

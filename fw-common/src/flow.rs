@@ -1,8 +1,8 @@
-//! What left this host, and how long its answers are expected.
+//! Flows: what this host sent, and how long answers to it pass.
 //!
-//! A key names the *reply*: the remote side is the sender of the packet that is looked up. Addresses and ports are as they stand in the
-//! packet, and a key is made of whole words, as the kernel hashes it: bytes written singly would have to leave the processor's store
-//! buffer before they could be read as a word.
+//! A key is that of the *reply*: its remote side is the sender of the packet that is looked up. Addresses and ports are in network byte
+//! order. A key consists of whole words, as the kernel hashes it: single bytes would have to leave the processor's store buffer before
+//! they could be read as a word.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -24,9 +24,9 @@ pub struct FlowKey4 {
     pub remote: V4,
     /// This host's address on the wire; for [`FlowKind::Mdns`] the index of the interface.
     pub local: V4,
-    /// The peer's port, 0 as its address is, and this host's, as they follow each other in the packet.
+    /// The peer's port, 0 if its address is 0, and then this host's port, in the order and byte order of the packet.
     pub ports: u32,
-    /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
+    /// In memory order: the IP protocol number, a [`FlowKind`], and two bytes of 0.
     pub class: u32,
 }
 
@@ -38,13 +38,13 @@ pub struct FlowKey6 {
     pub remote: V6,
     /// This host's address on the wire; for [`FlowKind::Mdns`] the index of the interface in the last word.
     pub local: V6,
-    /// The peer's port, 0 as its address is, and this host's, as they follow each other in the packet.
+    /// The peer's port, 0 if its address is 0, and then this host's port, in the order and byte order of the packet.
     pub ports: u32,
-    /// The IP protocol number, then a [`FlowKind`], as they follow each other in memory, then two bytes of 0.
+    /// In memory order: the IP protocol number, a [`FlowKind`], and two bytes of 0.
     pub class: u32,
 }
 
-/// What a flow is kept under.
+/// The key of a flow in its table.
 pub trait FlowKey: Pod + Ord {
     /// The class of the flow.
     fn class(&self) -> FlowClass;
@@ -67,11 +67,11 @@ pub trait Tracked: Group {
     /// The table's key.
     type Key;
 
-    /// The key under which a request was recorded that a packet of this IP protocol number, with these
-    /// addresses and ports, would answer.
+    /// The key of the flow that a packet with this IP protocol number and these addresses and ports
+    /// would be a reply in.
     fn reply_key(addresses: &Addresses<Self>, protocol: u8, ports: &Ports, kind: FlowKind) -> Self::Key;
 
-    /// The key under which an mDNS question was recorded that left by an interface with this index.
+    /// The key of the flow of mDNS questions that left by the interface with this index.
     fn mdns_key(interface: u32) -> Self::Key;
 }
 
@@ -118,7 +118,7 @@ impl Tracked for V6 {
     }
 }
 
-/// The ports of a key: the peer's is left open as its address is.
+/// The ports of a key: the peer's is 0 if its address is 0.
 #[inline(always)]
 const fn ports_of(ports: &Ports, kind: FlowKind) -> u32 {
     if matches!(kind, FlowKind::Multicast) { Ports::new(0, ports.destination()).word() } else { ports.word() }
@@ -139,7 +139,7 @@ pub struct FlowEntry {
 }
 
 impl FlowKey4 {
-    /// Where, among a CPU's slots, it is noted that the flow was found. Flows that share a slot only take it from each other.
+    /// The slot, among those of a CPU, that notes that the flow was found. Flows that share a slot only replace each other there.
     #[inline(always)]
     #[must_use]
     pub const fn recent_slot(&self) -> u32 {
@@ -158,23 +158,23 @@ impl FlowKey6 {
 
 /// When a CPU found a flow, and whether it was answered by then.
 ///
-/// | bits | what |
+/// | bits | meaning |
 /// |---|---|
-/// | 0 | 1 where it was |
+/// | 0 | 1 if it was answered |
 /// | 1-63 | ticks of the kernel; 0 for an empty slot |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct Found(u64);
 
 impl Found {
-    /// At a time in ticks of the kernel.
+    /// Found at a time in ticks of the kernel.
     #[inline(always)]
     #[must_use]
     pub const fn new(ticks: u64, is_answered: bool) -> Self {
         Self(ticks << 1 | is_answered as u64)
     }
 
-    /// Whether a packet that goes this way needs no look at the table: it is not [`RECENT_LIFETIME`] ago, and the first answer is noted there.
+    /// Whether a packet in this direction needs no table look-up: less than [`RECENT_LIFETIME`] has passed, and an answer has been noted already.
     #[inline(always)]
     #[must_use]
     pub const fn serves(self, ticks: u64, direction: Direction) -> bool {
@@ -187,9 +187,9 @@ impl Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recent4 {
-    /// Which.
+    /// The flow.
     pub key: FlowKey4,
-    /// When it was looked up.
+    /// When it was found.
     pub found: Found,
 }
 
@@ -197,29 +197,29 @@ pub struct Recent4 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct Recent6 {
-    /// Which.
+    /// The flow.
     pub key: FlowKey6,
-    /// When it was looked up.
+    /// When it was found.
     pub found: Found,
 }
 
-/// Which way a packet goes.
+/// The direction of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Direction {
-    /// It comes in, as an answer.
+    /// Inbound: an answer.
     Ingress = 0,
-    /// It leaves.
+    /// Outbound.
     Egress = 1,
 }
 
-/// A flow's time is written again only when it is this old, so that a stream does not dirty its cache line per packet.
+/// A flow's time is updated only when it is this old, so that a stream does not write to its cache line with each packet.
 pub const REFRESH_AFTER: u64 = SECOND;
 
 impl FlowEntry {
     const ANSWERED: u64 = 1;
 
-    /// Used at a time in nanoseconds of `CLOCK_MONOTONIC`.
+    /// An entry that was used at a time in nanoseconds of `CLOCK_MONOTONIC`.
     #[inline(always)]
     #[must_use]
     pub const fn new(now: u64, is_answered: bool) -> Self {
@@ -233,8 +233,8 @@ impl FlowEntry {
         self.last_seen & Self::ANSWERED != 0
     }
 
-    /// How long ago the flow was used, in nanoseconds: below 0 for a clock that reads earlier than the entry (the coarse clock of
-    /// another CPU). A time before the boot, which wraps around, is as good as any other.
+    /// How long ago the flow was used, in nanoseconds. Negative if the clock reads earlier than the entry (the coarse clock of another
+    /// CPU). A time before the boot wraps around and is valid.
     #[inline(always)]
     #[must_use]
     pub const fn age(self, now: u64) -> i64 {
@@ -248,7 +248,7 @@ impl FlowEntry {
         self.age(now) <= timeout.cast_signed()
     }
 
-    /// Whether [`REFRESH_AFTER`] has passed, so that the time is worth writing.
+    /// Whether [`REFRESH_AFTER`] has passed, so that the time should be updated.
     #[inline(always)]
     #[must_use]
     pub const fn is_stale(self, now: u64) -> bool {
@@ -256,8 +256,8 @@ impl FlowEntry {
     }
 }
 
-/// The rule of every flow table: whether the entry lives, and what it becomes by a packet that goes this way; nothing where it stays as it is.
-/// Answers to a request that was sent to many do not prolong it.
+/// The rule of every flow table: whether the entry is alive, and its new value after a packet in this direction; `None` if it stays the same.
+/// Answers to a multicast or broadcast request do not prolong its flow.
 #[inline(always)]
 #[must_use]
 pub const fn judge(

@@ -1,4 +1,4 @@
-//! What the decision asks for, apart from the packet.
+//! What the decision needs to know, apart from the packet.
 
 use crate::{
     abi::Sent,
@@ -8,23 +8,23 @@ use crate::{
     wire::{Addresses, ethernet::Tags},
 };
 
-/// What the decision has to ask for: the policy in force, the flows, the routes and the clock. In the kernel these are maps and
-/// helpers, on the host plain collections.
+/// The policy in force, the flows, the routes and the clock, as the decision needs them. In the kernel these are maps and
+/// helpers, in tests on the host plain collections.
 pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
-    /// The class of a port in the policy in force: [`CLASS_CLOSED`](crate::abi::CLASS_CLOSED), [`CLASS_OPEN`](crate::abi::CLASS_OPEN), or a list of
-    /// source networks.
+    /// The class of a port in the policy in force: [`CLASS_CLOSED`](crate::abi::CLASS_CLOSED), [`CLASS_OPEN`](crate::abi::CLASS_OPEN), or the number
+    /// of a list of source networks.
     fn class(&self, protocol: PortProtocol, port: u16) -> u16;
 
     /// Whether `--allow-proto` names the IP protocol number.
     fn allows_protocol(&self, protocol: u8) -> bool;
 
-    /// What ever left from a local port.
+    /// What was ever sent from a local port.
     fn sent(&self, protocol: PortProtocol, port: u16) -> Sent;
 
-    /// Note that something left from a local port.
+    /// Note that a local port sent a packet.
     fn mark_sent(&self, protocol: PortProtocol, port: u16, kind: FlowKind);
 
-    /// Whether anybody is banned.
+    /// Whether there are bans.
     fn has_bans(&self) -> bool;
 
     /// The index of the interface that the packet came in by, or leaves by.
@@ -33,30 +33,30 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
     /// Whether the policy names networks that packets may be routed on to.
     fn names_networks(&self) -> bool;
 
-    /// Whether something ever left by an IP protocol without ports.
+    /// Whether a packet of an IP protocol without ports was ever sent.
     fn sent_portless(&self, protocol: u8) -> bool;
 
-    /// Note that something left by an IP protocol without ports.
+    /// Note that a packet of an IP protocol without ports was sent.
     fn mark_sent_portless(&self, protocol: u8);
 }
 
-/// The look-ups that an address family has tables of its own for.
+/// The look-ups with separate tables for each address family.
 pub trait AddressLookups<A: Tracked> {
-    /// Whether an address is in the networks of a class that is not open.
+    /// Whether an address is in the networks of a class that is neither open nor closed.
     fn is_in_class(&self, class: u16, address: A) -> bool;
 
-    /// Whether the policy forbids routing on to some machines at least, and the routing table would route a packet in a frame with these tags on
-    /// to another machine or container.
+    /// Whether the policy forbids routing on to at least some machines, and the routing table would send a packet in a frame with these tags
+    /// on to another machine or container.
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
 
     /// Whether a sender is in a banned network.
     fn is_banned(&self, sender: A) -> bool;
 
-    /// Whether a sender may be on the link that its packet came in by, in a frame with these tags. Only where the routing table can tell is one off it.
+    /// Whether a sender may be on the link that its packet came in by, in a frame with these tags. False only if the routing table shows that it is not.
     fn may_be_on_link(&self, tags: Tags, sender: A) -> bool;
 
-    /// Whether the flow is in the table of its class and alive, as [`flow::judge`](crate::flow::judge) says, which also says what becomes of
-    /// the entry.
+    /// Whether the flow is in the table of its class and alive by the rule of [`flow::judge`](crate::flow::judge). The entry is updated by
+    /// the same rule.
     fn find_flow(&self, key: &A::Key, class: FlowClass, direction: Direction) -> bool;
 
     /// Put a flow into the table of its class, used now.

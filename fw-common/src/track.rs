@@ -1,4 +1,4 @@
-//! What leaves, and what it makes this host expect.
+//! Outbound packets, and the flows by which their answers pass.
 
 use crate::{
     address::{V4, V6},
@@ -18,11 +18,11 @@ use crate::{
     },
 };
 
-/// Note a frame that is about to leave, after masquerading, so that its answers pass [`decide`](crate::decide()).
+/// Note an outbound frame, after masquerading, so that its answers pass [`decide`](crate::decide()).
 ///
-/// A TCP flow is opened by a SYN alone and kept alive by any packet; the other transports open theirs by any packet, unless the
-/// policy lets the answers in anyway: then this host is the server. It does not let in what is for a machine or container that this host routes
-/// for. To a multicast or broadcast address the remote side is left open. Protocols without ports open flows of addresses alone.
+/// Only a SYN opens a TCP flow, and any packet keeps it alive. With the other transports any packet opens a flow, unless the policy allows
+/// the answers anyway: then this host is the server. The policy does not allow answers to machines and containers that this host routes for.
+/// Flows to a multicast or broadcast address have no remote side. Flows of protocols without ports have addresses alone.
 ///
 /// # Errors
 /// The reason why the frame could not be read.
@@ -34,7 +34,7 @@ pub fn track<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Result<()
     }
 }
 
-/// Note a frame without tags, options, fragments and extension headers; `None` for any other, and where the headers cannot be read.
+/// Note a frame without tags, options, fragments or extension headers; `None` for any other, and if its headers cannot be read.
 #[inline(always)]
 pub fn track_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Option<()> {
     let link = ethernet::parse_plain(frame)?;
@@ -45,7 +45,7 @@ pub fn track_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Opt
     }
 }
 
-/// Note a packet that is about to leave by an interface without Ethernet headers, as [`decide_packet`](crate::decide_packet()) judges one.
+/// Note an outbound packet of an interface without Ethernet headers, in the form that [`decide_packet`](crate::decide_packet()) takes.
 ///
 /// # Errors
 /// As [`track`].
@@ -69,7 +69,7 @@ where
     }
 }
 
-/// `None` for what goes to many, which is rare.
+/// `None` for a multicast or broadcast datagram, which is rare.
 #[inline(always)]
 fn note_unicast<F, L, A>(frame: &F, packet: &Packet<A>, protocol: PortProtocol, lookups: &L) -> Option<()>
 where
@@ -88,7 +88,7 @@ where
     Some(())
 }
 
-/// Note a frame in which a packet was [found](Located::find).
+/// Note a frame whose packet was [found](Located::find).
 ///
 /// # Errors
 /// As [`track`].
@@ -102,16 +102,16 @@ pub fn track_located<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located,
     }
 }
 
-/// Whether a packet was noted as far as needed.
+/// Whether a packet was noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Noted {
-    /// It was.
+    /// It was, or it needs no flow.
     Done,
-    /// Its answers are let in [unless they are forwarded](is_answer_forwarded): then it is to be noted again.
+    /// Not yet: its answers pass [unless they are forwarded](is_answer_forwarded). Then it must be noted again.
     Unsettled,
 }
 
-/// Note it. Where the policy lets its answers in, only if `is_forwarded`: the routing table is known to send them on to another machine or container.
+/// Note it. If the policy allows its answers, a flow is needed only if `is_forwarded`: the routing table sends them on to another machine or container.
 ///
 /// # Errors
 /// As [`track`].
@@ -129,7 +129,7 @@ pub fn note_located<F: Frame + ?Sized, L: Lookups>(
     }
 }
 
-/// Whether the answers to a packet are forwarded, and the policy forbids that.
+/// Whether the answers to a packet would be forwarded, and the policy forbids that.
 #[inline(always)]
 pub fn is_answer_forwarded<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Located, lookups: &L) -> bool {
     #[inline(always)]
@@ -141,7 +141,7 @@ pub fn is_answer_forwarded<F: Frame + ?Sized, L: Lookups>(frame: &F, located: Lo
     if located.is_ipv6() { ask::<F, L, V6>(frame, at, lookups) } else { ask::<F, L, V4>(frame, at, lookups) }
 }
 
-/// To one address only: who listens to a group, as VRRP's backups do, asks nobody.
+/// Note a packet without ports, if it goes to one address: packets to a group, such as VRRP's, ask for no answer.
 #[inline(always)]
 fn note_portless<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Result<(), Reason>
 where
@@ -200,15 +200,15 @@ where
 struct Seen<A> {
     protocol: PortProtocol,
     ports: transport::Ports,
-    /// Between whom its answers are.
+    /// The addresses of its answers.
     answer: Addresses<A>,
-    /// Whether it goes to many: by the address on the link as well as in the packet, since a subnet's broadcast address is known by nothing else.
-    /// Connections have one peer, also where frames for it go to a group (clusters).
+    /// Whether it is a multicast or broadcast datagram, by its IP address or by its link address, the only sign of a subnet's broadcast address.
+    /// A connection has one peer, even if the frames to it go to a group (clusters).
     to_many: bool,
 }
 
 impl<A: Tracked> Seen<A> {
-    /// `None` where it does neither.
+    /// `None` if it does neither.
     #[inline(always)]
     fn read<F: Frame + ?Sized, L: Lookups>(
         frame: &F,
@@ -218,19 +218,19 @@ impl<A: Tracked> Seen<A> {
     ) -> Result<Option<Self>, Reason> {
         let ports = transport::ports(frame, packet, protocol)?;
         let is_tcp = matches!(protocol, PortProtocol::Tcp);
-        // A server's data: of a port that never opened a connection no flow is known.
+        // A server's data: a port that never opened a connection has no flow.
         if is_tcp && !ports.opens_connection() && lookups.sent(protocol, ports.source()).unicast == 0 {
             return Ok(None);
         }
         let answer = A::read(frame, packet.addresses).ok_or(Reason::Truncated)?.swapped();
         let is_group = answer.source.is_multicast();
         let to_many = protocol.is_datagram() && (is_group || packet.link_multicast);
-        // What a connection would be with a group.
+        // A connection to a group is impossible.
         let is_lost = is_group && !to_many;
         Ok((!is_lost).then_some(Self { protocol, ports, answer, to_many }))
     }
 
-    /// Whether the policy lets its answers in anyway, unless they are forwarded.
+    /// Whether the policy allows its answers anyway, unless they are forwarded.
     #[inline(always)]
     fn passes_anyway<L: Lookups + AddressLookups<A>>(&self, lookups: &L) -> bool {
         !matches!(self.protocol, PortProtocol::Tcp)

@@ -109,7 +109,7 @@ impl LocatedNetwork {
 }
 
 /// The headers of a packet up to its transport.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Located(u64);
 
