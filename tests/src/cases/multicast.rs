@@ -7,7 +7,7 @@ use fw_common::{
 
 use super::each::both;
 use crate::{
-    packet::{Layer, Stack, Udp as UdpHeader, eth},
+    packet::{Stack, Udp as UdpHeader, eth},
     row::{Row, row},
     world::{
         ALL_NODES, BRIDGE, BROADCAST_MAC, CONTAINER, Family, HOST, IN_VLAN, MDNS, OTHER, PEER, SERVER,
@@ -92,52 +92,28 @@ fn answers() -> Vec<Row> {
 
 fn near_misses() -> Vec<Row> {
     let mut rows = Vec::new();
-    let mut closed = |name: &str, answer: fn(Family) -> Stack<Box<dyn Layer>>, port: u16| {
+    for (name, from, to, port) in [
+        ("an answer from behind the router is closed", SERVER, HOST, 45_000),
+        ("an answer from somebody behind another interface is closed", CONTAINER, HOST, 45_000),
+        ("an answer from this host's own address is closed", HOST, HOST, 45_000),
+        ("an answer to another port than asked is closed", PEER, HOST, 45_001),
+        ("an answer to another address than asked is closed", PEER, BRIDGE, 45_000),
+        ("an answer to the group is closed", PEER, MDNS, 5353),
+        ("an answer to the group at the asking port is closed", PEER, MDNS, 45_000),
+    ] {
         rows.extend(both(name, |it, ip| {
-            it.sent(query(ip)).receives(answer(ip), ClosedPort).under(Udp, port).remembering(1)
+            let answer = ip.between(from, to).udp(5353, port);
+            it.sent(query(ip)).receives(answer, ClosedPort).under(Udp, port).remembering(1)
         }));
-    };
-    closed(
-        "an answer from behind the router is closed",
-        |ip| ip.between(SERVER, HOST).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed(
-        "an answer from somebody behind another interface is closed",
-        |ip| ip.between(CONTAINER, HOST).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed(
-        "an answer from this host's own address is closed",
-        |ip| ip.between(HOST, HOST).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed(
-        "an answer from a VLAN by somebody who is not in it is closed",
-        |ip| ip.on(eth().vlan(VLAN), PEER, HOST).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed(
-        "an answer to another port than asked is closed",
-        |ip| ip.between(PEER, HOST).udp(5353, 45_001).erased(),
-        45_001,
-    );
-    closed(
-        "an answer to another address than asked is closed",
-        |ip| ip.between(PEER, BRIDGE).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed("an answer to the group is closed", |ip| ip.between(PEER, MDNS).udp(5353, 5353).erased(), 5353);
-    closed(
-        "an answer to the group at the asking port is closed",
-        |ip| ip.between(PEER, MDNS).udp(5353, 45_000).erased(),
-        45_000,
-    );
-    closed(
-        "an answer of the other family is closed",
-        |ip| ip.other().between(PEER, HOST).udp(5353, 45_000).erased(),
-        45_000,
-    );
+    }
+    rows.extend(both("an answer from a VLAN by somebody who is not in it is closed", |it, ip| {
+        let answer = ip.on(eth().vlan(VLAN), PEER, HOST).udp(5353, 45_000);
+        it.sent(query(ip)).receives(answer, ClosedPort).under(Udp, 45_000).remembering(1)
+    }));
+    rows.extend(both("an answer of the other family is closed", |it, ip| {
+        let answer = ip.other().between(PEER, HOST).udp(5353, 45_000);
+        it.sent(query(ip)).receives(answer, ClosedPort).under(Udp, 45_000).remembering(1)
+    }));
     rows.extend(both("TCP does not answer a multicast query", |it, ip| {
         let answer = ip.between(PEER, HOST).tcp(5353, 45_000).syn().ack();
         it.sent(query(ip)).receives(answer, ClosedPort).under(Tcp, 45_000)

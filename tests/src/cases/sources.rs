@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn rows() -> Vec<Row> {
-    [inside_and_outside(), prefixes(), families(), lists()].concat()
+    [inside_and_outside(), prefixes(), lists()].concat()
 }
 
 /// The network of the host's link.
@@ -30,63 +30,53 @@ fn inside_and_outside() -> Vec<Row> {
         let frame = ip.between(SERVER, HOST).ports(protocol, 40_000, 22);
         it.allow(&format!("{}@{}", rule("22", protocol), link(ip))).receives(frame, ClosedPort).under(protocol, 22)
     }));
-    rows.extend(both("a port that is open to one address is allowed from it", |it, ip| {
-        let frame = ip.between(PEER, HOST).tcp(40_000, 22).syn();
-        it.allow(ip.pick("22/tcp@192.0.2.77", "22/tcp@[2001:db8::77]")).receives(frame, Allowed).under(Tcp, 22)
-    }));
-    rows.extend(both("a port that is open to one address is closed from its neighbour", |it, ip| {
-        let frame = ip.between(PEER, HOST).tcp(40_000, 22).syn();
-        it.allow(ip.pick("22/tcp@192.0.2.76", "22/tcp@[2001:db8::76]")).receives(frame, ClosedPort).under(Tcp, 22)
-    }));
-    rows.extend(both("the destination's network is not the source's", |it, ip| {
-        let frame = ip.between(SERVER, HOST).tcp(40_000, 22).syn();
-        it.allow(ip.pick("22/tcp@192.0.2.2", "22/tcp@[2001:db8::2]")).receives(frame, ClosedPort).under(Tcp, 22)
-    }));
+    for (name, from, v4, v6, reason) in [
+        ("a port that is open to one address is allowed from it", PEER, "192.0.2.77", "[2001:db8::77]", Allowed),
+        (
+            "a port that is open to one address is closed from its neighbour",
+            PEER,
+            "192.0.2.76",
+            "[2001:db8::76]",
+            ClosedPort,
+        ),
+        ("the destination's network is not the source's", SERVER, "192.0.2.2", "[2001:db8::2]", ClosedPort),
+        ("a port that is open to all of one family is closed to the other", PEER, "[::]/0", "0.0.0.0/0", ClosedPort),
+        ("a port that is open to all of a family is allowed to it", SERVER, "0.0.0.0/0", "[::]/0", Allowed),
+    ] {
+        rows.extend(both(name, |it, ip| {
+            let frame = ip.between(from, HOST).tcp(40_000, 22).syn();
+            it.allow(&format!("22/tcp@{}", ip.pick(v4, v6))).receives(frame, reason).under(Tcp, 22)
+        }));
+    }
     rows
 }
 
 fn prefixes() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (source, reason) in [
-        ("203.0.113.63", ClosedPort),
-        ("203.0.113.64", Allowed),
-        ("203.0.113.127", Allowed),
-        ("203.0.113.128", ClosedPort),
-        ("203.0.112.64", ClosedPort),
+    for (network, source, reason) in [
+        ("203.0.113.64/26", "203.0.113.63", ClosedPort),
+        ("203.0.113.64/26", "203.0.113.64", Allowed),
+        ("203.0.113.64/26", "203.0.113.127", Allowed),
+        ("203.0.113.64/26", "203.0.113.128", ClosedPort),
+        ("203.0.113.64/26", "203.0.112.64", ClosedPort),
+        ("[2001:db8:f:1000::]/52", "2001:db8:f:fff::1", ClosedPort),
+        ("[2001:db8:f:1000::]/52", "2001:db8:f:1000::", Allowed),
+        ("[2001:db8:f:1000::]/52", "2001:db8:f:1fff:ffff:ffff:ffff:ffff", Allowed),
+        ("[2001:db8:f:1000::]/52", "2001:db8:f:2000::", ClosedPort),
+        ("[2001:db8:f:1000::]/52", "2001:db8:e:1000::", ClosedPort),
     ] {
+        let frame: Vec<u8> = if source.contains(':') {
+            eth().ipv6().from(source).tcp(40_000, 22).syn().into()
+        } else {
+            eth().ipv4().from(source).tcp(40_000, 22).syn().into()
+        };
         rows.push(
-            row(format!("with a port open to 203.0.113.64/26, {source} is {reason}"))
-                .allow("22/tcp@203.0.113.64/26")
-                .receives(eth().ipv4().from(source).tcp(40_000, 22).syn(), reason)
+            row(format!("with a port open to {network}, {source} is {reason}"))
+                .allow(&format!("22/tcp@{network}"))
+                .receives(frame, reason)
                 .under(Tcp, 22),
         );
     }
-    for (source, reason) in [
-        ("2001:db8:f:fff::1", ClosedPort),
-        ("2001:db8:f:1000::", Allowed),
-        ("2001:db8:f:1fff:ffff:ffff:ffff:ffff", Allowed),
-        ("2001:db8:f:2000::", ClosedPort),
-        ("2001:db8:e:1000::", ClosedPort),
-    ] {
-        rows.push(
-            row(format!("with a port open to 2001:db8:f:1000::/52, {source} is {reason}"))
-                .allow("22/tcp@[2001:db8:f:1000::]/52")
-                .receives(eth().ipv6().from(source).tcp(40_000, 22).syn(), reason)
-                .under(Tcp, 22),
-        );
-    }
-    rows
-}
-
-fn families() -> Vec<Row> {
-    let mut rows = both("a port that is open to all of one family is closed to the other", |it, ip| {
-        let frame = ip.between(PEER, HOST).tcp(40_000, 22).syn();
-        it.allow(ip.pick("22/tcp@[::]/0", "22/tcp@0.0.0.0/0")).receives(frame, ClosedPort).under(Tcp, 22)
-    });
-    rows.extend(both("a port that is open to all of a family is allowed to it", |it, ip| {
-        let frame = ip.between(SERVER, HOST).tcp(40_000, 22).syn();
-        it.allow(ip.pick("22/tcp@0.0.0.0/0", "22/tcp@[::]/0")).receives(frame, Allowed).under(Tcp, 22)
-    }));
     rows
 }
 

@@ -54,12 +54,11 @@ fn cut() -> Vec<Row> {
             it.allow(&rule("22", protocol)).receives(frame, Truncated)
         }));
     }
-    rows.extend(both("TCP without its flags is truncated", |it, ip| {
-        it.allow("22").receives(ip.between(PEER, HOST).tcp(40_000, 22).only(13), Truncated)
-    }));
-    rows.extend(both("TCP with its ports alone is truncated", |it, ip| {
-        it.allow("22").receives(ip.between(PEER, HOST).tcp(40_000, 22).only(4), Truncated)
-    }));
+    for (name, len) in [("TCP without its flags is truncated", 13), ("TCP with its ports alone is truncated", 4)] {
+        rows.extend(both(name, |it, ip| {
+            it.allow("22").receives(ip.between(PEER, HOST).tcp(40_000, 22).only(len), Truncated)
+        }));
+    }
     rows.extend(both("UDP with its ports alone is judged by them", |it, ip| {
         it.allow("22").receives(ip.between(PEER, HOST).udp(40_000, 23).only(4), ClosedPort).under(Udp, 23)
     }));

@@ -124,7 +124,7 @@ pub struct Unfiltered {
     pub except: Option<String>,
 }
 
-/// A policy, as `status` and the commands that change it print it. Its fields stand among those of the interface, which refuses all others.
+/// A policy, as `status` and the commands that change it print it. Its fields are among those of the interface.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct PolicyShape {
     /// The open ports.
@@ -237,4 +237,34 @@ pub struct Changes {
     pub notes: Vec<String>,
     /// One for each interface.
     pub interfaces: Vec<Change>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// serde does not promise that `deny_unknown_fields` holds for a struct with a `flatten`.
+    #[test]
+    fn a_field_that_is_not_documented_is_refused() {
+        let status = json!({
+            "name": "eth0", "state": "active", "class": null, "class_reason": null, "problems": [], "fix": null, "cure": null,
+            "mode": "native", "egress": "tcx", "since": "", "uid": 0, "version": "", "map_memory": 0, "boot": null,
+            "monitor": false, "confirm_within": null, "passes_decrypted": false,
+            "allow": ["22/tcp"], "allow_proto": [], "forward": "drop", "timeouts": {},
+        });
+        let change = json!({
+            "name": "eth0", "cut": [], "allow": ["22/tcp"], "allow_proto": [], "forward": "drop", "timeouts": {},
+        });
+        let with = |documented: &Value, field: &str| {
+            let mut value = documented.clone();
+            value[field] = json!("drop");
+            value
+        };
+        assert!(InterfaceStatus::deserialize(&with(&status, "forward")).is_ok());
+        assert!(InterfaceStatus::deserialize(&with(&status, "backward")).is_err());
+        assert!(Change::deserialize(&with(&change, "forward")).is_ok());
+        assert!(Change::deserialize(&with(&change, "backward")).is_err());
+    }
 }
