@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 use ipnet::IpNet;
 
 use crate::{
-    bans::moment::{FOR_EVER, Moment},
+    bans::moment::{Moment, NO_END},
     error::{ConfigError, Error, HostError, Mistake, Result},
     host::output_file,
 };
@@ -31,7 +31,7 @@ const NONE: &str = "-";
 pub(crate) struct Ban {
     /// Since when, in seconds of the wall clock.
     pub(crate) since: u64,
-    /// The second of `CLOCK_BOOTTIME` in which it ends, or [`FOR_EVER`].
+    /// The second of `CLOCK_BOOTTIME` in which it ends, or [`NO_END`].
     pub(crate) end: u64,
 }
 
@@ -157,16 +157,16 @@ impl Ledger {
         let mut lines = Lines { text, at: 0 };
         let head = lines.next_line()?;
         if head.text != VERSION {
-            return Err((0, format!("it does not begin with `{VERSION}`")));
+            return Err((0, format!("the first line is not `{VERSION}`")));
         }
         let written = lines.next_line()?;
         let [(at, word), second, boot] = written.words()?;
         if word != "written" {
-            return Err((at, format!("`{word}` stands where `written` belongs")));
+            return Err((at, format!("expected `written`, found `{word}`")));
         }
         let (written_at, is_this_boot) = (number(second)?, boot.1 == now.boot_id);
         let end = |until: (usize, &str), left: (usize, &str)| match (until.1, left.1) {
-            (NONE, NONE) => Ok(FOR_EVER),
+            (NONE, NONE) => Ok(NO_END),
             _ if is_this_boot => Ok(written_at.saturating_add(number(left)?)),
             _ => Ok(number(left)?.min(now.boot.saturating_add(number(until)?.saturating_sub(now.wall)))),
         };
@@ -176,7 +176,7 @@ impl Ledger {
             let line = lines.next_line()?;
             if let Some(total) = line.text.strip_prefix("end ") {
                 if total != count.to_string() {
-                    return Err((line.at, format!("{count} bans stand before this, not {total}")));
+                    return Err((line.at, format!("this line counts {total} bans, the file has {count}")));
                 }
                 break;
             }
@@ -186,18 +186,23 @@ impl Ledger {
             }
             let ban = Ban { since: number(since)?, end: end(until, left)? };
             let parsed = network.1.parse::<IpNet>().ok().filter(|net| *net == net.trunc() && net.prefix_len() > 0);
-            let parsed = parsed.ok_or_else(|| (network.0, format!("`{}` is no network", network.1)))?;
+            let parsed = parsed.ok_or_else(|| {
+                (
+                    network.0,
+                    format!("`{}` is not a network to ban; write it like 192.0.2.0/24, without host bits", network.1),
+                )
+            })?;
             if !ledger.sets.contains_key(set.1) {
                 ledger.sets.insert(set.1.to_owned(), Set::new());
             }
             let bans = ledger.sets.get_mut(set.1);
             if bans.is_some_and(|bans| bans.insert(parsed, ban).is_some()) {
-                return Err((network.0, format!("{} stands in {} twice", network.1, set.1)));
+                return Err((network.0, format!("{} is in set {} twice; delete one of the two", network.1, set.1)));
             }
             count += 1;
         }
         if lines.at < text.len() {
-            return Err((lines.at, "something follows the last line".to_owned()));
+            return Err((lines.at, "unexpected text after the last line; delete it".to_owned()));
         }
         Ok(ledger)
     }
@@ -209,7 +214,9 @@ pub(crate) fn set_name(text: &str) -> Result<String, String> {
     if (1..=64).contains(&text.len()) && text.chars().all(is_fine) && !text.starts_with('-') {
         Ok(text.to_owned())
     } else {
-        Err(format!("`{text}` is no name of a set; write up to 64 letters, digits, dots, dashes and underscores"))
+        Err(format!(
+            "`{text}` is not a valid set name; use letters, digits, dots, underscores and dashes, up to 64, and no dash first"
+        ))
     }
 }
 
@@ -229,7 +236,7 @@ impl<'a> Lines<'a> {
     fn next_line(&mut self) -> Result<Line<'a>, (usize, String)> {
         let rest = &self.text[self.at..];
         let Some(end) = rest.find('\n') else {
-            return Err((self.text.len(), "the file ends here; it was cut".to_owned()));
+            return Err((self.text.len(), "the file is truncated here".to_owned()));
         };
         let line = Line { text: &rest[..end], at: self.at };
         self.at += end + 1;
@@ -247,12 +254,12 @@ impl<'a> Line<'a> {
             at += word.len() + 1;
         }
         let count = words.len();
-        words.try_into().map_err(|_| (self.at, format!("the line has {count} words, not {N}")))
+        words.try_into().map_err(|_| (self.at, format!("expected {N} words, found {count}")))
     }
 }
 
 fn number((at, word): (usize, &str)) -> Result<u64, (usize, String)> {
-    word.parse().map_err(|_| (at, format!("`{word}` is no number")))
+    word.parse().map_err(|_| (at, format!("`{word}` is not a number")))
 }
 
 #[cfg(test)]
@@ -271,7 +278,7 @@ mod tests {
     fn ledger() -> (Ledger, Moment) {
         let now = moment(50_000, 1000, "a");
         let mut ledger = Ledger::default();
-        ledger.add("manual", [(net("192.0.2.0/24"), 4600), (net("2001:db8::/32"), FOR_EVER)], &now);
+        ledger.add("manual", [(net("192.0.2.0/24"), 4600), (net("2001:db8::/32"), NO_END)], &now);
         ledger.add("drop", [(net("198.51.100.7/32"), 1500)], &now);
         (ledger, now)
     }
@@ -335,24 +342,27 @@ mod tests {
         let (ledger, now) = ledger();
         let text = ledger.text(&now);
         for (old, new, words) in [
-            ("bans 1", "bans 2", "begin with `fw-user bans 1`"),
-            ("written", "wrote", "`wrote` stands where `written` belongs"),
-            ("drop 198", "d/op 198", "`d/op` is no name of a set"),
-            ("192.0.2.0/24", "192.0.2.0/44", "`192.0.2.0/44` is no network"),
-            ("192.0.2.0/24", "192.0.2.1/24", "`192.0.2.1/24` is no network"),
-            ("192.0.2.0/24", "0.0.0.0/0", "`0.0.0.0/0` is no network"),
-            ("3600\n", "soon\n", "`soon` is no number"),
-            ("3600\n", "3600 1\n", "the line has 6 words, not 5"),
-            ("2001:db8::/32", "192.0.2.0/24", "192.0.2.0/24 stands in manual twice"),
-            ("end 3", "end 4", "3 bans stand before this, not 4"),
-            ("end 3\n", "end 3\nend 3\n", "something follows"),
+            ("bans 1", "bans 2", "the first line is not `fw-user bans 1`"),
+            ("written", "wrote", "expected `written`, found `wrote`"),
+            ("drop 198", "d/op 198", "`d/op` is not a valid set name"),
+            ("192.0.2.0/24", "192.0.2.0/44", "`192.0.2.0/44` is not a network"),
+            ("192.0.2.0/24", "192.0.2.1/24", "`192.0.2.1/24` is not a network"),
+            ("192.0.2.0/24", "0.0.0.0/0", "`0.0.0.0/0` is not a network"),
+            ("3600\n", "soon\n", "`soon` is not a number"),
+            ("3600\n", "3600 1\n", "expected 5 words, found 6"),
+            ("2001:db8::/32", "192.0.2.0/24", "192.0.2.0/24 is in set manual twice"),
+            ("end 3", "end 4", "this line counts 4 bans, the file has 3"),
+            ("end 3\n", "end 3\nend 3\n", "unexpected text"),
         ] {
             let (_, what) = Ledger::parse(&text.replacen(old, new, 1), &now).expect_err(words);
             assert!(what.contains(words), "{what}");
         }
         let damaged = text.replace("192.0.2.0/24", "what");
         let (at, what) = Ledger::parse(&damaged, &now).expect_err("no network");
-        assert_eq!(Mistake::new(Path::new("bans"), &damaged, at, what).to_string(), "bans:4:8: `what` is no network");
+        assert_eq!(
+            Mistake::new(Path::new("bans"), &damaged, at, what).to_string(),
+            "bans:4:8: `what` is not a network to ban; write it like 192.0.2.0/24, without host bits"
+        );
     }
 
     #[test]
@@ -369,7 +379,7 @@ mod tests {
     fn a_set_is_replaced_whole_and_what_stays_keeps_its_beginning() {
         let (mut ledger, _) = ledger();
         let later = moment(50_010, 1010, "a");
-        ledger.replace("manual", [(net("192.0.2.0/24"), FOR_EVER), (net("203.0.113.0/24"), FOR_EVER)], &later);
+        ledger.replace("manual", [(net("192.0.2.0/24"), NO_END), (net("203.0.113.0/24"), NO_END)], &later);
         let since: Vec<u64> = ledger.sets["manual"].values().map(|ban| ban.since).collect();
         assert_eq!(since, [50_000, 50_010]);
         ledger.replace("manual", [], &later);
@@ -379,7 +389,7 @@ mod tests {
     #[test]
     fn a_wider_ban_that_stays_is_found() {
         let (mut ledger, now) = ledger();
-        ledger.add("manual", [(net("192.0.2.7/32"), FOR_EVER)], &now);
+        ledger.add("manual", [(net("192.0.2.7/32"), NO_END)], &now);
         assert_eq!(ledger.remove(net("192.0.2.7/32"), None), ["manual"]);
         assert_eq!(ledger.covering(net("192.0.2.7/32"), &now), Some((net("192.0.2.0/24"), "manual")));
         assert_eq!(ledger.covering(net("192.0.2.7/32"), &moment(99_999, 5000, "a")), None);

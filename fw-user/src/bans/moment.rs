@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::error::{Error, HostError, Result};
 
 /// The end of a ban that has none.
-pub(crate) const FOR_EVER: u64 = u64::MAX;
+pub(crate) const NO_END: u64 = u64::MAX;
 
 /// The same moment by two clocks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,6 @@ impl Moment {
 
     /// An end by the wall clock, as it stands now; nothing for one that never comes.
     pub(crate) fn on_the_wall(&self, end: u64) -> Option<u64> {
-        (end != FOR_EVER).then(|| self.wall.saturating_add(end.saturating_sub(self.boot)))
+        (end != NO_END).then(|| self.wall.saturating_add(end.saturating_sub(self.boot)))
     }
 }

@@ -60,14 +60,15 @@ pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -
     for (family, is_ipv4) in [("IPv4", true), ("IPv6", false)] {
         let count = ends.keys().filter(|network| network.addr().is_ipv4() == is_ipv4).count();
         if count > MOST {
-            let what = format!("{count} {family} networks would be banned, and {MOST} fit; nothing was changed");
+            let what =
+                format!("too many {family} networks: {count}, and there is room for {MOST}; nothing was changed");
             return Err(Error::Usage(UsageError::Usage(what)));
         }
     }
     let map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
     ledger.write(&folder.join(FILE), &now)?;
     match map {
-        Some(mut map) => map.update(&before, &ends).map_err(|error| error.after("changed the ledger of bans"))?,
+        Some(mut map) => map.update(&before, &ends).map_err(|error| error.after("changed the ban ledger"))?,
         None => return Ok((told, Force::WithTheNextFilter)),
     }
     Ok((told, Force::Now))

@@ -174,7 +174,7 @@ fn timeouts(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> [Option<Span
         match value.get_ref().as_str() {
             Some(text) => timeouts[index] = Some(Spanned::new(value.span(), text.to_owned())),
             None => {
-                notes.add(value.span(), format!("a timeout stands in quotes, with its unit; write {name} = \"15m\""));
+                notes.add(value.span(), format!("write a timeout in quotes and with its unit: {name} = \"15m\""));
             }
         }
     }
@@ -218,7 +218,7 @@ fn strings(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Op
         match item.get_ref() {
             DeValue::String(text) => strings.push(Spanned::new(item.span(), text.as_ref().to_owned())),
             DeValue::Integer(number) => {
-                notes.add(item.span(), format!("an entry of `{key}` stands in quotes; write \"{number}\""));
+                notes.add(item.span(), format!("write the entries of `{key}` in quotes: \"{number}\""));
             }
             _ => notes.add(item.span(), format!("an entry of `{key}` is a string; write it in quotes")),
         }

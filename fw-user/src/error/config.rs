@@ -21,9 +21,9 @@ pub enum ConfigError {
     /// Files with mistakes.
     #[error("{0}")]
     Mistakes(Mistakes),
-    /// The ledger of bans is damaged.
+    /// The ban ledger is damaged.
     #[error(
-        "{mistake}\nthis is the ledger of bans, and it is damaged; nothing was changed. Correct the line, or start without bans: mv {path} {path}.damaged"
+        "{mistake}\nthe ban ledger is damaged; nothing was changed\ncorrect the line, or start without bans: mv {path} {path}.damaged"
     )]
     Ledger {
         /// The file.

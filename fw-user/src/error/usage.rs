@@ -63,8 +63,8 @@ pub enum UsageError {
         /// The rule without the network.
         port: String,
     },
-    /// A set of bans that there is not.
-    #[error("no set of bans is called {set}; {}", if there.is_empty() { "nobody is banned".to_owned() } else { format!("there are: {}", there.join(", ")) })]
+    /// A set without bans.
+    #[error("there is no set `{set}`; {}", if there.is_empty() { "there are no bans".to_owned() } else { format!("the sets are {}", there.join(", ")) })]
     NoSuchSet {
         /// As it was typed.
         set: String,
@@ -72,12 +72,22 @@ pub enum UsageError {
         there: Vec<String>,
     },
     /// `unban` of what is not banned.
-    #[error("{network} is not banned{}; `fw-user bans` shows what is", around.as_ref().map(|around| format!(" by itself, but by {around}")).unwrap_or_default())]
+    #[error("{network} is not banned{}; `fw-user bans` lists all bans", set.as_ref().map(|set| format!(" in set {set}")).unwrap_or_default())]
     NotBanned {
         /// The network.
         network: String,
-        /// A wider ban that covers it.
-        around: Option<String>,
+        /// The set in which it was to be unbanned, if only in one.
+        set: Option<String>,
+    },
+    /// `unban` of what only another ban covers.
+    #[error("{network} has no ban of its own{}; it is covered by {around}, see `fw-user bans`", set.as_ref().map(|set| format!(" in set {set}")).unwrap_or_default())]
+    OnlyCovered {
+        /// The network.
+        network: String,
+        /// The set in which it was to be unbanned, if only in one.
+        set: Option<String>,
+        /// The ban that covers it, with its set.
+        around: String,
     },
     /// The boot service does not read the files of `--config`.
     #[error("the service applies the files in /etc/fw-user; leave out --config {folder}")]
@@ -108,7 +118,8 @@ impl UsageError {
             | Self::OpenToSome { .. }
             | Self::OpenToAll { .. }
             | Self::NoSuchSet { .. }
-            | Self::NotBanned { .. } => exit_code::FAILED,
+            | Self::NotBanned { .. }
+            | Self::OnlyCovered { .. } => exit_code::FAILED,
             _ => exit_code::USAGE,
         }
     }

@@ -134,7 +134,7 @@ impl<'a> Classes<'a> {
             Some("tun") => outside("tun: a VPN program brings in packets of other machines"),
             Some("bridge") => match self.ports(interface).find(|port| self.reached.contains(&port.index)) {
                 Some(port) => Ok(format!("its port {} is outside", port.name)),
-                None => inside("bridge with no port but those of containers and guests"),
+                None => inside("bridge whose only ports are those of containers and guests"),
             },
             Some(kind @ ("bond" | "team")) => {
                 let mut members = self.ports(interface).peekable();

@@ -186,7 +186,7 @@ impl fmt::Display for Intruder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, facts } = self;
         if is_roots(facts) {
-            write!(f, "{} is no folder", path.display())
+            write!(f, "{} is not a folder", path.display())
         } else {
             write!(f, "{} belongs to user {}, not to root", path.display(), facts.uid())
         }

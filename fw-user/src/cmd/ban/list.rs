@@ -5,7 +5,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::{
-    bans::moment::FOR_EVER,
+    bans::moment::NO_END,
     cmd::ban::network::networks,
     error::{Mistake, Mistakes},
 };
@@ -17,7 +17,7 @@ const MOST_MISTAKES: usize = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) network: IpNet,
-    /// How many seconds its ban lasts, or [`FOR_EVER`], where the list says so.
+    /// How many seconds its ban lasts, or [`NO_END`], where the list says so.
     pub(crate) lasting: Option<u64>,
 }
 
@@ -72,7 +72,9 @@ fn plain(words: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
     let network = first.split(COMMENTS).next().unwrap_or_default();
     let found = entries((*at, network), None)?;
     match words.get(1).filter(|second| network == *first && !is_comment(second)) {
-        Some((at, second)) => Err((*at, format!("`{second}` follows the network; comments begin with # or ;"))),
+        Some((at, second)) => {
+            Err((*at, format!("unexpected `{second}` after the network; comments start with # or ;")))
+        }
         None => Ok(found),
     }
 }
@@ -86,8 +88,8 @@ fn ipset(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
             "timeout" => {
                 let seconds = options.next().and_then(|(_, word)| word.parse().ok());
                 // 0 is for ever where the set has a default.
-                lasting = match seconds.ok_or_else(|| (at, "no number of seconds follows `timeout`".to_owned()))? {
-                    0 => Some(FOR_EVER),
+                lasting = match seconds.ok_or_else(|| (at, "`timeout` needs a number of seconds".to_owned()))? {
+                    0 => Some(NO_END),
                     seconds => Some(seconds),
                 };
             }
@@ -95,9 +97,9 @@ fn ipset(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
             // The last one, in quotes.
             "comment" => break,
             "nomatch" => {
-                return Err((at, "an exception from other networks (`nomatch`) cannot be loaded".to_owned()));
+                return Err((at, "`nomatch` (an exception from a wider network) is not supported".to_owned()));
             }
-            _ => return Err((at, format!("`{option}` is no option of ipset's that is known here"))),
+            _ => return Err((at, format!("unknown ipset option `{option}`"))),
         }
     }
     entries(network, lasting)
@@ -120,7 +122,7 @@ fn nft(text: &str, mut tell: impl FnMut(Result<Vec<Entry>, Wrong>)) {
         let mut one: Vec<Word<'_>> = Vec::new();
         loop {
             let Some(token) = tokens.next() else {
-                return tell(Err((text.len(), "the file ends within the elements; it was cut".to_owned())));
+                return tell(Err((text.len(), "the file is truncated inside `elements`".to_owned())));
             };
             if !matches!(token.1, "," | "}") {
                 one.push(token);
@@ -144,13 +146,18 @@ fn element(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong>
         match option {
             "timeout" | "expires" => {
                 let time = options.next().and_then(|(_, word)| humantime::parse_duration(word).ok());
-                let time = time.ok_or_else(|| (at, format!("no time follows `{option}`")))?;
+                let time = time.ok_or_else(|| (at, format!("`{option}` needs a time, such as 1h30m")))?;
                 let seconds = Some(time.as_secs() + u64::from(time.subsec_nanos() > 0));
                 if option == "timeout" { lasting = seconds } else { left = seconds }
             }
             "counter" => {}
             "packets" | "bytes" | "comment" => drop(options.next()),
-            _ => return Err((at, format!("`{option}` is no part of an address or network"))),
+            _ => {
+                return Err((
+                    at,
+                    format!("unexpected `{option}`; an element must be an address, a network or a range"),
+                ));
+            }
         }
     }
     entries(network, left.or(lasting))
@@ -211,7 +218,7 @@ mod tests {
                     add bad 198.51.100.7 timeout 0\nadd bad 203.0.113.9\n";
         let expected = vec![
             entry("192.0.2.0/24", Some(55)),
-            entry("198.51.100.7/32", Some(FOR_EVER)),
+            entry("198.51.100.7/32", Some(NO_END)),
             entry("203.0.113.9/32", None),
         ];
         assert_eq!(read(Path::new("list"), text), Ok(expected));
@@ -241,20 +248,20 @@ mod tests {
         assert_eq!(
             mistakes("192.0.2.1\n  192.0.2.300 ; what\n198.51.100.1 198.51.100.2\n::/0\n"),
             [
-                "list:2:3: `192.0.2.300` is no address and no network: write an address or a network: 192.168.1.20, 192.168.1.0/24, 2001:db8::/32",
-                "list:3:14: `198.51.100.2` follows the network; comments begin with # or ;",
-                "list:4:1: `::/0` is every sender there is, which cannot be banned",
+                "list:2:3: `192.0.2.300` is not an address or a network; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
+                "list:3:14: unexpected `198.51.100.2` after the network; comments start with # or ;",
+                "list:4:1: `::/0` covers every address and cannot be banned",
             ]
         );
         for (text, place, words) in [
             ("add bad 192.0.2.1,tcp:80\n", "list:1:9:", "192.0.2.1,tcp:80"),
-            ("add bad 192.0.2.0/24 nomatch\n", "list:1:22:", "exception"),
+            ("add bad 192.0.2.0/24 nomatch\n", "list:1:22:", "`nomatch`"),
             ("add bad 192.0.2.1 timeout soon\n", "list:1:19:", "seconds"),
             ("add bad 192.0.2.1 until 5\n", "list:1:19:", "`until`"),
             ("add bad\n", "list:1:1:", "`add`"),
-            ("elements = { 192.0.2.1,\n  192.0.2.2", "list:2:12:", "cut"),
+            ("elements = { 192.0.2.1,\n  192.0.2.2", "list:2:12:", "truncated"),
             ("elements = { 192.0.2.1 . 80 }", "list:1:24:", "`.`"),
-            ("elements = { 192.0.2.1 timeout soon }", "list:1:24:", "no time"),
+            ("elements = { 192.0.2.1 timeout soon }", "list:1:24:", "needs a time"),
             ("<html>\n", "list:1:1:", "<html>"),
         ] {
             let found = mistakes(text);

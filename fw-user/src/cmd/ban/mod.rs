@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use crate::{
     bans::{
         ledger::{Ledger, Set},
-        moment::FOR_EVER,
+        moment::NO_END,
         store::{self, Force},
     },
     cmd::ban::{
@@ -36,9 +36,9 @@ pub(crate) fn ban(pins: &Pins, args: &BanArgs) -> Result<()> {
     };
     privilege::check()?;
     let left_out = look(&mut entries, args)?;
-    let lasting = args.lasting.map_or(FOR_EVER, u64::from);
+    let lasting = args.lasting.map_or(NO_END, u64::from);
     let (count, force) = store::change(pins, |ledger, now| {
-        let end = |seconds| if seconds == FOR_EVER { FOR_EVER } else { now.after(seconds) };
+        let end = |seconds| if seconds == NO_END { NO_END } else { now.after(seconds) };
         let bans = entries.iter().map(|entry| (entry.network, end(entry.lasting.unwrap_or(lasting))));
         if args.load.is_some() {
             ledger.replace(set, bans, now);
@@ -71,8 +71,14 @@ pub(crate) fn unban(pins: &Pins, args: &UnbanArgs) -> Result<()> {
             let sets = ledger.remove(network, set);
             let around = ledger.covering(network, now);
             if sets.is_empty() {
-                let around = around.map(|(network, set)| format!("{} (set {set})", words(network)));
-                return Err(Error::Usage(UsageError::NotBanned { network: words(network), around }));
+                let (network, set) = (words(network), set.map(str::to_owned));
+                return Err(Error::Usage(match around {
+                    Some((around, its_set)) => {
+                        let around = format!("{} (set {its_set})", words(around));
+                        UsageError::OnlyCovered { network, set, around }
+                    }
+                    None => UsageError::NotBanned { network, set },
+                }));
             }
             text += &report::unbanned(network, &sets, around);
         }
@@ -113,7 +119,7 @@ fn load(path: &Path) -> Result<Vec<Entry>> {
         (path, fs::read(path).map(|read| bytes = read))
     };
     read.map_err(|source| Error::Host(HostError::File { what: "reading", path: name.to_owned(), source }))?;
-    // A byte that is no text is a mistake of its line, or stands in a comment.
+    // A byte that is not UTF-8 is in a comment, or a mistake of its line.
     list::read(name, &String::from_utf8_lossy(&bytes))
         .map_err(|mistakes| Error::Config(ConfigError::Mistakes(mistakes)))
 }

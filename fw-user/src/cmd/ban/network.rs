@@ -8,7 +8,9 @@ use crate::cmd::args::parse_network;
 
 /// Reads an address or a network, and forgets its host bits.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
-    let network = parse_network(text).map_err(|what| format!("`{text}` is no address and no network: {what}"))?;
+    let network = parse_network(text).map_err(|_| {
+        format!("`{text}` is not an address or a network; write for example 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32")
+    })?;
     bannable(canonical(network).trunc(), text)
 }
 
@@ -22,14 +24,18 @@ pub(crate) fn networks(text: &str) -> Result<Vec<IpNet>, String> {
         (Ok(IpAddr::V6(first)), Ok(IpAddr::V6(last))) if first <= last => {
             Ipv6Subnets::new(first, last, 0).map(IpNet::V6).collect()
         }
-        _ => return Err(format!("`{text}` is no range of addresses")),
+        _ => {
+            return Err(format!(
+                "`{text}` is not a range of addresses; write the lower address first: 192.0.2.1-192.0.2.9"
+            ));
+        }
     };
     found.into_iter().map(|network| bannable(network, text)).collect()
 }
 
 fn bannable(network: IpNet, text: &str) -> Result<IpNet, String> {
     match network.prefix_len() {
-        0 => Err(format!("`{text}` is every sender there is, which cannot be banned")),
+        0 => Err(format!("`{text}` covers every address and cannot be banned")),
         _ => Ok(network),
     }
 }
@@ -67,12 +73,12 @@ mod tests {
             assert_eq!(network(text).map(words), Ok(expected.to_owned()), "{text}");
         }
         for (text, why) in [
-            ("0.0.0.0/0", "every sender"),
-            ("::/0", "every sender"),
-            ("::ffff:0:0/96", "every sender"),
-            ("192.0.2.7/33", "no address and no network"),
-            ("example.com", "no address and no network"),
-            ("", "no address and no network"),
+            ("0.0.0.0/0", "covers every address"),
+            ("::/0", "covers every address"),
+            ("::ffff:0:0/96", "covers every address"),
+            ("192.0.2.7/33", "not an address or a network"),
+            ("example.com", "not an address or a network"),
+            ("", "not an address or a network"),
         ] {
             assert!(network(text).expect_err(text).contains(why), "{text}");
         }

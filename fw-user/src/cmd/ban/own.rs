@@ -48,7 +48,7 @@ impl Own {
             .chain(on_link)
             .filter(|net| net.prefix_len() > 0)
             .collect();
-        own.0.extend(links.into_iter().map(|link| (link, format!("the network {link} that this machine is in"))));
+        own.0.extend(links.into_iter().map(|link| (link, format!("this machine's network {link}"))));
         Ok(own)
     }
 
@@ -84,7 +84,7 @@ pub(crate) fn lines(covering: &[Covers]) -> String {
 /// Why nothing was banned, and what to do.
 pub(crate) fn refusal(covering: &[Covers]) -> Error {
     let text = format!(
-        "this would ban what this machine needs; nothing was changed\n{}leave them out: --skip-own\nor, if you mean it: --force",
+        "this would ban addresses that this machine needs; nothing was changed\n{}to skip these networks: --skip-own\nto ban them as well: --force",
         lines(covering)
     );
     Error::Safeguard(SafeguardError::LocksOut(text))

@@ -57,7 +57,7 @@ fn time(seconds: u64) -> String {
 #[must_use]
 pub(crate) fn table(ledger: &Ledger, now: &Moment, force: Force) -> String {
     if ledger.sets.is_empty() {
-        return "nobody is banned\n".to_owned();
+        return "no bans\n".to_owned();
     }
     let head = ("network".to_owned(), "set".to_owned(), "since".to_owned(), "until".to_owned());
     let rows = rows(ledger, now).map(|(network, set, since, until)| {

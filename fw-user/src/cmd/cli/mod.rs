@@ -65,7 +65,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_FOLDER)]
     pub config: PathBuf,
 
-    /// Keep the ledger of bans in this folder.
+    /// Keep the bans in this folder.
     #[arg(long, global = true, value_name = "DIR", default_value = store::DEFAULT_FOLDER)]
     pub state: PathBuf,
 
@@ -92,9 +92,9 @@ pub enum Command {
     Deny(ChangeArgs),
     /// Drop every packet from addresses and networks, whatever port it goes to.
     Ban(BanArgs),
-    /// Lift bans.
+    /// Unban addresses, networks or a whole set.
     Unban(UnbanArgs),
-    /// Show who is banned, and until when.
+    /// List the bans: networks, sets, and when each ban ends.
     Bans(BansArgs),
     /// Apply the configuration files and print the changes.
     Apply(ApplyArgs),

@@ -378,7 +378,7 @@ impl<'a> Keeper<'a> {
         self.settled.retain(|name, _| {
             let is_wished = wishes.may_be_for(name);
             if !is_wished {
-                complain(&format!("{name}  has no file any more; its filter stays until `fw-user detach {name}`"));
+                complain(&format!("{name}  the file is gone; the filter stays until `fw-user detach {name}`"));
             }
             is_wished
         });

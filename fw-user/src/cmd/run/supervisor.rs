@@ -7,7 +7,7 @@ use crate::output::complain;
 /// Send a message. The filter does not depend on its arrival.
 pub(crate) fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        complain(&format!("fw-user: the service manager cannot be told: {error}"));
+        complain(&format!("fw-user: cannot notify the service manager: {error}"));
     }
 }
 
@@ -15,6 +15,6 @@ pub(crate) fn tell(states: &[NotifyState<'_>]) {
 pub(crate) fn reloading() {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => complain(&format!("fw-user: the service manager cannot be told: {error}")),
+        Err(error) => complain(&format!("fw-user: cannot notify the service manager: {error}")),
     }
 }

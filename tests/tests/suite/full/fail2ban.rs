@@ -142,7 +142,7 @@ fn whom_fail2ban_bans_reaches_no_published_port_until_it_unbans_him() -> Result<
     is_kept_out(&lab, &far, PI6)?;
     // Over a restart fail2ban remembers the other one.
     running.stop()?;
-    ensure!(lab.fw(&["bans"])? == "nobody is banned\n", "{}", fail2ban.log());
+    ensure!(lab.fw(&["bans"])? == "no bans\n", "{}", fail2ban.log());
     let mut running = fail2ban.start()?;
     fail2ban.bans(FAR6)?;
     is_kept_out(&lab, &far, PI6)?;

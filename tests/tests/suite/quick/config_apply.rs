@@ -274,7 +274,7 @@ fn mistakes_in_other_files_do_not_keep_a_named_interface_open() -> Result<()> {
     lab.refuses(&["apply"], FAILED, &["no file", "fw-user save"])?;
     lab.write_file("eth0", "allow = [\"22\"]")?;
     lab.write_file("eth1", "allow = [22]")?;
-    lab.refuses(&["apply"], USAGE, &["eth1.toml:1:10: ", "write \"22\""])?;
+    lab.refuses(&["apply"], USAGE, &["eth1.toml:1:10: ", "in quotes: \"22\""])?;
     lab.refuses(&["apply", "eth2"], USAGE, &["eth1.toml:1:10: "])?;
     lab.fw(&["apply", "eth0"])?;
     lab.write_file("eth1", "interfaces = [\"eth0\"]\nallow = [\"22\"]")?;

@@ -31,7 +31,7 @@ const ROWS: &[Row] = &[
     // Timeouts.
     ("allow = [\"22\"]\ntimeouts = { udp = \"9s\" }", &[(2, 20, &["`9s`", "from 10s to 1d"])]),
     ("allow = [\"22\"]\n[timeouts]\ntcp = \"1m\"", &[(3, 7, &["`1m`", "from 5m to 31d"])]),
-    ("allow = [\"22\"]\n[timeouts]\nudp = 900", &[(3, 7, &["in quotes", "write udp = \"15m\""])]),
+    ("allow = [\"22\"]\n[timeouts]\nudp = 900", &[(3, 7, &["in quotes", "with its unit: udp = \"15m\""])]),
     ("allow = [\"22\"]\n[timeouts]\nudp = \"900\"", &[(3, 7, &["`900` is not a time", "90s, 15m or 2h"])]),
     ("allow = [\"22\"]\n[timeouts]\nsctp = \"1h\"", &[(3, 1, &["no timeout `sctp`", "udp, udp-stream, tcp"])]),
     ("allow = [\"22\"]\n[timeouts]\nudp-stream = \"1m\"", &[(3, 14, &["would expire before flows without", "3m"])]),
@@ -51,7 +51,7 @@ const ROWS: &[Row] = &[
     ("", &[(1, 1, &["no allow list", "allow = [\"22\"]"])]),
     // Types.
     ("allow = \"22\"", &[(1, 9, &["`allow` is a string", "allow = [\"22\", \"80/tcp\"]"])]),
-    ("allow = [22]", &[(1, 10, &["quotes", "write \"22\""])]),
+    ("allow = [22]", &[(1, 10, &["quotes", "in quotes: \"22\""])]),
     ("allow = [\"22\", true]", &[(1, 16, &["`allow`", "quotes"])]),
     ("allow = [\"22\"]\ninterfaces = \"eth0\"", &[(2, 14, &["`interfaces` is a string", "[\"eth0\"]"])]),
     ("allow = [\"22\"]\nmonitor = \"yes\"", &[(2, 11, &["`monitor` is a string", "monitor = false"])]),

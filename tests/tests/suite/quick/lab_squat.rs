@@ -126,7 +126,7 @@ fn folders_of_others_are_moved_aside_wherever_they_are() -> Result<()> {
         let words = format!("note: {} belongs to user {USER}", ours.join(path).display());
         ensure!(said.contains(&words), "no {words:?} in {said}");
     }
-    ensure!(said.contains(&format!("note: {} is no folder", ours.join("v3/if-eth1").display())), "{said}");
+    ensure!(said.contains(&format!("note: {} is not a folder", ours.join("v3/if-eth1").display())), "{said}");
     all_is_roots(&lab)?;
     traffic.is_filtered()?;
     let status = lab.fw(&["status", "--json"])?;

@@ -232,7 +232,7 @@ fn a_file_that_loses_its_interface_leaves_the_filter_on() -> Result<()> {
     lab.write_file("eth1", "allow = [\"22/tcp\"]")?;
     let (mut run, _supervisor) = ready(&lab, &[])?;
     fs::remove_file(lab.file("eth1"))?;
-    run.await_said("eth1  has no file any more; its filter stays until `fw-user detach eth1`")?;
+    run.await_said("eth1  the file is gone; the filter stays until `fw-user detach eth1`")?;
     assert_eq!(allowed(&lab, "eth1")?, ["22/tcp"]);
     Ok(())
 }
