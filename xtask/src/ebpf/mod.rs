@@ -87,7 +87,7 @@ pub fn build(program: Program) -> Result<Vec<u8>> {
 
     let path = target_dir().join(TARGET).join("release").join(bin);
     let whole = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let object = object::without_dwarf(&whole).with_context(|| format!("cannot strip {}", path.display()))?;
+    let object = object::stripped(&whole).with_context(|| format!("cannot strip {}", path.display()))?;
     leaks::refuse(&object, &folders, &leaks::MACHINE_PATHS)?;
     Ok(object)
 }
