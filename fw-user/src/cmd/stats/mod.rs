@@ -52,7 +52,7 @@ pub(crate) async fn run(pins: &Pins, args: &StatsArgs) -> Result<()> {
 }
 
 fn read(pins: &Pins, args: &StatsArgs) -> Result<Vec<InterfaceStats>> {
-    let flows = flows::count(pins)?.all();
+    let flows = flows::count(pins)?;
     attached(pins, &args.interfaces)?
         .into_iter()
         .map(|name| {

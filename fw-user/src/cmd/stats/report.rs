@@ -13,7 +13,10 @@ use fw_common::{
 use serde::Serialize;
 
 use crate::{
-    kernel::{maps::counters::Counters, meta::AttachmentRecord},
+    kernel::{
+        maps::{counters::Counters, flows::Flows},
+        meta::AttachmentRecord,
+    },
     report::table::{bytes, indented, table},
 };
 
@@ -33,7 +36,7 @@ pub(crate) struct InterfaceStats {
     /// The counters.
     pub counters: Counters,
     /// Flows in the tables that all interfaces share.
-    pub flows: usize,
+    pub flows: Flows,
 }
 
 /// Which ports some rule opens, to anybody.
@@ -109,7 +112,7 @@ impl<'a> InterfaceJson<'a> {
             dropped: stats.counters.total(Verdict::Drop).into(),
             reasons: stats.counters.reasons.iter().map(|(reason, &counter)| (reason.name(), counter.into())).collect(),
             ports: ports.collect(),
-            flows: stats.flows,
+            flows: stats.flows.all(),
         }
     }
 }
@@ -133,7 +136,7 @@ pub(crate) fn text(now: &[InterfaceStats], before: Option<(&[InterfaceStats], Du
 
 fn interface_text(stats: &InterfaceStats, before: Option<(&Counters, Duration)>) -> String {
     let counters = &stats.counters;
-    let mut text = format!("{}  {} mode  {} flows\n", stats.name, stats.record.mode.name(), stats.flows);
+    let mut text = format!("{}  {} mode  {}\n", stats.name, stats.record.mode.name(), stats.flows);
     let dropped = if stats.monitors { "would drop" } else { "dropped" };
     if stats.monitors {
         text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";

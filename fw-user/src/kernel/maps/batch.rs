@@ -21,6 +21,7 @@ use crate::{
 pub struct BatchMap<K, V> {
     path: PathBuf,
     map: OwnedFd,
+    capacity: u32,
     types: PhantomData<(K, V)>,
 }
 
@@ -30,18 +31,20 @@ impl<K: bytemuck::Pod, V: bytemuck::Pod> BatchMap<K, V> {
         let bad =
             |source: io::Error| Error::Kernel(KernelError::BadPin { path: path.to_owned(), source: source.into() });
         let map = sys::open_pin(path).map_err(bad)?;
-        let is_right = match pinned::facts(&map).map_err(bad)? {
-            Pinned::Map(facts) => {
-                [MapType::Array, MapType::Hash, MapType::LruHash].iter().any(|&kind| kind as u32 == facts.kind)
-                    && (facts.key, facts.value) == (size_of::<K>(), size_of::<V>())
+        match pinned::facts(&map).map_err(bad)? {
+            Pinned::Map(facts)
+                if [MapType::Array, MapType::Hash, MapType::LruHash].iter().any(|&kind| kind as u32 == facts.kind)
+                    && (facts.key, facts.value) == (size_of::<K>(), size_of::<V>()) =>
+            {
+                Ok(Self { path: path.to_owned(), map, capacity: facts.entries, types: PhantomData })
             }
-            _ => false,
-        };
-        if is_right {
-            Ok(Self { path: path.to_owned(), map, types: PhantomData })
-        } else {
-            Err(bad(io::Error::other("it is not the map that its name says")))
+            _ => Err(bad(io::Error::other("it is not the map that its name says"))),
         }
+    }
+
+    /// The number of entries that fit.
+    pub(crate) const fn capacity(&self) -> u32 {
+        self.capacity
     }
 
     /// Read as many entries as fit, from the first one or from where an earlier call ended. Returns how many were read, and where to continue; `None`

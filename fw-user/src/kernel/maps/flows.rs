@@ -1,6 +1,7 @@
 //! The flow tables, which all interfaces share.
 
 use std::{
+    fmt,
     ops::RangeInclusive,
     time::{Duration, Instant},
 };
@@ -22,6 +23,9 @@ pub const CAPACITY: RangeInclusive<i64> = 1024..=16_777_216;
 
 /// The number of flows in a batch.
 const STEP: usize = 16_384;
+
+/// The number of steps after which a count is estimated: a million flows are counted in tens of milliseconds, to about one percent.
+const SAMPLE: usize = 2;
 
 /// The pause after a step, as a multiple of its time, so that counting costs at most half a percent of a CPU.
 const PAUSE: u32 = 200;
@@ -178,17 +182,27 @@ pub struct Flows {
     pub ipv4: usize,
     /// IPv6 flows.
     pub ipv6: usize,
+    /// Whether only a sample of a large table was counted.
+    pub is_estimate: bool,
 }
 
 impl Flows {
-    /// Flows of both families.
+    /// Flows of both families. An estimate is rounded to thousands.
     #[must_use]
     pub const fn all(self) -> usize {
-        self.ipv4 + self.ipv6
+        let all = self.ipv4 + self.ipv6;
+        if self.is_estimate { (all + 500) / 1000 * 1000 } else { all }
     }
 }
 
-/// The number of flows in the tables.
+/// In words, such as `about 120000 flows`.
+impl fmt::Display for Flows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{} flows", if self.is_estimate { "about " } else { "" }, self.all())
+    }
+}
+
+/// The number of flows in the tables. Of a table with more flows than [`SAMPLE`] steps read, it is estimated.
 pub fn count(pins: &Pins) -> Result<Flows> {
     Census::take(pins).map(|census| census.flows())
 }
@@ -203,7 +217,7 @@ pub struct Census {
 }
 
 impl Census {
-    /// Count for the first time, all at once.
+    /// Begin a count. Until it is complete, the part that was counted stands for the whole.
     pub fn take(pins: &Pins) -> Result<Self> {
         let mut census = Self {
             connections4: Table::open(pins, map::FLOWS4)?,
@@ -212,14 +226,14 @@ impl Census {
             datagrams6: Table::open(pins, map::DATAGRAMS6)?,
             not_before: Instant::now(),
         };
-        census.connections4.go_through()?;
-        census.datagrams4.go_through()?;
-        census.connections6.go_through()?;
-        census.datagrams6.go_through()?;
+        census.connections4.sample()?;
+        census.datagrams4.sample()?;
+        census.connections6.sample()?;
+        census.datagrams6.sample()?;
         Ok(census)
     }
 
-    /// Continue the next count, as far as is cheap.
+    /// Continue the count, as far as is cheap, or begin the next one.
     pub fn go_on(&mut self) -> Result<()> {
         let begun = Instant::now();
         if begun >= self.not_before {
@@ -233,14 +247,24 @@ impl Census {
         Ok(())
     }
 
-    /// The result of the last complete count of each table.
+    /// The result of the last complete count of each table, or else an estimate.
     #[must_use]
     pub fn flows(&self) -> Flows {
+        let (connections4, datagrams4) = (self.connections4.flows, self.datagrams4.flows);
+        let (connections6, datagrams6) = (self.connections6.flows, self.datagrams6.flows);
         Flows {
-            ipv4: self.connections4.flows + self.datagrams4.flows,
-            ipv6: self.connections6.flows + self.datagrams6.flows,
+            ipv4: connections4.number + datagrams4.number,
+            ipv6: connections6.number + datagrams6.number,
+            is_estimate: [connections4, datagrams4, connections6, datagrams6].iter().any(|flows| flows.is_estimate),
         }
     }
+}
+
+/// The flows of one table.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    number: usize,
+    is_estimate: bool,
 }
 
 /// One table.
@@ -248,9 +272,10 @@ struct Table<K> {
     map: BatchMap<K, FlowEntry>,
     keys: Vec<K>,
     entries: Vec<FlowEntry>,
+    /// The bucket of the hash where the count continues.
     next: Option<u32>,
     counted: usize,
-    flows: usize,
+    flows: Counted,
 }
 
 impl<K: Pod> Table<K> {
@@ -261,13 +286,20 @@ impl<K: Pod> Table<K> {
             entries: vec![FlowEntry::zeroed(); STEP],
             next: None,
             counted: 0,
-            flows: 0,
+            flows: Counted::default(),
         })
     }
 
-    /// Count all of them.
-    fn go_through(&mut self) -> Result<()> {
-        while !self.step()? {}
+    /// Count the first flows. The kernel spreads them evenly, so the buckets that they are in stand for the others.
+    fn sample(&mut self) -> Result<()> {
+        for _ in 0..SAMPLE {
+            if self.step()? {
+                return Ok(());
+            }
+        }
+        let buckets = u128::from(self.map.capacity().next_power_of_two());
+        let number = self.counted as u128 * buckets / u128::from(self.next.unwrap_or(1).max(1));
+        self.flows = Counted { number: number as usize, is_estimate: true };
         Ok(())
     }
 
@@ -278,7 +310,7 @@ impl<K: Pod> Table<K> {
         self.counted += count;
         let is_done = self.next.is_none();
         if is_done {
-            self.flows = std::mem::take(&mut self.counted);
+            self.flows = Counted { number: std::mem::take(&mut self.counted), is_estimate: false };
         }
         Ok(is_done)
     }
