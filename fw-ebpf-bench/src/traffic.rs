@@ -18,13 +18,13 @@ static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 
 /// 32-bit words of a frame of the smallest size that Ethernet knows.
 const WORDS: usize = 60 / 4;
-/// Where an IPv4 header without options has the source port behind it.
-const SOURCE_PORT: usize = 14 + 20;
-const _: () = assert!(SOURCE_PORT % 4 == 2, "the port is the second half of a word");
 
-/// What is sent. This and the next two are set when the program is loaded.
+/// What is sent. This and the next three are set when the program is loaded.
 #[unsafe(no_mangle)]
 static FRAME: Global<[u32; WORDS]> = Global::new([0; WORDS]);
+/// The bits of it that are random.
+#[unsafe(no_mangle)]
+static RANDOM: Global<[u32; WORDS]> = Global::new([0; WORDS]);
 /// Where it leaves.
 #[unsafe(no_mangle)]
 static INTERFACE: Global<u32> = Global::new(0);
@@ -37,7 +37,7 @@ const TICK: u64 = 1 << 15;
 /// When the next frame is due.
 static DUE: AtomicU64 = AtomicU64::new(0);
 
-/// Sends [`FRAME`] out of [`INTERFACE`], each time from another source port.
+/// Sends [`FRAME`] out of [`INTERFACE`], each time with other [`RANDOM`] bits.
 ///
 /// The kernel hands the same few pages round, as those who received them left them: a frame is written anew each time.
 #[xdp]
@@ -58,12 +58,9 @@ pub fn flood(ctx: XdpContext) -> u32 {
         return XDP_DROP;
     }
     // SAFETY: the helper takes no argument.
-    let port = unsafe { bpf_get_prandom_u32() };
-    for (index, mut word) in FRAME.load().into_iter().enumerate() {
-        if index == SOURCE_PORT / 4 {
-            // Two bytes before a multiple of four, as headers are.
-            word = word & u32::from_ne_bytes([0xff, 0xff, 0, 0]) | port & u32::from_ne_bytes([0, 0, 0xff, 0xff]);
-        }
+    let random = unsafe { bpf_get_prandom_u32() };
+    for (index, (word, mask)) in FRAME.load().into_iter().zip(RANDOM.load()).enumerate() {
+        let word = word & !mask | random & mask;
         // SAFETY: the words lie between `data` and `data_end`, and BPF needs no alignment.
         unsafe { ((start + 4 * index) as *mut u32).write_unaligned(word) };
     }

@@ -17,7 +17,7 @@ use xtask::{command, product::FwUser};
 const ROUNDS: usize = 11;
 
 /// Milliseconds that `attach` may take for an interface, and `detach`.
-pub(super) const ATTACH_GOAL: f64 = 1000.0;
+pub(super) const ATTACH_GOAL: f64 = 200.0;
 /// Milliseconds that `stats` may take.
 pub(super) const STATS_GOAL: f64 = 100.0;
 

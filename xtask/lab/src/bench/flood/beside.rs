@@ -14,7 +14,7 @@ use fw_tests::lab::{Mode, PI4};
 use super::{
     contestant::Contestant,
     race::START,
-    source::{Rate, Source},
+    source::{Kind, Rate, Source},
 };
 use crate::bench::{
     filters::{CLOSED, Filter, SERVICE},
@@ -122,7 +122,7 @@ impl Flood {
         // The kernel puts frames that are sent on from XDP into the queue of the CPU that sends.
         let flooded = stand.cpus.lan % QUEUES;
         stand.send_by(if self.same_queue { flooded } else { 1 - flooded }, QUEUES)?;
-        Source::new(stand, CLOSED, self.rate)?.during(|| {
+        Source::new(stand, Kind::Udp(CLOSED), self.rate)?.during(|| {
             thread::sleep(START);
             let (start, before) = (Instant::now(), stand.receipts()?);
             let kept = f64::from(ask(stand)?) / f64::from(quiet);

@@ -10,12 +10,12 @@ use fw_tests::lab::Mode;
 
 use super::{
     contestant::Contestant,
-    source::{Rate, Source},
+    source::{Kind, Rate, Source},
 };
 use crate::bench::{
     filters::{CLOSED, Filter},
     measure::Measured,
-    report::{Cell, Chart, ChartKind, Row, Table, Unit},
+    report::{Cell, Chart, ChartKind, Goal, Row, Table, Unit},
     stand::{Cpus, Received, Stand},
 };
 
@@ -47,11 +47,7 @@ pub(super) fn measure() -> Result<(Table, Chart)> {
     let mut samples: Vec<Vec<Sample>> = CONTESTANTS.map(|_| Vec::new()).into();
     for _ in 0..ROUNDS {
         for (contestant, samples) in contestants.iter().zip(&mut samples) {
-            let source = Source::new(&contestant.stand, CLOSED, Rate::Unlimited)?;
-            samples.push(source.during(|| {
-                thread::sleep(START);
-                Sample::take(&contestant.stand)
-            })?);
+            samples.push(Sample::of(contestant, Kind::Udp(CLOSED))?);
         }
     }
     contestants.iter().try_for_each(Contestant::held)?;
@@ -81,6 +77,42 @@ pub(super) fn measure() -> Result<(Table, Chart)> {
     Ok((Table { subject: "filter", columns, rows: rows.collect() }, chart))
 }
 
+/// The protocols whose ports are counted in different ways: each port of TCP has a counter of its own, those of SCTP share 1,024.
+const KINDS: [Kind; 2] = [Kind::Syn(CLOSED), Kind::Sctp];
+/// How many times as much a packet of the second may cost.
+const SCTP_GOAL: f64 = 2.0;
+
+/// Have the filter drop floods of two protocols, in turn, in each mode.
+pub(super) fn by_protocol() -> Result<Table> {
+    let cpus = Cpus::choose()?;
+    let mut rows = Vec::new();
+    for mode in [Mode::Native, Mode::Tc, Mode::Generic] {
+        let contestant = Contestant::new(Filter::Fw(mode), cpus, 1)?;
+        let mut samples = KINDS.map(|_| Vec::new());
+        for _ in 0..ROUNDS {
+            for (kind, samples) in KINDS.into_iter().zip(&mut samples) {
+                samples.push(Sample::of(&contestant, kind)?);
+            }
+        }
+        contestant.held()?;
+        let costs = samples.each_ref().map(|samples| of(samples, Sample::ns));
+        let [tcp, sctp] = costs;
+        let ratio = sctp.median / tcp.median;
+        let ratio_cell = Cell::Number { value: Measured::exactly(ratio), unit: Unit::Ratio };
+        rows.push(Row {
+            subject: Filter::Fw(mode).name(),
+            cells: costs
+                .map(|value| Cell::Number { value, unit: Unit::Nanoseconds })
+                .into_iter()
+                .chain([ratio_cell])
+                .collect(),
+            goal: Some(Goal::at_most(SCTP_GOAL, Unit::Ratio, ratio)),
+        });
+    }
+    let columns = vec!["TCP SYNs, one port", "SCTP, random ports", "SCTP : TCP"];
+    Ok(Table { subject: "CPU time a dropped packet", columns, rows })
+}
+
 fn of(samples: &[Sample], value: fn(&Sample) -> f64) -> Measured {
     Measured::of(samples.iter().map(value).collect())
 }
@@ -92,6 +124,14 @@ struct Sample {
 }
 
 impl Sample {
+    /// During a flood of a kind.
+    fn of(contestant: &Contestant, kind: Kind) -> Result<Self> {
+        Source::new(&contestant.stand, kind, Rate::Unlimited)?.during(|| {
+            thread::sleep(START);
+            Self::take(&contestant.stand)
+        })
+    }
+
     fn take(stand: &Stand) -> Result<Self> {
         let (start, before) = (Instant::now(), stand.receipts()?);
         thread::sleep(WINDOW);

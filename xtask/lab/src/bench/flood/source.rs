@@ -10,6 +10,7 @@ use aya::{
     Ebpf, EbpfLoader,
     programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
+use fw_common::PortProtocol;
 use fw_tests::packet::eth;
 use nix::net::if_::if_nametoindex;
 
@@ -45,7 +46,18 @@ impl Rate {
     }
 }
 
-/// A flood of UDP datagrams at a port of the host, each from another port of the LAN's machine.
+/// What the LAN's machine sends to the host.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// UDP datagrams to a port, each from another port.
+    Udp(u16),
+    /// TCP SYNs to a port, each from another port.
+    Syn(u16),
+    /// SCTP packets, each to another port.
+    Sctp,
+}
+
+/// A flood.
 pub(super) struct Source<'a> {
     object: Ebpf,
     stand: &'a Stand,
@@ -53,14 +65,15 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// Load the program that sends.
-    pub(super) fn new(stand: &'a Stand, port: u16, rate: Rate) -> Result<Self> {
-        let (frame, interval) = (frame(port), rate.interval_ns());
+    pub(super) fn new(stand: &'a Stand, kind: Kind, rate: Rate) -> Result<Self> {
+        let (frame, random, interval) = (words(&kind.frame()), words(&kind.random()), rate.interval_ns());
         let mut object = stand.lab.lan.enter(|| {
             let interface = if_nametoindex(INTERFACE)?;
             let mut loader = EbpfLoader::new();
             loader.override_global("INTERFACE", &interface, true);
             loader.override_global("INTERVAL", &interval, true);
             loader.override_global("FRAME", &frame[..], true);
+            loader.override_global("RANDOM", &random[..], true);
             loader.load_file(object_path()).with_context(|| format!("cannot load {}", object_path().display()))
         })?;
         let program: &mut Xdp = object.program_mut("flood").context("the object has no program flood")?.try_into()?;
@@ -95,14 +108,43 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The smallest frame with a datagram, as words of this machine's byte order. Without a UDP checksum, as IPv4 allows: the source port
-/// changes.
-fn frame(port: u16) -> [u32; 15] {
-    let datagram = eth().from(LAN_MAC).to(HOST_MAC).ipv4().from(FROM).to("192.0.2.1").udp(0, port);
-    let mut frame = datagram.payload(&[0; 18]).build();
-    frame[40..42].fill(0);
+/// Bytes of the smallest frame of Ethernet, without its checksum.
+const FRAME: usize = 60;
+/// Where an IPv4 header without options has the source port behind it, and the destination port.
+const SOURCE_PORT: usize = 34;
+const DESTINATION_PORT: usize = 36;
+
+impl Kind {
+    /// The smallest frame. Checksums over its ports are wrong, or left out where the protocol allows that.
+    fn frame(self) -> Vec<u8> {
+        let packet = eth().from(LAN_MAC).to(HOST_MAC).ipv4().from(FROM).to("192.0.2.1");
+        let mut frame = match self {
+            Self::Udp(port) => packet.udp(0, port).payload(&[0; 18]).build(),
+            Self::Syn(port) => packet.tcp(0, port).syn().payload(&[0; 6]).build(),
+            Self::Sctp => packet.raw(PortProtocol::Sctp.number(), &[0; 26]).build(),
+        };
+        if let Self::Udp(_) = self {
+            frame[40..42].fill(0);
+        }
+        frame
+    }
+
+    /// Its random bits.
+    fn random(self) -> Vec<u8> {
+        let port = match self {
+            Self::Udp(_) | Self::Syn(_) => SOURCE_PORT,
+            Self::Sctp => DESTINATION_PORT,
+        };
+        let mut bits = vec![0; FRAME];
+        bits[port..port + 2].fill(0xff);
+        bits
+    }
+}
+
+/// The bytes of a frame as words of this machine's byte order.
+fn words(frame: &[u8]) -> [u32; FRAME / 4] {
     let words: Vec<u32> = frame.as_chunks().0.iter().map(|&word| u32::from_ne_bytes(word)).collect();
-    words.try_into().expect("14, 20, 8 and 18 bytes are 15 words")
+    words.try_into().expect("a frame of the smallest size")
 }
 
 #[cfg(test)]
@@ -115,11 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn the_frame_is_addressed_to_the_hosts_port_and_has_no_checksum_over_it() {
-        let bytes: Vec<u8> = frame(9125).iter().flat_map(|word| word.to_ne_bytes()).collect();
-        assert_eq!(bytes.len(), 60);
-        assert_eq!(bytes[..6], HOST_MAC);
-        assert_eq!(bytes[36..38], 9125_u16.to_be_bytes());
-        assert_eq!(bytes[40..42], [0, 0]);
+    fn frames_are_addressed_to_the_host_and_differ_in_one_port() {
+        for (kind, protocol, port) in
+            [(Kind::Udp(9125), 17, SOURCE_PORT), (Kind::Syn(9125), 6, SOURCE_PORT), (Kind::Sctp, 132, DESTINATION_PORT)]
+        {
+            let frame = kind.frame();
+            assert_eq!((frame.len(), &frame[..6], frame[23]), (FRAME, &HOST_MAC[..], protocol));
+            if port == SOURCE_PORT {
+                assert_eq!(frame[DESTINATION_PORT..][..2], 9125_u16.to_be_bytes());
+            }
+            let random = kind.random();
+            assert_eq!(
+                (random.iter().filter(|&&bits| bits != 0).count(), &random[port..port + 2]),
+                (2, &[0xff, 0xff][..])
+            );
+            assert_eq!(words(&frame).map(u32::to_ne_bytes).concat(), frame);
+        }
+        assert_eq!(Kind::Udp(9125).frame()[40..42], [0, 0], "no checksum over the port");
     }
 }
