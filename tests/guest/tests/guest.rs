@@ -16,5 +16,7 @@ mod above;
 mod bond;
 mod cards;
 mod ipsec;
+mod ppp;
 mod programs;
+mod tunnel;
 mod wireguard;

@@ -29,6 +29,7 @@ pub mod namespace;
 pub mod netfilter;
 pub mod offloads;
 pub mod pins;
+pub mod ppp;
 pub mod process;
 pub mod reach;
 pub mod server;

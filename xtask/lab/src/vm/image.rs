@@ -19,12 +19,12 @@ use xtask::command;
 
 /// Modules that not every kernel has built in, the drivers of the guest's network cards first; their dependencies are found. A kernel without such a
 /// module is no error.
-const MODULES: &str = "virtio_pci virtio_mmio virtio_net macb marvell dwc2 cdc_ether rndis_host phy-generic bcm2835-rng \
+const MODULES: &str = "virtio_pci virtio_mmio virtio_net e1000 macb marvell dwc2 cdc_ether rndis_host phy-generic bcm2835-rng \
     veth dummy bridge macvlan 8021q af_packet ipv6 sch_ingress cls_bpf act_bpf \
     nf_tables nf_conntrack nf_nat nf_conntrack_netlink nft_chain_nat nft_nat nft_masq nft_ct nft_counter nft_objref nft_fib nft_fib_ipv4 \
     nft_fib_ipv6 nft_fib_inet nft_reject_inet nft_limit nft_log nft_redir \
     inet_diag tcp_diag udp_diag sctp_diag sctp dccp_ipv4 \
-    bonding ipvlan wireguard xfrm_user xfrm_interface esp4 esp6 \
+    bonding ipvlan wireguard pppoe xfrm_user xfrm_interface esp4 esp6 \
     cryptomgr seqiv gcm ctr ghash-generic aes_generic crypto_null hmac sha512_generic jitterentropy_rng drbg";
 
 /// The files that a guest boots.

@@ -56,7 +56,7 @@ const fn kernel(
 
 /// All of them. The oldest is the oldest that is supported; 6.1 is the last of Debian's that notes what leaves by clsact instead of TCX. A
 /// Raspberry Pi 5 has pages of 16 KiB and no type information.
-pub(crate) const ALL: [Kernel; 12] = [
+pub(crate) const ALL: [Kernel; 13] = [
     Kernel { btf: false, quick: true, ..kernel("arm64-6.12-16k", "arm64", "trixie", "6.12.", "arm64-16k") },
     Kernel { quick: true, ..kernel("amd64-6.1", "amd64", "bookworm", "6.1.", "cloud-amd64") },
     kernel("arm64-5.10", "arm64", "bullseye", "5.10.", "cloud-arm64"),
@@ -77,6 +77,11 @@ pub(crate) const ALL: [Kernel; 12] = [
     kernel("amd64-5.10", "amd64", "bullseye", "5.10.", "cloud-amd64"),
     kernel("amd64-6.12", "amd64", "trixie", "6.12.", "cloud-amd64"),
     kernel("amd64-newest", "amd64", "trixie-backports", "", "cloud-amd64"),
+    Kernel {
+        machine: Machine::E1000,
+        tests: OF_MACHINES,
+        ..kernel("amd64-6.12-e1000", "amd64", "trixie", "6.12.", "amd64")
+    },
 ];
 
 /// The tests of what differs between machines.
@@ -90,6 +95,7 @@ const OF_THE_QUICK: &[&str] = &[
     "the_published_port_is_closed",
     "idle_tcp_connections_live_on",
     "a_wireguard_is_filtered",
+    "a_ppp_interface_is_filtered",
     "a_bond_is_closed",
     "what_this_machine_decrypts",
     "tc::a_filter_below_a_vlan",

@@ -13,6 +13,8 @@ const MEGABYTES: u32 = 1024;
 pub(crate) enum Machine {
     /// With cards of virtio.
     Ordinary,
+    /// With Intel's Gigabit cards of 2004, whose driver has no native XDP, on an ordinary machine.
+    E1000,
     /// With the Cadence cards of Xilinx' Versal, which the Raspberry Pi 5 has as well.
     Versal,
     /// A Raspberry Pi 3 with two cards on its USB, as its own is.
@@ -29,9 +31,9 @@ impl Machine {
             qemu.args(["-accel", &format!("tcg,thread={threads}")]);
         };
         match self {
-            Self::Ordinary => {
+            Self::Ordinary | Self::E1000 => {
                 platform.describe(qemu, MEGABYTES);
-                plug(qemu, "virtio-net-pci", ",romfile=");
+                plug(qemu, if matches!(self, Self::E1000) { "e1000" } else { "virtio-net-pci" }, ",romfile=");
                 qemu.args(["-serial", "stdio"]);
                 Ok(platform.console)
             }

@@ -1,0 +1,31 @@
+//! A real PPP interface, over `PPPoE` on the cable.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use fw_tests::{
+    lab::{Lab, Namespace, ppp::Ppp},
+    tests,
+};
+
+use crate::tunnel::{self, LAN, PI};
+
+tests! {
+    a_ppp_interface_is_filtered_like_a_cable;
+}
+
+const SESSION: u16 = 7;
+
+fn set_up(place: &Namespace, peer: &Namespace, addresses: [IpAddr; 2]) -> Result<Ppp> {
+    let [v4, v6] = addresses;
+    Ppp::new(place, "eth0", peer.mac("eth0")?, SESSION, &[format!("{v4}/24"), format!("{v6}/64 nodad")])
+}
+
+fn a_ppp_interface_is_filtered_like_a_cable() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let here = set_up(&lab.pi, &lab.lan, PI)?;
+    let _there = set_up(&lab.lan, &lab.pi, LAN)?;
+    let note = format!("eth0 carries PPPoE, which passes: {} needs a filter of its own", here.name());
+    tunnel::is_filtered_like_a_cable(&lab, here.name(), Some(&note))
+}
