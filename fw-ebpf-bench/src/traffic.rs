@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::AtomicU64;
 
 use aya_ebpf::{
     Global,
@@ -46,12 +46,14 @@ pub fn flood(ctx: XdpContext) -> u32 {
     if interval != 0 {
         // SAFETY: the helper takes no argument.
         let now = unsafe { bpf_ktime_get_ns() } & !(TICK - 1);
-        let due = DUE.load(Relaxed);
+        // SAFETY: nothing else runs on the one CPU that sends. Volatile, because LLVM has no atomic load for this version of BPF.
+        let due = unsafe { DUE.as_ptr().read_volatile() };
         if now < due {
             return XDP_DROP;
         }
         // What was missed is not made up for beyond a tick: that would be a burst.
-        DUE.store(due.max(now.saturating_sub(TICK)) + interval, Relaxed);
+        // SAFETY: as above.
+        unsafe { DUE.as_ptr().write_volatile(due.max(now.saturating_sub(TICK)) + interval) };
     }
     let start = ctx.data();
     if start + 4 * WORDS > ctx.data_end() {

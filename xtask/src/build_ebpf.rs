@@ -12,7 +12,7 @@ use xtask::{
 /// Options of `build-ebpf`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Change nothing: build into target/ and compare with the committed object byte for byte
+    /// Change nothing: build into target/, compare with the committed object byte for byte, and build the programs of the benchmarks
     #[arg(long)]
     check: bool,
 }
@@ -29,6 +29,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let rebuilt = workspace::target().join("ebpf/fw.bpf.o");
     fs::write(&rebuilt, &built).with_context(|| format!("cannot write {}", rebuilt.display()))?;
     let old = fs::read(&committed).with_context(|| format!("cannot read {name}"))?;
+    for program in [Program::Bench, Program::Traffic] {
+        ebpf::build(program)?;
+    }
     if old == built {
         println!("{name} matches the source byte for byte ({} bytes)", built.len());
         return Ok(());
