@@ -32,7 +32,7 @@ pub(super) enum Filter {
     Fw(Mode),
     /// xdp-filter, of the xdp-tools.
     XdpTools(Mode),
-    /// A chain of nftables at the interface's ingress hook.
+    /// A chain of nftables at the interface's ingress hook. It knows no flows, so replies of TCP pass as all segments but SYNs do.
     NftIngress,
     /// One at prerouting, before connections are tracked.
     NftPrerouting,
@@ -88,7 +88,8 @@ impl Filter {
             Self::NftIngress => lab.pi.nft(&format!(
                 "add table netdev bench
                 add chain netdev bench ingress {{ type filter hook ingress device {INTERFACE} priority 0; }}
-                add rule netdev bench ingress meta l4proto {{ tcp, udp }} th dport != {{ {ports} }} drop"
+                add rule netdev bench ingress udp dport != {{ {ports} }} drop
+                add rule netdev bench ingress tcp dport != {{ {ports} }} tcp flags & (syn | ack) == syn drop"
             ))?,
             Self::NftPrerouting => lab.pi.nft(&format!(
                 "add table inet bench

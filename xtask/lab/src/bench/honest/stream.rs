@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use fw_tests::lab::{LAN4, Namespace, PI4, background::Background, command, netfilter::OPEN_TARGET};
+use anyhow::{Context as _, Result, bail};
+use fw_tests::lab::{LAN4, Namespace, PI4, background::Background, netfilter::OPEN_TARGET, wait};
 use serde::Deserialize;
 
 use crate::bench::{filters::OPEN, stand::Stand};
@@ -54,10 +54,20 @@ impl Stream {
                 (on_cpu(&stand.lab.pi, host, &format!("--client {LAN4} --port {LAN_PORT}")), &["--reverse"])
             }
         };
-        let before = stand.receipts()?;
-        let printed = command::run(client.args(["--json", "--time", "1"]).args(options))?;
-        let threads = stand.receipts()?.since(before).cpu;
-        let end = serde_json::from_str::<Printed>(&printed).context("iperf3 --json prints something else")?.end;
+        client.args(["--json", "--time", "1"]).args(options);
+        // A server takes a moment to end the stream before.
+        let (end, threads) = wait::until("a stream", || {
+            let before = stand.receipts()?;
+            let output = client.output().context("starting iperf3")?;
+            let threads = stand.receipts()?.since(before).cpu;
+            let printed: Printed =
+                serde_json::from_slice(&output.stdout).context("iperf3 --json prints something else")?;
+            match (printed.error, printed.end) {
+                (Some(error), _) if error.contains("busy") => Ok(None),
+                (Some(error), _) => bail!("iperf3 fails: {error}"),
+                (None, end) => Ok(Some((serde_json::from_value::<End>(end)?, threads))),
+            }
+        })?;
         let percent = match self {
             Self::Download => end.cpu_utilization_percent.host_total,
             _ => end.cpu_utilization_percent.remote_total,
@@ -81,7 +91,10 @@ pub(super) struct Streamed {
 /// The end of what iperf3 prints; "host" is who printed it.
 #[derive(Deserialize)]
 struct Printed {
-    end: End,
+    error: Option<String>,
+    /// Empty after an error.
+    #[serde(default)]
+    end: serde_json::Value,
 }
 
 #[derive(Deserialize)]
