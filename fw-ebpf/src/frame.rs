@@ -2,7 +2,11 @@
 
 use core::{arch::asm, hint::assert_unchecked, intrinsics::is_val_statically_known};
 
-use aya_ebpf::programs::{TcContext, XdpContext};
+use aya_ebpf::{
+    bindings::xdp_md,
+    helpers::generated::bpf_xdp_get_buff_len,
+    programs::{TcContext, XdpContext},
+};
 use fw_common::Frame;
 
 use crate::verifier::forget;
@@ -15,20 +19,35 @@ const MAX_OFFSET: usize = 0x7fff;
 pub(crate) struct Packet {
     data: usize,
     data_end: usize,
-    len: usize,
+    length: Length,
+}
+
+/// Where the length of a packet stands.
+enum Length {
+    Known(usize),
+    /// With the kernel. Asked for only where it counts, because that is a call.
+    InKernel(*mut xdp_md),
 }
 
 impl Packet {
+    /// A frame of a program that the kernel gives no fragments.
     #[inline(always)]
     pub(crate) fn from_xdp(ctx: &XdpContext) -> Self {
         let (data, data_end) = (ctx.data(), ctx.data_end());
-        Self { data, data_end, len: data_end - data }
+        Self { data, data_end, length: Length::Known(data_end - data) }
+    }
+
+    /// A frame that may have fragments, of which only the first part can be read.
+    #[inline(always)]
+    pub(crate) fn from_xdp_frags(ctx: &XdpContext) -> Self {
+        Self { length: Length::InKernel(ctx.ctx), ..Self::from_xdp(ctx) }
     }
 
     /// Only the linear part of a socket buffer can be read; the length is that of the whole packet. The first `skipped` bytes do not belong to it.
     #[inline(always)]
     pub(crate) fn from_tc(ctx: &TcContext, skipped: usize) -> Self {
-        Self { data: ctx.data() + skipped, data_end: ctx.data_end(), len: ctx.len() as usize - skipped }
+        let length = Length::Known(ctx.len() as usize - skipped);
+        Self { data: ctx.data() + skipped, data_end: ctx.data_end(), length }
     }
 }
 
@@ -51,7 +70,11 @@ macro_rules! for_each_word {
 impl Frame for Packet {
     #[inline(always)]
     fn len(&self) -> usize {
-        self.len
+        match self.length {
+            Length::Known(length) => length,
+            // SAFETY: it is the context of this program.
+            Length::InKernel(ctx) => unsafe { bpf_xdp_get_buff_len(ctx) as usize },
+        }
     }
 
     #[inline(always)]

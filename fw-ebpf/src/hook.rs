@@ -121,6 +121,50 @@ impl Hook for Xdp {
     }
 }
 
+/// XDP in a driver that hands over frames with fragments.
+pub(crate) enum XdpFrag {}
+
+impl Hook for XdpFrag {
+    type Context = XdpContext;
+    const PASS: u32 = Xdp::PASS;
+    const DROP: u32 = Xdp::DROP;
+
+    #[inline(always)]
+    fn context(ctx: *mut c_void) -> XdpContext {
+        Xdp::context(ctx)
+    }
+
+    #[inline(always)]
+    fn packet(ctx: &XdpContext) -> Packet {
+        Packet::from_xdp_frags(ctx)
+    }
+
+    #[inline(always)]
+    fn ifindex(ctx: &XdpContext) -> u32 {
+        Xdp::ifindex(ctx)
+    }
+
+    #[inline(always)]
+    fn behind_taken_off(ctx: &XdpContext, tags: Tags) -> Tags {
+        Xdp::behind_taken_off(ctx, tags)
+    }
+
+    #[inline(always)]
+    fn ether_type(ctx: &XdpContext) -> u16 {
+        Xdp::ether_type(ctx)
+    }
+
+    #[inline(always)]
+    fn tag(ctx: &XdpContext) -> usize {
+        Xdp::tag(ctx)
+    }
+
+    #[inline(always)]
+    fn capture(ctx: &XdpContext, bytes: &mut [u8; CAPTURED]) -> usize {
+        Xdp::capture(ctx, bytes)
+    }
+}
+
 /// TC, in either direction. Linux has removed the outer VLAN tag of inbound packets.
 pub(crate) enum Tc {}
 

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{macros::xdp, programs::XdpContext};
+use aya_ebpf::{EbpfContext as _, macros::xdp, programs::XdpContext};
 use fw_common::{
     Decision, Frame as _,
     abi::Active,
@@ -12,7 +12,6 @@ use fw_common::{
 
 use crate::{
     count::Size,
-    frame::Packet,
     hook::{self, Hook, anew, network},
     lookups::{Maps, active},
     verdict::conclude,
@@ -21,46 +20,64 @@ use crate::{
 #[xdp]
 #[inline(always)]
 pub fn fw_ingress(ctx: XdpContext) -> u32 {
+    ingress::<hook::Xdp>(&ctx)
+}
+
+/// The same for frames that may have fragments, such as jumbo frames (Linux 5.18).
+#[xdp(frags)]
+#[inline(always)]
+pub fn fw_ingress_frag(ctx: XdpContext) -> u32 {
+    ingress::<hook::XdpFrag>(&ctx)
+}
+
+#[inline(always)]
+fn ingress<H: Hook<Context = XdpContext>>(ctx: &XdpContext) -> u32 {
     let active = active();
-    let lookups = Maps::<hook::Xdp>::of(&ctx, active);
-    let plain = decide_plain(&Packet::from_xdp(&ctx), &lookups);
-    let decision = plain.unwrap_or_else(|| judge(ctx.ctx.cast(), active));
+    let lookups = Maps::<H>::of(ctx, active);
+    let plain = decide_plain(&H::packet(ctx), &lookups);
+    let decision = plain.unwrap_or_else(|| judge::<H>(ctx.as_ptr(), active));
     let decision = if decision.is_unsettled(&lookups) {
         // Forgotten, so that all paths join before the look-ups.
-        let decision = decision.forgotten(&Packet::from_xdp(&ctx));
-        if decision.may_answer_many() && answers_many(ctx.ctx.cast(), active, decision) != 0 {
+        let decision = decision.forgotten(&H::packet(ctx));
+        if decision.may_answer_many() && answers_many::<H>(ctx.as_ptr(), active, decision) != 0 {
             Decision::ANSWER
         } else {
-            settle(ctx.ctx.cast(), active, decision.forgotten(&Packet::from_xdp(&ctx)))
+            settle::<H>(ctx.as_ptr(), active, decision.forgotten(&H::packet(ctx)))
         }
     } else {
         decision.as_it_is()
     };
-    let size = Size { packets: 1, bytes: Packet::from_xdp(&ctx).len() };
-    conclude::<hook::Xdp>(ctx.ctx.cast(), decision, size, active, false)
+    let size = Size { packets: 1, bytes: H::packet(ctx).len() };
+    conclude::<H>(ctx.as_ptr(), decision, size, active, false)
 }
 
 /// Passes every packet. The loader attaches it to find out whether a driver takes programs.
 #[xdp]
-#[inline(always)]
 pub fn fw_probe(_ctx: XdpContext) -> u32 {
     hook::Xdp::PASS
 }
 
-/// Out of line, so that the many paths through headers that are not plain join at its end.
+/// The same for frames with fragments.
+#[xdp(frags)]
+pub fn fw_probe_frag(_ctx: XdpContext) -> u32 {
+    hook::Xdp::PASS
+}
+
+// Out of line, so that the many paths through headers that are not plain join at their end.
+
 #[inline(never)]
-fn judge(ctx: *mut c_void, active: Active) -> Decision {
-    judge_behind::<hook::Xdp>(ctx, network::<hook::Xdp>(ctx), active)
+fn judge<H: Hook>(ctx: *mut c_void, active: Active) -> Decision {
+    judge_behind::<H>(ctx, network::<H>(ctx), active)
 }
 
 #[inline(never)]
-fn settle(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
-    settle_behind::<hook::Xdp>(ctx, active, decision)
+fn settle<H: Hook>(ctx: *mut c_void, active: Active, decision: Decision) -> Decision {
+    settle_behind::<H>(ctx, active, decision)
 }
 
 #[inline(never)]
-fn answers_many(ctx: *mut c_void, active: Active, decision: Decision) -> u64 {
-    answers_many_behind::<hook::Xdp>(ctx, active, decision)
+fn answers_many<H: Hook>(ctx: *mut c_void, active: Active, decision: Decision) -> u64 {
+    answers_many_behind::<H>(ctx, active, decision)
 }
 
 /// Judge a packet behind any link layer. The decision may have to be settled.

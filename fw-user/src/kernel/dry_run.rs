@@ -70,7 +70,7 @@ const TC_ACT_UNSPEC: u32 = u32::MAX;
 /// Where the program is attached.
 #[derive(Clone, Copy, Debug)]
 enum Hook {
-    Xdp,
+    Xdp { program: &'static str },
     Tc { program: &'static str, is_bare: bool },
 }
 
@@ -107,14 +107,14 @@ impl DryRun {
             .ok_or_else(|| Error::Kernel(KernelError::NotAttached { name: name.clone() }))?;
         let shapes = Shapes::on_this_machine(FLOWS)?;
         let hook = match attached.kind.as_str() {
-            "xdp" => Hook::Xdp,
+            "xdp" => Hook::Xdp { program: ingress::xdp_program(interface) },
             _ => Hook::Tc { program: ingress::tc_program(interface), is_bare: interface.is_bare() },
         };
         let globals = Globals { debug: false, skipped: if interface.is_bare() { object::ASKED_HEADER } else { 0 } };
         let mut ebpf = object::load_around(pins, name, &LIVE, shapes, globals)?;
         let failed = |error| Error::refused("asking for the program's tag", error);
         let tag = match hook {
-            Hook::Xdp => ingress::load(&mut ebpf)?.info().map_err(failed)?.tag(),
+            Hook::Xdp { program } => ingress::load(&mut ebpf, program)?.info().map_err(failed)?.tag(),
             Hook::Tc { program, .. } => {
                 object::load_classifier(&mut ebpf, program, "ingress")?.info().map_err(failed)?.tag()
             }
@@ -198,12 +198,12 @@ impl DryRun {
         };
         let mut options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
         match self.hook {
-            Hook::Xdp => {
+            Hook::Xdp { program } => {
                 // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
                 let len = u32::try_from(frame.len()).map_err(|error| failed(error.into()))?;
                 let context: [u32; 6] = [0, len, 0, self.ifindex, 0, 0];
                 options.ctx_in = self.knows_interface.then_some(bytemuck::bytes_of(&context));
-                let program = self.ebpf.program(object::INGRESS).map(<&Xdp>::try_from);
+                let program = self.ebpf.program(program).map(<&Xdp>::try_from);
                 let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
                 Ok(program.test_run(options).map_err(|error| failed(error.into()))?.return_value == XDP_PASS)
             }

@@ -22,8 +22,12 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../../bpf/fw.bpf.o");
 
 /// The XDP program's name in the object.
 pub const INGRESS: &str = "fw_ingress";
+/// The same for frames that may have fragments (5.18).
+pub const INGRESS_FRAG: &str = "fw_ingress_frag";
 /// The name of the XDP program that passes everything.
 pub(crate) const PROBE: &str = "fw_probe";
+/// The same for frames that may have fragments.
+pub(crate) const PROBE_FRAG: &str = "fw_probe_frag";
 /// The name of the TC ingress program.
 pub const INGRESS_TC: &str = "fw_ingress_tc";
 /// The same for interfaces without Ethernet headers.
@@ -119,6 +123,11 @@ pub(crate) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -
 /// this machine itself.
 pub fn knows_interface() -> Result<bool> {
     Ok(kernel_version()? >= KernelVersion::new(5, 14, 0))
+}
+
+/// Whether the kernel hands XDP programs frames with fragments (5.18): jumbo frames.
+pub fn has_xdp_frags() -> Result<bool> {
+    Ok(kernel_version()? >= KernelVersion::new(5, 18, 0))
 }
 
 /// The running kernel's version.

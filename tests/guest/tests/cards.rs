@@ -102,18 +102,26 @@ fn what_keeps_the_card_from_native_mode_is_told() -> Result<()> {
         return Ok(());
     }
     lab.pi.run("ip link set eth0 mtu 30000")?;
-    let attached = lab.fw(&["attach", "eth0", "--allow", "22"]).and_then(|said| {
-        lab.fw(&["detach", "eth0"])?;
-        let refusal = lab.fw_fails(&["attach", "eth0", "--mode", "native", "--allow", "22"])?;
-        Ok((said, refusal))
-    });
+    let told = so_large_an_mtu_is_told(&lab);
     lab.pi.run("ip link set eth0 mtu 1500")?;
-    let (said, refusal) = attached?;
+    told?;
+    lab.nothing_is_left_behind()
+}
+
+/// The driver takes programs for frames with fragments from 6.3 on, and no kernel of these guests lies between that one and 6.6.
+fn so_large_an_mtu_is_told(lab: &Lab) -> Result<()> {
+    let said = lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    lab.fw(&["detach", "eth0"])?;
+    if has_tcx()? {
+        ensure!(said.contains("native mode"), "{said}");
+        return Ok(());
+    }
+    let refusal = lab.fw_fails(&["attach", "eth0", "--mode", "native", "--allow", "22"])?;
     for said in [&said, &refusal.message] {
         ensure!(said.contains("the driver refuses native mode") && said.contains("MTU is 30000"), "{said}");
     }
     ensure!(said.contains(&format!("{} mode", otherwise()?)) && refusal.code == 1, "{said}, {refusal:?}");
-    lab.nothing_is_left_behind()
+    Ok(())
 }
 
 /// As the service does it at boot.

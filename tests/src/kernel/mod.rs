@@ -63,9 +63,20 @@ pub use self::{
 /// Flows a family: more than any row makes, and few enough to be looked through quickly.
 const FLOWS: u32 = 2048;
 
-/// How many instructions the verifier may look at, by program. It gives up at a million, and takes the longest part of an attach.
-pub const MOST_VERIFIED: [(&str, u32); 5] = [
+/// How many instructions the verifier may look at, by each program that the kernel knows. The verifier gives up at a million, and takes the longest
+/// part of an attach.
+///
+/// # Errors
+/// The kernel has no version.
+pub fn most_verified() -> Result<impl Iterator<Item = (&'static str, u32)>> {
+    let has_xdp_frags = object::has_xdp_frags()?;
+    Ok(MOST_VERIFIED.into_iter().filter(move |&(name, _)| name != object::INGRESS_FRAG || has_xdp_frags))
+}
+
+/// The ceilings of all programs.
+pub const MOST_VERIFIED: [(&str, u32); 6] = [
     (object::INGRESS, 45_000),
+    (object::INGRESS_FRAG, 45_000),
     (object::EGRESS, 25_000),
     (object::INGRESS_TC, 45_000),
     (object::INGRESS_L3, 30_000),
@@ -162,8 +173,8 @@ impl Kernel {
     /// # Errors
     /// Whatever the kernel refuses.
     pub fn verified_instructions(&mut self, name: &str) -> Result<Option<u32>> {
-        let info = if name == object::INGRESS {
-            ingress::load(&mut self.ebpf)?.info()
+        let info = if [object::INGRESS, object::INGRESS_FRAG].contains(&name) {
+            ingress::load(&mut self.ebpf, name)?.info()
         } else {
             object::load_classifier(&mut self.ebpf, name, name)?.info()
         };

@@ -28,6 +28,8 @@ pub const LEAST_FRAME: usize = 14;
 pub enum Place {
     /// XDP, native or generic.
     Xdp,
+    /// XDP in a driver that hands over frames with fragments.
+    XdpFrag,
     /// TC ingress.
     Tc,
     /// TC ingress of an interface without Ethernet headers. `BPF_PROG_TEST_RUN` wants one all the same, which the programs skip.
@@ -37,7 +39,7 @@ pub enum Place {
 impl Place {
     pub(super) const fn skipped(self) -> u8 {
         match self {
-            Self::Xdp | Self::Tc => 0,
+            Self::Xdp | Self::XdpFrag | Self::Tc => 0,
             Self::Bare => object::ASKED_HEADER,
         }
     }
@@ -45,6 +47,7 @@ impl Place {
     const fn ingress(self) -> &'static str {
         match self {
             Self::Xdp => object::INGRESS,
+            Self::XdpFrag => object::INGRESS_FRAG,
             Self::Tc => object::INGRESS_TC,
             Self::Bare => object::INGRESS_L3,
         }
@@ -52,7 +55,7 @@ impl Place {
 
     const fn egress(self) -> &'static str {
         match self {
-            Self::Xdp | Self::Tc => object::EGRESS,
+            Self::Xdp | Self::XdpFrag | Self::Tc => object::EGRESS,
             Self::Bare => object::EGRESS_L3,
         }
     }
@@ -60,7 +63,7 @@ impl Place {
     pub(super) fn load(self, ebpf: &mut Ebpf) -> Result<()> {
         object::load_classifier(ebpf, self.egress(), "egress")?;
         match self {
-            Self::Xdp => ingress::load(ebpf).map(drop)?,
+            Self::Xdp | Self::XdpFrag => ingress::load(ebpf, self.ingress()).map(drop)?,
             Self::Tc | Self::Bare => object::load_classifier(ebpf, self.ingress(), "ingress").map(drop)?,
         }
         Ok(())
@@ -69,7 +72,7 @@ impl Place {
     /// The part of a frame that the programs get.
     pub(super) fn seen(self, frame: &[u8]) -> &[u8] {
         match self {
-            Self::Xdp | Self::Tc => frame,
+            Self::Xdp | Self::XdpFrag | Self::Tc => frame,
             Self::Bare => &frame[LEAST_FRAME..],
         }
     }
@@ -77,7 +80,7 @@ impl Place {
     /// The sender of the frames that the programs get.
     pub(super) fn source(self, frame: &[u8]) -> Option<V6> {
         match self {
-            Self::Xdp | Self::Tc => source(frame),
+            Self::Xdp | Self::XdpFrag | Self::Tc => source(frame),
             Self::Bare => source_of_packet(self.seen(frame), ether_type(frame)),
         }
     }
@@ -90,18 +93,18 @@ impl Place {
 
     pub(super) fn receive(self, ebpf: &mut Ebpf, ifindex: Option<u32>, frame: &[u8], times: u32) -> Result<Verdict> {
         let answer = match self {
-            Self::Xdp => run_xdp(ebpf, ifindex, frame, times)?,
+            Self::Xdp | Self::XdpFrag => run_xdp(ebpf, self.ingress(), ifindex, frame, times)?,
             Self::Tc | Self::Bare => run_classifier(ebpf, self.ingress(), ifindex, frame, times)?,
         };
         match (self, answer) {
-            (Self::Xdp, XDP_PASS) | (Self::Tc | Self::Bare, TC_ACT_UNSPEC) => Ok(Verdict::Pass),
-            (Self::Xdp, XDP_DROP) | (Self::Tc | Self::Bare, TC_ACT_SHOT) => Ok(Verdict::Drop),
+            (Self::Xdp | Self::XdpFrag, XDP_PASS) | (Self::Tc | Self::Bare, TC_ACT_UNSPEC) => Ok(Verdict::Pass),
+            (Self::Xdp | Self::XdpFrag, XDP_DROP) | (Self::Tc | Self::Bare, TC_ACT_SHOT) => Ok(Verdict::Drop),
             (_, other) => bail!("the ingress program answers {other}"),
         }
     }
 }
 
-fn run_xdp(ebpf: &mut Ebpf, ifindex: Option<u32>, frame: &[u8], times: u32) -> Result<u32> {
+fn run_xdp(ebpf: &mut Ebpf, name: &str, ifindex: Option<u32>, frame: &[u8], times: u32) -> Result<u32> {
     // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
     let context: [u32; 6] = [0, u32::try_from(frame.len())?, 0, ifindex.unwrap_or(0), 0, 0];
     let options = TestRunOptions {
@@ -110,8 +113,8 @@ fn run_xdp(ebpf: &mut Ebpf, ifindex: Option<u32>, frame: &[u8], times: u32) -> R
         repeat: times,
         ..TestRunOptions::default()
     };
-    let program = program::<Xdp>(ebpf, object::INGRESS)?;
-    Ok(program.test_run(options).context("running the ingress program")?.return_value)
+    let program = program::<Xdp>(ebpf, name)?;
+    Ok(program.test_run(options).with_context(|| format!("running {name}"))?.return_value)
 }
 
 fn run_classifier(ebpf: &mut Ebpf, name: &str, ifindex: Option<u32>, frame: &[u8], times: u32) -> Result<u32> {

@@ -164,7 +164,8 @@ fn own_maps(program: &ProgramInfo) -> BTreeSet<u32> {
         .collect()
 }
 
-fn program(id: u32) -> Option<ProgramInfo> {
+/// A program in the kernel.
+pub(super) fn program(id: u32) -> Option<ProgramInfo> {
     loaded_programs().filter_map(Result::ok).find(|program| program.id() == id)
 }
 

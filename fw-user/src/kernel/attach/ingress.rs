@@ -36,17 +36,23 @@ pub enum ModeChoice {
     Generic,
 }
 
-/// The XDP program of a loaded object, loaded into the kernel if necessary.
-pub fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    xdp::load(ebpf)
+/// An XDP program of a loaded object, by its name, loaded into the kernel if necessary.
+pub fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    xdp::load(ebpf, name)
 }
 
 /// Load the program for a mode into the kernel, if necessary.
 pub(super) fn load_for(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<()> {
     match mode {
-        Mode::Native | Mode::Generic => xdp::load(ebpf).map(drop),
+        Mode::Native | Mode::Generic => load(ebpf, xdp_program(interface)).map(drop),
         Mode::Tc => object::load_classifier(ebpf, tc_program(interface), "ingress").map(drop),
     }
+}
+
+/// The name of the XDP program for an interface.
+#[must_use]
+pub(crate) fn xdp_program(interface: &Interface) -> &'static str {
+    xdp::program(interface)
 }
 
 /// The name of the TC program for an interface.
@@ -140,7 +146,7 @@ pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode:
     let link = PinnedLink::from_pin(&path)
         .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))?;
     match mode {
-        Mode::Native | Mode::Generic => xdp::replace(xdp::load(ebpf)?, link, interface),
+        Mode::Native | Mode::Generic => xdp::replace(load(ebpf, xdp_program(interface))?, link, interface),
         Mode::Tc => tcx::replace(object::load_classifier(ebpf, tc_program(interface), "ingress")?, link, interface),
     }
 }

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use nix::unistd::{SysconfVar, sysconf};
 
-use crate::host::interface::Interface;
+use crate::{host::interface::Interface, kernel::object};
 
 /// The kernel's message for a driver without native XDP (`dev_xdp_attach`, net/core/dev.c); from 5.10 on, versions differ only in its first letter.
 const ABSENT: &str = "nderlying driver does not support XDP in native mode";
@@ -64,16 +64,24 @@ impl fmt::Display for NotNative {
     }
 }
 
-/// The largest MTU for native mode. For a veth the MTU of the other end counts, and must fit into a page (`veth_xdp_set`, drivers/net/veth.c) without
-/// `XDP_PACKET_HEADROOM`, `struct skb_shared_info` in whole cache lines, and an Ethernet header. Other drivers have limits of their own that they do
-/// not report.
+/// The largest MTU for native mode, if it is known. For a veth the MTU of the other end counts, and must fit into a page (`veth_xdp_set`,
+/// drivers/net/veth.c) without `XDP_PACKET_HEADROOM`, `struct skb_shared_info` in whole cache lines, and an Ethernet header. Programs for frames with
+/// fragments have seventeen pages more, so there every MTU fits. Other drivers have limits of their own that they do not report.
 #[must_use]
 pub(crate) fn largest_mtu(interface: &Interface) -> Option<u32> {
+    if interface.kind.as_deref() != Some("veth") {
+        return None;
+    }
+    let page = u32::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
+    Some(largest_mtu_of_veth(page, object::has_xdp_frags().ok()?))
+}
+
+fn largest_mtu_of_veth(page: u32, has_xdp_frags: bool) -> u32 {
     const HEADROOM: u32 = 256;
     const SHARED_INFO: u32 = 320;
     const ETHERNET: u32 = 14;
-    let page = u32::try_from(sysconf(SysconfVar::PAGE_SIZE).ok()??).ok()?;
-    (interface.kind.as_deref() == Some("veth")).then(|| page - HEADROOM - SHARED_INFO - ETHERNET)
+    const LARGEST: u32 = 65_535;
+    if has_xdp_frags { LARGEST } else { (page - HEADROOM - SHARED_INFO - ETHERNET).min(LARGEST) }
 }
 
 #[cfg(test)]
@@ -82,6 +90,13 @@ mod tests {
 
     fn interface(kind: Option<&str>, mtu: u32) -> Interface {
         Interface { name: "eth0".to_owned(), index: 2, kind: kind.map(ToOwned::to_owned), mtu, ..Interface::default() }
+    }
+
+    #[test]
+    fn a_veth_takes_a_page_or_every_mtu() {
+        assert_eq!(largest_mtu_of_veth(4096, false), 3506);
+        assert_eq!(largest_mtu_of_veth(16_384, false), 15_794);
+        assert_eq!(largest_mtu_of_veth(4096, true), 65_535);
     }
 
     /// The drivers' messages are from their sources in Linux 6.18.

@@ -90,7 +90,7 @@ fn load(pins: &Pins) -> Result<Option<Loaded>> {
     let (Some(_), Ok(shared)) = (&lock, shared(pins)) else { return Ok(None) };
     let mut ebpf = object::load_around(pins, "an interface to come", &map::SHARED, Shapes::here(pins)?, globals)?;
     drop(lock);
-    ingress::load(&mut ebpf)?;
+    ingress::load(&mut ebpf, object::INGRESS)?;
     object::load_classifier(&mut ebpf, object::EGRESS, "egress")?;
     if tcx::is_there()? {
         object::load_classifier(&mut ebpf, object::INGRESS_TC, "ingress")?;

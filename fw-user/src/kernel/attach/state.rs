@@ -165,7 +165,7 @@ pub(crate) fn is_at_work(link: &LinkFacts, interface: &Interface) -> Result<bool
 
 /// Whether a program has the name of one of our ingress programs.
 pub(crate) fn is_ours(program: &str) -> bool {
-    [object::INGRESS, object::INGRESS_TC, object::INGRESS_L3].contains(&program)
+    [object::INGRESS, object::INGRESS_FRAG, object::INGRESS_TC, object::INGRESS_L3].contains(&program)
 }
 
 /// The mode of the filter on an interface.

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, KernelError, Result},
     host::interface::Interface,
     kernel::{
-        attach::{native::NotNative, xdp_netlink},
+        attach::{foreign, native::NotNative, xdp_netlink},
         object,
     },
 };
@@ -23,22 +23,45 @@ use crate::{
 /// generic mode appears there again.
 const DRIVER_REFUSES: [Errno; 5] = [Errno::EOPNOTSUPP, Errno::EINVAL, Errno::ERANGE, Errno::ENOMEM, Errno::ENOSPC];
 
-/// The XDP program of a loaded object, loaded into the kernel if necessary.
-pub(super) fn load(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    load_named(ebpf, object::INGRESS)
+/// The programs for a kind of frames.
+#[derive(Clone, Copy)]
+struct Programs {
+    filter: &'static str,
+    /// Passes everything.
+    probe: &'static str,
 }
 
-fn load_named<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+/// For frames in one piece, which every kernel and driver has.
+const WHOLE: Programs = Programs { filter: object::INGRESS, probe: object::PROBE };
+/// For frames that may have fragments. Drivers that refuse large MTUs otherwise take these.
+const FRAGS: Programs = Programs { filter: object::INGRESS_FRAG, probe: object::PROBE_FRAG };
+
+/// The name of the XDP program for the kind of frames that an interface's active program takes.
+pub(super) fn program(interface: &Interface) -> &'static str {
+    let active = interface.xdp_program.and_then(foreign::program);
+    let takes_frags = active.is_some_and(|program| program.name_as_str() == Some(FRAGS.filter));
+    if takes_frags { FRAGS.filter } else { WHOLE.filter }
+}
+
+/// An XDP program of a loaded object, loaded into the kernel if necessary.
+pub(super) fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name).map(<&mut Xdp>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
     object::load_program(|| program.load()).map_err(|error| Error::refused("loading the ingress program", error))?;
     Ok(program)
 }
 
-/// Attach in the driver, or return why it refuses. A program that passes everything is tried first: verifying the filter takes most of the time of an
-/// attachment, and would be in vain.
+/// Attach in the driver, or return why it refuses.
 pub(super) fn attach_native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<FdLink, NotNative>> {
-    let probe = load_named(ebpf, object::PROBE)?;
+    match attach_one(ebpf, interface, WHOLE)? {
+        Err(NotNative::Refused { .. }) if object::has_xdp_frags()? => attach_one(ebpf, interface, FRAGS),
+        attached => Ok(attached),
+    }
+}
+
+/// A program that passes everything is tried first: verifying the filter takes most of the time of an attachment, and would be in vain.
+fn attach_one(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Result<Result<FdLink, NotNative>> {
+    let probe = load(ebpf, programs.probe)?;
     let link = match try_mode(probe, interface, XdpMode::Driver) {
         Ok(link) => link,
         Err(error) => {
@@ -49,7 +72,7 @@ pub(super) fn attach_native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Re
     };
     let what = || format!("attaching to {}", interface.name);
     let link = XdpLink::try_from(link).map_err(|error| Error::refused(what(), error))?;
-    let program = load(ebpf)?;
+    let program = load(ebpf, programs.filter)?;
     let link = program
         .attach_to_link(link)
         .and_then(|id| program.take_link(id))
@@ -59,7 +82,7 @@ pub(super) fn attach_native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Re
 
 /// Attach in the network stack.
 pub(super) fn attach_generic(ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
-    let program = load(ebpf)?;
+    let program = load(ebpf, WHOLE.filter)?;
     try_mode(program, interface, XdpMode::Skb).map_err(|error| failed(program, interface, XdpMode::Skb, error))
 }
 

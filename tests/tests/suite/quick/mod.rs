@@ -43,6 +43,7 @@ mod lab_foreign;
 mod lab_hole;
 mod lab_inside;
 mod lab_interfaces;
+mod lab_jumbo;
 mod lab_links;
 mod lab_lock;
 mod lab_lockout;

@@ -11,6 +11,7 @@ use fw_tests::{
     report::Failures,
     row::Row,
 };
+use fw_user::testing::object::has_xdp_frags;
 
 /// Rows that only the host can play.
 const TOO_SHORT_FOR_THE_KERNEL: [&str; 3] = [
@@ -53,6 +54,18 @@ const KNOWN_BY_MAC_ADDRESS: [&str; 2] = [
     "a subnet's broadcast is known by its MAC address, and answered by everyone",
     "an answer to a subnet's broadcast from another port is a reply",
 ];
+
+#[test]
+fn every_row_is_judged_the_same_where_frames_may_have_fragments() {
+    in_a_thread(|| {
+        if has_xdp_frags()? {
+            play_rows(rows(), Force::ForGood, Place::XdpFrag)
+        } else {
+            println!("noted: this kernel has no frames with fragments");
+            Ok(())
+        }
+    });
+}
 
 #[test]
 fn every_row_is_judged_the_same_at_tc() {

@@ -117,7 +117,7 @@ impl Filter {
         let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
         let mut object = object::load(&pins, &interface, Shapes::new(u32::try_from(cpus)?, flows), false)?;
         PolicyMap::open(&pins, &interface)?.write_first(policy, Terms::default())?;
-        ingress::load(&mut object)?.attach(&interface, XdpMode::Driver)?;
+        ingress::load(&mut object, INGRESS)?.attach(&interface, XdpMode::Driver)?;
         egress::load(&mut object)?;
         Ok(Self { object, pins, interface })
     }

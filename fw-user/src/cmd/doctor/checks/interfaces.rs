@@ -210,10 +210,10 @@ fn driver(interface: &Interface) -> Option<String> {
 
 fn mtu(interface: &Interface) -> Finding {
     let mtu = interface.mtu;
-    if mtu <= SAFE_MTU || interface.kind.as_deref() == Some("bridge") {
-        return Finding::ok("MTU", mtu.to_string());
-    }
     let limit = match largest_mtu(interface) {
+        largest if mtu <= largest.unwrap_or(SAFE_MTU) || interface.kind.as_deref() == Some("bridge") => {
+            return Finding::ok("MTU", mtu.to_string());
+        }
         Some(largest) => format!("native mode on veth needs an MTU of at most {largest} at the other end"),
         None => "native mode has an MTU limit in each driver, 1500 in some".to_owned(),
     };
