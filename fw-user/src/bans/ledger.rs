@@ -12,7 +12,7 @@
 //! what was left counts, so that a clock that is set changes nothing. After a reboot it counts from the boot on, or until the wall clock's end where that
 //! comes first.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path};
 
 use ipnet::IpNet;
 
@@ -20,6 +20,7 @@ use crate::{
     bans::moment::{Moment, NO_END},
     error::{ConfigError, Error, HostError, Mistake, Result},
     host::output_file,
+    kernel::maps::bans::Bans,
 };
 
 const VERSION: &str = "fw-user bans 1";
@@ -70,37 +71,29 @@ impl Ledger {
         for set in self.sets.values_mut() {
             set.retain(|_, ban| !now.is_past(ban.end));
         }
-        self.sets.retain(|_, set| !set.is_empty());
+        self.drop_empty_sets();
     }
 
-    /// Ban networks in a set, each until its end. Those that are banned there already get the new end.
+    /// Ban networks in a set, each until its end. A network that is banned there already gets the new end.
     pub(crate) fn add(&mut self, set: &str, bans: impl IntoIterator<Item = (IpNet, u64)>, now: &Moment) {
-        let before = self.sets.remove(set).unwrap_or_default();
-        self.put(set, before.clone(), &before, bans, now);
+        let bans_of_set = self.sets.entry(set.to_owned()).or_default();
+        for (network, end) in bans {
+            bans_of_set.entry(network).or_insert(Ban { since: now.wall, end }).end = end;
+        }
+        self.drop_empty_sets();
     }
 
-    /// Make these all the bans of a set.
+    /// Replace all bans of a set.
     pub(crate) fn replace(&mut self, set: &str, bans: impl IntoIterator<Item = (IpNet, u64)>, now: &Moment) {
         let before = self.sets.remove(set).unwrap_or_default();
-        self.put(set, Set::new(), &before, bans, now);
+        let since = |network: IpNet| before.get(&network).map_or(now.wall, |ban| ban.since);
+        let after = bans.into_iter().map(|(network, end)| (network, Ban { since: since(network), end })).collect();
+        self.sets.insert(set.to_owned(), after);
+        self.drop_empty_sets();
     }
 
-    fn put(
-        &mut self,
-        name: &str,
-        mut set: Set,
-        before: &Set,
-        bans: impl IntoIterator<Item = (IpNet, u64)>,
-        now: &Moment,
-    ) {
-        let ban = |network, end| {
-            let since = before.get(&network).map_or(now.wall, |ban| ban.since);
-            (network, Ban { since, end })
-        };
-        set.extend(bans.into_iter().map(|(network, end)| ban(network, end)));
-        if !set.is_empty() {
-            self.sets.insert(name.to_owned(), set);
-        }
+    fn drop_empty_sets(&mut self) {
+        self.sets.retain(|_, set| !set.is_empty());
     }
 
     /// Lift the ban of a network in one set, or in all. Says in which it was.
@@ -111,7 +104,7 @@ impl Ledger {
                 found.push(name.clone());
             }
         }
-        self.sets.retain(|_, set| !set.is_empty());
+        self.drop_empty_sets();
         found
     }
 
@@ -127,26 +120,33 @@ impl Ledger {
             .min_by_key(|(banned, _)| banned.prefix_len())
     }
 
-    /// For each banned network the latest of its ends, in nanoseconds of `CLOCK_BOOTTIME`.
-    pub(crate) fn ends(&self) -> BTreeMap<IpNet, u64> {
+    /// The bans of all sets, as the kernel takes them.
+    pub(crate) fn bans(&self) -> Bans {
         const NANOSECONDS: u64 = 1_000_000_000;
-        let mut ends: Vec<(IpNet, u64)> =
-            self.sets.values().flatten().map(|(&network, ban)| (network, ban.end)).collect();
-        // Of equal keys the last one stays.
-        ends.sort_unstable();
-        ends.into_iter().map(|(network, end)| (network, end.saturating_mul(NANOSECONDS))).collect()
+        self.sets.values().flatten().map(|(&network, ban)| (network, ban.end.saturating_mul(NANOSECONDS))).collect()
     }
 
     fn text(&self, now: &Moment) -> String {
-        let mut text = format!("{VERSION}\nwritten {} {}\n", now.boot, now.boot_id);
-        let mut count = 0;
+        // Most lines are shorter.
+        const LINE: usize = 50;
+        let count = self.sets.values().map(Set::len).sum::<usize>();
+        let mut text = String::with_capacity((count + 3) * LINE);
+        text += &format!("{VERSION}\nwritten {} {}\n", now.boot, now.boot_id);
         for (set, bans) in &self.sets {
-            for (network, Ban { since, end }) in bans {
-                text += &match now.on_the_wall(*end) {
-                    Some(until) => format!("{set} {network} {since} {until} {}\n", end.saturating_sub(now.boot)),
-                    None => format!("{set} {network} {since} {NONE} {NONE}\n"),
-                };
-                count += 1;
+            for (&network, ban) in bans {
+                text += set;
+                text.push(' ');
+                push_network(&mut text, network);
+                text.push(' ');
+                push_number(&mut text, ban.since);
+                for number in [now.on_the_wall(ban.end), now.left(ban.end)] {
+                    text.push(' ');
+                    match number {
+                        Some(number) => push_number(&mut text, number),
+                        None => text += NONE,
+                    }
+                }
+                text.push('\n');
             }
         }
         text + &format!("end {count}\n")
@@ -170,41 +170,89 @@ impl Ledger {
             _ if is_this_boot => Ok(written_at.saturating_add(number(left)?)),
             _ => Ok(number(left)?.min(now.boot.saturating_add(number(until)?.saturating_sub(now.wall)))),
         };
-        let mut ledger = Self::default();
-        let mut count = 0;
+        let mut rows: Vec<Row<'_>> = Vec::new();
         loop {
             let line = lines.next_line()?;
             if let Some(total) = line.text.strip_prefix("end ") {
+                let count = rows.len();
                 if total != count.to_string() {
                     return Err((line.at, format!("this line counts {total} bans, the file has {count}")));
                 }
                 break;
             }
             let [set, network, since, until, left] = line.words()?;
-            if let Err(what) = set_name(set.1) {
+            if rows.last().is_none_or(|row| row.set != set.1)
+                && let Err(what) = set_name(set.1)
+            {
                 return Err((set.0, what));
             }
             let ban = Ban { since: number(since)?, end: end(until, left)? };
-            let parsed = network.1.parse::<IpNet>().ok().filter(|net| *net == net.trunc() && net.prefix_len() > 0);
-            let parsed = parsed.ok_or_else(|| {
-                (
-                    network.0,
-                    format!("`{}` is not a network to ban; write it like 192.0.2.0/24, without host bits", network.1),
-                )
+            let (at, word) = network;
+            let parsed = word.parse::<IpNet>().ok().filter(|net| *net == net.trunc() && net.prefix_len() > 0);
+            let network = parsed.ok_or_else(|| {
+                (at, format!("`{word}` is not a network to ban; write it like 192.0.2.0/24, without host bits"))
             })?;
-            if !ledger.sets.contains_key(set.1) {
-                ledger.sets.insert(set.1.to_owned(), Set::new());
-            }
-            let bans = ledger.sets.get_mut(set.1);
-            if bans.is_some_and(|bans| bans.insert(parsed, ban).is_some()) {
-                return Err((network.0, format!("{} is in set {} twice; delete one of the two", network.1, set.1)));
-            }
-            count += 1;
+            rows.push(Row { set: set.1, network, ban, at });
         }
         if lines.at < text.len() {
             return Err((lines.at, "unexpected text after the last line; delete it".to_owned()));
         }
-        Ok(ledger)
+        Self::collect(rows)
+    }
+
+    fn collect(mut rows: Vec<Row<'_>>) -> Result<Self, (usize, String)> {
+        // They are in order, unless a person wrote them.
+        rows.sort_by_key(Row::key);
+        if let Some([_, Row { set, network, at, .. }]) = rows.array_windows().find(|[a, b]| a.key() == b.key()) {
+            return Err((*at, format!("{network} is in set {set} twice; delete one of the two")));
+        }
+        let of_set = |rows: &[Row<'_>]| rows.iter().map(|row| (row.network, row.ban)).collect();
+        let sets = rows.chunk_by(|a, b| a.set == b.set);
+        Ok(Self { sets: sets.filter_map(|rows| Some((rows.first()?.set.to_owned(), of_set(rows)))).collect() })
+    }
+}
+
+/// Digits, without the formatting of the standard library, which is slow for many bans.
+fn push_number(text: &mut String, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut first = digits.len();
+    loop {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    text.extend(digits[first..].iter().copied().map(char::from));
+}
+
+fn push_network(text: &mut String, network: IpNet) {
+    match network.addr() {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            for (octet, mark) in [(a, '.'), (b, '.'), (c, '.'), (d, '/')] {
+                push_number(text, octet.into());
+                text.push(mark);
+            }
+            push_number(text, network.prefix_len().into());
+        }
+        IpAddr::V6(_) => text.push_str(&network.to_string()),
+    }
+}
+
+/// A ban of the file.
+struct Row<'a> {
+    set: &'a str,
+    network: IpNet,
+    ban: Ban,
+    /// The byte at which the network begins.
+    at: usize,
+}
+
+impl<'a> Row<'a> {
+    const fn key(&self) -> (&'a str, IpNet) {
+        (self.set, self.network)
     }
 }
 
@@ -247,14 +295,14 @@ impl<'a> Lines<'a> {
 impl<'a> Line<'a> {
     /// Its words, as many as there must be.
     fn words<const N: usize>(&self) -> Result<[(usize, &'a str); N], (usize, String)> {
-        let mut at = self.at;
-        let mut words = Vec::with_capacity(N);
+        let (mut words, mut count, mut at) = ([(0, ""); N], 0, self.at);
         for word in self.text.split(' ') {
-            words.push((at, word));
-            at += word.len() + 1;
+            if let Some(place) = words.get_mut(count) {
+                *place = (at, word);
+            }
+            (count, at) = (count + 1, at + word.len() + 1);
         }
-        let count = words.len();
-        words.try_into().map_err(|_| (self.at, format!("expected {N} words, found {count}")))
+        if count == N { Ok(words) } else { Err((self.at, format!("expected {N} words, found {count}"))) }
     }
 }
 
@@ -366,13 +414,16 @@ mod tests {
     }
 
     #[test]
-    fn of_several_bans_of_a_network_the_latest_end_counts() {
+    fn all_sets_count_with_their_ends_in_nanoseconds() {
         let (mut ledger, now) = ledger();
         ledger.add("drop", [(net("192.0.2.0/24"), 9000)], &now);
-        assert_eq!(ledger.ends()[&net("192.0.2.0/24")], 9_000_000_000_000);
+        let expected = |of_both| {
+            let others = [(net("198.51.100.7/32"), 1_500_000_000_000), (net("2001:db8::/32"), u64::MAX)];
+            others.into_iter().chain([(net("192.0.2.0/24"), of_both)]).collect::<Bans>()
+        };
+        assert_eq!(ledger.bans(), expected(9_000_000_000_000));
         assert_eq!(ledger.remove(net("192.0.2.0/24"), Some("drop")), ["drop"]);
-        assert_eq!(ledger.ends()[&net("192.0.2.0/24")], 4_600_000_000_000);
-        assert_eq!(ledger.ends()[&net("2001:db8::/32")], u64::MAX);
+        assert_eq!(ledger.bans(), expected(4_600_000_000_000));
     }
 
     #[test]

@@ -46,8 +46,13 @@ impl Moment {
         end <= self.boot
     }
 
+    /// How many seconds are left until an end; nothing for one that never comes.
+    pub(crate) fn left(&self, end: u64) -> Option<u64> {
+        (end != NO_END).then(|| end.saturating_sub(self.boot))
+    }
+
     /// An end by the wall clock, as it stands now; nothing for one that never comes.
     pub(crate) fn on_the_wall(&self, end: u64) -> Option<u64> {
-        (end != NO_END).then(|| self.wall.saturating_add(end.saturating_sub(self.boot)))
+        self.left(end).map(|left| self.wall.saturating_add(left))
     }
 }

@@ -44,7 +44,8 @@ pub(crate) fn read(pins: &Pins) -> Result<(Ledger, Moment)> {
 pub(crate) fn count(pins: &Pins) -> Result<usize> {
     let (mut ledger, now) = read(pins)?;
     ledger.sweep(&now);
-    Ok(ledger.ends().len())
+    let (v4, v6) = ledger.bans().counts();
+    Ok(v4 + v6)
 }
 
 /// Change the bans. Nobody else changes them meanwhile.
@@ -53,22 +54,19 @@ pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -
     let _of_pins = pins.lock()?;
     let _of_ledger = lock(folder)?;
     let (mut ledger, now) = read(pins)?;
-    let before = ledger.ends();
+    let before = ledger.bans();
     ledger.sweep(&now);
     let told = change(&mut ledger, &now)?;
-    let ends = ledger.ends();
-    for (family, is_ipv4) in [("IPv4", true), ("IPv6", false)] {
-        let count = ends.keys().filter(|network| network.addr().is_ipv4() == is_ipv4).count();
-        if count > MOST {
-            let what =
-                format!("too many {family} networks: {count}, and there is room for {MOST}; nothing was changed");
-            return Err(Error::Usage(UsageError::Usage(what)));
-        }
+    let bans = ledger.bans();
+    let (v4, v6) = bans.counts();
+    if let Some((count, family)) = [(v4, "IPv4"), (v6, "IPv6")].into_iter().find(|(count, _)| *count > MOST) {
+        let what = format!("too many {family} networks: {count}, and there is room for {MOST}; nothing was changed");
+        return Err(Error::Usage(UsageError::Usage(what)));
     }
     let map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
     ledger.write(&folder.join(FILE), &now)?;
     match map {
-        Some(mut map) => map.update(&before, &ends).map_err(|error| error.after("changed the ban ledger"))?,
+        Some(mut map) => map.update(&before, &bans).map_err(|error| error.after("changed the ban ledger"))?,
         None => return Ok((told, Force::WithTheNextFilter)),
     }
     Ok((told, Force::Now))
@@ -83,8 +81,8 @@ pub(crate) fn is_attached(pins: &Pins) -> bool {
 /// ledger that cannot be read keeps no filter off. One that is not there, as in a container without its folder, says nothing.
 pub(crate) fn restore(pins: &Pins) {
     let put = || {
-        let ends = read(pins)?.0.ends();
-        BanMap::open(pins)?.update(&ends, &ends)
+        let bans = read(pins)?.0.bans();
+        BanMap::open(pins)?.update(&bans, &bans)
     };
     let is_there = pins.state().is_some_and(|folder| fs::symlink_metadata(folder.join(FILE)).is_ok());
     if is_there && let Err(error) = put() {

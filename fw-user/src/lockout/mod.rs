@@ -87,11 +87,14 @@ impl Open {
     }
 }
 
-/// Where the session that the command is typed in may come from.
-pub(crate) fn session_peers() -> Result<BTreeSet<IpAddr>> {
+/// Where the session that the command is typed in may come from, as far as it `matters`.
+pub(crate) fn session_peers(matters: impl Fn(IpAddr) -> bool) -> Result<BTreeSet<IpAddr>> {
     let Open { sockets, own, mut inbound, .. } = Open::ask()?;
-    let holders = processes::holders(inbound.iter().map(|open| open.inode).collect());
-    ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
+    // The search through all processes takes long.
+    if inbound.iter().any(|open| matters(open.peer.ip())) {
+        let holders = processes::holders(inbound.iter().map(|open| open.inode).collect());
+        ownership::mark(&mut inbound, &sockets, &own, &holders, processes::holding);
+    }
     let marked = inbound.iter().filter(|open| open.ownership > Ownership::Other).map(|open| open.peer.ip());
     Ok(marked.chain(own.ssh.iter().map(|connection| connection.peer.ip())).collect())
 }

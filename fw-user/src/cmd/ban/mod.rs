@@ -129,7 +129,8 @@ fn look(entries: &mut Vec<Entry>, args: &BanArgs) -> Result<Vec<Covers>> {
     if args.force {
         return Ok(Vec::new());
     }
-    let own = Own::find()?;
+    let networks: Vec<IpNet> = entries.iter().map(|entry| entry.network).collect();
+    let own = Own::find(&networks)?;
     let covering: Vec<Covers> = entries.iter().filter_map(|entry| own.covered_by(entry.network)).collect();
     if !covering.is_empty() && !args.skip_own {
         return Err(own::refusal(&covering));

@@ -12,6 +12,8 @@ use crate::{
 
 /// How many of them a person reads.
 const LINES: usize = 10;
+/// Up to how many networks each connection's peer is compared with.
+const FEW: usize = 256;
 
 /// The files that name resolvers (resolv.conf(5)); systemd-resolved has those that it asks in the second one.
 const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
@@ -29,12 +31,13 @@ pub(crate) struct Covers {
 }
 
 impl Own {
-    /// Ask for all of it.
-    pub(crate) fn find() -> Result<Self> {
+    /// Ask for all of it, as far as these networks may cover it.
+    pub(crate) fn find(banned: &[IpNet]) -> Result<Self> {
         let network = Network::ask()?;
         let Surroundings { gateways, on_link } = network::surroundings()?;
         let mut own = Self::default();
-        own.add(lockout::session_peers()?, "the peer of your session");
+        let may_be_covered = |peer: IpAddr| banned.len() > FEW || banned.iter().any(|network| network.contains(&peer));
+        own.add(lockout::session_peers(may_be_covered)?, "the peer of your session");
         own.add(gateways, "the gateway");
         own.add(
             RESOLVERS.iter().flat_map(|path| resolvers(&fs::read_to_string(path).unwrap_or_default())),

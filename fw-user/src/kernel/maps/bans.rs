@@ -1,10 +1,7 @@
 //! The bans in the kernel: two buffers, of which one is in force. A change of many is written into the other one, and one store puts it in force;
 //! one of a few is made in place.
 
-use std::{
-    collections::BTreeMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
@@ -22,13 +19,75 @@ use crate::{
     kernel::{maps::policy_map::await_packets_in_flight, pins::Pins, plain::Plain, shape},
 };
 
-/// Banned networks, without host bits, and when each ban ends: nanoseconds of `CLOCK_BOOTTIME`, or [`fw_common::bans::FOR_EVER`].
-pub type Bans = BTreeMap<IpNet, u64>;
+/// Banned networks, without host bits and in order, each with the latest end of all bans that cover it: the kernel finds the longest prefix alone.
+/// An end is in nanoseconds of `CLOCK_BOOTTIME`, or [`fw_common::bans::FOR_EVER`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Bans(Vec<(IpNet, u64)>);
+
+impl Bans {
+    /// No bans.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// How many IPv4 networks there are, and how many IPv6 networks.
+    #[must_use]
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let v4 = self.0.partition_point(|(network, _)| network.addr().is_ipv4());
+        (v4, self.0.len() - v4)
+    }
+
+    fn networks(&self) -> impl Iterator<Item = IpNet> {
+        self.0.iter().map(|&(network, _)| network)
+    }
+
+    /// The networks that have another end afterwards, with that end, and the networks that are not banned any more.
+    fn changes(&self, after: &Self) -> (Vec<(IpNet, u64)>, Vec<IpNet>) {
+        let (mut changed, mut removed) = (Vec::new(), Vec::new());
+        let mut before = self.0.iter().copied().peekable();
+        for &(network, end) in &after.0 {
+            while let Some((gone, _)) = before.next_if(|&(old, _)| old < network) {
+                removed.push(gone);
+            }
+            if before.next_if(|&(old, _)| old == network) != Some((network, end)) {
+                changed.push((network, end));
+            }
+        }
+        removed.extend(before.map(|(gone, _)| gone));
+        (changed, removed)
+    }
+}
+
+impl FromIterator<(IpNet, u64)> for Bans {
+    /// Bans in any order, of a network also several.
+    fn from_iter<T: IntoIterator<Item = (IpNet, u64)>>(bans: T) -> Self {
+        let mut bans: Vec<_> = bans.into_iter().collect();
+        // The bans of a set are in order already, which makes this fast. A network comes before those that it holds.
+        bans.sort();
+        bans.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                earlier.1 = later.1;
+            }
+            is_same
+        });
+        let mut around: Vec<(IpNet, u64)> = Vec::new();
+        for (network, end) in &mut bans {
+            while around.pop_if(|(outer, _)| !outer.contains(&*network)).is_some() {}
+            *end = around.last().map_or(*end, |&(_, outer)| outer.max(*end));
+            around.push((*network, *end));
+        }
+        Self(bans)
+    }
+}
 
 /// How many networks of a family can be banned.
 pub const MOST: usize = MAX_BANS as usize / 2;
 /// Up to how many changed networks are written in place.
 const FEW: usize = 256;
+/// Set in the value of `BANS` while the buffer that is not in force has no entries.
+const SPARE_IS_EMPTY: u32 = 4;
 
 /// The maps that hold the bans.
 pub struct BanMap {
@@ -56,39 +115,49 @@ impl BanMap {
         })
     }
 
-    /// Ban these networks and no others, where `before` was to be banned. No packet is judged by half of many. The caller holds the lock.
+    /// Ban these networks and no others. `before` is what should be banned until now. No packet is judged by half of a change of many. The caller
+    /// holds the lock.
     ///
     /// # Panics
     /// More than [`MOST`] networks of a family.
     pub fn update(&mut self, before: &Bans, bans: &Bans) -> Result<()> {
-        let count = |is_ipv4| bans.keys().filter(|network| network.addr().is_ipv4() == is_ipv4).count();
-        assert!(count(true) <= MOST && count(false) <= MOST, "the ledger limits how many there are");
+        let (v4, v6) = bans.counts();
+        assert!(v4 <= MOST && v6 <= MOST, "the ledger limits how many there are");
         self.write(before, bans).map_err(|error| Error::refused("writing the bans", error))
     }
 
     fn write(&mut self, before: &Bans, bans: &Bans) -> Result<(), MapError> {
         let in_force = self.in_force.get(&0, 0)?;
-        let (old, new) = (latest_ends(before), latest_ends(bans));
-        let changed: Vec<_> = new.iter().filter(|&(network, end)| old.get(network) != Some(end)).collect();
-        let removed: Vec<_> = old.keys().filter(|network| !new.contains_key(network)).collect();
-        let is_known = in_force == word(in_force & BUFFER, before);
-        if is_known && in_force & BUFFER != 0 && !new.is_empty() && changed.len() + removed.len() <= FEW {
-            let buffer = in_force & BUFFER;
-            self.write_filters(old.keys().chain(new.keys()))?;
-            changed.into_iter().try_for_each(|(&network, &end)| self.insert(buffer, network, end))?;
-            removed.into_iter().try_for_each(|&network| self.remove(buffer, network))?;
-            self.in_force.set(0, word(buffer, bans), 0)?;
+        let buffer = in_force & BUFFER;
+        let is_known = in_force & !SPARE_IS_EMPTY == word(buffer, before);
+        let (changed, removed) = before.changes(bans);
+        if is_known && buffer != 0 && !bans.0.is_empty() && changed.len() + removed.len() <= FEW {
+            self.write_filters(before.networks().chain(bans.networks()))?;
+            changed.into_iter().try_for_each(|(network, end)| self.insert(buffer, network, end))?;
+            removed.into_iter().try_for_each(|network| self.remove(buffer, network))?;
+            self.in_force.set(0, word(buffer, bans) | in_force & SPARE_IS_EMPTY, 0)?;
         } else {
-            let buffer = if in_force & BUFFER == 1 { 2 } else { 1 };
-            // An earlier command may have been killed while it wrote there.
-            self.clear(buffer)?;
-            new.iter().try_for_each(|(&network, &end)| self.insert(buffer, network, end))?;
-            self.write_filters(old.keys().chain(new.keys()))?;
-            self.in_force.set(0, if new.is_empty() { 0 } else { word(buffer, bans) }, 0)?;
+            if in_force & SPARE_IS_EMPTY == 0 || !is_known {
+                // An earlier command may have been killed while it wrote there.
+                self.clear_all_but(buffer)?;
+            }
+            self.in_force.set(0, in_force & !SPARE_IS_EMPTY, 0)?;
+            let spare = if buffer == 1 { 2 } else { 1 };
+            bans.0.iter().try_for_each(|&(network, end)| self.insert(spare, network, end))?;
+            self.write_filters(before.networks().chain(bans.networks()))?;
+            let in_force = if bans.0.is_empty() { 0 } else { word(spare, bans) };
+            self.in_force.set(0, in_force, 0)?;
             await_packets_in_flight();
-            self.clear(in_force & BUFFER)?;
+            if is_known {
+                before.networks().try_for_each(|network| self.remove(buffer, network))?;
+            } else if buffer != 0 {
+                self.clear_all_but(spare)?;
+            }
+            if in_force != 0 {
+                self.in_force.set(0, in_force | SPARE_IS_EMPTY, 0)?;
+            }
         }
-        self.write_filters(new.keys())
+        self.write_filters(bans.networks())
     }
 
     fn insert(&mut self, buffer: u32, network: IpNet, end: u64) -> Result<(), MapError> {
@@ -105,19 +174,19 @@ impl BanMap {
         }
     }
 
-    fn clear(&mut self, buffer: u32) -> Result<(), MapError> {
+    fn clear_all_but(&mut self, buffer: u32) -> Result<(), MapError> {
         let keys: Vec<_> = self.bans4.keys().collect::<Result<_, _>>()?;
-        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer == buffer) {
+        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer != buffer) {
             self.bans4.remove(&key)?;
         }
         let keys: Vec<_> = self.bans6.keys().collect::<Result<_, _>>()?;
-        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer == buffer) {
+        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer != buffer) {
             self.bans6.remove(&key)?;
         }
         Ok(())
     }
 
-    fn write_filters<'a>(&mut self, networks: impl Iterator<Item = &'a IpNet>) -> Result<(), MapError> {
+    fn write_filters(&mut self, networks: impl Iterator<Item = IpNet>) -> Result<(), MapError> {
         let filters = filters_of(networks);
         // A command writes few bits, and a page is written at once.
         for (index, page) in (0..).zip(&filters) {
@@ -134,24 +203,11 @@ impl BanMap {
 fn word(buffer: u32, bans: &Bans) -> u32 {
     let mut hasher = DefaultHasher::new();
     bans.hash(&mut hasher);
-    hasher.finish() as u32 & !BUFFER | buffer
-}
-
-/// For each network the latest end of all bans that cover it: the kernel finds the longest prefix alone.
-fn latest_ends(bans: &Bans) -> Bans {
-    let mut around: Vec<(IpNet, u64)> = Vec::new();
-    let latest = |(&network, &end): (&IpNet, &u64)| {
-        while around.pop_if(|(outer, _)| !outer.contains(&network)).is_some() {}
-        let end = around.last().map_or(end, |&(_, outer)| end.max(outer));
-        around.push((network, end));
-        (network, end)
-    };
-    // In their order a network comes before those that it holds.
-    bans.iter().map(latest).collect()
+    hasher.finish() as u32 & !(BUFFER | SPARE_IS_EMPTY) | buffer
 }
 
 /// The pages of both filters.
-fn filters_of<'a>(networks: impl Iterator<Item = &'a IpNet>) -> Vec<BanPage> {
+fn filters_of(networks: impl Iterator<Item = IpNet>) -> Vec<BanPage> {
     let mut pages = vec![[0; _]; 2 * FILTER_PAGES as usize];
     for network in networks {
         // The bits before those of a block with a bit of its own, and behind them.
@@ -198,8 +254,29 @@ mod tests {
 
     use fw_common::bans::{FOR_EVER, is_set};
 
-    fn bans(of: &[(&str, u64)]) -> Bans {
+    fn ends(of: &[(&str, u64)]) -> Vec<(IpNet, u64)> {
         of.iter().map(|&(network, end)| (network.parse().expect("a network"), end)).collect()
+    }
+
+    fn bans(of: &[(&str, u64)]) -> Bans {
+        ends(of).into_iter().collect()
+    }
+
+    #[test]
+    fn of_several_bans_of_a_network_the_latest_end_counts() {
+        let several = [("192.0.2.0/24", 7), ("10.0.0.0/8", 1), ("192.0.2.0/24", 9), ("192.0.2.0/24", 8)];
+        assert_eq!(bans(&several).0, ends(&[("10.0.0.0/8", 1), ("192.0.2.0/24", 9)]));
+        assert_eq!(bans(&[("2001:db8::/32", 1), ("10.0.0.0/8", 1), ("10.0.0.0/9", 1)]).counts(), (2, 1));
+    }
+
+    #[test]
+    fn what_changes_is_what_has_another_end_or_is_gone() {
+        let before = bans(&[("10.0.0.0/8", 5), ("11.0.0.0/8", 5), ("12.0.0.0/8", 5), ("2001:db8::/32", 5)]);
+        let after = bans(&[("9.0.0.0/8", 1), ("11.0.0.0/8", 5), ("12.0.0.0/8", 6), ("12.0.0.0/9", 1)]);
+        let changed = ends(&[("9.0.0.0/8", 1), ("12.0.0.0/8", 6), ("12.0.0.0/9", 6)]);
+        let removed: Vec<IpNet> = bans(&[("10.0.0.0/8", 5), ("2001:db8::/32", 5)]).networks().collect();
+        assert_eq!(before.changes(&after), (changed, removed));
+        assert_eq!(before.changes(&before), (Vec::new(), Vec::new()));
     }
 
     #[test]
@@ -214,7 +291,7 @@ mod tests {
             ("2001:db8::/32", 8),
             ("2001:db8::1/128", 2),
         ]);
-        let latest = bans(&[
+        let latest = ends(&[
             ("10.0.0.0/8", FOR_EVER),
             ("10.1.0.0/16", FOR_EVER),
             ("10.1.1.1/32", FOR_EVER),
@@ -224,7 +301,7 @@ mod tests {
             ("2001:db8::/32", 8),
             ("2001:db8::1/128", 8),
         ]);
-        assert_eq!(latest_ends(&given), latest);
+        assert_eq!(given.0, latest);
     }
 
     #[test]
@@ -234,7 +311,7 @@ mod tests {
             IpAddr::V6(v6) => (true, filter_bit6(V6::from_bytes(v6.octets()))),
         };
         let has = |network: &str, sender: &str| {
-            let pages = filters_of([network.parse().expect("a network")].iter());
+            let pages = filters_of([network.parse().expect("a network")].into_iter());
             let (is_ipv6, bit) = bit(sender);
             is_set(&pages[filter_page(is_ipv6, bit) as usize], bit)
         };

@@ -1,10 +1,19 @@
 //! What is typed and loaded: the guard, the sets, the lists, and what is refused.
 
-use std::{fs, process::Stdio};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, ensure};
+use fw_common::abi::ABI_VERSION;
 use fw_tests::{
-    lab::{Lab, command},
+    lab::{
+        Lab, command,
+        faults::{Fault, Step},
+        skip,
+    },
     tests,
 };
 use serde_json::{Value, json};
@@ -17,6 +26,7 @@ tests! {
     bans_are_listed_with_their_sets_and_ends;
     everybody_who_looks_is_told_how_many_there_are;
     two_loaders_at_once_leave_one_list_whole;
+    the_kernel_holds_what_is_banned_and_nothing_of_a_loader_that_was_killed;
 }
 
 fn banned(lab: &Lab) -> Result<Vec<(String, String)>> {
@@ -184,16 +194,19 @@ fn everybody_who_looks_is_told_how_many_there_are() -> Result<()> {
     Ok(())
 }
 
+/// A list of 200 networks.
+fn list(lab: &Lab, name: &str, third: u8) -> Result<PathBuf> {
+    let path = lab.fw.config().join(name);
+    let networks: Vec<String> = (0..200).map(|last| format!("203.0.{third}.{last}")).collect();
+    fs::write(&path, networks.join("\n"))?;
+    Ok(path)
+}
+
 /// Each list is in force whole, or the other one is.
 fn two_loaders_at_once_leave_one_list_whole() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.fw(&["attach", "eth0", "--allow", "22"])?;
-    let file = |name: &str, first: u8| {
-        let path = lab.fw.config().join(name);
-        let list: Vec<String> = (0..200).map(|last| format!("203.0.{first}.{last}")).collect();
-        fs::write(&path, list.join("\n")).map(|()| path)
-    };
-    let loading = [file("one", 1)?, file("two", 2)?].map(|path| {
+    let loading = [list(&lab, "one", 1)?, list(&lab, "two", 2)?].map(|path| {
         let mut load = lab.fw.command(&lab.pi, ["ban", "--set", "list", "--load"]);
         load.arg(path).stdout(Stdio::null()).spawn()
     });
@@ -203,5 +216,39 @@ fn two_loaders_at_once_leave_one_list_whole() -> Result<()> {
     let banned = banned(&lab)?;
     ensure!(banned.len() == 200, "{}", banned.len());
     ensure!(banned.iter().all(|(network, _)| network.starts_with(&banned[0].0[..8])), "{banned:?}");
+    Ok(())
+}
+
+fn the_kernel_holds_what_is_banned_and_nothing_of_a_loader_that_was_killed() -> Result<()> {
+    skip::need("strace", "strace")?;
+    skip::need("bpftool", "bpftool")?;
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    let lists = [list(&lab, "one", 1)?, list(&lab, "two", 2)?, list(&lab, "three", 3)?];
+    let load = |list: usize| {
+        Ok::<_, anyhow::Error>(["ban", "--set", "list", "--load", lists[list].to_str().context("UTF-8")?])
+    };
+    let in_the_kernel = || -> Result<usize> {
+        let map = lab.version_folder(ABI_VERSION).join("shared/BANS4");
+        let dump = command::run(Command::new("bpftool").args(["-j", "map", "dump", "pinned"]).arg(map))?;
+        Ok(serde_json::from_str::<Vec<Value>>(&dump)?.len())
+    };
+    lab.fw(&load(0)?)?;
+    let steps: Vec<Step> = lab.steps(&load(1)?)?;
+    // Among the last ones the new list is in force, and the old one is removed.
+    let some = steps.iter().step_by(steps.len() / 5).chain(steps.iter().rev().skip(5).step_by(60).take(4));
+    let mut killed = 0;
+    for step in some {
+        let output = lab.fw_with_fault(&load(0)?, step, Fault::Kill)?;
+        killed += usize::from(!output.status.success());
+        // A change in place leaves the old entries where they are, out of force.
+        lab.fw(&["ban", "198.51.100.7"])?;
+        lab.fw(&["unban", "198.51.100.7"])?;
+        for another in [2, 1] {
+            lab.fw(&load(another)?)?;
+            ensure!(in_the_kernel()? == 200, "killed at {step}, then list {another} was loaded");
+        }
+    }
+    ensure!(killed > 5, "only {killed} were killed");
     Ok(())
 }
