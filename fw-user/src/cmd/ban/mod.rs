@@ -1,6 +1,7 @@
 //! `fw-user ban`, `fw-user unban` and `fw-user bans`.
 
 pub(crate) mod args;
+pub(crate) mod dropped;
 pub(crate) mod list;
 pub(crate) mod network;
 pub(crate) mod own;
@@ -14,10 +15,11 @@ use crate::{
     bans::{
         ledger::{Ledger, Set},
         moment::NO_END,
-        store::{self, Force},
+        store,
     },
     cmd::ban::{
         args::{BanArgs, BansArgs, MANUAL, UnbanArgs},
+        dropped::Dropped,
         list::Entry,
         network::words,
         own::{Covers, Own},
@@ -95,11 +97,11 @@ pub(crate) fn bans(pins: &Pins, args: &BansArgs) -> Result<()> {
         check_set(&ledger, set)?;
         ledger.sets.retain(|name, _| name == set);
     }
+    let dropped = if store::is_attached(pins) { Some(Dropped::read(pins)?) } else { None };
     if args.json {
-        return print(&json(&report::BansJson::new(&ledger, &now))?);
+        return print(&json(&report::BansJson::new(&ledger, &now, dropped.as_ref()))?);
     }
-    let force = if store::is_attached(pins) { Force::Now } else { Force::WithTheNextFilter };
-    print(&report::table(&ledger, &now, force))
+    print(&report::table(&ledger, &now, dropped.as_ref()))
 }
 
 fn check_set(ledger: &Ledger, set: &str) -> Result<()> {

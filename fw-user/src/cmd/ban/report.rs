@@ -6,8 +6,13 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::{
-    bans::{ledger::Ledger, moment::Moment, store::Force},
+    bans::{
+        ledger::{Ban, Ledger},
+        moment::Moment,
+        store::Force,
+    },
     cmd::ban::{
+        dropped::Dropped,
         list::Entry,
         network::words,
         own::{self, Covers},
@@ -30,22 +35,25 @@ struct BanJson<'a> {
     set: &'a str,
     since: String,
     until: Option<String>,
+    dropped: Option<u64>,
 }
 
 impl<'a> BansJson<'a> {
-    pub(crate) fn new(ledger: &'a Ledger, now: &Moment) -> Self {
-        Self {
-            bans: rows(ledger, now)
-                .map(|(network, set, since, until)| BanJson { network: network.to_string(), set, since, until })
-                .collect(),
-        }
+    pub(crate) fn new(ledger: &'a Ledger, now: &Moment, dropped: Option<&Dropped>) -> Self {
+        let ban = |(network, set, ban): (IpNet, &'a str, Ban)| BanJson {
+            network: network.to_string(),
+            set,
+            since: time(ban.since),
+            until: now.on_the_wall(ban.end).map(time),
+            dropped: dropped.map(|dropped| dropped.of(network)),
+        };
+        Self { bans: bans(ledger).map(ban).collect() }
     }
 }
 
-/// Network, set, since when and until when.
-fn rows<'a>(ledger: &'a Ledger, now: &Moment) -> impl Iterator<Item = (IpNet, &'a str, String, Option<String>)> {
-    let of_sets = ledger.sets.iter().flat_map(|(name, set)| set.iter().map(move |(network, ban)| (network, name, ban)));
-    of_sets.map(|(network, name, ban)| (*network, name.as_str(), time(ban.since), now.on_the_wall(ban.end).map(time)))
+/// Each ban with its network and its set.
+fn bans(ledger: &Ledger) -> impl Iterator<Item = (IpNet, &str, Ban)> {
+    ledger.sets.iter().flat_map(|(name, set)| set.iter().map(move |(network, ban)| (*network, name.as_str(), *ban)))
 }
 
 fn time(seconds: u64) -> String {
@@ -53,25 +61,26 @@ fn time(seconds: u64) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }
 
-/// All bans, one a line.
+/// All bans, one a line; without `dropped` no filter is attached.
 #[must_use]
-pub(crate) fn table(ledger: &Ledger, now: &Moment, force: Force) -> String {
+pub(crate) fn table(ledger: &Ledger, now: &Moment, dropped: Option<&Dropped>) -> String {
     if ledger.sets.is_empty() {
         return "no bans\n".to_owned();
     }
-    let head = ("network".to_owned(), "set".to_owned(), "since".to_owned(), "until".to_owned());
-    let rows = rows(ledger, now).map(|(network, set, since, until)| {
-        (words(network), set.to_owned(), since, until.unwrap_or_else(|| "for ever".to_owned()))
-    });
-    let rows: Vec<_> = [head].into_iter().chain(rows).collect();
-    let width = |of: fn(&(String, String, String, String)) -> &String| {
-        rows.iter().map(|row| of(row).len()).max().unwrap_or_default()
+    let head = ["network", "set", "since", "until", "dropped"].map(str::to_owned);
+    let row = |(network, set, ban): (IpNet, &str, Ban)| {
+        let until = now.on_the_wall(ban.end).map_or_else(|| "for ever".to_owned(), time);
+        let dropped = dropped.map_or_else(|| "-".to_owned(), |dropped| dropped.of(network).to_string());
+        [words(network), set.to_owned(), time(ban.since), until, dropped]
     };
-    let (first, second) = (width(|row| &row.0), width(|row| &row.1));
-    let lines = rows
-        .iter()
-        .map(|(network, set, since, until)| format!("{network:first$}  {set:second$}  {since:20}  {until}\n"));
-    lines.collect::<String>() + self::force(force)
+    let rows: Vec<[String; 5]> = [head].into_iter().chain(bans(ledger).map(row)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    let (first, second, last) = (width(0), width(1), width(4));
+    let line = |[network, set, since, until, dropped]: &[String; 5]| {
+        format!("{network:first$}  {set:second$}  {since:20}  {until:20}  {dropped:>last$}\n")
+    };
+    let force = if dropped.is_some() { Force::Now } else { Force::WithTheNextFilter };
+    rows.iter().map(line).collect::<String>() + self::force(force)
 }
 
 /// Where no filter heeds the bans.

@@ -14,6 +14,7 @@ use fw_tests::{
     },
     tests,
 };
+use serde_json::Value;
 
 tests! { in every mode:
     nothing_of_a_banned_sender_gets_in_and_everything_of_others;
@@ -22,6 +23,7 @@ tests! { in every mode:
 tests! {
     bans_that_overlap_hold_until_the_last_one_ends;
     a_ban_ends_by_itself;
+    bans_are_listed_with_the_packets_that_they_dropped;
     bans_outlive_the_filter_and_its_maps;
     bans_that_are_typed_before_the_filter_hold_with_it;
     a_damaged_ledger_keeps_no_filter_off_and_is_never_overwritten;
@@ -134,12 +136,39 @@ fn a_ban_ends_by_itself() -> Result<()> {
     Ok(())
 }
 
+fn bans_are_listed_with_the_packets_that_they_dropped() -> Result<()> {
+    let scene = Scene::new(Mode::Native)?;
+    let Scene { lab, .. } = &scene;
+    lab.fw(&["ban", "203.0.113.0/24", "203.0.113.10", "198.51.100.0/24"])?;
+    let dropped = || -> Result<Vec<u64>> {
+        let said: Value = serde_json::from_str(&lab.fw(&["bans", "--json"])?)?;
+        let bans = said["bans"].as_array().context("a list")?;
+        bans.iter().map(|ban| ban["dropped"].as_u64().with_context(|| format!("{said}"))).collect()
+    };
+    ensure!(dropped()? == [0, 0, 0]);
+    scene.is_kept_out(PI4)?;
+    wait::until("the packets of the sender", || {
+        let dropped = dropped()?;
+        let banned = scene.banned()?;
+        ensure!(dropped[0] == 0 && dropped[1] == dropped[2] && dropped[1] <= banned, "{dropped:?} of {banned}");
+        Ok((dropped[1] >= 2).then_some(()))
+    })?;
+    let said = lab.fw(&["bans"])?;
+    ensure!(!said.lines().skip(2).any(|line| line.ends_with(" 0") || line.ends_with(" -")), "{said}");
+    Ok(())
+}
+
 fn bans_outlive_the_filter_and_its_maps() -> Result<()> {
     let scene = Scene::new(Mode::Native)?;
     let Scene { lab, .. } = &scene;
     lab.fw(&["ban", "203.0.113.0/24", "2001:db8:3::/64"])?;
     lab.fw(&["ban", "198.51.100.0/24", "--for", "1h"])?;
-    let before = lab.fw(&["bans", "--json"])?;
+    let listed = || -> Result<Vec<[Value; 4]>> {
+        let said: Value = serde_json::from_str(&lab.fw(&["bans", "--json"])?)?;
+        let bans = said["bans"].as_array().context("a list")?;
+        Ok(bans.iter().map(|ban| ["network", "set", "since", "until"].map(|field| ban[field].clone())).collect())
+    };
+    let before = listed()?;
     lab.attach(Mode::Native, "80,443")?;
     scene.is_kept_out(PI4)?;
     lab.fw(&["detach", "--all"])?;
@@ -148,7 +177,7 @@ fn bans_outlive_the_filter_and_its_maps() -> Result<()> {
     for pi in [PI4, PI6] {
         scene.is_kept_out(pi)?;
     }
-    ensure!(lab.fw(&["bans", "--json"])? == before);
+    ensure!(listed()? == before);
     lab.fw(&["unban", "203.0.113.0/24", "2001:db8:3::/64"])?;
     scene.gets_in(PI4)
 }

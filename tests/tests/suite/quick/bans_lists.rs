@@ -160,13 +160,14 @@ fn bans_are_listed_with_their_sets_and_ends() -> Result<()> {
     lab.fw(&["ban", "198.51.100.7", "--for", "1h"])?;
     let said = lab.fw(&["bans"])?;
     let rows: Vec<Vec<&str>> = said.lines().map(|line| line.split_whitespace().collect()).collect();
-    ensure!(rows[0] == ["network", "set", "since", "until"], "{said}");
-    ensure!(rows[1][..2] == ["203.0.113.0/24", "drop"] && rows[1][3..] == ["for", "ever"], "{said}");
+    ensure!(rows[0] == ["network", "set", "since", "until", "dropped"], "{said}");
+    ensure!(rows[1][..2] == ["203.0.113.0/24", "drop"] && rows[1][3..] == ["for", "ever", "-"], "{said}");
     ensure!(rows[2][..2] == ["2001:db8:66::7", "drop"], "{said}");
     ensure!(rows[3][..2] == ["198.51.100.7", "manual"] && rows[3][3].ends_with('Z'), "{said}");
     let said: Value = serde_json::from_str(&lab.fw(&["bans", "--set", "drop", "--json"])?)?;
     let bans = said["bans"].as_array().context("a list")?;
     ensure!(bans.len() == 2 && bans[0]["until"] == json!(null) && bans[0]["since"].is_string(), "{said}");
+    ensure!(bans[0]["dropped"] == json!(null), "nothing is attached: {said}");
     Ok(())
 }
 
