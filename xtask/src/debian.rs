@@ -69,6 +69,8 @@ pub const TCPDUMP: Tool = Tool { program: "tcpdump", package: "tcpdump" };
 pub const PROMETHEUS: Tool = Tool { program: "prometheus", package: "prometheus" };
 /// Bans whom logs complain of.
 pub const FAIL2BAN: Tool = Tool { program: "fail2ban-server", package: "fail2ban" };
+/// Carries out the decisions of `CrowdSec`.
+pub const CROWDSEC: Tool = Tool { program: "crowdsec-custom-bouncer", package: "crowdsec-custom-bouncer" };
 /// Puts files on machines.
 pub const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-core" };
 
@@ -153,6 +155,7 @@ pub fn provide(tools: &[Tool]) -> Result<()> {
             (SSHD.package, "ssh"),
             (PROMETHEUS.package, "prometheus"),
             (FAIL2BAN.package, "fail2ban"),
+            (CROWDSEC.package, "crowdsec-custom-bouncer"),
         ] {
             if missing.contains(&package) {
                 eprintln!("installing {package} starts its service; `systemctl disable --now {service}` stops it");

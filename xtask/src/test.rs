@@ -64,6 +64,7 @@ const TOOLS_OF_ALL: &[Tool] = &[
     debian::PROMETHEUS,
     debian::ANSIBLE,
     debian::FAIL2BAN,
+    debian::CROWDSEC,
     debian::ZSH,
     debian::FISH,
     debian::NMAP,

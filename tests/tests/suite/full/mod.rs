@@ -3,6 +3,7 @@
 mod ansible;
 mod boot;
 mod container;
+mod crowdsec;
 mod docs_builds;
 mod evasion_ipv6_tools;
 mod evasion_scanners;
