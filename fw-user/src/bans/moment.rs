@@ -32,8 +32,13 @@ impl Moment {
         let boot_id = fs::read_to_string(BOOT_ID).map_err(failed)?.trim().to_owned();
         let boot =
             clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| Error::refused("reading the clock", error))?;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(Self { wall, boot: Duration::from(boot).as_secs(), boot_id })
+        let (boot, wall) = (Duration::from(boot), SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default());
+        // The seconds of both clocks begin at different times. Rounding the distance makes an end the same whenever it is asked for.
+        let wall = match wall.checked_sub(boot) {
+            Some(ahead) => boot.as_secs() + (ahead + Duration::from_millis(500)).as_secs(),
+            None => wall.as_secs(),
+        };
+        Ok(Self { wall, boot: boot.as_secs(), boot_id })
     }
 
     /// The end of a ban of so many seconds, and not less, from now on.
@@ -54,5 +59,23 @@ impl Moment {
     /// An end by the wall clock, as it stands now; nothing for one that never comes.
     pub(crate) fn on_the_wall(&self, end: u64) -> Option<u64> {
         self.left(end).map(|left| self.wall.saturating_add(left))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_the_same_in_every_part_of_a_second() {
+        let first = Moment::now().expect("a moment");
+        let end = first.after(60);
+        loop {
+            let now = Moment::now().expect("a moment");
+            assert_eq!(now.on_the_wall(end), first.on_the_wall(end));
+            if now.boot > first.boot + 1 {
+                break;
+            }
+        }
     }
 }
