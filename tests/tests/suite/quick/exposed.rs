@@ -30,6 +30,7 @@ tests! {
     before_attach_everything_that_is_served_is_open;
     what_attach_closes_is_what_the_lan_loses;
     the_way_in_is_proposed_by_name;
+    where_nobody_listens_a_command_is_proposed_too;
     two_interfaces_have_a_verdict_each;
     a_filter_that_only_monitors_leaves_ports_open;
     what_is_open_and_not_served_is_named;
@@ -259,6 +260,24 @@ fn the_way_in_is_proposed_by_name() -> Result<()> {
     lab.fw(&proposed.split(' ').collect::<Vec<_>>())?;
     assert!(!text(&lab, &[])?.contains("to keep only SSH open"));
     lab.is_closed(&other, Transport::Tcp, PI4, 9123)
+}
+
+/// A service that starts later would be reachable.
+fn where_nobody_listens_a_command_is_proposed_too() -> Result<()> {
+    const FOUND: &str = "to close every port except SSH: fw-user ";
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.add_inside_bridge()?;
+    let said = text(&lab, &[])?;
+    ensure!(said.contains("\n  nobody listens\n\nfw is not on eth0 and eth1: nobody listens there now"), "{said}");
+    let proposed = said.lines().find_map(|line| line.strip_prefix(FOUND));
+    let proposed = proposed.with_context(|| format!("nothing is proposed in:\n{said}"))?;
+    lab.fw(&proposed.split(' ').collect::<Vec<_>>())?;
+    for later in [&[][..], &["br0"]] {
+        let said = text(&lab, later)?;
+        ensure!(!said.contains("fw is not on"), "{later:?}: {said}");
+    }
+    Ok(())
 }
 
 fn two_interfaces_have_a_verdict_each() -> Result<()> {

@@ -23,6 +23,7 @@ use crate::{
         report::words::{place, reach, who},
     },
     host::{
+        class::Side,
         netfilter::Netfilter,
         targets::{Docker, Targets, endpoint::Target},
     },
@@ -167,7 +168,8 @@ fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
     let mut steps = Vec::new();
     let is_unfiltered =
         |path: &&IngressPath| path.can_be_filtered && path.judges.contains(&None) && path.left_out_by.is_none();
-    let unfiltered: Vec<&str> = exposure.paths.iter().filter(is_unfiltered).map(|path| path.name.as_str()).collect();
+    let paths: Vec<&IngressPath> = exposure.paths.iter().filter(is_unfiltered).collect();
+    let unfiltered: Vec<&str> = paths.iter().map(|path| path.name.as_str()).collect();
     let is_open_there =
         |port: &&&ExposedPort| port.reach.is_by(|name, state| *state == PortState::Open && unfiltered.contains(&name));
     let open: Vec<&&ExposedPort> = served.iter().filter(is_open_there).collect();
@@ -181,6 +183,13 @@ fn next_step(exposure: &Exposure, served: &[&ExposedPort]) -> Vec<String> {
         if !ssh.is_empty() {
             steps.push(format!("to keep only SSH open: {attach} {}", words(&ssh).replace(", ", ",")));
         }
+    } else if paths.iter().any(|path| path.class.side != Side::Inside) {
+        // No port is there to choose. The command must work as it stands, and keep the way in if sshd starts later.
+        let names = unfiltered.join(" and ");
+        steps.push(format!(
+            "fw is not on {names}: nobody listens there now, but a service that starts later is reachable"
+        ));
+        steps.push(format!("to close every port except SSH: fw-user attach {} --allow 22/tcp", unfiltered.join(" ")));
     }
     let is_monitored = |port: &&ExposedPort| port.reach.worst() == Some(&PortState::Monitored);
     if served.iter().any(is_monitored) {
