@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use crate::cmd::boot::args::parse_interface;
+use crate::cmd::boot::args::{parse_enabled, parse_interface};
 
 /// Arguments of `service`.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub enum ServiceAction {
     /// Apply /etc/fw-user/INTERFACE.toml at every boot and whenever the interface appears.
     Install {
         /// Interfaces to apply; they may appear later.
-        #[arg(required_unless_present = "all", value_name = "INTERFACE", value_parser = parse_interface)]
+        #[arg(required_unless_present = "all", value_name = "INTERFACE", value_parser = parse_enabled)]
         interfaces: Vec<String>,
         /// Apply every file in /etc/fw-user, to every interface that it names or that its patterns match.
         #[arg(long, conflicts_with = "interfaces")]

@@ -20,6 +20,7 @@ tests! {
     what_is_in_force_everywhere_is_enabled_for_all;
     of_an_interface_that_is_gone_nothing_is_in_force;
     a_file_with_other_patterns_is_not_overwritten;
+    a_pattern_that_is_typed_belongs_in_a_file;
     enable_and_disable_go_there_and_back;
     status_and_allow_tell_what_a_reboot_makes_of_a_port;
     doctor_says_bad_where_nothing_brings_the_filter_back;
@@ -219,6 +220,25 @@ fn a_file_with_other_patterns_is_not_overwritten() -> Result<()> {
         ensure!(!output.status.success() && missing.is_empty(), "{said} without {missing:?}");
         assert_eq!(machine.files()?, before);
     }
+    Ok(())
+}
+
+/// The refusal names the way, which works.
+fn a_pattern_that_is_typed_belongs_in_a_file() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let machine = Systemd::new(&lab)?;
+    let line = "interfaces = [\"et*\"]";
+    let ways =
+        ["fw-user enable --all\n", &format!("{line} in a file in /etc/fw-user, then fw-user apply and fw-user enable")];
+    for args in [&["enable", "et*"][..], &["service", "install", "et*"]] {
+        machine.refuses(&lab, args, USAGE, &ways)?;
+    }
+    machine.refuses(&lab, &["enable", "eth[0-9]"], USAGE, &["`eth[0-9]` is not a pattern"])?;
+    assert_eq!(machine.files()?, Vec::<std::path::PathBuf>::new());
+    machine.shell(&format!("mkdir /etc/fw-user; printf '{line}\\nallow = [\"22\"]\\n' > /etc/fw-user/lan.toml"))?;
+    machine.fw(&lab, &["apply"])?;
+    let said = machine.fw(&lab, &["enable"])?;
+    ensure!(said.contains("eth0  after a reboot: yes, by fw-user-all.service: /etc/fw-user/lan.toml"), "{said}");
     Ok(())
 }
 
