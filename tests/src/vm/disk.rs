@@ -48,8 +48,8 @@ pub struct Disk {
 pub struct Tree<'a>(&'a Path);
 
 impl Disk {
-    /// A disk with the command under test in `/usr/local/sbin`, the units of this folder's `guest`, systemd-networkd for eth0, and what
-    /// a test adds.
+    /// A disk with the command under test in `/usr/local/sbin`, the units of this folder's `guest`, systemd-networkd for eth0, for the card
+    /// that is plugged in later and for a bridge as Docker makes it, and what a test adds.
     ///
     /// # Errors
     /// What [`Image::provide`], `add` and `mke2fs` say.
@@ -65,7 +65,14 @@ impl Disk {
         tree.write("usr/local/bin/control", include_bytes!("guest/control"), 0o755)?;
         // Without one, systemd takes the boot for the first one ever and enables what it likes.
         tree.write("etc/machine-id", b"0123456789abcdef0123456789abcdef\n", 0o444)?;
-        tree.write("etc/systemd/network/eth.network", include_bytes!("guest/eth.network"), 0o644)?;
+        for (name, text) in [
+            ("eth.network", &include_bytes!("guest/eth.network")[..]),
+            ("later.network", include_bytes!("guest/later.network")),
+            ("docker0.netdev", include_bytes!("guest/docker0.netdev")),
+            ("docker0.network", include_bytes!("guest/docker0.network")),
+        ] {
+            tree.write(&format!("etc/systemd/network/{name}"), text, 0o644)?;
+        }
         for (name, text) in [
             ("control.service", &include_bytes!("guest/control.service")[..]),
             ("listener@.service", include_bytes!("guest/listener@.service")),

@@ -7,12 +7,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 
 use super::{
     control::Control,
     disk::Disk,
+    monitor::Monitor,
     patience::PATIENCE,
-    peer::{MAC, Peer},
+    peer::{LAN, LATER, Peer},
     platform::PLATFORM,
 };
 use crate::lab::{process::Process, skip, wait};
@@ -21,14 +23,15 @@ use crate::lab::{process::Process, skip, wait};
 #[derive(Debug)]
 pub struct Machine {
     control: Control,
+    monitor: Monitor,
     console: PathBuf,
-    /// After the line to it, so that qemu does not end first.
+    /// After the lines to it, so that qemu does not end first.
     qemu: Process,
 }
 
 impl Machine {
-    /// Switch a guest on, with its first network card at the peer's end of the cable and a second one that leads nowhere, and wait until
-    /// it has booted. `words` are for the kernel's command line.
+    /// Switch a guest on, with its first network card at the peer's first cable and a second one that leads nowhere, and wait until it has
+    /// booted. A card for the peer's other cable lies beside it. `words` are for the kernel's command line.
     ///
     /// # Errors
     /// [`skip::Missing`] without qemu; the end of what the guest said on its console.
@@ -36,7 +39,7 @@ impl Machine {
         skip::need(PLATFORM.qemu, "qemu-system-x86 or qemu-system-arm")?;
         let (kernel, initrd) = disk.image().kernel()?;
         let console = disk.home().join("console");
-        let socket = disk.home().join("control");
+        let [socket, monitor] = ["control", "monitor"].map(|name| disk.home().join(name));
         let mut qemu = peer.place.command(PLATFORM.qemu);
         PLATFORM.describe(&mut qemu, 512);
         qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
@@ -49,25 +52,42 @@ impl Machine {
         qemu.args(["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=control,name=control"]);
         qemu.args(["-chardev", &format!("socket,id=control,path={},server=on,wait=off", socket.display())]);
         qemu.args(["-device", "virtio-rng-pci"]);
-        qemu.args(["-netdev", &format!("tap,id=lan,ifname={},script=no,downscript=no", Peer::CABLE)]);
-        qemu.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={MAC},romfile=")]);
+        qemu.args(["-qmp", &format!("unix:{},server=on,wait=off", monitor.display())]);
+        for (name, cable) in [("lan", LAN), ("later", LATER)] {
+            qemu.args(["-netdev", &format!("tap,id={name},ifname={},script=no,downscript=no", cable.name)]);
+        }
+        qemu.args(["-device", &format!("virtio-net-pci,netdev=lan,mac={},romfile=", LAN.mac)]);
         qemu.args(["-netdev", "hubport,id=nowhere,hubid=0", "-device", "virtio-net-pci,netdev=nowhere,romfile="]);
+        // Into the bus of these machines itself nothing can be plugged while they are on.
+        qemu.args(["-device", "pcie-root-port,id=free-port"]);
         let said = File::create(disk.home().join("qemu"))?;
         let qemu = Process::start(qemu.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said))?;
-        let control = Control::connect(&socket)
-            .with_context(|| fs::read_to_string(disk.home().join("qemu")).unwrap_or_default())?;
-        let mut machine = Self { control, console, qemu };
+        let lines = Control::connect(&socket).and_then(|control| Ok((control, Monitor::connect(&monitor)?)));
+        let (control, monitor) =
+            lines.with_context(|| fs::read_to_string(disk.home().join("qemu")).unwrap_or_default())?;
+        let mut machine = Self { control, monitor, console, qemu };
         machine.await_boot()?;
         Ok(machine)
     }
 
-    /// Restart the guest's system, and wait until it has booted.
+    /// Plug a network card in, at the peer's other cable.
     ///
     /// # Errors
-    /// As [`Machine::boot`].
-    pub fn reboot(&mut self) -> Result<()> {
-        self.control.send("systemctl reboot")?;
-        self.await_boot()
+    /// One is plugged in already.
+    pub fn plug_in(&mut self) -> Result<()> {
+        let card = json!({
+            "driver": "virtio-net-pci", "id": "later", "netdev": "later", "bus": "free-port", "mac": LATER.mac, "romfile": "",
+        });
+        self.monitor.execute("device_add", &card)
+    }
+
+    /// Pull the card out again, and wait until the guest has let go of it.
+    ///
+    /// # Errors
+    /// None is plugged in, or the guest does not.
+    pub fn pull_out(&mut self) -> Result<()> {
+        self.monitor.execute("device_del", &json!({ "id": "later" }))?;
+        self.monitor.await_event("DEVICE_DELETED", "later")
     }
 
     /// Shut the guest's system down, and wait until the machine is off.

@@ -5,6 +5,7 @@ mod control;
 pub mod disk;
 pub mod image;
 pub mod machine;
+mod monitor;
 mod patience;
 pub mod peer;
 pub mod platform;

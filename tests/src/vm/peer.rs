@@ -1,7 +1,7 @@
-//! The machine at the other end of the guest's cable, which never stops to knock.
+//! The machine at the other end of the guest's cables, which never stops to knock.
 
 use std::{
-    net::UdpSocket,
+    net::{IpAddr, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,10 +12,25 @@ use std::{
 
 use anyhow::Result;
 
-use crate::lab::{LAN4, Namespace, PI4};
+use crate::lab::{LAN4, Namespace, PI4, SECOND_LAN4, SECOND_PI4};
 
-/// The guest's Ethernet address.
-pub const MAC: &str = "52:54:00:00:00:01";
+/// A cable between a network card of the guest and the peer.
+#[derive(Debug)]
+pub struct Cable {
+    /// The interface at the peer's end. It is also what the datagrams say that come through the cable.
+    pub name: &'static str,
+    /// The guest's Ethernet address.
+    pub mac: &'static str,
+    /// The guest's address.
+    guest: IpAddr,
+    /// The peer's address.
+    peer: IpAddr,
+}
+
+/// To the card that is there from the start.
+pub const LAN: Cable = Cable { name: "tap0", mac: "52:54:00:00:00:01", guest: PI4, peer: LAN4 };
+/// To the card that [`Machine::plug_in`](super::Machine::plug_in) plugs in.
+pub const LATER: Cable = Cable { name: "tap1", mac: "52:54:00:00:00:02", guest: SECOND_PI4, peer: SECOND_LAN4 };
 
 /// The port that nobody allowed.
 pub const CLOSED: u16 = 9123;
@@ -25,8 +40,8 @@ pub const OPEN: u16 = 22;
 /// How often a datagram goes to either port.
 pub const PERIOD: Duration = Duration::from_millis(5);
 
-/// A namespace with a cable to the guest, and a thread that sends datagrams to both ports from the start to the end, whether the guest
-/// is on or off.
+/// A namespace with both cables to the guest, and a thread that sends datagrams through them to both ports from the start to the end,
+/// whether the guest is on or off.
 #[derive(Debug)]
 pub struct Peer {
     /// The namespace.
@@ -36,28 +51,30 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// The cable's name.
-    pub const CABLE: &'static str = "tap0";
-
-    /// Lay the cable, and begin to send.
+    /// Lay the cables, and begin to send.
     ///
     /// # Errors
     /// No `/dev/net/tun`.
     pub fn new() -> Result<Self> {
-        let cable = Self::CABLE;
         let place = Namespace::new()?;
-        place.run(&format!("ip tuntap add dev {cable} mode tap"))?;
-        place.set_address(cable, &[&format!("{LAN4}/24")])?;
-        // Datagrams go out also while nobody is there to say whose address it is.
-        place.run(&format!("ip neighbour add {PI4} lladdr {MAC} dev {cable} nud permanent"))?;
-        let socket = place.enter(|| UdpSocket::bind((LAN4, 0)))?;
+        let mut sockets = Vec::new();
+        for cable in [LAN, LATER] {
+            let Cable { name, mac, guest, peer } = cable;
+            place.run(&format!("ip tuntap add dev {name} mode tap"))?;
+            place.set_address(name, &[&format!("{peer}/24")])?;
+            // Datagrams go out also while nobody is there to say whose address it is.
+            place.run(&format!("ip neighbour add {guest} lladdr {mac} dev {name} nud permanent"))?;
+            sockets.push((place.enter(|| UdpSocket::bind((peer, 0)))?, guest, format!("{name}\n")));
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let told = Arc::clone(&stop);
         let sender = thread::spawn(move || {
             while !told.load(Ordering::Relaxed) {
-                for port in [CLOSED, OPEN] {
-                    // The cable has no end yet, or its queue is full: so be it.
-                    let _unused = socket.send_to(b"knock\n", (PI4, port));
+                for (socket, guest, text) in &sockets {
+                    for port in [CLOSED, OPEN] {
+                        // The cable has no end yet, or its queue is full: so be it.
+                        let _unused = socket.send_to(text.as_bytes(), (*guest, port));
+                    }
                 }
                 thread::sleep(PERIOD);
             }

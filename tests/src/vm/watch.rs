@@ -2,29 +2,35 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::{machine::Machine, patience::PATIENCE, peer};
+use super::{
+    machine::Machine,
+    patience::PATIENCE,
+    peer::{self, Cable},
+};
 use crate::lab::wait;
 
 impl Machine {
-    /// How many datagrams reached a port since the guest booted.
+    /// How many datagrams with this text reached a port since the guest booted. A [`Cable`]'s name is the text of what comes through it.
     ///
     /// # Errors
     /// Nobody listens there.
-    pub fn heard(&mut self, port: u16) -> Result<u64> {
-        let count = self.run(&format!("wc -l < /run/heard-{port}"))?;
-        count.trim().parse().with_context(|| format!("wc says {count}"))
+    pub fn heard(&mut self, port: u16, text: &str) -> Result<u64> {
+        let (said, code) = self.try_run(&format!("grep --count --line-regexp {text} /run/heard-{port}"))?;
+        // 1: there is none.
+        ensure!(code <= 1, "grep ended with {code}: {said}");
+        said.trim().parse().with_context(|| format!("grep says {said}"))
     }
 
-    /// Watch the listeners while many datagrams arrive at the open port; returns whether none arrives at the other.
+    /// Watch the listeners while many datagrams arrive at the open port through a cable; returns whether none arrives at the other.
     ///
     /// # Errors
     /// None comes to the open port either.
-    pub fn is_closed(&mut self) -> Result<bool> {
-        let (open, closed) = (self.heard(peer::OPEN)?, self.heard(peer::CLOSED)?);
+    pub fn is_closed(&mut self, cable: &Cable) -> Result<bool> {
+        let (open, closed) = (self.heard(peer::OPEN, cable.name)?, self.heard(peer::CLOSED, cable.name)?);
         wait::within(PATIENCE, "datagrams at the open port", || {
-            Ok((self.heard(peer::OPEN)? > open + 100).then_some(()))
+            Ok((self.heard(peer::OPEN, cable.name)? > open + 100).then_some(()))
         })?;
-        Ok(self.heard(peer::CLOSED)? == closed)
+        Ok(self.heard(peer::CLOSED, cable.name)? == closed)
     }
 
     /// The boot is over and no unit failed.

@@ -39,7 +39,7 @@ const ELSEWHERE: [(&str, &str); 15] = [
         "sudo apt install ./target/dist/fw-user_*_$(dpkg --print-architecture).deb",
         "so does it this, by dpkg in a Debian of its own",
     ),
-    ("sudo fw-user service install eth0", "boot.rs runs it, in a guest that systemd boots"),
+    ("sudo fw-user service install eth0", "full/boot runs it, in a guest that systemd boots"),
     ("sudo fw-user service show eth0", "so does it this"),
     ("sudo fw-user service remove eth0", "and this"),
     ("sudo fw-user enable", "boot_service.rs runs it, beside a systemd that starts nothing"),
