@@ -86,6 +86,11 @@ impl Disk {
         for unit in MASKED {
             symlink("/dev/null", tree.free(&format!("etc/systemd/system/{unit}"))?)?;
         }
+        // They take seconds of each boot and of each `systemctl daemon-reload`, and make nothing that this system has: encrypted disks, logins.
+        for generator in fs::read_dir(image.root().join("usr/lib/systemd/system-generators"))? {
+            let name = generator?.file_name();
+            symlink("/dev/null", tree.free(&format!("etc/systemd/system-generators/{}", name.display()))?)?;
+        }
         for port in [super::peer::CLOSED, super::peer::OPEN] {
             tree.want("sysinit.target", &format!("listener@{port}.service"), "../listener@.service")?;
         }

@@ -1,7 +1,8 @@
 //! The machine at the other end of the guest's cables, which never stops to knock.
 
 use std::{
-    net::{IpAddr, UdpSocket},
+    io::Write,
+    net::{IpAddr, TcpListener, UdpSocket},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -80,6 +81,18 @@ impl Peer {
             }
         });
         Ok(Self { place, stop, sender: Some(sender) })
+    }
+
+    /// Offer a file to the guest, which connects once. Returns the command line that writes it to `path` there.
+    ///
+    /// # Errors
+    /// No port is free.
+    pub fn offer(&self, contents: Vec<u8>, path: &str) -> Result<String> {
+        let listener = self.place.enter(|| TcpListener::bind((LAN.peer, 0)))?;
+        let address = listener.local_addr()?;
+        // A guest that gets too little does not install it.
+        let _sender = thread::spawn(move || listener.accept()?.0.write_all(&contents));
+        Ok(format!("socat -u TCP4:{address} CREATE:{path}"))
     }
 }
 

@@ -8,7 +8,7 @@ mod all;
 mod off;
 mod package;
 
-use std::time::Instant;
+use std::{thread, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
@@ -32,13 +32,10 @@ const CLOSING: &str = "allow = [\"22\"]\n";
 fn a_closed_port_is_closed_from_boot_to_boot_and_on_an_adapter_that_is_plugged_in() -> Result<()> {
     let start = Instant::now();
     let done = |what: &str| println!("{:4.0} s  {what}", start.elapsed().as_secs_f64());
-    let packages = Packages::make()?;
+    // They take minutes on a fresh machine, and the third boot is the first to need them.
+    let packages = thread::spawn(Packages::make);
     let peer = Peer::new()?;
-    done("packages");
-    let disk = Disk::new(|tree| {
-        packages.copy(tree)?;
-        off::install(tree)
-    })?;
+    let disk = Disk::new(off::install)?;
     done("disk");
 
     let mut machine = Machine::boot(&disk, &peer, "fw-user=off")?;
@@ -57,7 +54,9 @@ fn a_closed_port_is_closed_from_boot_to_boot_and_on_an_adapter_that_is_plugged_i
     machine.with_journal(checked).context("an adapter is plugged in")?;
     done("so is an adapter");
     let before = package::files(&mut machine)?;
-    package::install(&mut machine)?;
+    let packages = packages.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    done("the package is made");
+    package::install(&mut machine, &peer, &packages)?;
     machine.switch_off()?;
     done("the package is installed");
 

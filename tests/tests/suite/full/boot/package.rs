@@ -7,7 +7,7 @@ use fw_tests::{
     deb,
     lab::wait,
     vm::{
-        Machine, PATIENCE, Tree,
+        Machine, PATIENCE, Peer,
         peer::{CLOSED, LAN},
     },
 };
@@ -29,9 +29,12 @@ impl Packages {
         Ok(Self { new, old: deb::renamed(new, "0.0.1-1", scratch.path())?, _scratch: scratch })
     }
 
-    pub(super) fn copy(&self, tree: &Tree<'_>) -> Result<()> {
-        tree.write("new.deb", &std::fs::read(self.new)?, 0o644)?;
-        tree.write("old.deb", &std::fs::read(&self.old)?, 0o644)
+    /// Copy both to a guest, while no filter is in the way.
+    fn copy(&self, machine: &mut Machine, peer: &Peer) -> Result<()> {
+        for (package, path) in [(self.new, "/new.deb"), (&self.old, "/old.deb")] {
+            machine.run(&peer.offer(std::fs::read(package)?, path)?)?;
+        }
+        Ok(())
     }
 }
 
@@ -53,7 +56,8 @@ fn write_file(machine: &mut Machine, interface: &str, text: &str) -> Result<()> 
 
 /// Install the older version, and have eth0 and eth1 closed at every boot, and eth7, which is not there. eth1 has a mistake in its file from
 /// the next boot on. The units are the package's: only what is about an interface is written.
-pub(super) fn install(machine: &mut Machine) -> Result<()> {
+pub(super) fn install(machine: &mut Machine, peer: &Peer, packages: &Packages) -> Result<()> {
+    packages.copy(machine, peer)?;
     machine.run("dpkg --install /old.deb")?;
     ensure!(!machine.is_closed(&LAN)?, "installing alone closes ports");
     let (said, code) = machine.try_run("fw-user service install eth0")?;
