@@ -109,13 +109,14 @@ impl Service {
             for file in self.files(program) {
                 written |= file.write_unless_packaged()?;
             }
-            reload()?;
-            run("systemctl", ["enable", "--quiet", &self.unit])?;
+            reload_rules()?;
+            // Each of these has systemd read its files again, which takes seconds on a small machine.
             if self.interface.is_none() {
-                return Ok(());
+                return run("systemctl", ["enable", "--quiet", &self.unit]).map(drop);
             }
+            run("systemctl", ["enable", "--quiet", &self.unit, SETTLE])?;
             // Active from now on: an interface that is plugged in before the next boot gets its filter at once.
-            run("systemctl", ["enable", "--quiet", "--now", SETTLE]).map(drop)
+            run("systemctl", ["start", "--quiet", SETTLE]).map(drop)
         };
         match install() {
             Ok(()) => Ok(written),
@@ -135,7 +136,7 @@ impl Service {
         if !self.is_installed()? {
             return Err(Error::Host(HostError::NoService { name: self.name().to_owned() }));
         }
-        run("systemctl", ["disable", "--quiet", &self.unit])?;
+        run("systemctl", ["disable", "--quiet", "--no-reload", &self.unit])?;
         let clean_up = || {
             let left = enabled_units()?;
             let mut files = Vec::new();
@@ -148,7 +149,7 @@ impl Service {
                 files.extend(files::all("").map(|file| file.path));
             }
             if !left.iter().any(|unit| name::interface(unit).is_some()) && self.interface.is_some() {
-                run("systemctl", ["disable", "--quiet", "--now", SETTLE])?;
+                run("systemctl", ["disable", "--quiet", "--no-reload", "--now", SETTLE])?;
                 files.extend([files::settle().path, Path::new(UNITS).join(TEMPLATE)]);
             }
             // An edited file belongs to whoever edited it.
@@ -227,6 +228,10 @@ pub(crate) fn stop_all() -> Result<()> {
 /// Make systemd and udev read their files again.
 pub(crate) fn reload() -> Result<()> {
     run("systemctl", ["daemon-reload"])?;
+    reload_rules()
+}
+
+fn reload_rules() -> Result<()> {
     run("udevadm", ["control", "--reload"]).map(drop)
 }
 
