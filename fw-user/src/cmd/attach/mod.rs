@@ -1,6 +1,7 @@
 //! `fw-user attach`.
 
 pub(crate) mod args;
+mod at_once;
 pub(crate) mod chosen;
 pub(crate) mod report;
 
@@ -216,14 +217,18 @@ pub(crate) fn attach_all(
     };
     let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
     trial::watch(pins, trials)?;
-    let mut attached: Vec<(String, Attached)> = Vec::new();
-    for (interface, plan) in wishes {
-        match attachment::attach(pins, interface, plan) {
-            Ok(outcome) => attached.push((interface.name.clone(), outcome)),
-            Err(error) => return Err(undo(pins, &attached, error)),
+    let mut attached = Vec::new();
+    let mut failed = None;
+    for (name, outcome) in at_once::attach_each(pins, wishes) {
+        match outcome {
+            Ok(outcome) => attached.push((name.to_owned(), outcome)),
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok((attached, outlook))
+    match failed {
+        Some(error) => Err(undo(pins, &attached, error)),
+        None => Ok((attached, outlook)),
+    }
 }
 
 /// Undo the attachments that were made before one failed, and add to the error which of them stay.

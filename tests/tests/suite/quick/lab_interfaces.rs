@@ -25,6 +25,7 @@ tests! { in generic mode:
 
 tests! {
     a_refusal_of_native_mode_is_told_in_the_drivers_words;
+    many_interfaces_are_attached_all_or_none;
 }
 
 fn attach(lab: &Lab, mode: Mode, interfaces: &[&str], allow: &str) -> Result<()> {
@@ -73,6 +74,37 @@ fn a_refusal_of_native_mode_is_told_in_the_drivers_words() -> Result<()> {
     lab.pi.run("ethtool --set-channels many tx 1")?;
     lab.fw(&native)?;
     lab.fw(&["detach", "few"])?;
+    lab.nothing_is_left_behind()
+}
+
+/// A bridge has no driver, which is found out when it is its turn, while others are being attached.
+fn many_interfaces_are_attached_all_or_none() -> Result<()> {
+    const PAIRS: usize = 12;
+    let lab = Lab::without_containers()?;
+    let mut names: Vec<String> = (0..PAIRS).map(|number| format!("one{number}")).collect();
+    for (number, name) in names.iter().enumerate() {
+        lab.pi.run(&format!("ip link add {name} type veth peer name other{number}"))?;
+        for end in [name, &format!("other{number}")] {
+            lab.pi.run(&format!("ip link set {end} up"))?;
+        }
+    }
+    let attach = |names: &[String]| {
+        let names = names.iter().map(String::as_str);
+        let line: Vec<&str> =
+            ["attach"].into_iter().chain(names).chain(["--mode", "native", "--allow", "22"]).collect();
+        lab.fw(&line)
+    };
+    let said = attach(&names)?;
+    for name in &names {
+        ensure!(said.contains(&format!("{name}  attached, native mode")), "no {name} in {said}");
+    }
+    lab.fw(&["detach", "--all"])?;
+    lab.nothing_is_left_behind()?;
+    lab.pi.run("ip link add br0 type bridge")?;
+    names.insert(PAIRS / 2, "br0".to_owned());
+    let refused = attach(&names);
+    let told = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    ensure!(told.contains("br0 cannot be filtered in native mode"), "{told}");
     lab.nothing_is_left_behind()
 }
 
