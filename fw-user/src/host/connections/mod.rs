@@ -40,12 +40,10 @@ pub(crate) struct TrackedConnection {
 /// All connections in connection tracking. None if the kernel lacks it, or its netlink side; then there is no translation either.
 #[must_use]
 pub(crate) fn tracked() -> Vec<TrackedConnection> {
-    let mut found = Vec::new();
-    for family in [NetfilterProtoFamily::IPv4, NetfilterProtoFamily::IPv6] {
-        let request = NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), ConntrackMessage::Get(vec![]));
-        found.extend(netlink::dump(NETLINK_NETFILTER, request).unwrap_or_default().iter().filter_map(track));
-    }
-    found
+    // Of both families: the kernel walks through its whole table for each request.
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, 0);
+    let request = NetfilterMessage::new(header, ConntrackMessage::Get(vec![]));
+    netlink::dump(NETLINK_NETFILTER, request).unwrap_or_default().iter().filter_map(track).collect()
 }
 
 /// The outbound connections that are open now: connected sockets, connection tracking, and the peers of `WireGuard`.
