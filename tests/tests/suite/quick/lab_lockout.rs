@@ -36,6 +36,7 @@ tests! {
     a_session_that_is_redirected_counts_at_the_port_on_the_wire;
     a_session_through_a_bridge_is_that_of_its_port;
     a_session_through_a_relay_counts_at_the_relays_port;
+    the_peer_of_a_session_through_a_relay_is_not_banned;
     a_server_of_ssh_is_known_by_its_other_names;
     a_desktops_viewer_is_spared_where_it_may_be_the_only_session;
     what_is_left_of_an_earlier_session_makes_every_session_ones_own;
@@ -250,6 +251,22 @@ fn a_session_through_a_relay_counts_at_the_relays_port() -> Result<()> {
     session.fw_succeeds(&lab, "attach eth0 --allow 22,443/tcp")?;
     assert_eq!(session.run("echo alive")?.said.trim(), "alive");
     assert!(lab.stats("eth0")?.ports.iter().any(|port| port.port == 443 && port.passed > 0));
+    Ok(())
+}
+
+/// The environment names the relay at best; only the sockets name the peer.
+fn the_peer_of_a_session_through_a_relay_is_not_banned() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let sshd = Sshd::start(&lab.pi, &[Ipv4Addr::LOCALHOST.into()], 2222)?;
+    let _relay = relay(&lab, 443, 2222)?;
+    let mut session = sshd.session_at(&lab.lan, &PI4.to_string(), 443, "exec env -i PATH=$PATH sh")?;
+    session.fw_refused(
+        &lab,
+        "ban 192.0.0.0/16",
+        &[&format!("covers the peer of your session {LAN4}"), "--skip-own"],
+    )?;
+    session.fw_succeeds(&lab, "ban 198.51.100.0/24")?;
     Ok(())
 }
 
