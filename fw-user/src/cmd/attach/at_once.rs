@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Threads for each processor: an attachment also waits until packets that are on their way have been judged.
-const THREADS_A_PROCESSOR: usize = 4;
+const THREADS_A_PROCESSOR: usize = 2;
 
 /// Attach to each of the interfaces, until one fails. Returns the outcomes in the order of the interfaces, without those that were not begun.
 pub(super) fn attach_each<'a>(pins: &Pins, wishes: &'a [(Interface, Plan)]) -> Vec<(&'a str, Result<Attached>)> {
