@@ -18,5 +18,6 @@ mod cards;
 mod ipsec;
 mod ppp;
 mod programs;
+mod streams;
 mod tunnel;
 mod wireguard;

@@ -85,7 +85,7 @@ pub(crate) const ALL: [Kernel; 13] = [
 ];
 
 /// The tests of what differs between machines.
-const OF_MACHINES: &[&str] = &["cards"];
+const OF_MACHINES: &[&str] = &["cards", "streams"];
 /// The tests that say most about a kernel in the least time: that the verifier accepts the programs, that they judge as they should, that
 /// the hole is closed on a real network card and on a virtual one, and that devices which not every kernel has are closed as well.
 const OF_THE_QUICK: &[&str] = &[
