@@ -212,19 +212,9 @@ impl Ledger {
     }
 }
 
-/// Digits, without the formatting of the standard library, which is slow for many bans.
-fn push_number(text: &mut String, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut first = digits.len();
-    loop {
-        first -= 1;
-        digits[first] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    text.extend(digits[first..].iter().copied().map(char::from));
+/// The formatting of the standard library is slow for many bans.
+fn push_number(text: &mut String, number: u64) {
+    text.push_str(itoa::Buffer::new().format(number));
 }
 
 fn push_network(text: &mut String, network: IpNet) {
