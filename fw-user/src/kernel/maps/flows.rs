@@ -202,7 +202,7 @@ impl fmt::Display for Flows {
     }
 }
 
-/// The number of flows in the tables. Of a table with more flows than [`SAMPLE`] steps read, it is estimated.
+/// The number of flows in the tables, estimated if a table is large.
 pub fn count(pins: &Pins) -> Result<Flows> {
     Census::take(pins).map(|census| census.flows())
 }
