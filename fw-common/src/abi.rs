@@ -393,13 +393,20 @@ pub struct RarePort {
 /// | bits | what |
 /// |---|---|
 /// | 0-47 | packets |
-/// | 48-63 | the lower half of the number of the [window of time](RECORD_WINDOW) with the last record |
+/// | 48 | 1 after a record |
+/// | 49-63 | the lower bits of the number of the [window of time](RECORD_WINDOW) with the last record |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(transparent)]
 pub struct PortDrops(pub u64);
 
 impl PortDrops {
     const WINDOW: u32 = 48;
+
+    /// The upper bits after a record, over any others.
+    #[inline(always)]
+    const fn window(ticks: u64) -> u64 {
+        ticks << (Self::WINDOW + 1 - RECORD_WINDOW) | 1 << Self::WINDOW
+    }
 
     /// Packets.
     #[inline(always)]
@@ -411,7 +418,7 @@ impl PortDrops {
     /// Count packets at `ticks` of the kernel; returns whether they are the first of their window.
     #[inline(always)]
     pub const fn count(&mut self, ticks: u64, packets: u64) -> bool {
-        let difference = self.0 ^ ticks << (Self::WINDOW - RECORD_WINDOW);
+        let difference = self.0 ^ Self::window(ticks);
         self.0 += packets;
         difference >> Self::WINDOW != 0
     }
@@ -426,7 +433,7 @@ impl PortDrops {
     /// Note that a drop of this window was recorded.
     #[inline(always)]
     pub const fn mark(&mut self, ticks: u64) {
-        self.0 = self.packets() | (ticks >> RECORD_WINDOW) << Self::WINDOW;
+        self.0 = self.packets() | Self::window(ticks) >> Self::WINDOW << Self::WINDOW;
     }
 }
 
