@@ -105,6 +105,8 @@ fn ports_behind_options() -> Vec<Row> {
             .allow("53/udp")
             .receives(eth().ipv4().options(&decoy(53)).udp(40_000, 54), ClosedPort)
             .under(Udp, 54),
+        row("two no-operations may end a frame that carries nothing")
+            .receives(eth().ipv4().options(&[0xc8, 2, 1, 1]).protocol(1), Protocol),
         row("IGMP with router alert passes")
             .receives(eth().ipv4().to("224.0.0.22").options(&[148, 4, 0, 0]).igmp(0x16, [239, 1, 2, 3]), Protocol),
     ]

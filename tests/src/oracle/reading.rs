@@ -133,13 +133,13 @@ fn read_ipv4(bytes: &[u8], tags: Tags) -> Option<Packet<'_>> {
 }
 
 /// Whether a list of options has a loose or a strict source route; `None` for a list that is broken before one. Options are read by two
-/// bytes, so that a frame may not end with one of a single byte: a packet that carries nothing at all is no loss.
+/// bytes, two no-operations at once, so that a frame may not end with a single byte: a packet that carries nothing at all is no loss.
 fn is_source_routed(mut options: &[u8], ends_frame: bool) -> Option<bool> {
     loop {
         match options {
             [_] if ends_frame => return None,
             [] | [0, ..] => return Some(false),
-            [1, rest @ ..] => options = rest,
+            [1, 1, rest @ ..] | [1, rest @ ..] => options = rest,
             [131 | 137, ..] => return Some(true),
             &[_, len, ..] if len >= 2 => options = options.get(usize::from(len)..)?,
             _ => return None,
