@@ -48,7 +48,7 @@ fn the_kind_decides_where_nothing_else_does() {
         ("veth", IN, OUT, "a container is at its other end"),
         ("netkit", IN, OUT, "a container is at its other end"),
         ("tun", IN, IN, "for a virtual machine"),
-        ("bridge", IN, IN, "no port but those of containers"),
+        ("bridge", IN, IN, "only ports are those of containers"),
         ("bond", OUT, OUT, "still to come"),
         ("team", OUT, OUT, "still to come"),
         ("vlan", OUT, OUT, "another network namespace"),
