@@ -2,6 +2,8 @@
 //!
 //! A sample, of which each mode plays a third; `full::lab_wire` plays all of it in each. What happened earlier in a row happened just now here: no test turns the clock back.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     cases,
@@ -12,6 +14,7 @@ use fw_tests::{
     report::Failures,
     row::Row,
     tests,
+    world::QUARANTINED,
 };
 
 tests! { in every mode:
@@ -47,13 +50,14 @@ pub(crate) fn sample() -> Result<Vec<Row>> {
 /// Play rows against an attached filter.
 pub(crate) fn play(mode: Mode, mut rows: Vec<Row>) -> Result<()> {
     // Rows without a past share an attachment with others of their policy; a past is forgotten by detaching.
-    rows.sort_by_key(|row| (row.earlier.len().min(1), row.routing, format!("{:?}", row.policy)));
+    rows.sort_by_key(|row| (needs_its_own_attachment(row), row.routing, format!("{:?}", row.policy)));
     let mut world = WireWorld::new(mode)?;
     let mut failures = Failures::default();
     let mut last: Option<&Row> = None;
     for row in &rows {
-        let is_same = |last: &Row| last.routing == row.routing && last.earlier.is_empty() && row.earlier.is_empty();
-        // Routes are remembered, as flows are.
+        let is_same = |last: &Row| {
+            last.routing == row.routing && !needs_its_own_attachment(last) && !needs_its_own_attachment(row)
+        };
         if !last.is_some_and(is_same) {
             world.set_routing(row.routing)?;
             world.attach_anew()?;
@@ -71,4 +75,10 @@ pub(crate) fn play(mode: Mode, mut rows: Vec<Row>) -> Result<()> {
     failures.panic_if_any();
     println!("{} rows", rows.len());
     Ok(())
+}
+
+/// Whether what rows before it left behind would change a row: flows, and routes, which are remembered whoever sends.
+fn needs_its_own_attachment(row: &Row) -> bool {
+    const SOURCE_MAC: Range<usize> = 6..12;
+    !row.earlier.is_empty() || row.frame.get(SOURCE_MAC) == Some(&QUARANTINED.mac)
 }
