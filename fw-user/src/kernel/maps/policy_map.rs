@@ -115,16 +115,20 @@ impl PolicyMap {
         Ok(pages)
     }
 
-    /// Put the first policy of an interface in force, which has no filter to fall back to.
+    /// Put the first policy of an interface in force, which has no filter to fall back to. No program uses the maps yet, so there are no packets to wait
+    /// for.
     pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let next = terms.apply(self.active()?.flipped(names_networks(policy)), None);
-        self.fill(policy, next)
+        self.fill(policy, next.buffer())?;
+        self.set_active(next)
     }
 
     /// Put a policy in force. After this returns, no packet is judged by the old one.
     pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let active = self.settled()?;
-        self.fill(policy, terms.apply(active.flipped(names_networks(policy)), Some(active)))
+        let next = terms.apply(active.flipped(names_networks(policy)), Some(active));
+        self.fill(policy, next.buffer())?;
+        self.store(next)
     }
 
     /// Leave the policy as it is, and change its terms.
@@ -168,18 +172,20 @@ impl PolicyMap {
     }
 
     fn store(&mut self, active: Active) -> Result<()> {
-        self.active
-            .set(0, Plain(active), 0)
-            .map_err(|error| Error::refused(format!("putting the policy of {} in force", self.interface), error))?;
+        self.set_active(active)?;
         await_packets_in_flight();
         Ok(())
     }
 
-    fn fill(&mut self, policy: &Policy, next: Active) -> Result<()> {
+    fn set_active(&mut self, active: Active) -> Result<()> {
+        let set = self.active.set(0, Plain(active), 0);
+        set.map_err(|error| Error::refused(format!("putting the policy of {} in force", self.interface), error))
+    }
+
+    fn fill(&mut self, policy: &Policy, buffer: u32) -> Result<()> {
         let compiled = policy.compile()?;
-        self.fill_buffer(&compiled, next.buffer())
-            .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))?;
-        self.store(next)
+        self.fill_buffer(&compiled, buffer)
+            .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))
     }
 
     fn fill_buffer(&mut self, compiled: &Compiled, buffer: u32) -> Result<(), Fault> {

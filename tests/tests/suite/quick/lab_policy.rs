@@ -20,6 +20,10 @@ tests! { in tc mode:
     attaching_again_replaces_the_policy_without_a_gap;
 }
 
+tests! {
+    a_change_waits_for_packets_in_flight_and_the_first_policy_for_none;
+}
+
 tests! { in every mode:
     containers_are_not_reached_by_direct_routing;
 }
@@ -33,6 +37,17 @@ tests! { in generic mode:
     allow_and_deny_work_at_once;
     forward_pass_lets_a_router_route;
     what_is_routed_on_to_a_named_network_passes_and_nothing_else;
+}
+
+/// Until the programs are attached nobody is judged by the maps.
+fn a_change_waits_for_packets_in_flight_and_the_first_policy_for_none() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let waits = |args: &[&str]| -> Result<usize> {
+        Ok(lab.steps(args)?.iter().filter(|step| step.kind().0 == "membarrier").count())
+    };
+    ensure!(waits(&["attach", "eth0", "--allow", "22"])? == 0, "attaching waits");
+    ensure!(waits(&["allow", "80"])? == 1, "a change does not wait");
+    Ok(())
 }
 
 fn rules_with_networks_let_their_sources_in_alone(mode: Mode) -> Result<()> {
