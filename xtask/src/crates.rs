@@ -32,6 +32,8 @@ impl Crate {
             command::cargo()
                 .args(["install", name, "--version", version, "--locked", "--quiet", "--force", "--root"])
                 .arg(&tools)
+                // They run for seconds, and building them takes minutes.
+                .envs([("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"), ("CARGO_PROFILE_RELEASE_LTO", "off")])
                 // Installed for this machine, whatever the workspace's builds are told.
                 .env_remove("CARGO_ENCODED_RUSTFLAGS"),
         )?;

@@ -40,7 +40,9 @@ impl Machine {
         let (kernel, initrd) = disk.image().kernel()?;
         let console = disk.home().join("console");
         let [socket, monitor] = ["control", "monitor"].map(|name| disk.home().join(name));
-        let mut qemu = peer.place.command(PLATFORM.qemu);
+        // Before what runs beside it: the tests in a guest take longest, and an emulated processor is a slow one already.
+        let mut qemu = peer.place.command("nice");
+        qemu.args(["-n", "-10", PLATFORM.qemu]);
         PLATFORM.describe(&mut qemu, 512);
         qemu.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
         let console_word = PLATFORM.console;

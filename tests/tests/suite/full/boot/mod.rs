@@ -12,7 +12,7 @@ use std::{thread, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    tests,
+    deb, tests,
     vm::{
         Disk, Machine, Peer,
         peer::{self, LAN},
@@ -32,8 +32,13 @@ const CLOSING: &str = "allow = [\"22\"]\n";
 fn a_closed_port_is_closed_from_boot_to_boot_and_on_an_adapter_that_is_plugged_in() -> Result<()> {
     let start = Instant::now();
     let done = |what: &str| println!("{:4.0} s  {what}", start.elapsed().as_secs_f64());
-    // They take minutes on a fresh machine, and the third boot is the first to need them.
-    let packages = thread::spawn(Packages::make);
+    // They take minutes on a fresh machine, and the third boot is the first to need them. Those for other architectures are for the tests of
+    // packages, which would wait for them later.
+    let packages = thread::spawn(|| {
+        let made = Packages::make();
+        thread::spawn(deb::packages);
+        made
+    });
     let peer = Peer::new()?;
     let disk = Disk::new(off::install)?;
     done("disk");
