@@ -10,7 +10,11 @@ use fw_common::{
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::{
-    config::{Settings, check, list::List, parse},
+    config::{
+        Settings, check,
+        list::{Fate, List},
+        parse,
+    },
     error::{ConfigError, Result},
     kernel::attach::ingress::ModeChoice,
     policy_text::{self, words},
@@ -136,10 +140,10 @@ fn set_timeouts(document: &mut DocumentMut, says: Timeouts, wanted: Timeouts) {
 fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()> {
     let read = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
     let mut said = Policy::new(read.iter().filter(|rules| says(wanted, rules)).flatten().copied());
-    let mut index = 0;
+    let mut fates = Vec::with_capacity(read.len());
     for rules in &read {
         if says(wanted, rules) {
-            index += 1;
+            fates.push(Fate::Stays);
             continue;
         }
         // The rest of it stays in its place.
@@ -148,30 +152,20 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
         for rule in left.rules() {
             said.allow(rule);
         }
-        let words = words::rule_words(&left);
-        match words.split_first() {
-            None => list.remove(index),
-            Some((first, more)) => {
-                list.replace(index, first);
-                for word in more {
-                    index += 1;
-                    list.insert(index, word);
-                }
-                index += 1;
-            }
-        }
+        fates.push(Fate::Becomes(words::rule_words(&left)));
     }
+    list.rewrite(fates);
     for word in typed {
         let rules = check::entry_rules(word)?;
         if !says(&said, &rules) {
             for rule in rules {
                 said.allow(rule);
             }
-            list.insert(list.len(), word);
+            list.push(word);
         }
     }
     for word in words::rule_words(&wanted.without(&said)) {
-        list.insert(list.len(), &word);
+        list.push(&word);
     }
     Ok(())
 }
@@ -184,23 +178,23 @@ fn says(policy: &Policy, rules: &[Rule]) -> bool {
 fn follow_networks(list: &mut List, wanted: &Networks) {
     let stay = |word: &str| forward::network(word).ok().filter(|network| wanted.contain(*network));
     let read: Vec<_> = list.words().map(stay).collect();
-    for (index, _) in read.iter().enumerate().rev().filter(|(_, network)| network.is_none()) {
-        list.remove(index);
-    }
+    list.rewrite(read.iter().map(|network| stays_if(network.is_some())));
     let said = Networks::new(read.into_iter().flatten());
     let is_said = |network| said.as_ref().is_some_and(|said| said.contain(network));
     for &network in wanted.as_slice().iter().filter(|network| !is_said(**network)) {
-        list.insert(list.len(), &network.to_string());
+        list.push(&network.to_string());
     }
 }
 
 fn follow_protocols(list: &mut List, wanted: &Policy) -> Result<()> {
     let read = list.words().map(check::entry_protocol).collect::<Result<Vec<_>>>()?;
-    for (index, _) in read.iter().enumerate().rev().filter(|(_, protocol)| !wanted.protocols.contains(protocol)) {
-        list.remove(index);
-    }
+    list.rewrite(read.iter().map(|protocol| stays_if(wanted.protocols.contains(protocol))));
     for &protocol in wanted.protocols.iter().filter(|protocol| !read.contains(protocol)) {
-        list.insert(list.len(), &policy_text::protocol_name(protocol));
+        list.push(&policy_text::protocol_name(protocol));
     }
     Ok(())
+}
+
+fn stays_if(stays: bool) -> Fate {
+    if stays { Fate::Stays } else { Fate::Becomes(Vec::new()) }
 }

@@ -5,12 +5,25 @@ use toml_edit::{Array, Value};
 /// The indentation of entries without a line before them to copy.
 const INDENT: &str = "    ";
 
-/// The entries, and the text before each and after the last one: blanks, line ends, comments.
+/// The entries, and the text before each and after the last one: blanks, line ends, comments. A change of many entries is one walk.
 #[derive(Debug)]
 pub(crate) struct List {
     entries: Vec<Value>,
     gaps: Vec<String>,
+    /// How many gaps have a line end.
+    line_ends: usize,
+    /// The indentation of the last entry that begins a line.
+    indent: String,
     trailing_comma: bool,
+}
+
+/// What becomes of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It stays as it is.
+    Stays,
+    /// These words take its place; without any it is removed.
+    Becomes(Vec<String>),
 }
 
 impl List {
@@ -28,13 +41,17 @@ impl List {
             gaps.push(if is_needed { after_last + &start } else { start });
             after_last = end.unwrap_or_default();
         }
-        Self { entries: array.iter().cloned().collect(), gaps, trailing_comma: array.trailing_comma() }
+        let line_ends = gaps.iter().filter(|gap| gap.contains('\n')).count();
+        let mut before_entries = gaps[..array.len()].iter().rev();
+        let indent = before_entries.find_map(|gap| Some(gap.rsplit_once('\n')?.1)).unwrap_or(INDENT).to_owned();
+        let entries = array.iter().cloned().collect();
+        Self { entries, gaps, line_ends, indent, trailing_comma: array.trailing_comma() }
     }
 
     /// Put it together again.
     #[must_use]
     pub(crate) fn into_array(mut self) -> Array {
-        let is_multiline = self.is_multiline();
+        let is_multiline = self.line_ends > 0;
         let trailing = self.gaps.pop().unwrap_or_default();
         let mut array = Array::new();
         for (mut entry, gap) in self.entries.into_iter().zip(self.gaps) {
@@ -51,64 +68,118 @@ impl List {
         self.entries.iter().filter_map(Value::as_str)
     }
 
-    /// Their number.
-    #[must_use]
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// Give each entry its fate.
+    pub(crate) fn rewrite(&mut self, fates: impl IntoIterator<Item = Fate>) {
+        let entries = std::mem::take(&mut self.entries);
+        let mut gaps = std::mem::take(&mut self.gaps).into_iter();
+        self.gaps.extend(gaps.next());
+        for ((entry, after), fate) in entries.into_iter().zip(gaps).zip(fates) {
+            let words = match fate {
+                Fate::Stays => {
+                    self.entries.push(entry);
+                    self.gaps.push(after);
+                    continue;
+                }
+                Fate::Becomes(words) => words,
+            };
+            let Some((first, more)) = words.split_first() else {
+                self.join(&after);
+                continue;
+            };
+            self.entries.push(first.into());
+            self.gaps.push(after);
+            for word in more {
+                self.push(word);
+            }
+        }
     }
 
-    /// Whether there is none.
-    #[must_use]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
-    fn is_multiline(&self) -> bool {
-        self.gaps.iter().any(|gap| gap.contains('\n'))
-    }
-
-    /// The indentation of the line of an entry.
-    fn indent(&self) -> String {
-        let lines = self.gaps[..self.entries.len()].iter().rev().filter_map(|gap| Some(gap.rsplit_once('\n')?.1));
-        lines.map(ToOwned::to_owned).next().unwrap_or_else(|| INDENT.to_owned())
-    }
-
-    /// Replace the text of an entry.
-    pub(crate) fn replace(&mut self, index: usize, word: &str) {
-        self.entries[index] = word.into();
-    }
-
-    /// Insert an entry before another one, or at the end. A comment on the line of the previous entry stays there.
-    pub(crate) fn insert(&mut self, index: usize, word: &str) {
-        let gap = std::mem::take(&mut self.gaps[index]);
-        let (before, after) = if self.is_multiline() || gap.contains('\n') {
+    /// Add an entry at the end. A comment on the line of the entry before stays there.
+    pub(crate) fn push(&mut self, word: &str) {
+        let gap = self.pop_gap();
+        let (before, after) = if self.line_ends > 0 || gap.contains('\n') {
             let (line, rest) = gap.split_at(gap.find('\n').unwrap_or(gap.len()));
             let rest = if rest.is_empty() { "\n" } else { rest };
-            (format!("{}\n{}", line.trim_end(), self.indent()), rest.to_owned())
-        } else if index == 0 {
-            (gap, if self.is_empty() { String::new() } else { " ".to_owned() })
+            (format!("{}\n{}", line.trim_end(), self.indent), rest.to_owned())
+        } else if self.entries.is_empty() {
+            (gap, String::new())
         } else {
             (" ".to_owned(), gap)
         };
-        self.entries.insert(index, word.into());
-        self.gaps[index] = before;
-        self.gaps.insert(index + 1, after);
+        self.entries.push(word.into());
+        self.push_gap(before);
+        self.push_gap(after);
     }
 
-    /// Remove an entry. A comment on its line gets a line of its own, because it does not belong to another entry.
-    pub(crate) fn remove(&mut self, index: usize) {
-        self.entries.remove(index);
-        let after = self.gaps.remove(index + 1);
-        let before = &mut self.gaps[index];
+    /// Join the last gap with the one after an entry that is removed between them. A comment on its line gets a line of its own, because it does
+    /// not belong to another entry.
+    fn join(&mut self, after: &str) {
+        self.line_ends -= usize::from(after.contains('\n'));
+        let mut gap = self.pop_gap();
         let own_comment = after.lines().next().is_some_and(|line| line.contains('#'));
         if own_comment {
-            if !before.contains('\n') {
-                *before = format!("\n{INDENT}");
+            if !gap.contains('\n') {
+                gap = format!("\n{INDENT}");
             }
-            before.push_str(after.trim_start_matches([' ', '\t']));
-        } else if index > 0 || before.contains('#') || after.contains('\n') {
-            before.truncate(before.trim_end().len());
-            before.push_str(&after);
+            gap.push_str(after.trim_start_matches([' ', '\t']));
+        } else if !self.entries.is_empty() || gap.contains('#') || after.contains('\n') {
+            gap.truncate(gap.trim_end().len());
+            gap.push_str(after);
+        }
+        self.push_gap(gap);
+    }
+
+    fn pop_gap(&mut self) -> String {
+        let gap = self.gaps.pop().unwrap_or_default();
+        self.line_ends -= usize::from(gap.contains('\n'));
+        gap
+    }
+
+    fn push_gap(&mut self, gap: String) {
+        self.line_ends += usize::from(gap.contains('\n'));
+        self.gaps.push(gap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A list on one line, or with an entry a line.
+    fn list(count: usize, line: &str) -> List {
+        let entries: Vec<String> = (0..count).map(|n| format!("{line}\"{n}\"")).collect();
+        let value: Value = format!("[{}]", entries.join(",")).parse().expect("a list");
+        List::new(value.as_array().expect("a list"))
+    }
+
+    /// Every third entry goes, every third becomes two, and as many are added.
+    fn changed(count: usize, line: &str) -> String {
+        let mut list = list(count, line);
+        let fate = |n: usize| match n % 3 {
+            0 => Fate::Becomes(Vec::new()),
+            1 => Fate::Becomes(vec![format!("{n}a"), format!("{n}b")]),
+            _ => Fate::Stays,
+        };
+        list.rewrite((0..count).map(fate));
+        (0..count).for_each(|n| list.push(&format!("{n}c")));
+        list.into_array().to_string()
+    }
+
+    #[test]
+    fn a_list_stays_on_its_line_or_lines() {
+        assert_eq!(changed(4, " "), r#"[ "1a", "1b", "2", "0c", "1c", "2c", "3c"]"#);
+        assert_eq!(
+            changed(4, "\n  "),
+            "[\n  \"1a\",\n  \"1b\",\n  \"2\",\n  \"0c\",\n  \"1c\",\n  \"2c\",\n  \"3c\",\n]"
+        );
+    }
+
+    /// Seconds in a debug build. If each change moved or read the rest of the list, it would take a quarter of an hour or more.
+    #[test]
+    fn a_change_of_many_entries_is_one_walk() {
+        const COUNT: usize = 300_000;
+        for line in ["", "\n"] {
+            assert_eq!(changed(COUNT, line).matches(',').count(), COUNT * 2 - usize::from(line.is_empty()));
         }
     }
 }
