@@ -101,8 +101,8 @@ pub const COUNTED_PROTOCOLS: u32 = 2;
 pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
 /// Slots in which a CPU counts the ports of the other protocols, by [`rare_slot`]; a power of two. Ports that share a slot evict each other.
 pub const RARE_PORTS: u32 = 1024;
-/// The number of source networks that fit into both buffers together, per family.
-pub const MAX_SOURCES: u32 = 16_384;
+/// The number of source networks that fit into both buffers together, per family. A trie takes memory only for those it has.
+pub const MAX_SOURCES: u32 = 131_072;
 /// The default number of flows per family (`--flows`); half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all
 /// others.
 pub const DEFAULT_FLOWS: u32 = 65_536;

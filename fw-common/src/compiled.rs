@@ -19,25 +19,41 @@ use crate::{
     timeouts::Timeouts,
 };
 
-/// A policy has more networks than the kernel's maps hold.
+/// A policy does not fit into the kernel's maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("the policy names {count} networks in total; {limit} is the most")]
-pub struct TooManySources {
-    /// The number of networks: those of each list that some port has, and those to route on to.
-    pub count: usize,
-    /// The most that fit.
-    pub limit: usize,
+pub enum DoesNotFit {
+    /// Too many networks.
+    #[error("the policy names {count} networks in total; {limit} is the most; use larger networks")]
+    Networks {
+        /// The number of networks: those of each list that some port has, and those to route on to.
+        count: usize,
+        /// The most that fit.
+        limit: usize,
+    },
+    /// Too many lists of networks.
+    #[error(
+        "the ports of the policy have {count} different lists of networks; {limit} is the most, because each needs a number of its own; \
+         give more ports the same networks"
+    )]
+    Lists {
+        /// The number of lists, each of which some port has.
+        count: usize,
+        /// The most that have a number.
+        limit: usize,
+    },
 }
 
-/// Both buffers hold networks while a policy replaces another.
-const LIMIT: usize = MAX_SOURCES as usize / 2;
+/// The most networks of a policy. Both buffers hold networks while a policy replaces another.
+pub const MOST_NETWORKS: usize = MAX_SOURCES as usize / 2;
+/// The most lists of networks: the numbers between [`CLASS_CLOSED`] and [`CLASS_OPEN`].
+pub const MOST_LISTS: usize = (CLASS_OPEN - CLASS_CLOSED - 1) as usize;
 
 impl Policy {
     /// Convert the policy into the form of the kernel's maps.
     ///
     /// # Errors
-    /// [`TooManySources`].
-    pub fn compile(&self) -> Result<Compiled, TooManySources> {
+    /// [`DoesNotFit`].
+    pub fn compile(&self) -> Result<Compiled, DoesNotFit> {
         let mut compiled = Compiled::default();
         let sources = |protocol| self.ranges_of(protocol).filter_map(|(source, _)| source);
         let networks: Vec<IpNet> =
@@ -46,7 +62,7 @@ impl Policy {
         let mut class_of: HashMap<u32, u16> = HashMap::new();
         let forward = self.forward.networks();
         let mut count = forward.len();
-        if count <= LIMIT {
+        if count <= MOST_NETWORKS {
             compiled.networks.extend(forward.iter().map(|&network| (CLASS_FORWARD, network)));
         }
         for protocol in PortProtocol::ALL {
@@ -65,21 +81,19 @@ impl Policy {
             }
             let mut edges = edges.into_iter().peekable();
             while let Some((port, changes)) = edges.next() {
-                for index in changes {
-                    active.toggle(index);
-                }
+                active.toggle(changes);
                 let next = edges.peek().map_or(port, |(next, _)| *next);
                 let ports = u16::try_from(port).ok().zip(u16::try_from(next - 1).ok());
                 let Some(ports) = ports.and_then(|(first, last)| PortRange::new(first, last)) else { continue };
                 if active.is_empty() {
                     continue;
                 }
-                let classes = class_of.len();
+                let number = class_of.len() + 1;
                 let class = *class_of.entry(active.id()).or_insert_with(|| {
-                    count += active.len();
-                    // A list has at least one network, so there are at most as many classes as networks.
-                    let class = (classes + 1).min(LIMIT) as u16;
-                    if count <= LIMIT {
+                    count = count.saturating_add(active.len());
+                    // A number that is too large is in no policy: this fails at the end, with the count of all lists.
+                    let class = number.min(MOST_LISTS) as u16;
+                    if count <= MOST_NETWORKS {
                         compiled.networks.extend(active.iter().map(|index| (class, networks[index])));
                     }
                     class
@@ -87,8 +101,11 @@ impl Policy {
                 compiled.fill(protocol, ports, class);
             }
         }
-        if count > LIMIT {
-            return Err(TooManySources { count, limit: LIMIT });
+        if count > MOST_NETWORKS {
+            return Err(DoesNotFit::Networks { count, limit: MOST_NETWORKS });
+        }
+        if class_of.len() > MOST_LISTS {
+            return Err(DoesNotFit::Lists { count: class_of.len(), limit: MOST_LISTS });
         }
         for &protocol in &self.protocols {
             compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
@@ -98,8 +115,6 @@ impl Policy {
         Ok(compiled)
     }
 }
-
-const _: () = assert!(LIMIT < CLASS_OPEN as usize, "every list of networks has a number of its own");
 
 /// A policy as the kernel's maps hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,7 +92,9 @@ impl Networks {
     /// Whether they contain the whole network.
     #[must_use]
     pub fn contain(&self, network: IpNet) -> bool {
-        self.0.iter().any(|own| own.contains(&network))
+        // They are in order and apart, and a network comes before those that it contains.
+        let after = self.0.partition_point(|own| *own <= network);
+        after.checked_sub(1).is_some_and(|last| self.0[last].contains(&network))
     }
 }
 

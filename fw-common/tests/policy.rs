@@ -1,13 +1,17 @@
 //! Policies: normal form, changes, and the way into the kernel's form and back.
 #![cfg(feature = "std")]
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use fw_common::{
     PortProtocol::{Tcp, Udp},
     abi::{CLASS_CLOSED, CLASS_OPEN},
+    compiled::DoesNotFit,
     forward::{Forward, ForwardError},
-    grammar::Rule,
+    grammar::{PortRange, Rule},
     policy::Policy,
 };
+use ipnet::IpNet;
 
 fn rule(text: &str) -> Rule {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
@@ -134,12 +138,13 @@ fn what_is_no_network_to_route_on_to_is_refused() {
 #[test]
 fn networks_to_route_on_to_count_as_others_do() {
     let mut policy = policy("22/tcp@10.0.0.0/8");
-    let networks: Vec<String> = (0..8192).map(|n| format!("10.{}.{}.0", n >> 7, (n & 127) * 2)).collect();
+    // Every other one, so that none are merged.
+    let network = |n: u32| Ipv4Addr::from_bits(0x0a00_0000 | n << 1).to_string();
+    let networks: Vec<String> = (0..65_536).map(network).collect();
     policy.forward = networks[1..].join(",").parse().expect("networks");
     assert!(policy.compile().is_ok());
     policy.forward = networks.join(",").parse().expect("networks");
-    let error = policy.compile().expect_err("one too many");
-    assert_eq!((error.count, error.limit), (8193, 8192));
+    assert_eq!(policy.compile(), Err(DoesNotFit::Networks { count: 65_537, limit: 65_536 }));
 }
 
 #[test]
@@ -165,17 +170,34 @@ fn more_networks_than_the_maps_hold_are_refused() {
     let networks = |count: u32| {
         Policy::new((0..count).map(|n| rule(&format!("22/tcp@10.{}.{}.{}", n >> 16, (n >> 8) & 255, n & 255))))
     };
-    assert!(networks(8192).compile().is_ok());
-    let error = networks(8193).compile().expect_err("one too many");
-    assert_eq!((error.count, error.limit), (8193, 8192));
+    assert!(networks(65_536).compile().is_ok());
+    assert_eq!(networks(65_537).compile(), Err(DoesNotFit::Networks { count: 65_537, limit: 65_536 }));
+}
+
+/// Each list has one network, so that the networks themselves fit. A look at each network for each list would take minutes.
+#[test]
+fn more_lists_than_there_are_numbers_are_refused() {
+    let lists = |count: u16| {
+        let of_tcp = (1..=65_000).map(|port| (Tcp, port));
+        let of_udp = (1..=count - 65_000).map(|port| (Udp, port));
+        let network = |n: u32| IpNet::from(IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 | n)));
+        let rule = |((protocol, port), n)| {
+            Some(Rule { protocol, ports: PortRange::new(port, port)?, source: Some(network(n)) })
+        };
+        Policy::new(of_tcp.chain(of_udp).zip(0..).filter_map(rule))
+    };
+    let compiled = lists(65_534).compile().expect("each list has a number");
+    let port_534 = compiled.networks.iter().find(|(class, _)| *class == compiled.classes(Udp)[534]);
+    assert_eq!(port_534, Some(&(65_534, "10.0.255.253/32".parse().expect("a network"))));
+    assert_eq!(lists(65_535).compile(), Err(DoesNotFit::Lists { count: 65_535, limit: 65_534 }));
 }
 
 #[test]
 fn lists_that_overlap_are_counted_and_not_written_out() {
     // Each port from 1 to 8,192 begins another network's range: 8,192 lists of up to 8,192 networks.
     let rules = (0..8192_u32).map(|n| rule(&format!("{}-40000/tcp@10.{}.{}.0/24", n + 1, n >> 8, n & 255)));
-    let error = Policy::new(rules).compile().expect_err("too many networks");
-    assert_eq!((error.count, error.limit), (8192 * 8193 / 2, 8192));
+    let error = Policy::new(rules).compile();
+    assert_eq!(error, Err(DoesNotFit::Networks { count: 8192 * 8193 / 2, limit: 65_536 }));
 }
 
 #[test]

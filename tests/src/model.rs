@@ -11,7 +11,7 @@ use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Reason,
     abi::{CLASS_FORWARD, Sent},
     address::{Address, V4, V6},
-    compiled::{Compiled, TooManySources},
+    compiled::{Compiled, DoesNotFit},
     decide, decide_packet,
     flow::{self, FlowClass, FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::Policy,
@@ -102,7 +102,7 @@ impl Model {
     ///
     /// # Errors
     /// When the policy is larger than the kernel's maps.
-    pub fn new(policy: &Policy, routing: Routing) -> Result<Self, TooManySources> {
+    pub fn new(policy: &Policy, routing: Routing) -> Result<Self, DoesNotFit> {
         Ok(Self {
             policy: policy.compile()?,
             routing,
@@ -131,7 +131,7 @@ impl Model {
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn play(row: &Row) -> Result<Outcome, TooManySources> {
+    pub fn play(row: &Row) -> Result<Outcome, DoesNotFit> {
         Self::play_by(row, track, decide)
     }
 
@@ -139,7 +139,7 @@ impl Model {
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn play_bare(row: &Row) -> Result<Outcome, TooManySources> {
+    pub fn play_bare(row: &Row) -> Result<Outcome, DoesNotFit> {
         let packet = |frame: &[u8]| frame[ethernet::HEADER..].to_vec();
         Self::play_by(
             row,
@@ -152,7 +152,7 @@ impl Model {
         row: &Row,
         send: impl Fn(&[u8], &Self) -> Result<(), Reason>,
         receive: impl Fn(&[u8], &Self) -> Decision,
-    ) -> Result<Outcome, TooManySources> {
+    ) -> Result<Outcome, DoesNotFit> {
         let model = Self::new(&row.policy, row.routing)?;
         row.bans.iter().for_each(|ban| model.ban(ban.network, ban.lasts));
         let mut ago = row.age();

@@ -10,7 +10,7 @@ mod usage;
 
 use std::{io, path::PathBuf};
 
-use fw_common::{compiled::TooManySources, grammar::SpecError};
+use fw_common::{compiled::DoesNotFit, grammar::SpecError};
 use thiserror::Error;
 
 pub(crate) use config::place;
@@ -120,8 +120,8 @@ impl From<SpecError> for Error {
     }
 }
 
-impl From<TooManySources> for Error {
-    fn from(error: TooManySources) -> Self {
+impl From<DoesNotFit> for Error {
+    fn from(error: DoesNotFit) -> Self {
         Self::Usage(error.into())
     }
 }

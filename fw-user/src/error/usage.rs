@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use fw_common::{compiled::TooManySources, grammar::SpecError};
+use fw_common::{compiled::DoesNotFit, grammar::SpecError};
 use thiserror::Error;
 
 use super::exit_code;
@@ -27,9 +27,9 @@ pub enum UsageError {
         /// Why not, and what instead.
         why: &'static str,
     },
-    /// More source networks than fit.
-    #[error("{0}; use larger networks")]
-    TooManySources(#[from] TooManySources),
+    /// More source networks, or lists of them, than fit.
+    #[error(transparent)]
+    DoesNotFit(#[from] DoesNotFit),
     /// `/etc/services` or `/etc/protocols` cannot be read.
     #[error("cannot read {path} ({source}); install the package netbase, or write numbers")]
     Names {

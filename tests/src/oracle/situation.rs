@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use fw_common::{
     Decision, PortProtocol,
-    compiled::TooManySources,
+    compiled::DoesNotFit,
     decide, decide_located, is_banned,
     policy::Policy,
     track,
@@ -114,7 +114,7 @@ impl Situation {
     ///
     /// # Panics
     /// Never: conversations are readable frames.
-    pub fn model(&self) -> Result<Model, TooManySources> {
+    pub fn model(&self) -> Result<Model, DoesNotFit> {
         let model = Model::new(&self.policy, self.routing())?;
         self.banned.iter().for_each(|&network| model.ban(network, None));
         for sent in &self.sent {
