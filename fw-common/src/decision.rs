@@ -138,6 +138,12 @@ impl Decision {
         Self(self.0 | place | 1 << Self::MANY | (has_message as u64) << Self::MESSAGE)
     }
 
+    /// Whether a rule allows the packet, unless it is [forwarded](crate::settle).
+    #[inline(always)]
+    pub(crate) const fn is_let_in(self) -> bool {
+        self.0 > Self::SETTLED && !self.is_closed()
+    }
+
     /// Whether the packet is a datagram to a port that sent multicast or broadcast datagrams.
     #[inline(always)]
     #[must_use]

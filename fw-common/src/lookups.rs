@@ -49,6 +49,13 @@ pub trait AddressLookups<A: Tracked> {
     /// on to another machine or container.
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<A>) -> bool;
 
+    /// Whether it is remembered that a packet to this destination, in a frame without tags, is not [forwarded](Self::is_forwarded). Where nothing is
+    /// remembered it is asked.
+    #[inline(always)]
+    fn is_known_to_stay(&self, _destination: A) -> bool {
+        false
+    }
+
     /// Whether a sender is in a banned network.
     fn is_banned(&self, sender: A) -> bool;
 

@@ -145,6 +145,11 @@ impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn is_known_to_stay(&self, destination: V4) -> bool {
+        route::is_known_to_stay4(destination, self.way(Tags::NONE).tags)
+    }
+
+    #[inline(always)]
     fn is_banned(&self, sender: V4) -> bool {
         bans::is_banned4(sender)
     }
@@ -174,6 +179,11 @@ impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
     #[inline(always)]
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
         self.forbids_forwarding() && route::leads_elsewhere6(self.ctx, self.way(tags), addresses)
+    }
+
+    #[inline(always)]
+    fn is_known_to_stay(&self, destination: V6) -> bool {
+        route::is_known_to_stay6(destination, self.way(Tags::NONE).tags)
     }
 
     #[inline(always)]

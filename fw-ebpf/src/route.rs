@@ -91,6 +91,18 @@ pub(crate) fn leads_elsewhere6<C: EbpfContext>(ctx: &C, way: Way, addresses: &Ad
         .unwrap_or_else(|| look_up6(ctx.as_ptr(), way.word(), addresses) != 0)
 }
 
+/// Whether it is remembered that the packets to a destination end here.
+#[inline(always)]
+pub(crate) fn is_known_to_stay4(destination: V4, tags: Tags) -> bool {
+    remembered(index_of(destination), mapped(destination), tags) == Some(false)
+}
+
+/// The same for IPv6.
+#[inline(always)]
+pub(crate) fn is_known_to_stay6(destination: V6, tags: Tags) -> bool {
+    remembered(index_of(destination[3]), destination, tags) == Some(false)
+}
+
 /// The slot of a destination with this last word. Each CPU has slots of its own.
 #[inline(always)]
 fn index_of(last: u32) -> u32 {

@@ -173,6 +173,23 @@ fn in_vlans() -> Vec<Row> {
             it.allow("80").received_ago(0, frame(first)).receives(frame(then), reason).under(Tcp, 80)
         }));
     }
+    let tagged = |ip: Family| ip.on(eth().vlan(VLAN), PEER, IN_VLAN).tcp(40_000, 80).syn();
+    let untagged = |ip: Family| ip.on(eth(), PEER, IN_VLAN).tcp(40_000, 80).syn();
+    all.extend(both("after a frame of a VLAN one without tags is judged for itself", |it, ip| {
+        it.allow("80").received_ago(0, tagged(ip)).receives(untagged(ip), Forwarded).under(Tcp, 80)
+    }));
+    all.extend(both("after a frame without tags one of a VLAN is judged for itself", |it, ip| {
+        it.allow("80").received_ago(0, untagged(ip)).receives(tagged(ip), Allowed).under(Tcp, 80)
+    }));
+    for (name, to, reason) in [
+        ("an allowed port of this host is allowed", HOST, Allowed),
+        ("a container's port is forwarded", CONTAINER, Forwarded),
+    ] {
+        all.extend(both(format!("{name} again"), |it, ip| {
+            let frame = || ip.between(PEER, to).tcp(40_000, 80).syn();
+            it.allow("80").received_ago(0, frame()).receives(frame(), reason).under(Tcp, 80)
+        }));
+    }
     all
 }
 
