@@ -94,27 +94,26 @@ where
 {
     let judged = packet.and_then(|packet| match packet.protocol {
         // One call for each protocol, so that the compiler specializes each.
-        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups)
-            .map(|decision| Some(settled_from_memory(frame, &packet, decision, lookups))),
-        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups)
-            .map(|decision| Some(settled_from_memory(frame, &packet, decision, lookups))),
+        number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
+        number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
         protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
         _ => Ok(None),
     });
     let decision = judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))?;
-    Some(decision.unsettled_if_dropped::<A>(ethernet::HEADER + A::OFFSET))
+    let addresses = ethernet::HEADER + A::OFFSET;
+    Some(settled_from_memory::<F, L, A>(frame, addresses, decision, lookups).unsettled_if_dropped::<A>(addresses))
 }
 
 /// Settle a decision about an untagged packet where it is remembered that the packet ends here. All others are settled [later](settle), where paths
 /// have joined.
 #[inline(always)]
-fn settled_from_memory<F, L, A>(frame: &F, packet: &Packet<A>, decision: Decision, lookups: &L) -> Decision
+fn settled_from_memory<F, L, A>(frame: &F, addresses: usize, decision: Decision, lookups: &L) -> Decision
 where
     F: Frame + ?Sized,
     L: AddressLookups<A>,
     A: Tracked,
 {
-    let stays = || A::read(frame, packet.addresses).is_some_and(|to| lookups.is_known_to_stay(to.destination));
+    let stays = || A::read(frame, addresses).is_some_and(|to| lookups.is_known_to_stay(to.destination));
     if decision.is_let_in() && stays() { decision.settled(Onward::Here) } else { decision }
 }
 
