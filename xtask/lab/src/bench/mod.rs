@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what a packet costs, beside other filters and beside a program that does nothing; what a flood leaves; what commands
-//! cost; what grows.
+//! cost; what grows; what large lists cost.
 
 mod chart;
 mod commands;
@@ -8,6 +8,7 @@ mod filters;
 mod flood;
 mod growth;
 mod honest;
+mod lists;
 mod measure;
 mod network;
 mod packets;
@@ -56,6 +57,8 @@ enum Part {
     Commands,
     /// Growth with the policy, the flow table and the number of interfaces
     Growth,
+    /// Cost of 100,000 bans, and of as many networks in rules as fit
+    Lists,
 }
 
 impl Part {
@@ -66,6 +69,7 @@ impl Part {
             Self::Honest => honest::measure(),
             Self::Commands => commands::measure(),
             Self::Growth => growth::measure(),
+            Self::Lists => lists::measure(),
         }
     }
 }

@@ -12,7 +12,11 @@ pub(super) const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1
 pub(super) const NETWORK4: &str = "192.0.2.0/24";
 /// Who sends.
 pub(super) const PEER4: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+pub(super) const PEER6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
+
+/// A sender that is banned where anybody is, and another one of its /24.
+pub(super) const BANNED4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const NEIGHBOUR4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
 
 /// The TCP port that is allowed.
 pub(super) const ALLOWED: u16 = 80;
@@ -56,7 +60,7 @@ pub(super) fn all() -> Vec<Packet> {
         Packet::dropped("closed UDP port, IPv4", in4().udp(EPHEMERAL, CLOSED).build()),
         Packet::dropped("closed UDP port, IPv6", in6().udp(EPHEMERAL, CLOSED).build()),
         allowed_syn4(),
-        Packet::allowed("allowed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, ALLOWED).syn().build()),
+        allowed_syn6(),
         tcp_reply4(),
         Packet::reply(
             "TCP reply, IPv6",
@@ -89,6 +93,21 @@ pub(super) fn allowed_syn4() -> Packet {
     Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build())
 }
 
+/// The same of IPv6.
+pub(super) fn allowed_syn6() -> Packet {
+    Packet::allowed("allowed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, ALLOWED).syn().build())
+}
+
+/// A SYN of [`BANNED4`], which passes where nobody is banned.
+pub(super) fn banned_syn4() -> Packet {
+    Packet::allowed("of a banned sender, IPv4", from4(BANNED4).tcp(EPHEMERAL, ALLOWED).syn().build())
+}
+
+/// A SYN of [`NEIGHBOUR4`].
+pub(super) fn neighbours_syn4() -> Packet {
+    Packet::allowed("of a banned sender's /24, IPv4", from4(NEIGHBOUR4).tcp(EPHEMERAL, ALLOWED).syn().build())
+}
+
 /// The reply of a server.
 pub(super) fn tcp_reply4() -> Packet {
     let request = out4().tcp(EPHEMERAL, 443).syn().build();
@@ -96,7 +115,11 @@ pub(super) fn tcp_reply4() -> Packet {
 }
 
 fn in4() -> Stack<Ipv4> {
-    eth().ipv4().from(&PEER4.to_string()).to(&HOST4.to_string())
+    from4(PEER4)
+}
+
+fn from4(source: Ipv4Addr) -> Stack<Ipv4> {
+    eth().ipv4().from(&source.to_string()).to(&HOST4.to_string())
 }
 
 fn out4() -> Stack<Ipv4> {

@@ -81,6 +81,8 @@ pub(super) enum Unit {
     MegaPackets,
     #[serde(rename = "Gbit/s")]
     Gigabits,
+    #[serde(rename = "MB")]
+    Megabytes,
     /// How often a second.
     #[serde(rename = "1/s")]
     PerSecond,
@@ -178,6 +180,7 @@ impl Unit {
             Self::Milliseconds => format!("{number:.0} ms"),
             Self::MegaPackets => format!("{number:.2} Mpps"),
             Self::Gigabits => format!("{number:.2} Gbit/s"),
+            Self::Megabytes => format!("{number:.1} MB"),
             Self::PerSecond => format!("{number:.0}/s"),
             Self::Ratio => format!("{number:.2}"),
         }
@@ -189,6 +192,7 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::MegaPackets => "Mpps",
             Self::Gigabits => "Gbit/s",
+            Self::Megabytes => "MB",
             Self::PerSecond => "1/s",
             Self::Ratio => "",
         }
