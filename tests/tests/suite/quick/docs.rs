@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, fs, net::SocketAddr, path::Path};
 use anyhow::{Context, Result, ensure};
 use fw_common::{
     Reason,
-    abi::{DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, RARE_PORTS},
+    abi::{DEFAULT_FLOWS, KNOCKERS, RARE_PORTS},
     bans::MAX_BANS,
+    compiled::{MOST_LISTS, MOST_NETWORKS},
 };
 use fw_tests::{
     kernel::MOST_VERIFIED,
@@ -70,7 +71,8 @@ fn every_figure_is_the_programs_own() -> Result<()> {
         ("320 ms", "the longest one: 32 ticks at 100 Hz"),
     ];
     let limits = MOST_VERIFIED.map(|(_, most)| most).into_iter().chain([u32::try_from(LARGEST_FRAME)?]);
-    let constants = [MAX_SOURCES / 2, MAX_BANS / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS].into_iter().chain(limits);
+    let networks = [MOST_NETWORKS, MOST_LISTS].map(u32::try_from).into_iter().collect::<Result<Vec<_>, _>>()?;
+    let constants = [MAX_BANS / 2, DEFAULT_FLOWS, RARE_PORTS, KNOCKERS].into_iter().chain(networks).chain(limits);
     let mut known: BTreeSet<String> = FACTS.iter().map(|(figure, _)| (*figure).to_owned()).collect();
     known.extend(constants.map(with_commas));
     let mut found = BTreeSet::new();
