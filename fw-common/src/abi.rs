@@ -46,6 +46,8 @@ pub mod map {
     pub const SOURCES4: &str = "SOURCES4";
     /// IPv6 source networks by class, for both buffers.
     pub const SOURCES6: &str = "SOURCES6";
+    /// The rules of each buffer as they were typed, in [chunks](super::RuleChunk). Only the user side reads them.
+    pub const RULES: &str = "RULES";
     /// Packets and bytes by reason, one slot per CPU.
     pub const COUNTERS: &str = "COUNTERS";
     /// Passed and dropped packets by TCP and UDP port, one slice per CPU.
@@ -69,12 +71,13 @@ pub mod map {
     pub const SHARED: [&str; 11] =
         [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, BANS, BANS4, BANS6, BAN_FILTER];
     /// The maps of a single interface.
-    pub const PER_INTERFACE: [&str; 14] = [
+    pub const PER_INTERFACE: [&str; 15] = [
         ACTIVE,
         SETTINGS,
         PORTS,
         SOURCES4,
         SOURCES6,
+        RULES,
         COUNTERS,
         PORT_COUNTERS,
         RARE_PORT_COUNTERS,
@@ -334,6 +337,25 @@ pub struct Source6 {
 
 /// Bits of a source key before the address.
 pub const SOURCE_PREFIX: u32 = 32;
+
+/// Key of `RULES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+#[repr(C)]
+pub struct RulesAt {
+    /// The policy buffer.
+    pub buffer: u32,
+    /// The number of the chunk, from 0.
+    pub chunk: u32,
+}
+
+/// Bytes of a chunk. With the kernel's own data, an entry is just below a page.
+pub const RULE_CHUNK: usize = 4032;
+/// The number of chunks that fit for both buffers together.
+pub const MAX_RULE_CHUNKS: u32 = 4096;
+
+/// A part of the rules of a buffer. The chunks make one text: its length in bytes as a `u32`, and then a line for each entry. A line has the words
+/// `allow`, the entry, and its comment if there is one, with a tab between them. Behind the text are zeros.
+pub type RuleChunk = [u8; RULE_CHUNK];
 
 /// Whether a local port, or a protocol without ports, ever sent something. Each flag is a byte of its own, so that two CPUs never write the same byte
 /// differently.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    string::String,
     vec,
     vec::Vec,
 };
@@ -11,6 +12,7 @@ use thiserror::Error;
 
 use crate::{
     abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, MAX_SOURCES, Settings},
+    entry::Entry,
     forward::{Forward, Networks},
     grammar::{PortRange, Rule},
     policy::Policy,
@@ -166,7 +168,15 @@ impl Compiled {
         &mut self.classes
     }
 
-    /// Convert it back into a policy: the inverse of [`Policy::compile`].
+    /// The policy of these entries, if it compiles to exactly this.
+    #[must_use]
+    pub fn typed(&self, entries: impl IntoIterator<Item = (Entry, Option<String>)>) -> Option<Policy> {
+        let forward = self.networks.iter().filter(|(class, _)| *class == CLASS_FORWARD).map(|&(_, network)| network);
+        let policy = self.with_settings(Policy::of(entries), forward);
+        policy.compile().is_ok_and(|compiled| compiled == *self).then_some(policy)
+    }
+
+    /// Convert it back into a policy that lets the same in: the inverse of [`Policy::compile`], except that nobody knows how it was typed.
     #[must_use]
     pub fn decompile(&self) -> Policy {
         let mut lists: HashMap<u16, Vec<IpNet>> = HashMap::new();
@@ -191,10 +201,16 @@ impl Compiled {
                 first = last + 1;
             }
         }
-        let mut policy = Policy::new(rules);
+        let typed = Policy::new(rules).rules();
+        let policy = Policy::of(Entry::of(&typed).into_iter().map(|entry| (entry, None)));
+        self.with_settings(policy, lists.remove(&CLASS_FORWARD).unwrap_or_default())
+    }
+
+    /// The same policy with everything that is not about ports.
+    fn with_settings(&self, mut policy: Policy, forward: impl IntoIterator<Item = IpNet>) -> Policy {
         policy.protocols = (0..=u8::MAX).filter(|&protocol| self.settings.allows(protocol)).collect();
-        let forward = lists.remove(&CLASS_FORWARD).and_then(Networks::new).map_or(Forward::Drop, Forward::To);
-        policy.forward = if self.settings.forward == 0 { forward } else { Forward::Pass };
+        let networks = Networks::new(forward).map_or(Forward::Drop, Forward::To);
+        policy.forward = if self.settings.forward == 0 { networks } else { Forward::Pass };
         policy.timeouts = self.settings.timeouts;
         policy
     }

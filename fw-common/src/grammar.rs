@@ -43,6 +43,13 @@ impl PortRange {
     pub const fn last(self) -> u16 {
         self.last
     }
+
+    /// The parts below and above a hole.
+    pub(crate) fn without(self, hole: Self) -> [Option<Self>; 2] {
+        let below = Self::new(self.first, self.last.min(hole.first - 1));
+        let above = hole.last.checked_add(1).and_then(|next| Self::new(self.first.max(next), self.last));
+        [below, above]
+    }
 }
 
 impl fmt::Display for PortRange {
@@ -65,11 +72,16 @@ pub struct Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.ports, self.protocol)?;
-        match self.source {
-            None => Ok(()),
-            Some(IpNet::V4(net)) => write!(f, "@{net}"),
-            Some(IpNet::V6(net)) => write!(f, "@[{}]/{}", net.addr(), net.prefix_len()),
-        }
+        write_source(self.source, f)
+    }
+}
+
+/// Write the network after a port.
+pub(crate) fn write_source(source: Option<IpNet>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match source {
+        None => Ok(()),
+        Some(IpNet::V4(net)) => write!(f, "@{net}"),
+        Some(IpNet::V6(net)) => write!(f, "@[{}]/{}", net.addr(), net.prefix_len()),
     }
 }
 
@@ -96,7 +108,7 @@ pub struct SpecError {
 }
 
 impl SpecError {
-    fn new(spec: &str, fault: Fault) -> Self {
+    pub(crate) fn new(spec: &str, fault: Fault) -> Self {
         Self { spec: spec.to_string(), fault }
     }
 }

@@ -17,6 +17,8 @@ pub mod compiled;
 pub mod decide;
 pub mod decision;
 pub mod discovery;
+#[cfg(feature = "std")]
+pub mod entry;
 pub mod flow;
 #[cfg(feature = "std")]
 pub mod forward;

@@ -3,20 +3,25 @@
 use core::net::IpAddr;
 use std::{
     collections::{BTreeMap, BTreeSet},
+    string::String,
     vec::Vec,
 };
 
 use ipnet::IpNet;
 
-use crate::{forward::Forward, grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts};
+use crate::{
+    entry::Entry, forward::Forward, grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts,
+};
 
-/// The packets that may come in, in a normal form: two policies with the same meaning compare equal.
+/// The packets that may come in: the entries as they were typed, and the ports that these open.
 ///
-/// A change costs time in the number of ranges of its protocol and network or, if it opens ports to everyone, of all networks.
+/// A change costs time in the number of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
+    /// The entries, each with its comment.
+    entries: BTreeMap<Entry, Option<String>>,
     /// The ports that are open to everyone (`None`) or to a network. A port that is open to everyone is in no network's ranges, and no ranges are
-    /// empty.
+    /// empty. So two policies that open the same have the same ranges.
     ranges: BTreeMap<(PortProtocol, Option<IpNet>), PortRanges>,
     /// IP protocol numbers without ports that may come in.
     pub protocols: BTreeSet<u8>,
@@ -30,14 +35,32 @@ impl Policy {
     /// A policy of these rules alone.
     #[must_use]
     pub fn new(rules: impl IntoIterator<Item = Rule>) -> Self {
-        let mut rules: Vec<Rule> = rules.into_iter().collect();
+        Self::of(rules.into_iter().map(|rule| (rule.into(), None)))
+    }
+
+    /// A policy of these entries alone, each with its comment.
+    #[must_use]
+    pub fn of(entries: impl IntoIterator<Item = (Entry, Option<String>)>) -> Self {
+        let mut policy = Self { entries: entries.into_iter().collect(), ..Self::default() };
         // First the ports for everyone, which are removed from the others, and each range after the lower ones.
+        let mut rules: Vec<Rule> = policy.entries.keys().flat_map(Entry::rules).collect();
         rules.sort_unstable_by_key(|rule| (rule.source.is_some(), rule.protocol, rule.ports));
-        let mut policy = Self::default();
         for rule in rules {
-            policy.allow(rule);
+            policy.open(rule);
         }
         policy
+    }
+
+    /// The entries as they were typed, by port, each with its comment.
+    pub fn entries(&self) -> impl Iterator<Item = (&Entry, Option<&str>)> {
+        self.entries.iter().map(|(entry, comment)| (entry, comment.as_deref()))
+    }
+
+    /// Whether both let the same packets in, however they were typed.
+    #[must_use]
+    pub fn means_the_same_as(&self, other: &Self) -> bool {
+        let Self { entries: _, ranges, protocols, forward, timeouts } = self;
+        (ranges, protocols, forward, timeouts) == (&other.ranges, &other.protocols, &other.forward, &other.timeouts)
     }
 
     /// The rules: by protocol, then port, then network.
@@ -59,6 +82,43 @@ impl Policy {
 
     /// Add a rule; returns whether it opens anything new.
     pub fn allow(&mut self, rule: Rule) -> bool {
+        self.allow_entry(rule.into(), None)
+    }
+
+    /// Add an entry, or give it another comment; returns whether it opens anything new. One without a comment is left out if other entries for the
+    /// same network mean the same already.
+    pub fn allow_entry(&mut self, entry: Entry, comment: Option<String>) -> bool {
+        if comment.is_some() {
+            self.entries.insert(entry, comment);
+        } else if !self.entries.contains_key(&entry) && !self.is_typed(&entry) {
+            self.entries.insert(entry, None);
+        }
+        let mut is_new = false;
+        for rule in entry.rules() {
+            is_new |= self.open(rule);
+        }
+        is_new
+    }
+
+    /// Whether the entries for the same network have all ports of an entry.
+    fn is_typed(&self, entry: &Entry) -> bool {
+        entry.rules().all(|rule| {
+            let open_to = |source| self.ranges.get(&(rule.protocol, source));
+            let ports = PortRanges::from(rule.ports);
+            let mut missing = open_to(rule.source).map_or(ports.clone(), |ranges| ports.without(ranges));
+            // What is open to everyone is in no network's ranges. Only then every entry counts.
+            if rule.source.is_some() && open_to(None).is_some_and(|ranges| missing.without(ranges) != missing) {
+                let meets = |typed: &&Entry| typed.meets(&rule.into());
+                for typed in self.entries.keys().filter(meets) {
+                    missing.remove(typed.ports);
+                }
+            }
+            missing.is_empty()
+        })
+    }
+
+    /// Open the ports of a rule; returns whether any of them was closed.
+    fn open(&mut self, rule: Rule) -> bool {
         let new = self.missing(&rule);
         if new.is_empty() {
             return false;
@@ -79,15 +139,36 @@ impl Policy {
         true
     }
 
-    /// Remove a rule's ports, only from rules for the same network; returns whether any was open.
+    /// Remove a rule's ports, only from entries for the same network; returns whether there was any.
     pub fn deny(&mut self, rule: &Rule) -> bool {
-        let key = (rule.protocol, rule.source);
-        let Some(ranges) = self.ranges.get_mut(&key) else { return false };
-        let is_taken = ranges.remove(rule.ports);
-        if ranges.is_empty() {
-            self.ranges.remove(&key);
+        self.deny_entry(&(*rule).into())
+    }
+
+    /// The same for an entry. Ports that were open to everyone stay open to the networks of other entries.
+    pub fn deny_entry(&mut self, entry: &Entry) -> bool {
+        let met: Vec<Entry> = self.entries.keys().filter(|typed| typed.meets(entry)).copied().collect();
+        for typed in &met {
+            let comment = self.entries.remove(typed).flatten();
+            for left in typed.without(entry) {
+                self.entries.entry(left).or_insert_with(|| comment.clone());
+            }
         }
-        is_taken
+        for rule in entry.rules() {
+            let key = (rule.protocol, rule.source);
+            if let Some(ranges) = self.ranges.get_mut(&key) {
+                ranges.remove(rule.ports);
+                if ranges.is_empty() {
+                    self.ranges.remove(&key);
+                }
+            }
+        }
+        if entry.source.is_none() {
+            let others = self.entries.keys().filter(|other| Entry { source: None, ..**other }.meets(entry));
+            for rule in others.flat_map(Entry::rules).collect::<Vec<_>>() {
+                self.open(rule);
+            }
+        }
+        !met.is_empty()
     }
 
     /// Whether rules for the same network or for everyone already open all ports of a rule.
@@ -102,15 +183,19 @@ impl Policy {
         known.fold(PortRanges::from(rule.ports), |missing, ranges| missing.without(ranges))
     }
 
-    /// The ports that this policy opens and another one does not open to the same network.
+    /// The rules for the ports that this policy opens and another one does not open to the same network.
     #[must_use]
-    pub fn without(&self, other: &Self) -> Self {
-        let left = self.ranges.iter().map(|(&key, ranges)| match other.ranges.get(&key) {
-            Some(others) => (key, ranges.without(others)),
-            None => (key, ranges.clone()),
-        });
-        let ranges = left.filter(|(_, ranges)| !ranges.is_empty()).collect();
-        Self { ranges, protocols: self.protocols.clone(), forward: self.forward.clone(), timeouts: self.timeouts }
+    pub fn without(&self, other: &Self) -> Vec<Rule> {
+        let mut rules = Vec::new();
+        for (&(protocol, source), ranges) in &self.ranges {
+            let left = match other.ranges.get(&(protocol, source)) {
+                Some(others) => ranges.without(others),
+                None => ranges.clone(),
+            };
+            rules.extend(left.iter().map(|ports| Rule { protocol, ports, source }));
+        }
+        rules.sort_unstable();
+        rules
     }
 
     /// Whether a port is open to everyone.

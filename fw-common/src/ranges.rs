@@ -47,7 +47,7 @@ impl PortRanges {
     pub fn remove(&mut self, range: PortRange) -> bool {
         let start = self.0.partition_point(|other| other.last() < range.first());
         let end = self.0.partition_point(|other| other.first() <= range.last());
-        let left: Vec<PortRange> = self.0[start..end].iter().flat_map(|other| rest(*other, range)).flatten().collect();
+        let left: Vec<PortRange> = self.0[start..end].iter().flat_map(|other| other.without(range)).flatten().collect();
         self.0.splice(start..end, left);
         start < end
     }
@@ -61,7 +61,7 @@ impl PortRanges {
             for hole in &other.0[range.map_or(0, |range| other.0.partition_point(|hole| hole.last() < range.first()))..]
             {
                 let Some(whole) = range.filter(|range| hole.first() <= range.last()) else { break };
-                let [below, above] = rest(whole, *hole);
+                let [below, above] = whole.without(*hole);
                 left.extend(below);
                 range = above;
             }
@@ -69,11 +69,4 @@ impl PortRanges {
         }
         Self(left)
     }
-}
-
-/// The parts of a range below and above another one.
-fn rest(range: PortRange, hole: PortRange) -> [Option<PortRange>; 2] {
-    let below = PortRange::new(range.first(), range.last().min(hole.first() - 1));
-    let above = hole.last().checked_add(1).and_then(|next| PortRange::new(range.first().max(next), range.last()));
-    [below, above]
 }

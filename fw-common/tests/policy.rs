@@ -21,8 +21,66 @@ fn policy(rules: &str) -> Policy {
     Policy::new(rules.split_whitespace().map(rule))
 }
 
+fn words<T: ToString>(rules: impl IntoIterator<Item = T>) -> String {
+    rules.into_iter().map(|rule| rule.to_string()).collect::<Vec<_>>().join(" ")
+}
+
 fn text(policy: &Policy) -> String {
-    policy.rules().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    words(policy.rules())
+}
+
+/// The entries of a list as they are typed, without names.
+fn typed(entries: &str) -> Policy {
+    let entries = entries.split_whitespace().map(|entry| entry.parse().unwrap_or_else(|error| panic!("{error}")));
+    Policy::of(entries.map(|entry| (entry, None)))
+}
+
+fn typed_text(policy: &Policy) -> String {
+    words(policy.entries().map(|(entry, _)| entry))
+}
+
+#[test]
+fn entries_stay_as_they_were_typed() {
+    for (before, denied, after) in [
+        ("22 80/tcp 80", "", "22 80 80/tcp"),
+        ("80/tcp@10.0.0.0/8 80/tcp", "80/tcp", "80/tcp@10.0.0.0/8"),
+        ("80@10.0.0.0/8 80", "80", "80@10.0.0.0/8"),
+        ("80@10.0.0.0/8 80", "80/tcp", "80@10.0.0.0/8 80/udp"),
+        ("80@10.0.0.0/8 80", "80@10.0.0.0/8", "80"),
+        ("20-30 25/tcp", "25", "20-24 26-30"),
+        ("6000-6002", "6001/udp", "6000/udp 6000-6002/tcp 6002/udp"),
+        ("53/tcp 53/udp", "53", ""),
+        ("7 7/sctp", "7", "7/sctp"),
+    ] {
+        let mut policy = typed(before);
+        for denied in denied.split_whitespace() {
+            assert!(policy.deny_entry(&denied.parse().expect("an entry")), "{before} - {denied}");
+        }
+        assert_eq!(typed_text(&policy), after, "{before} - {denied}");
+        assert_eq!(policy, typed(after), "{before} - {denied} opens what is left");
+        let compiled = policy.compile().expect("few rules");
+        let entries = policy.entries().map(|(entry, _)| (*entry, None));
+        assert_eq!(compiled.typed(entries), Some(policy), "{before} - {denied} is what is in force");
+        assert_eq!(compiled.typed(typed("22 9/dccp").entries().map(|(entry, _)| (*entry, None))), None);
+    }
+}
+
+#[test]
+fn an_entry_that_adds_nothing_is_left_out_unless_it_is_for_another_network_or_has_a_comment() {
+    let mut policy = typed("20-30 80/tcp");
+    for (entry, comment, is_new, after) in [
+        ("25", None, false, "20-30 80/tcp"),
+        ("80/tcp", None, false, "20-30 80/tcp"),
+        ("80", None, true, "20-30 80 80/tcp"),
+        ("25@10.0.0.0/8", None, false, "20-30 25@10.0.0.0/8 80 80/tcp"),
+        ("26", Some("why"), false, "20-30 25@10.0.0.0/8 26 80 80/tcp"),
+    ] {
+        let comment = comment.map(ToOwned::to_owned);
+        assert_eq!(policy.allow_entry(entry.parse().expect("an entry"), comment), is_new, "{entry}");
+        assert_eq!(typed_text(&policy), after, "{entry}");
+    }
+    let comments: Vec<&str> = policy.entries().filter_map(|(_, comment)| comment).collect();
+    assert_eq!(comments, ["why"]);
 }
 
 #[test]
@@ -94,7 +152,7 @@ fn a_compiled_policy_comes_back_the_same() {
         for forward in ["drop", "pass", "10.8.0.0/24,2001:db8:5::/64", "0.0.0.0/0"] {
             policy.forward = forward.parse().expect("what the display writes");
             let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
-            assert_eq!(compiled.decompile(), policy, "{rules}, {forward}");
+            assert!(compiled.decompile().means_the_same_as(&policy), "{rules}, {forward}");
         }
     }
 }
@@ -209,7 +267,7 @@ fn what_one_policy_opens_and_another_does_not() {
         ("1-65535/tcp", "1/tcp 65535/tcp", "2-65534/tcp"),
         ("22/tcp", "1-65535/tcp", ""),
     ] {
-        assert_eq!(text(&policy(one).without(&policy(other))), left, "{one} - {other}");
+        assert_eq!(words(policy(one).without(&policy(other))), left, "{one} - {other}");
     }
 }
 

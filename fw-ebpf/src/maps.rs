@@ -7,9 +7,10 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{
-        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_SOURCES, MAX_UPPERS,
-        Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort,
-        ReasonCounters, Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers,
+        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_RULE_CHUNKS,
+        MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU,
+        ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage, Settings,
+        Source4, Source6, Uppers,
     },
     address::V6,
     bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
@@ -52,6 +53,10 @@ pub(crate) static PORTS: Array<ClassPage> = Array::with_max_entries(BUFFERS * PO
 pub(crate) static SOURCES4: LpmTrie<Source4, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
 #[map]
 pub(crate) static SOURCES6: LpmTrie<Source6, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
+
+/// Only the user side reads it.
+#[map]
+pub(crate) static RULES: HashMap<RulesAt, RuleChunk> = HashMap::with_max_entries(MAX_RULE_CHUNKS, BPF_F_NO_PREALLOC);
 
 // The size of one CPU's slot or slice; the loader multiplies it. Plain arrays, because a per-CPU array of this size takes a system call and an
 // allocation for each of 131,072 slots.

@@ -35,7 +35,7 @@ pub(crate) mod uninstall;
 use crate::{
     cmd::{
         cli::{Cli, Command},
-        ports::args::Change,
+        ports::args::{AllowArgs, Change},
         trial::confirm,
     },
     error::Result,
@@ -48,8 +48,10 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &cli.config, &args).await,
         Command::Detach(args) => detach::run(&pins, &args),
-        Command::Allow(args) => ports::run(&pins, &cli.config, &args, Change::Allow).await,
-        Command::Deny(args) => ports::run(&pins, &cli.config, &args, Change::Deny).await,
+        Command::Allow(AllowArgs { change, comment }) => {
+            ports::run(&pins, &cli.config, &change, &Change::Allow { comment }).await
+        }
+        Command::Deny(args) => ports::run(&pins, &cli.config, &args, &Change::Deny).await,
         Command::Ban(args) => ban::ban(&pins, &args),
         Command::Unban(args) => ban::unban(&pins, &args),
         Command::Bans(args) => ban::bans(&pins, &args),

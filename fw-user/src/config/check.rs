@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use clap::ValueEnum;
 use fw_common::{
+    entry::Entry,
     flow::Timeouts,
     forward::{self, Forward, Networks},
     grammar::{Fault, Rule, SpecError},
@@ -14,7 +15,7 @@ use toml::Spanned;
 use crate::{
     config::{
         File, Settings,
-        parse::{self, ForwardWords, Notes, Words},
+        parse::{self, ForwardWords, Notes, RuleWords, Words},
         pattern,
     },
     error::{ConfigError, Error, Mistake, Result, UsageError, place},
@@ -109,7 +110,7 @@ fn flow_capacity(words: &Words, notes: &mut Notes<'_>) -> Option<Spanned<u32>> {
 }
 
 fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Settings {
-    let mut policy = Policy::new(rules(words, notes));
+    let mut policy = Policy::of(rules(words, notes));
     policy.protocols = protocols(&words.allow_proto, notes);
     policy.forward = forward(words, notes);
     policy.timeouts = timeouts(words, notes);
@@ -176,17 +177,24 @@ fn timeouts(words: &Words, notes: &mut Notes<'_>) -> Timeouts {
     timeouts
 }
 
-fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<Rule> {
+fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<(Entry, Option<String>)> {
     let Some(allow) = &words.allow else { return Vec::new() };
     let mut known: BTreeSet<Vec<Rule>> = BTreeSet::new();
-    for entry in allow.get_ref() {
-        match entry_rules(entry.get_ref()) {
-            Ok(rules) if known.insert(rules.clone()) => {}
-            Ok(_) => notes.add(entry.span(), already(entry.get_ref())),
-            Err(error) => notes.add(entry.span(), error.to_string()),
+    let mut entries = Vec::new();
+    for RuleWords { rule, comment } in allow.get_ref() {
+        let comment = comment.as_ref().and_then(|comment| {
+            let read = policy_text::comment(comment.get_ref());
+            read.map_err(|error| notes.add(comment.span(), error)).ok()
+        });
+        match entry_rules(rule.get_ref()) {
+            Ok(rules) if known.insert(rules.clone()) => {
+                entries.extend(Entry::of(&rules).into_iter().map(|entry| (entry, comment.clone())));
+            }
+            Ok(_) => notes.add(rule.span(), already(rule.get_ref())),
+            Err(error) => notes.add(rule.span(), error.to_string()),
         }
     }
-    known.into_iter().flatten().collect()
+    entries
 }
 
 /// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.

@@ -1,13 +1,15 @@
 //! The changes that an interface needs to match its file.
 
+use std::{collections::BTreeMap, fmt};
+
 use clap::ValueEnum;
-use fw_common::policy::Policy;
-use serde::Serialize;
+use fw_common::{entry::Entry, policy::Policy};
+use serde::{Serialize, Serializer};
 
 use crate::{
     config::Settings,
     kernel::{attach::ingress::ModeChoice, meta::Mode},
-    policy_text::{self, words},
+    policy_text,
 };
 
 /// The settings in force on an interface.
@@ -38,19 +40,63 @@ pub(crate) struct Setting {
     pub to: String,
 }
 
+/// A rule that is added or removed. In JSON it is the rule alone, as for `--allow`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ChangedRule {
+    rule: String,
+    comment: Option<String>,
+}
+
+impl ChangedRule {
+    fn new(entry: &Entry, comment: Option<&str>) -> Self {
+        Self { rule: entry.to_string(), comment: comment.map(ToOwned::to_owned) }
+    }
+}
+
+impl fmt::Display for ChangedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.rule)?;
+        self.comment.as_ref().map_or(Ok(()), |comment| write!(f, " ({comment})"))
+    }
+}
+
+impl Serialize for ChangedRule {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.rule)
+    }
+}
+
 /// Everything that changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Difference {
     /// Added rules, as for `--allow`.
-    pub opened: Vec<String>,
+    pub opened: Vec<ChangedRule>,
     /// Removed rules.
-    pub closed: Vec<String>,
+    pub closed: Vec<ChangedRule>,
     /// Added protocols, as for `--allow-proto`.
     pub opened_proto: Vec<String>,
     /// Removed protocols.
     pub closed_proto: Vec<String>,
     /// All other settings.
     pub settings: Vec<Setting>,
+}
+
+/// What `after` opens and `before` does not, by the rules as they were typed where they mean just that, and the entries that only `after` has.
+fn changed(before: &Policy, after: &Policy) -> (Vec<ChangedRule>, Vec<ChangedRule>) {
+    let new = Policy::new(after.without(before));
+    let known: BTreeMap<&Entry, Option<&str>> = before.entries().collect();
+    let mut opened: Vec<(Entry, Option<&str>)> = Vec::new();
+    let mut only_typed = Vec::new();
+    for (entry, comment) in after.entries().filter(|(entry, comment)| known.get(entry) != Some(comment)) {
+        only_typed.push(ChangedRule::new(entry, comment));
+        if entry.rules().all(|rule| new.says(&rule)) {
+            opened.push((*entry, comment));
+        }
+    }
+    let rest = new.without(&Policy::of(opened.iter().map(|(entry, _)| (*entry, None))));
+    opened.extend(Entry::of(&rest).into_iter().map(|entry| (entry, None)));
+    opened.sort_unstable();
+    (opened.iter().map(|(entry, comment)| ChangedRule::new(entry, *comment)).collect(), only_typed)
 }
 
 impl Difference {
@@ -93,9 +139,18 @@ impl Difference {
             compare("flows", &from.to_string(), &to.to_string());
         }
         compare("version", &running.version, version);
+        let (opened, retyped) = changed(&running.policy, &wanted.policy);
+        let (closed, typed_before) = changed(&wanted.policy, &running.policy);
+        if opened.is_empty() && closed.is_empty() && !(retyped.is_empty() && typed_before.is_empty()) {
+            let words = |rules: Vec<ChangedRule>| {
+                let words: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+            };
+            settings.push(Setting { what: "rules", from: words(typed_before), to: words(retyped) });
+        }
         Self {
-            opened: words::rule_words(&wanted.policy.without(&running.policy)),
-            closed: words::rule_words(&running.policy.without(&wanted.policy)),
+            opened,
+            closed,
             opened_proto: protocols(&wanted.policy, &running.policy),
             closed_proto: protocols(&running.policy, &wanted.policy),
             settings,

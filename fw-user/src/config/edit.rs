@@ -1,12 +1,16 @@
 //! Writes settings to the text of a file. An existing text keeps everything that is still true, with its order and comments.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use clap::ValueEnum;
 use fw_common::{
+    entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{self, Forward, Networks},
-    grammar::Rule,
+    grammar::{PortRange, Rule},
     policy::Policy,
 };
+use ipnet::IpNet;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::{
@@ -17,7 +21,7 @@ use crate::{
     },
     error::{ConfigError, Result},
     kernel::attach::ingress::ModeChoice,
-    policy_text::{self, words},
+    policy_text,
 };
 
 /// The text of a new file for an interface.
@@ -56,7 +60,7 @@ pub(crate) fn set_exceptions(text: &str, except: &[String]) -> Result<String> {
 pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) -> Result<String> {
     let mut document: DocumentMut = text.parse().map_err(ConfigError::InvalidToml)?;
     let (policy, before) = (&wanted.policy, &says.policy);
-    if policy.rules() != before.rules() {
+    if !policy.entries().eq(before.entries()) {
         change_list(&mut document, "allow", |list| follow_rules(list, policy, typed))?;
     }
     if policy.protocols != before.protocols {
@@ -137,42 +141,62 @@ fn set_timeouts(document: &mut DocumentMut, says: Timeouts, wanted: Timeouts) {
     }
 }
 
+/// An entry stays if the wanted entries have all of its rules. Otherwise those of the same network within its ports take its place.
 fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()> {
+    let comments: BTreeMap<Rule, Option<&str>> =
+        wanted.entries().flat_map(|(entry, comment)| entry.rules().map(move |rule| (rule, comment))).collect();
+    let stays = |rules: &[Rule]| rules.iter().all(|rule| comments.contains_key(rule));
     let read = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
-    let mut said = Policy::new(read.iter().filter(|rules| says(wanted, rules)).flatten().copied());
+    let mut said: BTreeSet<Rule> = read.iter().filter(|rules| stays(rules)).flatten().copied().collect();
+    let mut unsaid: HashMap<Option<IpNet>, BTreeSet<Entry>> = HashMap::new();
+    for (entry, _) in wanted.entries().filter(|(entry, _)| !entry.rules().all(|rule| said.contains(&rule))) {
+        unsaid.entry(entry.source).or_default().insert(*entry);
+    }
     let mut fates = Vec::with_capacity(read.len());
     for rules in &read {
-        if says(wanted, rules) {
+        if stays(rules) {
             fates.push(Fate::Stays);
             continue;
         }
-        // The rest of it stays in its place.
-        let entry = Policy::new(rules.iter().copied());
-        let left = entry.without(&entry.without(wanted)).without(&said);
-        for rule in left.rules() {
-            said.allow(rule);
+        let is_within = |rule: &Rule, whole: &Rule| {
+            (rule.protocol, rule.source) == (whole.protocol, whole.source)
+                && whole.ports.first() <= rule.ports.first()
+                && rule.ports.last() <= whole.ports.last()
+        };
+        let is_rest = |entry: &&Entry| entry.rules().all(|rule| rules.iter().any(|whole| is_within(&rule, whole)));
+        let mut rest = BTreeSet::new();
+        for whole in rules {
+            let Some(unsaid) = unsaid.get_mut(&whole.source) else { continue };
+            let from = Entry { protocols: Protocols::TcpAndUdp, ..(*whole).into() };
+            let from =
+                Entry { ports: PortRange::new(whole.ports.first(), whole.ports.first()).unwrap_or(from.ports), ..from };
+            let near = unsaid.range(from..).take_while(|entry| entry.ports.first() <= whole.ports.last());
+            let found: Vec<Entry> = near.filter(is_rest).copied().collect();
+            for entry in &found {
+                unsaid.remove(entry);
+            }
+            rest.extend(found);
         }
-        fates.push(Fate::Becomes(words::rule_words(&left)));
+        said.extend(rest.iter().flat_map(Entry::rules));
+        fates.push(Fate::Becomes(rest.iter().map(ToString::to_string).collect()));
     }
     list.rewrite(fates);
     for word in typed {
         let rules = check::entry_rules(word)?;
-        if !says(&said, &rules) {
-            for rule in rules {
-                said.allow(rule);
-            }
+        if stays(&rules) && !rules.iter().all(|rule| said.contains(rule)) {
+            said.extend(rules);
             list.push(word);
         }
     }
-    for word in words::rule_words(&wanted.without(&said)) {
-        list.push(&word);
+    for (entry, _) in wanted.entries().filter(|(entry, _)| !entry.rules().all(|rule| said.contains(&rule))) {
+        list.push(&entry.to_string());
+    }
+    let written = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
+    for (index, rules) in written.iter().enumerate() {
+        let comment = rules.first().and_then(|rule| comments.get(rule).copied().flatten());
+        list.set_comment(index, comment);
     }
     Ok(())
-}
-
-/// Whether a policy opens everything that these rules open.
-fn says(policy: &Policy, rules: &[Rule]) -> bool {
-    rules.iter().all(|rule| policy.says(rule))
 }
 
 fn follow_networks(list: &mut List, wanted: &Networks) {

@@ -1,6 +1,8 @@
 //! A list of strings in a file, whose entries change while every comment stays.
 
-use toml_edit::{Array, Value};
+use toml_edit::{Array, InlineTable, Value};
+
+use crate::config::parse::{COMMENT, RULE};
 
 /// The indentation of entries without a line before them to copy.
 const INDENT: &str = "    ";
@@ -63,9 +65,33 @@ impl List {
         array
     }
 
-    /// The entries that are strings: all, in a file without mistakes.
+    /// The text of each entry, which is a string or a table with a comment: all, in a file without mistakes.
     pub(crate) fn words(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().filter_map(Value::as_str)
+        self.entries.iter().filter_map(|entry| entry.as_str().or_else(|| entry.as_inline_table()?.get(RULE)?.as_str()))
+    }
+
+    /// Give an entry this comment, or none.
+    pub(crate) fn set_comment(&mut self, index: usize, comment: Option<&str>) {
+        let entry = &mut self.entries[index];
+        match (entry.as_inline_table_mut(), comment) {
+            (None, None) => {}
+            (Some(table), Some(comment)) => {
+                if table.get(COMMENT).and_then(Value::as_str) != Some(comment) {
+                    table.insert(COMMENT, comment.into());
+                }
+            }
+            (Some(table), None) => {
+                if let Some(rule) = table.get(RULE).and_then(Value::as_str).map(Value::from) {
+                    *entry = rule;
+                }
+            }
+            (None, Some(comment)) => {
+                let mut table = InlineTable::new();
+                table.insert(RULE, entry.as_str().unwrap_or_default().into());
+                table.insert(COMMENT, comment.into());
+                *entry = table.into();
+            }
+        }
     }
 
     /// Give each entry its fate.

@@ -34,7 +34,7 @@ pub struct Words {
     /// The exceptions of patterns.
     pub except: Option<Spanned<Vec<Spanned<String>>>>,
     /// The allow list.
-    pub allow: Option<Spanned<Vec<Spanned<String>>>>,
+    pub allow: Option<Spanned<Vec<RuleWords>>>,
     /// The protocols.
     pub allow_proto: Vec<Spanned<String>>,
     /// `drop` or `pass`, or networks.
@@ -49,6 +49,15 @@ pub struct Words {
     pub monitor: Option<bool>,
     /// The timeouts, in the order of [`TIMEOUTS`].
     pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
+}
+
+/// An entry of the allow list: a string, or a table with a comment.
+#[derive(Debug)]
+pub struct RuleWords {
+    /// The rule.
+    pub rule: Spanned<String>,
+    /// Its comment.
+    pub comment: Option<Spanned<String>>,
 }
 
 /// The value of `forward` in a file.
@@ -113,7 +122,7 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
         match key.get_ref().as_ref() {
             "interfaces" => words.interfaces = strings("interfaces", value, notes),
             "except" => words.except = strings("except", value, notes),
-            "allow" => words.allow = strings("allow", value, notes),
+            "allow" => words.allow = rules(value, notes),
             "allow-proto" => {
                 words.allow_proto = strings("allow-proto", value, notes).map(Spanned::into_inner).unwrap_or_default();
             }
@@ -215,15 +224,63 @@ fn strings(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Op
     };
     let mut strings = Vec::new();
     for item in array {
-        match item.get_ref() {
-            DeValue::String(text) => strings.push(Spanned::new(item.span(), text.as_ref().to_owned())),
-            DeValue::Integer(number) => {
-                notes.add(item.span(), format!("write the entries of `{key}` in quotes: \"{number}\""));
-            }
-            _ => notes.add(item.span(), format!("an entry of `{key}` is a string; write it in quotes")),
-        }
+        strings.extend(entry(key, item, notes));
     }
     Some(Spanned::new(value.span(), strings))
+}
+
+fn entry(key: &str, item: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<String>> {
+    match item.get_ref() {
+        DeValue::String(text) => return Some(Spanned::new(item.span(), text.as_ref().to_owned())),
+        DeValue::Integer(number) => {
+            notes.add(item.span(), format!("write the entries of `{key}` in quotes: \"{number}\""));
+        }
+        _ => notes.add(item.span(), format!("an entry of `{key}` is a string; write it in quotes")),
+    }
+    None
+}
+
+/// The keys of an entry of the allow list that is a table.
+pub const RULE: &str = "rule";
+/// The same.
+pub const COMMENT: &str = "comment";
+
+fn rules(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<Vec<RuleWords>>> {
+    let Some(array) = value.get_ref().as_array() else {
+        wrong_type("allow", value, notes);
+        return None;
+    };
+    let rules = array.iter().filter_map(|item| match item.get_ref() {
+        DeValue::Table(table) => rule_with_comment(item.span(), table, notes),
+        _ => Some(RuleWords { rule: entry("allow", item, notes)?, comment: None }),
+    });
+    Some(Spanned::new(value.span(), rules.collect()))
+}
+
+fn rule_with_comment(span: Range<usize>, table: &DeTable<'_>, notes: &mut Notes<'_>) -> Option<RuleWords> {
+    let (mut rule, mut comment) = (None, None);
+    let mut has_rule = false;
+    for (key, value) in table {
+        let of_key = match key.get_ref().as_ref() {
+            RULE => {
+                has_rule = true;
+                &mut rule
+            }
+            COMMENT => &mut comment,
+            unknown => {
+                notes.add(key.span(), format!("a rule has no key `{unknown}`; it has rule and comment"));
+                continue;
+            }
+        };
+        match value.get_ref().as_str() {
+            Some(text) => *of_key = Some(Spanned::new(value.span(), text.to_owned())),
+            None => notes.add(value.span(), format!("write the {} in quotes", key.get_ref())),
+        }
+    }
+    if !has_rule {
+        notes.add(span, "the rule is missing; write for example { rule = \"80/tcp\", comment = \"web\" }");
+    }
+    Some(RuleWords { rule: rule?, comment })
 }
 
 fn string(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<String>> {

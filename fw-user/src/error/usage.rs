@@ -30,6 +30,14 @@ pub enum UsageError {
     /// More source networks, or lists of them, than fit.
     #[error(transparent)]
     DoesNotFit(#[from] DoesNotFit),
+    /// The rules of an interface with their comments are too long.
+    #[error("the rules with their comments have {length} bytes; {longest} is the most; shorten or remove comments")]
+    TooLongRules {
+        /// Their bytes.
+        length: usize,
+        /// The most.
+        longest: usize,
+    },
     /// `/etc/services` or `/etc/protocols` cannot be read.
     #[error("cannot read {path} ({source}); install the package netbase, or write numbers")]
     Names {

@@ -8,9 +8,9 @@ use aya::{
 };
 use fw_common::{
     abi::{
-        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_SOURCES, MAX_UPPERS, Meta,
-        PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters,
-        Route, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers, map,
+        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_RULE_CHUNKS, MAX_SOURCES,
+        MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort,
+        ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers, map,
     },
     address::V6,
     bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
@@ -106,6 +106,7 @@ impl Shapes {
             // The prefix length comes before the key itself.
             map::SOURCES4 => shape::<(u32, Source4), u8>(MAX_SOURCES),
             map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
+            map::RULES => shape::<RulesAt, RuleChunk>(MAX_RULE_CHUNKS),
             map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
             map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
             map::RARE_PORT_COUNTERS => shape::<u32, RarePort>(self.cpus * RARE_PORTS),
@@ -160,7 +161,7 @@ fn kind(name: &str) -> MapType {
     match name {
         map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::KNOCKS => MapType::LruHash,
         map::SOURCES4 | map::SOURCES6 | map::BANS4 | map::BANS6 => MapType::LpmTrie,
-        map::UPPERS => MapType::Hash,
+        map::UPPERS | map::RULES => MapType::Hash,
         _ => MapType::Array,
     }
 }

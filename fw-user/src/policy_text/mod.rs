@@ -12,6 +12,7 @@ use std::{
 
 use fw_common::{
     PortProtocol,
+    entry::Entry,
     grammar::{self, Rule},
     protocol::number,
 };
@@ -50,6 +51,27 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
         rules.extend(parsed?);
     }
     if rules.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(rules) }
+}
+
+/// Read an allow list as entries: one for a port of TCP and UDP.
+pub(crate) fn typed(specs: &[String]) -> Result<Vec<Entry>> {
+    let mut typed = Vec::new();
+    for spec in entries(specs) {
+        typed.extend(Entry::of(&rules(std::slice::from_ref(&spec))?));
+    }
+    if typed.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(typed) }
+}
+
+/// The longest comment, in characters.
+const COMMENT: usize = 100;
+
+/// Read the comment of a rule.
+pub(crate) fn comment(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > COMMENT || text.contains(char::is_control) {
+        return Err(format!("a comment is one line of 1 to {COMMENT} characters"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Read a list of IP protocols, by name or number.

@@ -1,6 +1,6 @@
 //! A policy in words and in JSON.
 
-use fw_common::{PortProtocol, forward::Forward, grammar::Rule, policy::Policy};
+use fw_common::{PortProtocol, entry::Entry, forward::Forward, policy::Policy};
 use serde::Serialize;
 
 use crate::policy_text;
@@ -9,9 +9,17 @@ use crate::policy_text;
 #[derive(Serialize)]
 pub(crate) struct PolicyJson {
     allow: Vec<String>,
+    rules: Vec<RuleJson>,
     allow_proto: Vec<String>,
     forward: ForwardJson,
     timeouts: TimeoutsJson,
+}
+
+/// A rule as it was typed.
+#[derive(Serialize)]
+struct RuleJson {
+    rule: String,
+    comment: Option<String>,
 }
 
 /// In the form of a file: a word, or a list of networks.
@@ -45,6 +53,10 @@ impl PolicyJson {
     pub(crate) fn new(policy: &Policy) -> Self {
         Self {
             allow: policy.rules().iter().map(ToString::to_string).collect(),
+            rules: policy
+                .entries()
+                .map(|(entry, comment)| RuleJson { rule: entry.to_string(), comment: comment.map(ToOwned::to_owned) })
+                .collect(),
             allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
             forward: ForwardJson::new(&policy.forward),
             timeouts: TimeoutsJson {
@@ -56,30 +68,39 @@ impl PolicyJson {
     }
 }
 
-/// The open ports as typed by a person, in one line.
+/// The open ports as a person would type them, in one line.
 #[must_use]
 pub(crate) fn open_ports(policy: &Policy) -> String {
     let words = rule_words(policy);
     if words.is_empty() { "none".to_owned() } else { words.join(", ") }
 }
 
-/// The rules as typed by a person: a port without a protocol if TCP and UDP are both open.
+/// The open ports as a person would type them: a port without a protocol if TCP and UDP are both open.
 #[must_use]
 pub(crate) fn rule_words(policy: &Policy) -> Vec<String> {
-    let rules = policy.rules();
-    let other = |rule: &Rule, protocol| rules.binary_search(&Rule { protocol, ..*rule }).is_ok();
-    let mut shown: Vec<(Rule, String)> = rules
-        .iter()
-        .filter_map(|rule| match rule.protocol {
-            PortProtocol::Tcp if other(rule, PortProtocol::Udp) => {
-                Some((*rule, rule.to_string().replacen("/tcp", "", 1)))
-            }
-            PortProtocol::Udp if other(rule, PortProtocol::Tcp) => None,
-            _ => Some((*rule, rule.to_string())),
-        })
-        .collect();
-    shown.sort_by_key(|(rule, _)| (rule.ports, rule.protocol, rule.source));
-    shown.into_iter().map(|(_, text)| text).collect()
+    Entry::of(&policy.rules()).iter().map(ToString::to_string).collect()
+}
+
+/// The entries as they were typed, without their comments.
+#[must_use]
+pub(crate) fn entry_words(policy: &Policy) -> Vec<String> {
+    policy.entries().map(|(entry, _)| entry.to_string()).collect()
+}
+
+/// The entries as they were typed, with their comments, in one line.
+#[must_use]
+pub(crate) fn typed_rules(policy: &Policy) -> String {
+    let words: Vec<String> = policy.entries().map(|(entry, comment)| typed_rule(entry, comment)).collect();
+    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+}
+
+/// An entry as it was typed, with its comment.
+#[must_use]
+pub(crate) fn typed_rule(entry: &Entry, comment: Option<&str>) -> String {
+    match comment {
+        None => entry.to_string(),
+        Some(comment) => format!("{entry} ({comment})"),
+    }
 }
 
 /// The packets that are routed on, in one line; `None` if none are.

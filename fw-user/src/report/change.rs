@@ -4,13 +4,13 @@ use std::path::Path;
 
 use fw_common::policy::Policy;
 
-use crate::{kernel::maps::policy_map::Terms, policy_text::words::open_ports};
+use crate::{kernel::maps::policy_map::Terms, policy_text::words::typed_rules};
 
 /// For one interface.
 #[must_use]
 pub(crate) fn text(name: &str, policy: &Policy, changed: bool) -> String {
     let note = if changed { "" } else { " (as before)" };
-    format!("{name}  open: {}{note}\n", open_ports(policy))
+    format!("{name}  open: {}{note}\n", typed_rules(policy))
 }
 
 /// The rules in force match the interface's file.

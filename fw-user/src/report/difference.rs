@@ -6,9 +6,12 @@ use crate::config::difference::{Difference, Setting};
 #[must_use]
 pub(crate) fn lines(difference: &Difference) -> Vec<String> {
     let Difference { opened, closed, opened_proto, closed_proto, settings } = difference;
-    let signed = [("+", opened), ("-", closed), ("+", opened_proto), ("-", closed_proto)];
-    let rules = signed.into_iter().flat_map(|(sign, words)| words.iter().map(move |word| format!("{sign} {word}")));
-    rules.chain(settings.iter().map(setting_words)).collect()
+    let rules = [("+", opened), ("-", closed)];
+    let rules = rules.into_iter().flat_map(|(sign, rules)| rules.iter().map(move |rule| format!("{sign} {rule}")));
+    let protocols = [("+", opened_proto), ("-", closed_proto)];
+    let protocols =
+        protocols.into_iter().flat_map(|(sign, words)| words.iter().map(move |word| format!("{sign} {word}")));
+    rules.chain(protocols).chain(settings.iter().map(setting_words)).collect()
 }
 
 /// The lines, below that of the interface.

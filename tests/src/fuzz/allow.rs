@@ -26,12 +26,14 @@ pub(super) fn run(input: &[u8]) {
         one_by_one.allow(rule);
         assert!(one_by_one.is_open_to_some(rule.protocol, rule.ports.first()), "{rule} opens its first port");
     }
-    assert_eq!(policy, one_by_one, "one by one or all at once");
+    assert!(policy.means_the_same_as(&one_by_one), "one by one or all at once");
     if let Ok(compiled) = policy.compile() {
-        assert_eq!(compiled.decompile(), policy, "it comes back from the kernel's maps");
+        assert!(compiled.decompile().means_the_same_as(&policy), "it comes back from the kernel's maps");
+        let typed = policy.entries().map(|(entry, comment)| (*entry, comment.map(ToOwned::to_owned)));
+        assert_eq!(compiled.typed(typed).as_ref(), Some(&policy), "as it was typed");
     }
-    for rule in policy.rules() {
-        assert!(one_by_one.deny(&rule), "{rule} can be taken back");
+    for rule in rules {
+        one_by_one.deny(&rule);
     }
     assert_eq!(one_by_one, Policy::default(), "nothing is left of what was taken back");
 }

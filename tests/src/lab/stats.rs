@@ -129,12 +129,24 @@ pub struct Unfiltered {
 pub struct PolicyShape {
     /// The open ports.
     pub allow: Vec<String>,
+    /// The same as it was typed.
+    pub rules: Vec<TypedRule>,
     /// The IP protocols without ports that may come in.
     pub allow_proto: Vec<String>,
     /// `drop`, `pass` or networks.
     pub forward: Value,
     /// Seconds by the name of the timeout.
     pub timeouts: BTreeMap<String, u32>,
+}
+
+/// A rule as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TypedRule {
+    /// As for `--allow`.
+    pub rule: String,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 /// One attachment.

@@ -9,7 +9,7 @@ use crate::{
     },
     policy_text::{
         self, timeouts,
-        words::{answers_mdns, open_ports, router},
+        words::{answers_mdns, router, typed_rules},
     },
     report::difference,
 };
@@ -41,7 +41,7 @@ pub(crate) fn head(name: &str, outcome: &Attached, difference: Option<&Differenc
 #[must_use]
 pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
     let mut lines = vec![
-        format!("  open    {}", open_ports(&plan.policy)),
+        format!("  open    {}", typed_rules(&plan.policy)),
         if plan.terms.monitors {
             "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
                 .to_owned()

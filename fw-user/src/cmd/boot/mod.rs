@@ -113,7 +113,9 @@ fn in_force_on_all(pins: &Pins, network: &Network, files: &[File]) -> Result<(Se
         let says = files.iter().find(|file| file.takes(name)).and_then(|file| file.settings.as_ref());
         let wanted = save::settings(pins, name, map.read()?, map.active()?.monitors(), says)?;
         match &found {
-            Some((other, settings)) if settings.policy != wanted.policy || settings.monitor != wanted.monitor => {
+            Some((other, settings))
+                if !settings.policy.means_the_same_as(&wanted.policy) || settings.monitor != wanted.monitor =>
+            {
                 return Err(Error::Usage(UsageError::Usage(format!(
                     "{other} and {name} have different rules; give {name} its own file with `fw-user save {name}`, then repeat this command"
                 ))));

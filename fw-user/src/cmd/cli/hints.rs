@@ -81,7 +81,10 @@ mod tests {
         }
         for line in ["allow 80 -i eth0 -i wlan0", "allow 80 --interface eth0,wlan0"] {
             let cli = Cli::read(["fw-user"].into_iter().chain(line.split(' ')).map(OsString::from))?;
-            assert!(matches!(&cli.command, Command::Allow(args) if args.interface == ["eth0", "wlan0"]), "{cli:?}");
+            assert!(
+                matches!(&cli.command, Command::Allow(args) if args.change.interface == ["eth0", "wlan0"]),
+                "{cli:?}"
+            );
         }
         Ok(())
     }

@@ -33,7 +33,7 @@ use crate::{
         enforce::EnforceArgs,
         explain::args::ExplainArgs,
         exposed::args::ExposedArgs,
-        ports::args::ChangeArgs,
+        ports::args::{AllowArgs, ChangeArgs},
         run::args::RunArgs,
         save::SaveArgs,
         service::args::ServiceArgs,
@@ -86,7 +86,7 @@ pub enum Command {
     Detach(DetachArgs),
     /// Open ports immediately.
     #[command(after_help = port_grammar!())]
-    Allow(ChangeArgs),
+    Allow(AllowArgs),
     /// Close ports immediately.
     #[command(after_help = port_grammar!())]
     Deny(ChangeArgs),

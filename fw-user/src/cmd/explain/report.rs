@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{
     kernel::dry_run::Judgement,
     packet::headers::{self, Headers},
-    policy_text::{self, timeouts, words::rule_words},
+    policy_text::{self, timeouts, words::entry_words},
     report::reasons,
 };
 
@@ -234,7 +234,7 @@ impl Answer<'_> {
 
     /// The command that replaces the policy in force and changes nothing else.
     fn attach(&self, policy: &Policy) -> String {
-        let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, rule_words(policy).join(","))];
+        let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, entry_words(policy).join(","))];
         if !policy.protocols.is_empty() {
             let names: Vec<String> = policy.protocols.iter().copied().map(headers::protocol_name).collect();
             words.push(format!("--allow-proto {}", names.join(",")));

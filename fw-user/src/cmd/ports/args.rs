@@ -1,22 +1,38 @@
 //! Arguments of `allow` and `deny`.
 
 use clap::Args;
+use fw_common::{entry::Entry, policy::Policy};
 
-use crate::cmd::args::Safeguards;
+use crate::{cmd::args::Safeguards, policy_text::comment};
 
 /// Which way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Allow,
+    Allow {
+        /// The comment on the entries.
+        comment: Option<String>,
+    },
     Deny,
 }
 
 impl Change {
-    pub(crate) const fn verb(self) -> &'static str {
+    pub(crate) const fn verb(&self) -> &'static str {
         match self {
-            Self::Allow => "allow",
+            Self::Allow { .. } => "allow",
             Self::Deny => "deny",
         }
+    }
+
+    /// Make the change; returns whether it changes what is open.
+    pub(crate) fn make(&self, policy: &mut Policy, entries: &[Entry]) -> bool {
+        let mut is_any = false;
+        for entry in entries {
+            is_any |= match self {
+                Self::Allow { comment } => policy.allow_entry(*entry, comment.clone()),
+                Self::Deny => policy.deny_entry(entry),
+            };
+        }
+        is_any
     }
 }
 
@@ -38,4 +54,15 @@ pub struct ChangeArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `allow`.
+#[derive(Debug, Args)]
+pub struct AllowArgs {
+    /// The change.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+    /// A comment on the ports, which `status` shows and `save` writes.
+    #[arg(long, value_name = "TEXT", value_parser = comment)]
+    pub comment: Option<String>,
 }

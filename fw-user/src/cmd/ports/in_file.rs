@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use fw_common::{grammar::Rule, policy::Policy};
+use fw_common::{entry::Entry, policy::Policy};
 
 use crate::{
     cmd::{
@@ -43,7 +43,7 @@ pub(crate) fn plan(
     edits: &mut Edits<'_>,
     map: &PolicyMap,
     (name, after): (&str, &Policy),
-    (args, change, rules): (&ChangeArgs, Change, &[Rule]),
+    (args, change, entries): (&ChangeArgs, &Change, &[Entry]),
 ) -> Result<InFile> {
     let found = match edits.file(name) {
         Err(error) if !args.save => return Ok(InFile::Unreadable(error.to_string())),
@@ -57,12 +57,7 @@ pub(crate) fn plan(
         return edits.plan(name, &wanted, &typed(args, change)).map(|(path, _)| InFile::Yes(path));
     };
     let mut wanted = says.clone();
-    for rule in rules {
-        match change {
-            Change::Allow => wanted.policy.allow(*rule),
-            Change::Deny => wanted.policy.deny(rule),
-        };
-    }
+    change.make(&mut wanted.policy, entries);
     if wanted == *says {
         return Ok(InFile::Yes(file.path.clone()));
     }
@@ -84,9 +79,9 @@ pub(crate) fn check_siblings(pins: &Pins, (files, sides): (&[File], &Sides), nam
 }
 
 /// The new entries for a file's allow list, as typed.
-fn typed(args: &ChangeArgs, change: Change) -> Vec<String> {
+fn typed(args: &ChangeArgs, change: &Change) -> Vec<String> {
     match change {
-        Change::Allow => policy_text::entries(&args.specs),
+        Change::Allow { .. } => policy_text::entries(&args.specs),
         Change::Deny => Vec::new(),
     }
 }

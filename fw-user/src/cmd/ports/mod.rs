@@ -6,7 +6,7 @@ pub(crate) mod wording;
 
 use std::path::Path;
 
-use fw_common::{grammar::Rule, policy::Policy};
+use fw_common::{entry::Entry, grammar::Rule, policy::Policy};
 use serde::Serialize;
 
 use crate::{
@@ -64,9 +64,9 @@ struct ChangedJson {
     policy: PolicyJson,
 }
 
-pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: Change) -> Result<()> {
-    let rules = match policy_text::rules(&args.specs) {
-        Ok(rules) => rules,
+pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &Change) -> Result<()> {
+    let entries = match policy_text::typed(&args.specs) {
+        Ok(entries) => entries,
         Err(error) => return Err(meant(error, args, change)),
     };
     privilege::check()?;
@@ -86,14 +86,14 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: C
     for name in names {
         let map = PolicyMap::open(pins, &name)?;
         let before = map.read()?;
-        let after = changed(&name, &before, &rules, &args.specs, change)?;
+        let after = changed(&name, &before, &entries, &args.specs, change)?;
         after.compile()?;
         map.check_settled()?;
-        in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &rules))?);
+        in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &entries))?);
         planned.push((name, map, before, after));
     }
     let outlook = match change {
-        Change::Allow => Outlook::default(),
+        Change::Allow { .. } => Outlook::default(),
         Change::Deny => {
             let mut changes = Vec::new();
             for (name, map, before, after) in &planned {
@@ -167,7 +167,7 @@ fn kept(name: &str, in_file: &InFile, at_boot: &AtBoot, args: &ChangeArgs) -> St
 }
 
 /// The mistake in a list of ports, or the command that was probably meant.
-fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
+fn meant(error: Error, args: &ChangeArgs, change: &Change) -> Error {
     let interfaces = interface::all().unwrap_or_default();
     let Some(meant) = Meant::read(&args.specs, |name| interfaces.iter().any(|one| one.name == name)) else {
         return error;
@@ -182,25 +182,19 @@ fn meant(error: Error, args: &ChangeArgs, change: Change) -> Error {
     }
 }
 
-fn changed(name: &str, before: &Policy, rules: &[Rule], specs: &[String], change: Change) -> Result<Policy> {
+fn changed(name: &str, before: &Policy, entries: &[Entry], specs: &[String], change: &Change) -> Result<Policy> {
     let mut after = before.clone();
-    let mut any = false;
-    for rule in rules {
-        any |= match change {
-            Change::Allow => after.allow(*rule),
-            Change::Deny => after.deny(rule),
-        };
-    }
-    if change == Change::Allow || any {
+    if change.make(&mut after, entries) || *change != Change::Deny {
         return Ok(after);
     }
+    let rules: Vec<Rule> = entries.iter().flat_map(Entry::rules).collect();
     // A port without a protocol means two, of which one may never have been open. It is a mistake only if nothing was removed.
     let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
     if let Some(rule) = rules.iter().find(is_open) {
         let port = Rule { source: None, ..*rule }.to_string();
         return Err(Error::Usage(UsageError::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port }));
     }
-    let narrower = narrower(before, rules);
+    let narrower = narrower(before, &rules);
     if narrower.is_empty() {
         return Err(Error::Usage(UsageError::NotOpen { rule: specs.join(" "), name: name.to_owned() }));
     }

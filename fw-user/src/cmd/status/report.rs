@@ -15,7 +15,7 @@ use crate::{
     kernel::meta::{AttachmentRecord, Egress},
     policy_text::{
         self, timeouts,
-        words::{PolicyJson, open_ports, router},
+        words::{PolicyJson, router, typed_rules},
     },
     report::table::bytes,
 };
@@ -260,7 +260,7 @@ fn details_text(details: &Details) -> String {
         rfc3339(record.since),
         humantime::format_duration(age),
         record.version,
-        open_ports(policy)
+        typed_rules(policy)
     );
     if *monitors {
         text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";

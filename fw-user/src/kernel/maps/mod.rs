@@ -7,4 +7,5 @@ pub(crate) mod drops;
 pub mod flows;
 pub mod policy_map;
 pub mod sources;
+mod typed_rules;
 pub mod uppers;

@@ -15,7 +15,16 @@ use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
-    kernel::{clock, maps::batch::BatchMap, pins::Pins, plain::Plain, shape},
+    kernel::{
+        clock,
+        maps::{
+            batch::BatchMap,
+            typed_rules::{self, TypedRules},
+        },
+        pins::Pins,
+        plain::Plain,
+        shape,
+    },
 };
 
 /// An error while reading or writing a map.
@@ -47,6 +56,7 @@ pub struct PolicyMap {
     classes: BatchMap<u32, ClassPage>,
     sources4: LpmTrie<MapData, Plain<Source4>, u8>,
     sources6: LpmTrie<MapData, Plain<Source6>, u8>,
+    rules: TypedRules,
 }
 
 impl PolicyMap {
@@ -67,13 +77,17 @@ impl PolicyMap {
             classes: BatchMap::open(&pins.map(interface, map::PORTS))?,
             sources4: trie(map::SOURCES4)?.try_into().map_err(bad(map::SOURCES4))?,
             sources6: trie(map::SOURCES6)?.try_into().map_err(bad(map::SOURCES6))?,
+            rules: TypedRules::open(pins, interface)?,
         })
     }
 
-    /// The policy in force.
+    /// The policy in force, as it was typed. If the rules beside it mean something else, they are damaged or of another version; then the policy is
+    /// what is in force.
     pub fn read(&self) -> Result<Policy> {
-        let active = self.in_force()?;
-        self.read_compiled(active.buffer()).map(|compiled| compiled.decompile()).map_err(|error| self.unreadable(error))
+        let buffer = self.in_force()?.buffer();
+        let compiled = self.read_compiled(buffer).map_err(|error| self.unreadable(error))?;
+        let typed = self.rules.read(buffer).and_then(|entries| compiled.typed(entries));
+        Ok(typed.unwrap_or_else(|| compiled.decompile()))
     }
 
     /// The policy in force, whether it drops, and whether it waits to be confirmed. After a deadline that is not handled yet, the kernel's fallback.
@@ -183,12 +197,12 @@ impl PolicyMap {
     }
 
     fn fill(&mut self, policy: &Policy, buffer: u32) -> Result<()> {
-        let compiled = policy.compile()?;
-        self.fill_buffer(&compiled, buffer)
+        let (compiled, text) = (policy.compile()?, typed_rules::text(policy)?);
+        self.fill_buffer(&compiled, &text, buffer)
             .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))
     }
 
-    fn fill_buffer(&mut self, compiled: &Compiled, buffer: u32) -> Result<(), Fault> {
+    fn fill_buffer(&mut self, compiled: &Compiled, text: &str, buffer: u32) -> Result<(), Fault> {
         let (classes, _) = compiled.all_classes().as_chunks::<PAGE>();
         for (page, (&classes, before)) in (first_page(buffer)..).zip(classes.iter().zip(self.read_classes(buffer)?)) {
             // Most pages are closed and stay so; a read is cheaper than a write.
@@ -218,6 +232,7 @@ impl PolicyMap {
             }
         }
         self.settings.set(buffer, Plain(compiled.settings), 0)?;
+        self.rules.write(buffer, text)?;
         Ok(())
     }
 

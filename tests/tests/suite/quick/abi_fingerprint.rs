@@ -7,8 +7,8 @@ use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
     abi::{
-        self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, Sent, Settings, Source4, Source6, Uppers,
-        map,
+        self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent, Settings, Source4, Source6,
+        Uppers, map,
     },
     bans::{self, Ban4, Ban6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
@@ -43,6 +43,7 @@ fn current() -> String {
     layout!(text, Settings { protocols, forward, timeouts });
     layout!(text, Source4 { buffer, padding, class, address });
     layout!(text, Source6 { buffer, padding, class, address });
+    layout!(text, RulesAt { buffer, chunk });
     layout!(text, Sent { unicast, multicast });
     layout!(text, Counter { packets, bytes });
     layout!(text, PortSlot { passed, drops });
@@ -69,6 +70,7 @@ fn current() -> String {
     constants!(text, record: CAPTURED);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
+    constants!(text, abi: RULE_CHUNK, MAX_RULE_CHUNKS);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
     constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);

@@ -72,4 +72,5 @@ mod stats_reading;
 mod stats_screen;
 mod table_host;
 mod table_kernel;
+mod typed_rules;
 mod verifier;
