@@ -11,7 +11,7 @@ use crate::{bans::ledger::set_name, cmd::ban::network::network, policy_text::tim
 pub(crate) const MANUAL: &str = "manual";
 
 /// How long a ban may last, in seconds: ten years (`10y`), with leap days.
-const LASTING: RangeInclusive<u32> = 1..=3653 * 86_400;
+pub(crate) const LASTING: RangeInclusive<u32> = 1..=3653 * 86_400;
 
 fn parse_lasting(text: &str) -> Result<u32, String> {
     timeouts::parse(text, &LASTING)

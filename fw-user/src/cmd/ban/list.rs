@@ -6,12 +6,15 @@ use ipnet::IpNet;
 
 use crate::{
     bans::moment::NO_END,
-    cmd::ban::network::networks,
+    cmd::ban::{args::LASTING, network::networks},
     error::{Mistake, Mistakes},
+    policy_text::timeouts,
 };
 
 /// Mistakes that a person reads. After them the file is taken for something else.
 const MOST_MISTAKES: usize = 10;
+/// The longest word, in bytes: a range between two IPv6 addresses has less.
+const LONGEST_WORD: usize = 100;
 
 /// A network of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,9 @@ fn words(line: &str) -> impl Iterator<Item = Word<'_>> {
 }
 
 fn entries((at, word): Word<'_>, lasting: Option<u64>) -> Result<Vec<Entry>, Wrong> {
+    if word.len() > LONGEST_WORD {
+        return Err((at, format!("a word of {} bytes is not an address or a network", word.len())));
+    }
     let found = networks(word).map_err(|what| (at, what))?;
     Ok(found.into_iter().map(|network| Entry { network, lasting }).collect())
 }
@@ -73,6 +79,7 @@ fn plain(words: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
     let found = entries((*at, network), None)?;
     match words.get(1).filter(|second| network == *first && !is_comment(second)) {
         Some((at, second)) => {
+            let second: String = second.chars().take(LONGEST_WORD).collect();
             Err((*at, format!("unexpected `{second}` after the network; comments start with # or ;")))
         }
         None => Ok(found),
@@ -90,7 +97,7 @@ fn ipset(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
                 // 0 is for ever where the set has a default.
                 lasting = match seconds.ok_or_else(|| (at, "`timeout` needs a number of seconds".to_owned()))? {
                     0 => Some(NO_END),
-                    seconds => Some(seconds),
+                    seconds => Some(bounded(at, seconds)?),
                 };
             }
             "packets" | "bytes" | "skbmark" | "skbprio" | "skbqueue" => drop(options.next()),
@@ -103,6 +110,15 @@ fn ipset(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong> {
         }
     }
     entries(network, lasting)
+}
+
+/// A time in seconds, as long as a ban may last.
+fn bounded(at: usize, seconds: u64) -> Result<u64, Wrong> {
+    let most = *LASTING.end();
+    if seconds > u64::from(most) {
+        return Err((at, format!("a ban lasts at most {}; without a time it has no end", timeouts::words(most))));
+    }
+    Ok(seconds)
 }
 
 fn is_nft(text: &str) -> bool {
@@ -147,7 +163,7 @@ fn element(network: Word<'_>, options: &[Word<'_>]) -> Result<Vec<Entry>, Wrong>
             "timeout" | "expires" => {
                 let time = options.next().and_then(|(_, word)| humantime::parse_duration(word).ok());
                 let time = time.ok_or_else(|| (at, format!("`{option}` needs a time, such as 1h30m")))?;
-                let seconds = Some(time.as_secs() + u64::from(time.subsec_nanos() > 0));
+                let seconds = Some(bounded(at, time.as_secs() + u64::from(time.subsec_nanos() > 0))?);
                 if option == "timeout" { lasting = seconds } else { left = seconds }
             }
             "counter" => {}
@@ -263,10 +279,15 @@ mod tests {
             ("elements = { 192.0.2.1 . 80 }", "list:1:24:", "`.`"),
             ("elements = { 192.0.2.1 timeout soon }", "list:1:24:", "needs a time"),
             ("<html>\n", "list:1:1:", "<html>"),
+            ("add bad 192.0.2.1 timeout 999999999999\n", "list:1:19:", "3653d"),
+            ("elements = { 192.0.2.1 timeout 213503982334601d }", "list:1:24:", "3653d"),
         ] {
             let found = mistakes(text);
             assert!(found[0].starts_with(place) && found[0].contains(words), "{text}: {found:?}");
         }
         assert_eq!(mistakes(&"no list\n".repeat(1000)).len(), MOST_MISTAKES);
+        for line in ["x".repeat(1 << 20), format!("192.0.2.1 {}", "x".repeat(1 << 20))] {
+            assert!(mistakes(&line)[0].len() < 300, "a long line makes a long message");
+        }
     }
 }

@@ -7,7 +7,11 @@ pub(crate) mod network;
 pub(crate) mod own;
 pub(crate) mod report;
 
-use std::{fs, io, io::Read as _, path::Path};
+use std::{
+    fs::File,
+    io::{self, ErrorKind, Read},
+    path::Path,
+};
 
 use ipnet::IpNet;
 
@@ -24,7 +28,7 @@ use crate::{
         network::words,
         own::{Covers, Own},
     },
-    error::{ConfigError, Error, HostError, Result, UsageError},
+    error::{ConfigError, Error, HostError, Mistake, Mistakes, Result, UsageError},
     host::privilege,
     kernel::pins::Pins,
     output::{json, print},
@@ -33,7 +37,7 @@ use crate::{
 pub(crate) fn ban(pins: &Pins, args: &BanArgs) -> Result<()> {
     let set = args.set.as_deref().unwrap_or(MANUAL);
     let mut entries = match &args.load {
-        Some(path) => load(path)?,
+        Some(path) => load(path, set)?,
         None => args.networks.iter().map(|&network| Entry { network, lasting: None }).collect(),
     };
     privilege::check()?;
@@ -112,18 +116,36 @@ fn check_set(ledger: &Ledger, set: &str) -> Result<()> {
     Err(Error::Usage(UsageError::NoSuchSet { set: set.to_owned(), there }))
 }
 
-/// Read a list from a file, or from standard input.
-fn load(path: &Path) -> Result<Vec<Entry>> {
-    let mut bytes = Vec::new();
+/// The most bytes of a list. The longest one that fits into the kernel has less.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// Read a list for a set from a file, or from standard input.
+fn load(path: &Path, set: &str) -> Result<Vec<Entry>> {
     let (name, read) = if path == Path::new("-") {
-        (Path::new("standard input"), io::stdin().lock().read_to_end(&mut bytes).map(drop))
+        (Path::new("standard input"), bytes(io::stdin().lock()))
     } else {
-        (path, fs::read(path).map(|read| bytes = read))
+        (path, File::open(path).and_then(bytes))
     };
-    read.map_err(|source| Error::Host(HostError::File { what: "reading", path: name.to_owned(), source }))?;
+    let bytes =
+        read.map_err(|source| Error::Host(HostError::File { what: "reading", path: name.to_owned(), source }))?;
     // A byte that is not UTF-8 is in a comment, or a mistake of its line.
-    list::read(name, &String::from_utf8_lossy(&bytes))
-        .map_err(|mistakes| Error::Config(ConfigError::Mistakes(mistakes)))
+    let text = String::from_utf8_lossy(&bytes);
+    let entries = if text.trim().is_empty() {
+        let what = format!("the list is empty; did a download fail? To empty the set, run: fw-user unban --set {set}");
+        Err(Mistakes(vec![Mistake::new(name, &text, 0, what)]))
+    } else {
+        list::read(name, &text)
+    };
+    entries.map_err(|mistakes| Error::Config(ConfigError::Mistakes(mistakes)))
+}
+
+fn bytes(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    from.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {} MiB", MOST_BYTES >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// Refuse what covers something that this machine needs, or leave it out. Returns what was left out.

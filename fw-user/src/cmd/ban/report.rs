@@ -1,6 +1,6 @@
 //! What became of bans, and who is banned.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use ipnet::IpNet;
 use serde::Serialize;
@@ -56,9 +56,11 @@ fn bans(ledger: &Ledger) -> impl Iterator<Item = (IpNet, &str, Ban)> {
     ledger.sets.iter().flat_map(|(name, set)| set.iter().map(move |(network, ban)| (*network, name.as_str(), *ban)))
 }
 
+/// A time by the wall clock, in seconds since 1970.
 fn time(seconds: u64) -> String {
-    let time = UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or_else(SystemTime::now);
-    humantime::format_rfc3339_seconds(time).to_string()
+    // The last second of the year 9999: later ones cannot be written, and a damaged ledger may have them.
+    const LAST: u64 = 253_402_300_799;
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(seconds.min(LAST))).to_string()
 }
 
 /// All bans, one a line; without `dropped` no filter is attached.
@@ -137,4 +139,15 @@ pub(crate) fn unbanned(network: IpNet, sets: &[String], around: Option<(IpNet, &
 
 fn networks(count: usize) -> String {
     if count == 1 { "1 network".to_owned() } else { format!("{count} networks") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_of_seconds_is_a_time() {
+        assert_eq!(time(0), "1970-01-01T00:00:00Z");
+        assert_eq!(time(u64::MAX), "9999-12-31T23:59:59Z");
+    }
 }

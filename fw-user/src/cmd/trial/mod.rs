@@ -43,7 +43,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// return.
 pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     let Some(mut trial) = trial else { return Ok(()) };
-    let list = trial.names.clone();
+    let list = trial.names.join(", ");
+    // A line that is longer than the screen cannot be overwritten.
+    let short = if list.len() <= 20 { list.clone() } else { format!("{} interfaces", trial.names.len()) };
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
         return match trial.state()? {
             TrialState::Waits(left) => print(&notice(&list, left)),
@@ -64,9 +66,9 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
         tokio::select! {
             _ = ticks.tick() => match trial.state()? {
                 TrialState::Waits(left) => {
-                    overwrite(&format!("{list}  reverts in {} s ", left.as_secs()))?;
+                    overwrite(&format!("{short}  reverts in {} s ", left.as_secs()))?;
                 }
-                TrialState::Confirmed => return overwrite(&format!("{list}  confirmed; the change stays\n")),
+                TrialState::Confirmed => return overwrite(&format!("{short}  confirmed; the change stays\n")),
                 TrialState::Ended => {
                     overwrite("")?;
                     let _lock = lock(pins)?;
@@ -105,8 +107,8 @@ enum TrialState {
 
 /// The changes that wait to be confirmed.
 pub(crate) struct Trial {
-    /// The interfaces, in words.
-    names: String,
+    /// The interfaces.
+    names: Vec<String>,
     /// Their maps, and the value of each after a confirmation. They stay open, because a filter that was attached on trial may be gone afterwards.
     maps: Vec<(PolicyMap, Active)>,
 }
@@ -124,7 +126,7 @@ impl Trial {
             Ok((map, active.confirmed()))
         };
         let maps = names.iter().map(open).collect::<Result<_>>()?;
-        Ok(Some(Self { names: names.join(", "), maps }))
+        Ok(Some(Self { names: names.to_vec(), maps }))
     }
 
     fn state(&self) -> Result<TrialState> {

@@ -93,8 +93,14 @@ fn a_list_replaces_its_set_whole() -> Result<()> {
         said.starts_with("drop  1 network banned\n2 networks left out:\n  192.0.2.0/24 covers the gateway"),
         "{said}"
     );
-    // An empty list empties the set.
-    ensure!(load(&lab, "", &["--set", "drop"])? == "drop  0 networks banned\n");
+    // A download that failed is empty.
+    let before = banned(&lab)?;
+    for empty in ["", "\n"] {
+        let refused = load(&lab, empty, &["--set", "drop"]).expect_err("an empty list").to_string();
+        ensure!(refused.contains("the list is empty") && refused.contains("fw-user unban --set drop"), "{refused}");
+    }
+    ensure!(banned(&lab)? == before);
+    ensure!(load(&lab, "# nobody\n", &["--set", "drop"])? == "drop  0 networks banned\n");
     ensure!(banned(&lab)? == [("203.0.113.7/32".to_owned(), "manual".to_owned())]);
     Ok(())
 }

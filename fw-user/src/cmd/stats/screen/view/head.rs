@@ -30,17 +30,18 @@ pub(crate) fn title(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look
     }
 }
 
-/// One line for each warning.
-pub(crate) fn banners(model: &Model, look: Look) -> Vec<Line<'static>> {
+/// The warnings, in lines of so many columns. A command in them must not be cut to another one.
+pub(crate) fn banners(model: &Model, look: Look, columns: u16) -> Vec<Line<'static>> {
+    let loud = |text: &str| {
+        let lines = wrapped(text, usize::from(columns).saturating_sub(2));
+        lines.into_iter().map(|line| Line::styled(format!(" {line} "), look.loud())).collect()
+    };
     let Some(interface) = model.chosen() else {
-        return vec![Line::styled(
-            " no interface has a filter; one appears here as soon as it is attached ",
-            look.loud(),
-        )];
+        return loud("no interface has a filter; one appears here as soon as it is attached");
     };
     if let Some(why) = &interface.without {
         let frozen = if interface.filter.is_some() { "; these are its last numbers" } else { "" };
-        return vec![Line::styled(format!(" {}{frozen} ", look.text(why)), look.loud())];
+        return loud(&format!("{}{frozen}", look.text(why)));
     }
     let Some(filter) = &interface.filter else { return Vec::new() };
     let mut lines = Vec::new();
@@ -54,4 +55,37 @@ pub(crate) fn banners(model: &Model, look: Look) -> Vec<Line<'static>> {
         lines.push(banner("ON TRIAL", format!(" reverts in {seconds} s unless you run `fw-user confirm`")));
     }
     lines
+}
+
+/// A text in lines of at most so many columns, broken between words.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is a line");
+        if line.is_empty() {
+            line.push_str(word);
+        } else if Line::raw(line.as_str()).width() + 1 + Line::raw(word).width() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_broken_between_words_and_no_word_is_lost() {
+        let text = "fw is not attached to any interface; start with: fw-user attach --all --allow 22";
+        for columns in [1, 20, 38, 78, 200] {
+            let lines = wrapped(text, columns);
+            assert_eq!(lines.join(" "), text);
+            assert!(lines.iter().all(|line| line.len() <= columns || !line.contains(' ')), "{lines:?}");
+        }
+        assert_eq!(wrapped(text, 78).len(), 2);
+    }
 }

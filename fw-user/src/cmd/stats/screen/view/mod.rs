@@ -25,7 +25,7 @@ const HIGH: u16 = 16;
 /// Draw everything.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
     let area = frame.area();
-    let banners = head::banners(model, look);
+    let banners = head::banners(model, look, area.width);
     let graphs = if area.height >= HIGH { 5 } else { 1 };
     let rows = Layout::vertical([
         Constraint::Length(1),
