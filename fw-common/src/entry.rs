@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, vec::Vec};
 use ipnet::IpNet;
 
 use crate::{
-    grammar::{Fault, PortRange, Rule, SpecError, parse, write_source},
+    grammar::{ALL, Fault, PortRange, Rule, SpecError, parse, write_source},
     protocol::PortProtocol,
 };
 
@@ -17,6 +17,8 @@ pub enum Protocols {
     TcpAndUdp,
     /// One protocol.
     One(PortProtocol),
+    /// Every protocol with ports, and every port of them.
+    Every,
 }
 
 impl Protocols {
@@ -25,6 +27,7 @@ impl Protocols {
         PortProtocol::ALL.into_iter().filter(move |&protocol| match self {
             Self::TcpAndUdp => matches!(protocol, PortProtocol::Tcp | PortProtocol::Udp),
             Self::One(one) => one == protocol,
+            Self::Every => true,
         })
     }
 }
@@ -52,9 +55,16 @@ impl Entry {
     pub fn of(rules: &[Rule]) -> Vec<Self> {
         let all: BTreeSet<Rule> = rules.iter().copied().collect();
         let has_other = |rule: &Rule, protocol| all.contains(&Rule { protocol, ..*rule });
+        let is_of_every = |rule: &Rule| {
+            rule.ports == PortRange::ALL
+                && rule.source.is_some()
+                && PortProtocol::ALL.into_iter().all(|protocol| has_other(rule, protocol))
+        };
         let mut entries: Vec<Self> = all
             .iter()
             .filter_map(|rule| match rule.protocol {
+                PortProtocol::Tcp if is_of_every(rule) => Some(Self { protocols: Protocols::Every, ..(*rule).into() }),
+                _ if is_of_every(rule) => None,
                 PortProtocol::Tcp if has_other(rule, PortProtocol::Udp) => {
                     Some(Self { protocols: Protocols::TcpAndUdp, ..(*rule).into() })
                 }
@@ -83,7 +93,10 @@ impl Entry {
         } else {
             let (taken, kept): (Vec<_>, Vec<_>) = self.protocols.iter().partition(|&protocol| is_taken(protocol));
             left.extend(kept.into_iter().map(|protocol| Self { protocols: Protocols::One(protocol), ..*self }));
-            taken.into_iter().map(Protocols::One).collect()
+            match taken.as_slice() {
+                [PortProtocol::Tcp, PortProtocol::Udp] => std::vec![Protocols::TcpAndUdp],
+                _ => taken.into_iter().map(Protocols::One).collect(),
+            }
         };
         let rest = self.ports.without(other.ports);
         left.extend(taken.into_iter().flat_map(|protocols| {
@@ -101,10 +114,10 @@ impl From<Rule> for Entry {
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.ports)?;
         match self.protocols {
-            Protocols::TcpAndUdp => {}
-            Protocols::One(protocol) => write!(f, "/{protocol}")?,
+            Protocols::TcpAndUdp => write!(f, "{}", self.ports)?,
+            Protocols::One(protocol) => write!(f, "{}/{protocol}", self.ports)?,
+            Protocols::Every => f.write_str(ALL)?,
         }
         write_source(self.source, f)
     }

@@ -1,4 +1,4 @@
-//! The allow grammar: `PORT[-PORT][/PROTO][@CIDR]`.
+//! The allow grammar: `PORT[-PORT][/PROTO][@CIDR]`, or `all@CIDR` for every port of every protocol with ports.
 //!
 //! A [`Rule`] is one line of the policy with its protocol, in the form that is printed. [`parse`] reads the shorter form that people type: a port
 //! without a protocol means TCP and UDP, and the name of a service means its ports.
@@ -25,7 +25,13 @@ pub struct PortRange {
     last: u16,
 }
 
+/// The word for every port of every protocol with ports.
+pub(crate) const ALL: &str = "all";
+
 impl PortRange {
+    /// Every port.
+    pub const ALL: Self = Self { first: 1, last: u16::MAX };
+
     /// The ports from `first` to `last`, or `None` if that is not a range: port 0, or the wrong way round.
     #[must_use]
     pub const fn new(first: u16, last: u16) -> Option<Self> {
@@ -184,6 +190,12 @@ pub enum Fault {
         /// Why not, and what to write.
         why: NoSender,
     },
+    /// Every port for everyone.
+    #[error("that would open every port to everyone; name a network, for example all@192.168.1.50")]
+    AllToEveryone,
+    /// `all` with a protocol.
+    #[error("`all` means every protocol with ports; for one write {0}")]
+    AllOf(String),
     /// No protocol where one is needed.
     #[error("the protocol is missing; add /tcp or /udp")]
     NoProtocol,
@@ -206,6 +218,14 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
     if ports.is_empty() {
         return Err(fail(Fault::Empty));
     }
+    if ports == ALL {
+        if protocol.is_some() {
+            return Err(fail(Fault::AllOf(text.replacen(ALL, "1-65535", 1))));
+        }
+        let Some(source) = source else { return Err(fail(Fault::AllToEveryone)) };
+        let every = PortProtocol::ALL.map(|protocol| Rule { protocol, ports: PortRange::ALL, source: Some(source) });
+        return checked(text, every.into());
+    }
     if ports.contains(':') && ports.chars().all(|c| c.is_ascii_digit() || c == ':') {
         let hyphen = ports.replace(':', "-");
         return Err(fail(Fault::Colon(text.replacen(ports, &hyphen, 1))));
@@ -221,10 +241,15 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
         service_ports(ports, protocol, services(ports)).map_err(fail)?
     };
     let rules: Vec<Rule> = ranges.into_iter().map(|(protocol, ports)| Rule { protocol, ports, source }).collect();
+    checked(text, rules)
+}
+
+/// The rules of a piece, unless no packet can match one of them.
+fn checked(text: &str, rules: Vec<Rule>) -> Result<Vec<Rule>, SpecError> {
     match rules.iter().find_map(matches_nobody) {
         Some(why) => {
             let given = text.split_once('@').map_or("", |(_, network)| network).to_string();
-            Err(fail(Fault::NoSender { given, why }))
+            Err(SpecError::new(text, Fault::NoSender { given, why }))
         }
         None => Ok(rules),
     }

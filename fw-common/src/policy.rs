@@ -10,7 +10,12 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
-    entry::Entry, forward::Forward, grammar::Rule, protocol::PortProtocol, ranges::PortRanges, timeouts::Timeouts,
+    entry::{Entry, Protocols},
+    forward::Forward,
+    grammar::Rule,
+    protocol::PortProtocol,
+    ranges::PortRanges,
+    timeouts::Timeouts,
 };
 
 /// The packets that may come in: the entries as they were typed, and the ports that these open.
@@ -54,6 +59,14 @@ impl Policy {
     /// The entries as they were typed, by port, each with its comment.
     pub fn entries(&self) -> impl Iterator<Item = (&Entry, Option<&str>)> {
         self.entries.iter().map(|(entry, comment)| (entry, comment.as_deref()))
+    }
+
+    /// The same without the entries that open every port to a network: what is open by its number.
+    #[must_use]
+    pub fn by_number(&self) -> Self {
+        let entries = self.entries.iter().filter(|(entry, _)| entry.protocols != Protocols::Every);
+        let policy = Self::of(entries.map(|(entry, comment)| (*entry, comment.clone())));
+        Self { protocols: self.protocols.clone(), forward: self.forward.clone(), timeouts: self.timeouts, ..policy }
     }
 
     /// Whether both let the same packets in, however they were typed.

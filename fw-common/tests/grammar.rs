@@ -93,6 +93,10 @@ fn a_port_that_is_none_is_refused() {
         let (first, last) = (first.to_owned(), last.to_owned());
         assert_eq!(fault(spec), Fault::HalfRange { first, last }, "{spec}");
     }
+    assert_eq!(fault("all"), Fault::AllToEveryone);
+    assert_eq!(fault("all/tcp@10.0.0.1"), Fault::AllOf("1-65535/tcp@10.0.0.1".to_owned()));
+    assert!(matches!(fault("all@127.0.0.1"), Fault::NoSender { .. }));
+    assert_eq!(fault("all@10.0.0"), Fault::Network("10.0.0".to_owned()));
     assert_eq!(fault("80:90/tcp"), Fault::Colon("80-90/tcp".to_owned()));
     assert_eq!(fault("80:90@192.168.1.0/24"), Fault::Colon("80-90@192.168.1.0/24".to_owned()));
     assert_eq!(fault("1-2-3"), Fault::Port("2-3".to_owned()));

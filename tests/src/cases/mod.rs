@@ -23,6 +23,7 @@ mod replies;
 mod sources;
 mod timeouts;
 mod transport;
+mod trusted;
 
 use fw_common::Reason;
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Row> {
         ipv6_fragments::rows(),
         ports::rows(),
         sources::rows(),
+        trusted::rows(),
         transport::rows(),
         protocols::rows(),
         replies::rows(),

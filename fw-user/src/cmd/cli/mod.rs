@@ -7,7 +7,7 @@ macro_rules! port_grammar {
     () => {
         "\
 Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
-A port without a protocol means TCP and UDP."
+A port without a protocol means TCP and UDP. Every port of every protocol with ports, for one address or network: all@192.168.1.50."
     };
 }
 

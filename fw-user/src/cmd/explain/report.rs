@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use fw_common::{
     Reason, Verdict,
+    entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{Forward, Networks},
     grammar::Rule,
@@ -173,9 +174,9 @@ impl Answer<'_> {
                     rule.source.is_none_or(|net| self.headers.source.is_some_and(|source| net.contains(&source)))
                 })
                 .max_by_key(|rule| rule.source.map_or(0, |network| network.prefix_len()))
-                .map(|rule| rule.to_string()),
+                .map(|rule| self.words(rule)),
             Reason::ClosedPort if !rules.is_empty() => {
-                let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+                let rules: Vec<String> = rules.iter().map(|rule| self.words(*rule)).collect();
                 Some(format!("{} is not for this sender", rules.join(", ")))
             }
             Reason::Protocol => {
@@ -184,6 +185,13 @@ impl Answer<'_> {
             }
             _ => None,
         }
+    }
+
+    /// A rule, or the entry for every port that it is a part of.
+    fn words(&self, rule: Rule) -> String {
+        let is_part = |entry: &&Entry| entry.protocols == Protocols::Every && entry.source == rule.source;
+        let mut entries = self.filter.policy.entries().map(|(entry, _)| entry);
+        entries.find(is_part).map_or_else(|| rule.to_string(), ToString::to_string)
     }
 
     fn rules_at_port(&self) -> Vec<Rule> {

@@ -39,9 +39,10 @@ pub(crate) struct InterfaceStats {
     pub flows: Flows,
 }
 
-/// Which ports some rule opens, to anybody.
+/// Which ports some rule opens by their number, to anybody.
 pub(crate) fn allowed_ports(policy: &Policy) -> BTreeSet<(PortProtocol, u16)> {
     let mut allowed = BTreeSet::new();
+    let policy = policy.by_number();
     for protocol in PortProtocol::ALL {
         let ranges = policy.open_to_some(protocol);
         allowed.extend(ranges.iter().flat_map(|ports| ports.first()..=ports.last()).map(|port| (protocol, port)));

@@ -67,6 +67,9 @@ fn rules_with_networks_let_their_sources_in_alone(mode: Mode) -> Result<()> {
         ("8000@[2001:db8:1::]/127", false, false),
         ("8000@192.0.2.0/28,8000@[2001:db8::]/32", true, true),
         ("8000/udp@192.0.2.0/24", false, false),
+        ("all@192.0.2.10", true, false),
+        ("all@192.0.2.11", false, false),
+        ("all@[2001:db8:1::]/64", false, true),
     ];
     for (rule, lets_in4, lets_in6) in rules {
         lab.attach(mode, &format!("22,{rule}"))?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use aya::maps::{HashMap, Map, MapData};
 use fw_common::abi::{RULE_CHUNK, RuleChunk, RulesAt, map};
 use fw_tests::{
-    lab::{LAN4, Lab, Mode, PI4, Transport, stats::Status},
+    lab::{LAN4, Lab, Mode, PI4, PI6, Transport, stats::Status},
     tests,
 };
 use fw_user::testing::plain::Plain;
@@ -19,6 +19,10 @@ tests! {
     without_their_text_the_rules_are_what_is_in_force;
     more_text_than_a_chunk_holds_is_read_again;
     comments_that_make_no_sense_are_refused;
+}
+
+tests! { in every mode:
+    a_trusted_host_reaches_every_port_until_it_is_taken_back;
 }
 
 /// The rules of eth0 as `status --json` has them, with their comments.
@@ -48,6 +52,38 @@ fn deny_takes_back_the_rule_that_was_typed_and_leaves_others() -> Result<()> {
     lab.fw(&["allow", "8000"])?;
     assert_eq!(lab.fw(&["deny", "8000@192.0.2.0/24"])?.trim_end(), "eth0  open: 22, 8000");
     lab.lan.reaches(&server, Transport::Tcp, PI4, 8000)
+}
+
+fn a_trusted_host_reaches_every_port_until_it_is_taken_back(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.open_input()?;
+    let (tcp, udp) = (lab.pi.serve_tcp(8000)?, lab.pi.serve_udp(9000)?);
+    let reach = || -> Result<()> {
+        lab.lan.reaches(&tcp, Transport::Tcp, PI4, 8000)?;
+        lab.lan.reaches(&udp, Transport::Udp, PI4, 9000)
+    };
+    lab.attach(mode, "22")?;
+    let said = lab.fw(&["allow", &format!("all@{LAN4}"), "--comment", "the desk", "--save"])?;
+    ensure!(said.starts_with(&format!("eth0  open: all@{LAN4}/32 (the desk), 22\n")), "{said}");
+    reach()?;
+    lab.is_closed(&tcp, Transport::Tcp, PI6, 8000)?;
+    assert_eq!(rules(&lab)?, [&format!("all@{LAN4}/32 (the desk)"), "22"]);
+    ensure!(lab.fw(&["apply"])?.ends_with("nothing to do\n"), "{}", lab.read_file("eth0")?);
+    // Its ports are not listed one by one.
+    ensure!(lab.stats("eth0")?.ports.len() < 10);
+    let asked = ["explain", "9125/tcp", "--from", &LAN4.to_string()];
+    ensure!(lab.fw(&asked)?.contains(&format!("all@{LAN4}/32")), "{}", lab.fw(&asked)?);
+    lab.fw(&["deny", &format!("all@{LAN4}"), "--save"])?;
+    assert_eq!(rules(&lab)?, ["22"]);
+    lab.is_closed(&tcp, Transport::Tcp, PI4, 8000)?;
+    for (typed, words) in [
+        ("all", "every port to everyone"),
+        ("all/tcp@192.0.2.1", "write 1-65535/tcp@192.0.2.1"),
+        ("all@2001:db8::1", "brackets"),
+    ] {
+        lab.refuses(&["allow", typed], USAGE, &[words])?;
+    }
+    Ok(())
 }
 
 const FILE: &str = "\

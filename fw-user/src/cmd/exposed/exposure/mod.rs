@@ -281,7 +281,7 @@ impl ExposureFacts<'_> {
             let Filter::Ours(ruling) = self.filters.get(judge)? else { return None };
             let judged = paths.iter().filter(|path| path.judges.iter().flatten().any(|one| one == judge));
             let judged: BTreeSet<&str> = judged.map(|path| path.name.as_str()).collect();
-            let mut policy = Policy::new(ruling.policy.rules());
+            let mut policy = Policy::new(ruling.policy.by_number().rules());
             for port in ports.iter().filter(|port| port.reach.is_by(|name, _| judged.contains(name))) {
                 take_away(&mut policy, port.endpoint.protocol, port.endpoint.local.port());
             }
