@@ -48,8 +48,9 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Read the file; nobody is banned where there is none.
     pub(crate) fn read(path: &Path, now: &Moment) -> Result<Self> {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
+        let text = match fs::read(path) {
+            // A byte that is not UTF-8 is a mistake of its line.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(source) => {
                 return Err(Error::Host(HostError::File { what: "reading", path: path.to_owned(), source }));

@@ -48,13 +48,29 @@ pub(crate) fn count(pins: &Pins) -> Result<usize> {
     Ok(v4 + v6)
 }
 
-/// Change the bans. Nobody else changes them meanwhile.
+/// Whether the kernel holds the bans of the ledger. It does not after a command that was killed in between, nor while one changes them.
+pub(crate) fn are_in_force(pins: &Pins) -> Result<bool> {
+    Ok(!is_attached(pins) || BanMap::open(pins)?.holds(&read(pins)?.0.bans())?)
+}
+
+/// Put the bans of the ledger in force where a command was killed in between.
+pub(crate) fn finish(pins: &Pins) -> Result<()> {
+    if are_in_force(pins)? { Ok(()) } else { change(pins, |_, _| Ok(())).map(drop) }
+}
+
+/// Change the bans. Nobody else changes them meanwhile. What a killed command has begun is finished first, whatever comes of the change.
 pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -> Result<T>) -> Result<(T, Force)> {
     let Some(folder) = pins.state() else { unreachable!("every command has the folder of --state") };
     let _of_pins = pins.lock()?;
     let _of_ledger = lock(folder)?;
     let (mut ledger, now) = read(pins)?;
     let before = ledger.bans();
+    let mut map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
+    if let Some(map) = &mut map
+        && !map.holds(&before)?
+    {
+        map.update(&before, &before)?;
+    }
     ledger.sweep(&now);
     let told = change(&mut ledger, &now)?;
     let bans = ledger.bans();
@@ -63,7 +79,6 @@ pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -
         let what = format!("too many {family} networks: {count}, and there is room for {MOST}; nothing was changed");
         return Err(Error::Usage(UsageError::Usage(what)));
     }
-    let map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
     ledger.write(&folder.join(FILE), &now)?;
     match map {
         Some(mut map) => map.update(&before, &bans).map_err(|error| error.after("changed the ban ledger"))?,

@@ -31,7 +31,7 @@ use crate::{
     error::{ConfigError, Error, HostError, Mistake, Mistakes, Result, UsageError},
     host::privilege,
     kernel::pins::Pins,
-    output::{json, print},
+    output::{complain, json, print},
 };
 
 pub(crate) fn ban(pins: &Pins, args: &BanArgs) -> Result<()> {
@@ -95,6 +95,9 @@ pub(crate) fn unban(pins: &Pins, args: &UnbanArgs) -> Result<()> {
 
 pub(crate) fn bans(pins: &Pins, args: &BansArgs) -> Result<()> {
     privilege::check()?;
+    if let Err(error) = store::finish(pins) {
+        complain(&format!("note: not all bans are in force: {error}"));
+    }
     let (mut ledger, now) = store::read(pins)?;
     ledger.sweep(&now);
     if let Some(set) = &args.set {

@@ -56,6 +56,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &StatusArgs) -> Result
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: shape::capacity(pins),
         bans: store::count(pins).inspect_err(|error| complain(&format!("note: {error}"))).ok(),
+        are_bans_in_force: store::are_in_force(pins).unwrap_or(true),
         gaps: Gaps::find(pins, config).await?,
         interfaces,
     };

@@ -32,6 +32,8 @@ pub(crate) struct Status {
     pub flow_capacity: Option<u32>,
     /// How many networks are banned; `None` if the ledger cannot be read.
     pub bans: Option<usize>,
+    /// Whether the kernel holds these bans.
+    pub are_bans_in_force: bool,
 }
 
 /// An interface that has pins, or a filter of ours.
@@ -211,6 +213,9 @@ pub(crate) fn text(status: &Status) -> String {
     text += &status.interfaces.iter().map(interface_text).collect::<String>();
     text += &status.gaps.text();
     text += &match status.bans {
+        _ if !status.are_bans_in_force => {
+            "bans  the last change was interrupted; `fw-user bans` puts it in force\n".to_owned()
+        }
         None | Some(0) => String::new(),
         Some(1) => "bans  1 network\n".to_owned(),
         Some(count) => format!("bans  {count} networks\n"),

@@ -115,6 +115,13 @@ impl BanMap {
         })
     }
 
+    /// Whether these bans are in force, and no others.
+    pub fn holds(&self, bans: &Bans) -> Result<bool> {
+        let in_force = self.in_force.get(&0, 0).map_err(|error| Error::refused("reading the bans in force", error))?;
+        let expected = if bans.0.is_empty() { 0 } else { word(in_force & BUFFER, bans) };
+        Ok(in_force & !SPARE_IS_EMPTY == expected)
+    }
+
     /// Ban these networks and no others. `before` is what should be banned until now. No packet is judged by half of a change of many. The caller
     /// holds the lock.
     ///

@@ -208,6 +208,11 @@ fn a_damaged_ledger_keeps_no_filter_off_and_is_never_overwritten() -> Result<()>
         lab.refuses(args, 1, &["bans:4:4: the file is truncated here", "nothing was changed", "mv "])?;
     }
     ensure!(fs::read_to_string(lab.fw.ledger())? == cut, "it is for a person to repair");
+    fs::write(lab.fw.ledger(), [whole.as_bytes(), b"\xff\xfe\n"].concat())?;
+    let doctor = lab.fw.command(&lab.pi, ["doctor"]).output()?;
+    let said = String::from_utf8_lossy(&doctor.stdout);
+    ensure!(said.contains("bans:5:1: ") && said.contains(".damaged"), "a ledger that is not UTF-8: {said}");
+    fs::write(lab.fw.ledger(), cut)?;
     // What is in force stays, and a filter that is made anew has ports to close.
     scene.is_kept_out(PI4)?;
     lab.fw(&["detach", "--all"])?;

@@ -244,10 +244,20 @@ fn the_kernel_holds_what_is_banned_and_nothing_of_a_loader_that_was_killed() -> 
     let steps: Vec<Step> = lab.steps(&load(1)?)?;
     // Among the last ones the new list is in force, and the old one is removed.
     let some = steps.iter().step_by(steps.len() / 5).chain(steps.iter().rev().skip(5).step_by(60).take(4));
-    let mut killed = 0;
+    let (mut killed, mut noticed) = (0, 0);
     for step in some {
         let output = lab.fw_with_fault(&load(0)?, step, Fault::Kill)?;
         killed += usize::from(!output.status.success());
+        let is_noticed = lab.fw(&["status"])?.contains("`fw-user bans` puts it in force");
+        noticed += usize::from(is_noticed);
+        let banned = banned(&lab)?;
+        ensure!(!lab.fw(&["status"])?.contains("interrupted"), "killed at {step}, then the bans were listed");
+        for list in [1, 2] {
+            let sender = format!("203.0.{list}.7");
+            let is_listed = banned.iter().any(|(network, _)| network.starts_with(&sender));
+            let said = lab.fw(&["explain", "22/tcp", "--from", &sender])?;
+            ensure!(said.contains("banned") == is_listed, "killed at {step}: {is_listed}, {said}");
+        }
         // A change in place leaves the old entries where they are, out of force.
         lab.fw(&["ban", "198.51.100.7"])?;
         lab.fw(&["unban", "198.51.100.7"])?;
@@ -257,5 +267,6 @@ fn the_kernel_holds_what_is_banned_and_nothing_of_a_loader_that_was_killed() -> 
         }
     }
     ensure!(killed > 5, "only {killed} were killed");
+    ensure!(noticed > 0, "nowhere did the kernel have other bans than the ledger");
     Ok(())
 }

@@ -153,6 +153,10 @@ fn leftovers(pins: &Pins) -> Option<Finding> {
 
 fn bans(pins: &Pins) -> Finding {
     match store::count(pins) {
+        Ok(_) if store::are_in_force(pins).is_ok_and(|are| !are) => {
+            Finding::bad("bans", "the last change of the bans was interrupted; the kernel has other bans")
+                .fix("fw-user bans")
+        }
         Ok(0) => Finding::ok("bans", "none"),
         Ok(count) if store::is_attached(pins) => Finding::ok("bans", format!("{count} networks")),
         Ok(count) => Finding::ok("bans", format!("{count} networks, from the next `attach` on")),
