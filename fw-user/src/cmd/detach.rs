@@ -13,7 +13,7 @@ use crate::{
         privilege, processes,
     },
     kernel::{
-        attach::{detach, foreign, tcx},
+        attach::{detach, follow, foreign, tcx},
         pins::Pins,
     },
     output::{complain, json, print},
@@ -78,6 +78,9 @@ pub(crate) fn take_off(pins: &Pins, all: bool, choose: impl FnOnce(&[String]) ->
         }
         lock => lock?,
     };
+    if let Err(error) = follow::follow(pins) {
+        complain(&format!("note: {error}"));
+    }
     let here = interface::all()?;
     let mut with_filter = pins.interfaces_of_all()?;
     let unpinned = here.iter().filter(|interface| foreign::is_unpinned_filter(pins, interface));

@@ -45,6 +45,10 @@ use crate::{
 /// Carry out a command.
 pub(crate) async fn run(cli: Cli) -> Result<()> {
     let pins = Pins::new(&bpffs::resolve(&cli.bpffs)?).with_state(&cli.state);
+    // `doctor` changes nothing.
+    if !matches!(cli.command, Command::Check(_) | Command::Completions(_) | Command::Doctor(_)) {
+        locked::follow(&pins);
+    }
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &cli.config, &args).await,
         Command::Detach(args) => detach::run(&pins, &args),

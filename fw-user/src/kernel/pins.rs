@@ -31,6 +31,8 @@ const INTERFACE_PREFIX: &str = "if-";
 const SHARED: &str = "shared";
 pub(crate) const INGRESS_LINK: &str = "ingress-link";
 pub(crate) const EGRESS_LINK: &str = "egress-link";
+/// The start of a name longer than an interface's (`IFNAMSIZ`), for pins while others take their name.
+const ASIDE: &str = "another-name-of-";
 pub(crate) const NEXT_LINK: &str = "next-link";
 
 /// The pins of one ABI below one BPF file system.
@@ -182,11 +184,21 @@ impl Pins {
         self.interface(from).is_dir() && fs::symlink_metadata(self.interface(to)).is_err()
     }
 
-    /// Move the pins of a renamed interface to its new name.
+    /// Move the pins of a renamed interface to its new name. Pins that have that name get the former one, in three steps, because the BPF file system
+    /// exchanges folders only on newer kernels. If the process is killed between them, the next command goes on.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
-        let path = self.interface(from);
-        fs::rename(&path, self.interface(to))
-            .map_err(|source| Error::Host(HostError::File { what: "renaming", path, source }))
+        let step = |from: &str, to: &str| {
+            let path = self.interface(from);
+            fs::rename(&path, self.interface(to))
+                .map_err(|source| Error::Host(HostError::File { what: "renaming", path, source }))
+        };
+        if self.can_rename(from, to) {
+            return step(from, to);
+        }
+        let aside = format!("{ASIDE}{to}");
+        step(to, &aside)?;
+        step(from, to)?;
+        step(&aside, from)
     }
 
     /// Whether the pins' folder is on a BPF file system.

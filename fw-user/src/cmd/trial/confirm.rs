@@ -72,7 +72,7 @@ pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
     privilege::check()?;
     let InterfacesArgs { interfaces, json: as_json } = &args.of;
     if let Some(second) = args.at {
-        return at(pins, interfaces, second).await;
+        return at(pins, second).await;
     }
     let _lock = lock(pins)?;
     let rolled_back = deadline::roll_back(pins, &attached(pins, interfaces)?, Which::All)?;
@@ -90,8 +90,9 @@ pub(crate) async fn rollback(pins: &Pins, args: &RollbackArgs) -> Result<()> {
 /// How often the process that waits for a deadline checks whether a change still waits.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Wait, independently of the parent process, until a change of these interfaces is due, or until none waits any more.
-async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
+/// Wait, independently of the parent process, until the changes with this deadline are due, or until none waits any more. Their interfaces may be
+/// renamed meanwhile.
+async fn at(pins: &Pins, second: u32) -> Result<()> {
     // A session of its own, so that signals of the terminal do not reach it. If it was started by hand, it may have one already.
     let _unused = nix::unistd::setsid();
     let waits = |name: &String| {
@@ -104,11 +105,10 @@ async fn at(pins: &Pins, interfaces: &[String], second: u32) -> Result<()> {
         if left.is_zero() {
             break;
         }
-        if is_made && !interfaces.iter().any(waits) {
+        if is_made && !pins.interfaces()?.iter().any(waits) {
             return Ok(());
         }
         tokio::time::sleep(left.min(LOOK_EVERY)).await;
     }
-    let _lock = pins.lock()?;
-    deadline::roll_back(pins, interfaces, Which::Due).map(drop)
+    lock(pins).map(drop)
 }

@@ -4,6 +4,7 @@ pub mod attachment;
 pub(crate) mod clsact;
 pub(crate) mod detach;
 pub mod egress;
+pub(crate) mod follow;
 pub(crate) mod foreign;
 pub mod ingress;
 pub mod links;

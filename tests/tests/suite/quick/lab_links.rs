@@ -17,6 +17,7 @@ const TAKEN: i32 = 3;
 tests! { in native mode:
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
     a_filter_follows_its_interface_to_another_name_without_a_gap;
+    filters_follow_interfaces_that_exchange_their_names;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
@@ -25,6 +26,7 @@ tests! { in native mode:
 tests! { in tc mode:
     a_renamed_interface_keeps_its_filter_and_loses_it_by_detach;
     a_filter_follows_its_interface_to_another_name_without_a_gap;
+    filters_follow_interfaces_that_exchange_their_names;
     a_filter_in_another_namespace_is_not_disturbed;
     a_program_taken_off_by_somebody_is_noticed_and_attached_again;
     a_filter_without_pins_is_named_and_can_be_adopted_or_taken_off;
@@ -68,15 +70,43 @@ fn a_renamed_interface_keeps_its_filter_and_loses_it_by_detach(mode: Mode) -> Re
     lab.attach(mode, OPEN)?;
     rename(&lab, "eth0", "lan0")?;
     let status = lab.fw(&["status"])?;
-    ensure!(status.contains("eth0  attached to an interface that has another name here"), "{status}");
+    ensure!(status.contains("lan0  active") && status.contains("eth0  interface is gone"), "{status}");
+    ensure!(!status.contains("NOT FILTERED"), "{status}");
     traffic.during(|| Ok(()))?;
-    for attach in [&["attach", "lan0", "--allow", "22"][..], &["attach", "lan0", "--allow", "22", "--replace"]] {
-        lab.refuses(attach, TAKEN, &["lan0 has its filter already", "fw-user detach eth0"])?;
-    }
-    // An active filter can be changed.
-    lab.fw(&["allow", "443", "--interface", "eth0"])?;
+    lab.refuses(&["detach", "other"], FAILED, &["fw is not attached to other"])?;
+    // An active filter can be changed and asked.
+    lab.fw(&["allow", "443", "--interface", "lan0"])?;
+    lab.fw(&["explain", "443/tcp", "--interface", "lan0"])?;
+    lab.fw(&["stats", "lan0"])?;
     lab.fw(&["detach", "eth0"])?;
+    traffic.during(|| Ok(()))?;
     lab.fw(&["detach", "lan0"])?;
+    lab.nothing_is_left_behind()?;
+    traffic.is_unfiltered()
+}
+
+fn filters_follow_interfaces_that_exchange_their_names(mode: Mode) -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let traffic = Traffic::without_filter(&lab)?;
+    lab.add_second_lan()?;
+    lab.fw(&["attach", "eth1", "--allow", "22"])?;
+    lab.attach(mode, OPEN)?;
+    for (from, to) in [("eth0", "tmp0"), ("eth1", "eth0"), ("tmp0", "eth1")] {
+        rename(&lab, from, to)?;
+    }
+    let status = lab.fw(&["status", "--check"])?;
+    ensure!(status.contains("eth0  active") && status.contains("eth1  active"), "{status}");
+    traffic.during(|| Ok(()))?;
+    // A command was killed while it moved pins.
+    let aside = lab.pin_folder().with_file_name("if-another-name-of-eth0");
+    fs::rename(lab.pin_folder(), aside)?;
+    let said = lab.fw(&["deny", "22", "--interface", "eth0"])?;
+    ensure!(said.starts_with("eth0  open: none"), "{said}");
+    lab.fw(&["detach", "eth0"])?;
+    rename(&lab, "eth0", "eth2")?;
+    rename(&lab, "eth1", "eth0")?;
+    traffic.is_filtered()?;
+    lab.fw(&["detach", "eth0"])?;
     lab.nothing_is_left_behind()?;
     traffic.is_unfiltered()
 }
@@ -92,8 +122,6 @@ fn a_filter_follows_its_interface_to_another_name_without_a_gap(mode: Mode) -> R
     let traffic = Traffic::without_filter(&lab)?;
     lab.attach(mode, OPEN)?;
     rename(&lab, "eth0", "lan0")?;
-    let refused = ["lan0 has its filter already", "fw-user detach eth0"];
-    lab.refuses(&["attach", "lan0", "--allow", OPEN, "--confirm", "60"], TAKEN, &refused)?;
     let doctor = lab.fw.command(&lab.pi, ["doctor", "lan0"]).output()?;
     let said = String::from_utf8_lossy(&doctor.stdout);
     ensure!(

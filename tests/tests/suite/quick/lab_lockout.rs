@@ -29,6 +29,7 @@ tests! {
     a_link_local_session_is_known_by_its_zone;
     force_goes_on_and_the_session_is_cut;
     the_port_of_the_session_is_not_denied;
+    the_session_is_known_after_its_interface_is_renamed;
     monitoring_refuses_nothing_but_the_end_of_it_does;
     a_network_without_the_own_address_is_refused;
     sshd_is_spared_also_where_nobody_is_logged_in;
@@ -85,6 +86,23 @@ fn neither_an_empty_environment_nor_another_session_hides_the_own_one() -> Resul
     bare.fw_refused(&lab, attach, &["your session"])?;
     assert_eq!(bare.fw(&lab, attach)?.said.matches("your session").count(), 1, "the other session is not the own one");
     lab.nothing_is_left_behind()
+}
+
+fn the_session_is_known_after_its_interface_is_renamed() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let (_sshd, mut session) = ssh(&lab)?;
+    session.fw_succeeds(&lab, "attach eth0 --allow 2222/tcp")?;
+    for (from, to, args) in [("eth0", "lan0", "deny 2222/tcp"), ("lan0", "eth0", "enforce")] {
+        lab.pi.run(&format!("ip link set {from} down"))?;
+        lab.pi.run(&format!("ip link set {from} name {to}"))?;
+        lab.pi.set_address(to, &[])?;
+        let outcome = session.fw(&lab, args)?;
+        ensure!(outcome.code == 1 && outcome.said.contains("your session"), "{outcome:?}");
+        ensure!(outcome.said.contains(&format!("note: {to} was renamed and stays filtered")), "{outcome:?}");
+        assert_eq!(session.run("echo alive")?.said.trim(), "alive");
+        session.fw_succeeds(&lab, &format!("attach {to} --allow 22/tcp --monitor"))?;
+    }
+    Ok(())
 }
 
 fn over_ipv6_it_is_the_same() -> Result<()> {

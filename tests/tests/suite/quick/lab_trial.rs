@@ -35,6 +35,7 @@ tests! { in generic mode:
 }
 
 tests! {
+    an_unconfirmed_attach_to_a_renamed_interface_leaves_nothing_behind;
     an_unconfirmed_attach_over_a_filter_goes_back_to_that_filter;
     an_unconfirmed_enforce_goes_back_to_monitoring;
     rollback_goes_back_at_once;
@@ -192,6 +193,23 @@ fn verdicts_go_back_in_time_also_when_every_process_was_killed(mode: Mode) -> Re
     let said = lab.fw(&["allow", "443"])?;
     ensure!(said == "eth0  open: 22, 80, 443\n", "{said}");
     Ok(())
+}
+
+fn an_unconfirmed_attach_to_a_renamed_interface_leaves_nothing_behind() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let rename = |from: &str, to: &str| {
+        lab.pi.run(&format!("ip link set {from} down"))?;
+        lab.pi.run(&format!("ip link set {from} name {to}"))
+    };
+    on_trial(&lab, &["attach", "eth0", "--allow", "22"], |_, _| {
+        rename("eth0", "lan0")?;
+        let status = lab.fw(&["status"])?;
+        rename("lan0", "eth0")?;
+        ensure!(status.contains("lan0  active") && status.contains("ON TRIAL"), "{status}");
+        Ok(())
+    })?;
+    await_watchers_end(&lab)?;
+    lab.nothing_is_left_behind()
 }
 
 fn an_unconfirmed_attach_over_a_filter_goes_back_to_that_filter() -> Result<()> {

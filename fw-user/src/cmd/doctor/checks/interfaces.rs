@@ -113,7 +113,7 @@ fn filter(pins: &Pins, name: &str, interface: Option<&Interface>) -> Finding {
         (State::Foreign(id), Some(interface)) => {
             if let Ok(Some(former)) = state::former_name(pins, interface) {
                 return Finding::bad("filter", format!("active, attached under the former name {former}"))
-                    .fix(format!("to move it to the new name: {attach}, or fw-user apply {name}"));
+                    .fix("to move it to the new name: fw-user status");
             }
             let fix = if foreign::is_unpinned_filter(pins, interface) {
                 detach
