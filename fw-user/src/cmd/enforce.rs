@@ -81,7 +81,7 @@ async fn run(pins: &Pins, args: &InterfacesArgs, enforce: Option<Safeguards>) ->
         Some(Safeguards { force, .. }) => Guard { force, as_json: args.json, fix: Fix::AllowFirst }.look(&changes)?,
         None => Outlook::default(),
     };
-    trial::watch(pins, changing.iter().filter_map(|name| Some((name.as_str(), terms.deadline?))))?;
+    trial::watch(pins, changing.iter().filter_map(|_| terms.deadline))?;
     let changes = planned.iter_mut().filter(|(name, _)| changing.contains(name));
     policy_map::change_all(changes.map(|(_, map)| (map, terms)), PolicyMap::set_terms)?;
     let trial = Trial::begin(pins, &changing, deadline, args.json);

@@ -215,8 +215,7 @@ pub(crate) fn attach_all(
         Some(guard) => guard.look(&changes.collect::<Result<Vec<_>>>()?)?,
         None => Outlook::default(),
     };
-    let trials = wishes.iter().filter_map(|(interface, plan)| Some((interface.name.as_str(), plan.terms.deadline?)));
-    trial::watch(pins, trials)?;
+    trial::watch(pins, wishes.iter().filter_map(|(_, plan)| plan.terms.deadline))?;
     let mut attached = Vec::new();
     let mut failed = None;
     for (name, outcome) in at_once::attach_each(pins, wishes) {

@@ -108,8 +108,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
     // The bridge or VLANs above an interface may have changed.
     planned.iter().try_for_each(|(name, ..)| uppers::note(pins, name))?;
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
-    let trials = changing.filter_map(|(name, ..)| Some((name.as_str(), deadline?)));
-    trial::watch(pins, trials)?;
+    trial::watch(pins, changing.filter_map(|_| deadline))?;
     let changes = planned.iter_mut().filter(|(_, _, before, after)| before != after);
     policy_map::change_all(changes.map(|(_, map, _, after)| (map, &*after)), |map, after| {
         map.write(after, Terms { monitors: map.active()?.monitors(), deadline })

@@ -24,14 +24,13 @@ pub(crate) fn deadline(safeguards: Safeguards) -> Result<Option<u32>> {
     safeguards.confirm.map(clock::after).transpose()
 }
 
-/// Before the change, start the process that waits for the deadline. It ends by itself if there is nothing to undo. If it is killed, the programs in
-/// the kernel still revert, and the next command tidies up.
-pub(crate) fn watch<'a>(pins: &Pins, trials: impl Iterator<Item = (&'a str, u32)>) -> Result<()> {
-    let (names, deadlines): (Vec<&str>, Vec<u32>) = trials.unzip();
-    let Some(deadline) = deadlines.into_iter().max() else { return Ok(()) };
+/// Before the changes, start the process that waits for their deadline. It ends by itself if there is nothing to undo. If it is killed, the programs
+/// in the kernel still revert, and the next command tidies up.
+pub(crate) fn watch(pins: &Pins, deadlines: impl Iterator<Item = u32>) -> Result<()> {
+    let Some(deadline) = deadlines.max() else { return Ok(()) };
     let program = env::current_exe().map_err(SafeguardError::NoWatcher)?;
     let mut watcher = Command::new(program);
-    watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]).args(names);
+    watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]);
     watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     watcher.spawn().map(drop).map_err(|error| SafeguardError::NoWatcher(error).into())
 }
