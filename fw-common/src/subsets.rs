@@ -101,6 +101,7 @@ mod tests {
             assert_eq!(different.len(), 1 << bound);
         }
     }
+
     #[test]
     fn the_members_are_found_on_the_way_down() {
         const LEVELS: usize = 16;

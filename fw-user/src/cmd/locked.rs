@@ -13,8 +13,8 @@ use crate::{
     output::complain,
 };
 
-/// Prevent other commands from changing anything meanwhile. First move the pins of renamed interfaces, and undo changes that nobody confirmed in time, in case the process for that is dead. A
-/// command reads the state that it decides by only after this.
+/// Prevent other commands from changing anything meanwhile. First move the pins of renamed interfaces, and undo changes that nobody confirmed in
+/// time, in case the process for that is dead. A command reads the state that it decides by only after this.
 pub(crate) fn lock(pins: &Pins) -> Result<Option<Lock>> {
     let lock = pins.lock()?;
     follow::follow(pins)?;

@@ -167,9 +167,9 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
         let mut rest = BTreeSet::new();
         for whole in rules {
             let Some(unsaid) = unsaid.get_mut(&whole.source) else { continue };
-            let from = Entry { protocols: Protocols::TcpAndUdp, ..(*whole).into() };
-            let from =
-                Entry { ports: PortRange::new(whole.ports.first(), whole.ports.first()).unwrap_or(from.ports), ..from };
+            let first = whole.ports.first();
+            let ports = PortRange::new(first, first).unwrap_or(whole.ports);
+            let from = Entry { ports, protocols: Protocols::TcpAndUdp, source: whole.source };
             let near = unsaid.range(from..).take_while(|entry| entry.ports.first() <= whole.ports.last());
             let found: Vec<Entry> = near.filter(is_rest).copied().collect();
             for entry in &found {
