@@ -137,6 +137,8 @@ pub const CLASS_CLOSED: u16 = 0;
 pub const CLASS_OPEN: u16 = u16::MAX;
 /// The list of networks that packets may be routed on to. It has the number of closed ports, which need no list.
 pub const CLASS_FORWARD: u16 = CLASS_CLOSED;
+/// The list of networks on the interface's own link, which only some policies need. It has the number of open ports, which need no list.
+pub const CLASS_LAN: u16 = CLASS_OPEN;
 
 /// A page of port classes.
 pub type ClassPage = [u16; PAGE];
@@ -294,6 +296,10 @@ pub struct Settings {
     pub protocols: [u64; 4],
     /// 1 where packets to allowed ports may be routed on to any machine, else 0.
     pub forward: u64,
+    /// 1 where senders on the link get an answer from closed ports, else 0.
+    pub refuse: u32,
+    /// 1 where the policy needs the list of [`CLASS_LAN`], else 0. Only the user side reads it.
+    pub lan: u32,
     /// How long flows live.
     pub timeouts: Timeouts,
 }

@@ -11,12 +11,13 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, MAX_SOURCES, Settings},
+    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_SOURCES, Settings},
     entry::Entry,
     forward::{Forward, Networks},
     grammar::{PortRange, Rule},
     policy::Policy,
     protocol::PortProtocol,
+    refuse::Refuse,
     subsets::Subsets,
     timeouts::Timeouts,
 };
@@ -27,7 +28,7 @@ pub enum DoesNotFit {
     /// Too many networks.
     #[error("the policy names {count} networks in total; {limit} is the most; use larger networks")]
     Networks {
-        /// The number of networks: those of each list that some port has, and those to route on to.
+        /// The number of networks: those of each list that some port has, those to route on to, and those on the link.
         count: usize,
         /// The most that fit.
         limit: usize,
@@ -63,7 +64,7 @@ impl Policy {
         let mut active = Subsets::new(networks.len());
         let mut class_of: HashMap<u32, u16> = HashMap::new();
         let forward = self.forward.networks();
-        let mut count = forward.len();
+        let mut count = forward.len() + self.on_link.len();
         if count <= MOST_NETWORKS {
             compiled.networks.extend(forward.iter().map(|&network| (CLASS_FORWARD, network)));
         }
@@ -109,10 +110,13 @@ impl Policy {
         if class_of.len() > MOST_LISTS {
             return Err(DoesNotFit::Lists { count: class_of.len(), limit: MOST_LISTS });
         }
+        compiled.networks.extend(self.on_link.iter().map(|&network| (CLASS_LAN, network)));
         for &protocol in &self.protocols {
             compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
         }
         compiled.settings.forward = u64::from(self.forward == Forward::Pass);
+        compiled.settings.refuse = u32::from(self.refuse == Refuse::Lan);
+        compiled.settings.lan = u32::from(self.needs_lan());
         compiled.settings.timeouts = self.timeouts;
         Ok(compiled)
     }
@@ -122,7 +126,8 @@ impl Policy {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     classes: Vec<u16>,
-    /// Each class with one of its networks, ordered by class. Packets may be routed on to the networks of [`CLASS_FORWARD`].
+    /// Each class with one of its networks, ordered by class. Packets may be routed on to the networks of [`CLASS_FORWARD`]; those of
+    /// [`CLASS_LAN`] are on the link.
     pub networks: Vec<(u16, IpNet)>,
     /// The settings that are not about ports.
     pub settings: Settings,
@@ -136,7 +141,7 @@ impl Default for Compiled {
         Self {
             classes: vec![CLASS_CLOSED; PORTS * PortProtocol::ALL.len()],
             networks: Vec::new(),
-            settings: Settings { protocols: [0; 4], forward: 0, timeouts: Timeouts::DEFAULT },
+            settings: Settings { protocols: [0; 4], forward: 0, refuse: 0, lan: 0, timeouts: Timeouts::DEFAULT },
         }
     }
 }
@@ -171,8 +176,7 @@ impl Compiled {
     /// The policy of these entries, if it compiles to exactly this.
     #[must_use]
     pub fn typed(&self, entries: impl IntoIterator<Item = (Entry, Option<String>)>) -> Option<Policy> {
-        let forward = self.networks.iter().filter(|(class, _)| *class == CLASS_FORWARD).map(|&(_, network)| network);
-        let policy = self.with_settings(Policy::of(entries), forward);
+        let policy = self.with_settings(Policy::of(entries));
         policy.compile().is_ok_and(|compiled| compiled == *self).then_some(policy)
     }
 
@@ -203,15 +207,22 @@ impl Compiled {
         }
         let typed = Policy::new(rules).rules();
         let policy = Policy::of(Entry::of(&typed).into_iter().map(|entry| (entry, None)));
-        self.with_settings(policy, lists.remove(&CLASS_FORWARD).unwrap_or_default())
+        self.with_settings(policy)
     }
 
     /// The same policy with everything that is not about ports.
-    fn with_settings(&self, mut policy: Policy, forward: impl IntoIterator<Item = IpNet>) -> Policy {
+    fn with_settings(&self, mut policy: Policy) -> Policy {
         policy.protocols = (0..=u8::MAX).filter(|&protocol| self.settings.allows(protocol)).collect();
-        let networks = Networks::new(forward).map_or(Forward::Drop, Forward::To);
+        let networks = Networks::new(self.list(CLASS_FORWARD)).map_or(Forward::Drop, Forward::To);
         policy.forward = if self.settings.forward == 0 { networks } else { Forward::Pass };
+        policy.refuse = if self.settings.refuse == 0 { Refuse::Nobody } else { Refuse::Lan };
+        policy.on_link = self.list(CLASS_LAN).collect();
         policy.timeouts = self.settings.timeouts;
         policy
+    }
+
+    /// The networks of a class.
+    fn list(&self, class: u16) -> impl Iterator<Item = IpNet> {
+        self.networks.iter().filter(move |(of, _)| *of == class).map(|&(_, network)| network)
     }
 }

@@ -34,6 +34,8 @@ pub mod ranges;
 pub mod reason;
 pub mod record;
 #[cfg(feature = "std")]
+pub mod refuse;
+#[cfg(feature = "std")]
 pub mod senders;
 #[cfg(feature = "std")]
 mod subsets;

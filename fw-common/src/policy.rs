@@ -15,6 +15,7 @@ use crate::{
     grammar::Rule,
     protocol::PortProtocol,
     ranges::PortRanges,
+    refuse::Refuse,
     timeouts::Timeouts,
 };
 
@@ -32,6 +33,11 @@ pub struct Policy {
     pub protocols: BTreeSet<u8>,
     /// The verdict on packets that would be routed on.
     pub forward: Forward,
+    /// Who gets an answer from closed ports.
+    pub refuse: Refuse,
+    /// The networks on the interface's own link, if the policy [needs](Self::needs_lan) them, else none. They follow from the machine's routes and
+    /// are written with the policy.
+    pub on_link: BTreeSet<IpNet>,
     /// How long flows live without a packet.
     pub timeouts: Timeouts,
 }
@@ -66,14 +72,21 @@ impl Policy {
     pub fn by_number(&self) -> Self {
         let entries = self.entries.iter().filter(|(entry, _)| entry.protocols != Protocols::Every);
         let policy = Self::of(entries.map(|(entry, comment)| (*entry, comment.clone())));
-        Self { protocols: self.protocols.clone(), forward: self.forward.clone(), timeouts: self.timeouts, ..policy }
+        Self { entries: policy.entries, ranges: policy.ranges, ..self.clone() }
     }
 
-    /// Whether both let the same packets in, however they were typed.
+    /// Whether it has a different meaning on each link, so that it needs the networks there.
+    #[must_use]
+    pub fn needs_lan(&self) -> bool {
+        self.refuse == Refuse::Lan
+    }
+
+    /// Whether both treat packets the same on the same link, however they were typed.
     #[must_use]
     pub fn means_the_same_as(&self, other: &Self) -> bool {
-        let Self { entries: _, ranges, protocols, forward, timeouts } = self;
-        (ranges, protocols, forward, timeouts) == (&other.ranges, &other.protocols, &other.forward, &other.timeouts)
+        let Self { entries: _, ranges, protocols, forward, refuse, on_link: _, timeouts } = self;
+        (ranges, protocols, forward, refuse, timeouts)
+            == (&other.ranges, &other.protocols, &other.forward, &other.refuse, &other.timeouts)
     }
 
     /// The rules: by protocol, then port, then network.

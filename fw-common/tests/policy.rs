@@ -10,6 +10,7 @@ use fw_common::{
     forward::{Forward, ForwardError},
     grammar::{PortRange, Rule},
     policy::Policy,
+    refuse::Refuse,
 };
 use ipnet::IpNet;
 
@@ -159,10 +160,25 @@ fn a_compiled_policy_comes_back_the_same() {
         policy.protocols = [0, 47, 63, 64, 255].into();
         for forward in ["drop", "pass", "10.8.0.0/24,2001:db8:5::/64", "0.0.0.0/0"] {
             policy.forward = forward.parse().expect("what the display writes");
-            let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
-            assert!(compiled.decompile().means_the_same_as(&policy), "{rules}, {forward}");
+            for (refuse, on_link) in [("nobody", &[][..]), ("lan", &["10.0.0.0/8", "192.0.2.0/24", "fe80::/10"])] {
+                policy.refuse = refuse.parse().expect("what the display writes");
+                policy.on_link = on_link.iter().map(|network| network.parse().expect("a network")).collect();
+                let compiled = policy.compile().unwrap_or_else(|error| panic!("{rules}: {error}"));
+                let back = compiled.decompile();
+                assert!(back.means_the_same_as(&policy), "{rules}, {forward}, {refuse}");
+                assert_eq!(back.on_link, policy.on_link, "{rules}, {forward}, {refuse}");
+            }
         }
     }
+}
+
+#[test]
+fn other_networks_on_the_link_are_no_other_policy() {
+    let (one, mut other) = (policy("22/tcp"), policy("22/tcp"));
+    other.on_link.insert("192.0.2.0/24".parse().expect("a network"));
+    assert!(one.means_the_same_as(&other));
+    other.refuse = Refuse::Lan;
+    assert!(!one.means_the_same_as(&other));
 }
 
 #[test]
@@ -209,6 +225,9 @@ fn networks_to_route_on_to_count_as_others_do() {
     let networks: Vec<String> = (0..65_536).map(network).collect();
     policy.forward = networks[1..].join(",").parse().expect("networks");
     assert!(policy.compile().is_ok());
+    policy.on_link.insert("192.0.2.0/24".parse().expect("a network"));
+    assert_eq!(policy.compile(), Err(DoesNotFit::Networks { count: 65_537, limit: 65_536 }));
+    policy.on_link.clear();
     policy.forward = networks.join(",").parse().expect("networks");
     assert_eq!(policy.compile(), Err(DoesNotFit::Networks { count: 65_537, limit: 65_536 }));
 }

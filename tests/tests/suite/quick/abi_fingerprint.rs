@@ -40,7 +40,7 @@ macro_rules! constants {
 fn current() -> String {
     let mut text = String::new();
     layout!(text, Active { 0 });
-    layout!(text, Settings { protocols, forward, timeouts });
+    layout!(text, Settings { protocols, forward, refuse, lan, timeouts });
     layout!(text, Source4 { buffer, padding, class, address });
     layout!(text, Source6 { buffer, padding, class, address });
     layout!(text, RulesAt { buffer, chunk });
@@ -72,7 +72,7 @@ fn current() -> String {
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: RULE_CHUNK, MAX_RULE_CHUNKS);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
-    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, SOURCE_PREFIX);
+    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, CLASS_LAN, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));
