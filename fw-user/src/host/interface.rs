@@ -10,7 +10,7 @@ use rtnetlink::packet_route::{
     address::{AddressAttribute, AddressMessage},
     link::{
         InfoBridge, InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoVlan, InfoVti, InfoVxlan,
-        LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol, XdpAttached,
+        LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol, XdpAttached,
     },
 };
 
@@ -18,6 +18,7 @@ use crate::error::{Error, HostError, KernelError, Result};
 use crate::host::netlink;
 
 /// The properties of an interface that matter here.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 #[derive(Clone, Debug)]
 pub struct Interface {
     /// The name.
@@ -34,6 +35,9 @@ pub struct Interface {
     pub below: Option<u32>,
     /// The other end of a veth or netkit pair, by index, if it is in the same network namespace.
     pub peer: Option<u32>,
+    /// Whether its packets go to the next machine without a question for its address: a tunnel or another line to a single machine (`IFF_POINTOPOINT`,
+    /// `IFF_NOARP`).
+    pub is_line: bool,
     /// Whether it is a tunnel to a single machine, or to a multicast group.
     pub has_remote: bool,
     /// Whether it is a tap with virtio headers, as for virtual machines.
@@ -155,6 +159,7 @@ impl Default for Interface {
             master: None,
             below: None,
             peer: None,
+            is_line: false,
             has_remote: false,
             is_guests: false,
             vlan: None,
@@ -169,7 +174,8 @@ impl Default for Interface {
 impl From<LinkMessage> for Interface {
     fn from(message: LinkMessage) -> Self {
         let (index, layer) = (message.header.index, message.header.link_layer_type);
-        let mut interface = Self { index, layer, mtu: 0, ..Self::default() };
+        let is_line = message.header.flags.intersects(LinkFlags::Pointopoint | LinkFlags::Noarp);
+        let mut interface = Self { index, layer, is_line, mtu: 0, ..Self::default() };
         // The interface at the other end or below, and whether its index belongs to another network namespace.
         let (mut linked, mut is_elsewhere) = (None, false);
         for attribute in message.attributes {

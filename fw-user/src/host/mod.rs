@@ -12,5 +12,6 @@ pub(crate) mod output_file;
 pub(crate) mod pppoe;
 pub(crate) mod privilege;
 pub(crate) mod processes;
+pub(crate) mod routes;
 pub(crate) mod systemd;
 pub(crate) mod targets;

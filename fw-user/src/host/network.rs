@@ -2,28 +2,31 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     path::Path,
 };
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::{
     RouteMessageBuilder,
     packet_route::{
-        AddressFamily, RouteNetlinkMessage,
-        route::{RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteType, RouteVia},
+        RouteNetlinkMessage,
+        route::{RouteAttribute, RouteFlags, RouteMessage, RouteType},
     },
 };
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
     host::{
         bridge_ports::BridgeNetfilter,
         interface::{self, Interface},
-        netlink,
+        netlink, routes,
     },
 };
+
+/// The addresses of every link (RFC 4291, 2.5.6).
+const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
 
 /// The interfaces, their addresses, and the routes to some peers.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +36,8 @@ pub(crate) struct Network {
     pub(crate) addresses: Vec<(u32, IpNet)>,
     /// The interfaces of default routes, by index.
     pub(crate) default_routes: BTreeSet<u32>,
+    /// The networks that routes lead to without a gateway, each with the interface, by index.
+    pub(crate) on_link: BTreeSet<(u32, IpNet)>,
     /// Whether this is the machine's own network namespace, and no container's.
     pub(crate) is_initial_namespace: bool,
     /// Which bridges' packets netfilter rewrites at the ports.
@@ -45,10 +50,12 @@ impl Network {
     pub(crate) fn ask() -> Result<Self> {
         let interfaces = interface::all()?;
         let addresses = interface::addresses()?;
+        let routes = routes::all()?;
         Ok(Self {
             interfaces,
             addresses,
-            default_routes: default_routes()?,
+            default_routes: routes.iter().flat_map(routes::ways_of_default).collect(),
+            on_link: routes.iter().flat_map(routes::on_link).collect(),
             // The kernel has this setting once, and shows it only in the initial network namespace (net/core/sysctl_net_core.c).
             is_initial_namespace: Path::new("/proc/sys/net/core/netdev_budget").exists(),
             bridge_netfilter: BridgeNetfilter::here(),
@@ -113,6 +120,19 @@ impl Network {
         }
     }
 
+    /// The networks on the link of an interface: of its own routes, and of those of the bridge or bond that it is a port of and of VLANs on any of
+    /// these. None where packets go to the next machine without a question for its address: nobody is beside this machine there.
+    pub(crate) fn on_link_of(&self, name: &str) -> BTreeSet<IpNet> {
+        let Some(interface) = self.interfaces.iter().find(|interface| interface.name == name && !interface.is_line)
+        else {
+            return BTreeSet::new();
+        };
+        let lines = self.interfaces.iter().filter(|interface| interface.is_line).map(|interface| interface.index);
+        let fed = &self.fed_by(interface.index) - &lines.collect();
+        let networks = self.on_link.iter().filter(|(index, _)| fed.contains(index)).map(|(_, network)| *network);
+        IpNet::aggregate(&networks.chain([LINK_LOCAL]).collect()).into_iter().collect()
+    }
+
     /// Whether no connection can be open through an interface: neither it nor the interfaces above it have an address, except those that each
     /// interface gives itself.
     pub(crate) fn is_unused(&self, index: u32) -> bool {
@@ -160,41 +180,6 @@ pub(crate) fn is_link_local(address: IpAddr) -> bool {
     }
 }
 
-/// The interfaces of default routes, in all tables.
-fn default_routes() -> Result<BTreeSet<u32>> {
-    Ok(routes()?.iter().flat_map(ways_of_default).collect())
-}
-
-/// All routes, of whatever table.
-fn routes() -> Result<Vec<RouteMessage>> {
-    let mut found = Vec::new();
-    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let mut question = RouteMessage::default();
-        question.header.address_family = family;
-        match netlink::dump(NETLINK_ROUTE, RouteNetlinkMessage::GetRoute(question)) {
-            Ok(answers) => found.extend(answers.into_iter().filter_map(|answer| match answer {
-                RouteNetlinkMessage::NewRoute(route) => Some(route),
-                _ => None,
-            })),
-            // A kernel without IPv6 has no IPv6 routes.
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
-            Err(error) => return Err(Error::refused("asking for the routes", error)),
-        }
-    }
-    Ok(found)
-}
-
-/// The interface of a route, if it is a default route.
-fn ways_of_default(route: &RouteMessage) -> Vec<u32> {
-    let is_default = route.header.destination_prefix_length == 0 && route.header.kind == RouteType::Unicast;
-    let ways = route.attributes.iter().filter(|_| is_default).flat_map(|attribute| match attribute {
-        RouteAttribute::Oif(index) => vec![*index],
-        RouteAttribute::MultiPath(hops) => hops.iter().map(|hop| hop.interface_index).collect(),
-        _ => Vec::new(),
-    });
-    ways.collect()
-}
-
 /// Who is around this machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Surroundings {
@@ -207,44 +192,14 @@ pub(crate) struct Surroundings {
 /// Who is around this machine, by its routes.
 pub(crate) fn surroundings() -> Result<Surroundings> {
     let mut found = Surroundings::default();
-    for route in routes()?.iter().filter(|route| route.header.kind == RouteType::Unicast) {
-        let gateways: Vec<IpAddr> = gateways(&route.attributes).collect();
+    for route in routes::all()?.iter().filter(|route| route.header.kind == RouteType::Unicast) {
+        let gateways: Vec<IpAddr> = routes::gateways(&route.attributes).collect();
         if gateways.is_empty() {
-            found.on_link.extend(destination(route));
+            found.on_link.extend(routes::destination(route));
         }
         found.gateways.extend(gateways);
     }
     Ok(found)
-}
-
-/// The gateways among the attributes of a route, and of its ways where it has several.
-fn gateways(attributes: &[RouteAttribute]) -> impl Iterator<Item = IpAddr> {
-    let ways = attributes.iter().filter_map(|attribute| match attribute {
-        RouteAttribute::MultiPath(hops) => Some(hops.iter().flat_map(|hop| &hop.attributes)),
-        _ => None,
-    });
-    attributes.iter().chain(ways.flatten()).filter_map(|attribute| match attribute {
-        RouteAttribute::Gateway(RouteAddress::Inet(address)) | RouteAttribute::Via(RouteVia::Inet(address)) => {
-            Some(IpAddr::V4(*address))
-        }
-        RouteAttribute::Gateway(RouteAddress::Inet6(address)) | RouteAttribute::Via(RouteVia::Inet6(address)) => {
-            Some(IpAddr::V6(*address))
-        }
-        _ => None,
-    })
-}
-
-/// The network that a route leads to; nothing for a default route.
-fn destination(route: &RouteMessage) -> Option<IpNet> {
-    route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(RouteAddress::Inet(address)) => {
-            IpNet::new(IpAddr::V4(*address), route.header.destination_prefix_length).ok()
-        }
-        RouteAttribute::Destination(RouteAddress::Inet6(address)) => {
-            IpNet::new(IpAddr::V6(*address), route.header.destination_prefix_length).ok()
-        }
-        _ => None,
-    })
 }
 
 /// The kernel's answer to a route request.
@@ -264,4 +219,47 @@ fn way_out(route: &RouteMessage) -> Option<u32> {
         RouteAttribute::Oif(index) => Some(*index),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_is_that_of_the_bridge_and_of_vlans_too() {
+        let interface = |name: &str, index| Interface { name: name.to_owned(), index, ..Interface::default() };
+        let interfaces = vec![
+            Interface { master: Some(3), ..interface("eth0", 2) },
+            interface("br0", 3),
+            Interface { below: Some(3), vlan: Some((0x8100, 5)), ..interface("br0.5", 4) },
+            interface("eth1", 5),
+            Interface { is_line: true, ..interface("wg0", 6) },
+            Interface { below: Some(3), is_line: true, ..interface("quiet", 7) },
+        ];
+        let on_link = [
+            (2, "169.254.0.0/16"),
+            (3, "192.0.2.0/24"),
+            (3, "192.0.2.0/25"),
+            (3, "fe80::/64"),
+            (4, "10.5.0.0/16"),
+            (5, "198.51.100.0/24"),
+            (6, "10.8.0.0/24"),
+            (7, "10.7.0.0/24"),
+        ];
+        let on_link = on_link.map(|(index, network)| (index, network.parse().expect("a network"))).into();
+        let network = Network { interfaces, on_link, ..Network::default() };
+        for (name, expected) in [
+            ("eth0", &["10.5.0.0/16", "169.254.0.0/16", "192.0.2.0/24", "fe80::/10"][..]),
+            ("br0.5", &["10.5.0.0/16", "fe80::/10"]),
+            ("eth1", &["198.51.100.0/24", "fe80::/10"]),
+            ("wg0", &[]),
+            ("gone", &[]),
+        ] {
+            assert_eq!(
+                network.on_link_of(name),
+                expected.iter().map(|network| network.parse().expect("a network")).collect(),
+                "{name}"
+            );
+        }
+    }
 }

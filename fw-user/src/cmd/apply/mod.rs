@@ -37,7 +37,7 @@ use crate::{
             spare::Arrival,
             state::{self, Stale, State},
         },
-        maps::uppers,
+        maps::{policy_map::on_link, uppers},
         meta::AttachmentRecord,
         object,
         pins::Pins,
@@ -221,6 +221,7 @@ pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> 
     if !dry_run {
         for interface in interfaces.iter().filter(|one| changes.iter().all(|(changed, _)| changed.name != one.name)) {
             uppers::note(pins, &interface.name)?;
+            on_link::note(pins, &interface.name)?;
         }
     }
     let changed: Vec<String> = changes.into_iter().map(|(interface, _)| interface.name).collect();

@@ -29,7 +29,7 @@ use crate::{
     host::{class::Sides, interface, network::Network, privilege},
     kernel::{
         maps::{
-            policy_map::{self, PolicyMap, Terms},
+            policy_map::{self, PolicyMap, Terms, on_link},
             uppers,
         },
         pins::Pins,
@@ -105,8 +105,12 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
             guard.look(&changes)?
         }
     };
-    // The bridge or VLANs above an interface may have changed.
+    // The bridge or VLANs above an interface may have changed, and the networks on its link. A policy is written with the latter.
     planned.iter().try_for_each(|(name, ..)| uppers::note(pins, name))?;
+    planned
+        .iter()
+        .filter(|(_, _, before, after)| before == after)
+        .try_for_each(|(name, ..)| on_link::note(pins, name))?;
     let changing = planned.iter().filter(|(_, _, before, after)| before != after);
     trial::watch(pins, changing.filter_map(|_| deadline))?;
     let changes = planned.iter_mut().filter(|(_, _, before, after)| before != after);

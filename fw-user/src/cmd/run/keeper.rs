@@ -36,7 +36,7 @@ use crate::{
             spare::Arrival,
             state::{self, State},
         },
-        maps::uppers,
+        maps::{policy_map::on_link, uppers},
         pins::Pins,
     },
     output::{complain, narrate},
@@ -279,7 +279,7 @@ impl<'a> Keeper<'a> {
             self.settled.get(&interface.name).map(|settled| settled.index) != Some(interface.index)
         };
         let come: Vec<(Interface, Wish)> = here.into_iter().filter(has_come).collect();
-        let mut outcome = Ok(());
+        let mut outcome = self.follow_networks(&network);
         for (interface, wish) in come {
             let name = interface.name;
             let again = || {
@@ -298,6 +298,19 @@ impl<'a> Keeper<'a> {
                 }
             }
             outcome = outcome.and(applied.map(|applied| self.settle(&applied, false)));
+        }
+        outcome
+    }
+
+    /// Bring the lists of networks on the links up to date.
+    fn follow_networks(&self, network: &Network) -> Result<()> {
+        let mut outcome = Ok(());
+        for name in self.settled.keys() {
+            let followed = on_link::is_behind(self.pins, name, network).and_then(|is_behind| {
+                let _lock = if is_behind { lock(self.pins)? } else { return Ok(()) };
+                on_link::note(self.pins, name)
+            });
+            outcome = outcome.and(followed);
         }
         outcome
     }

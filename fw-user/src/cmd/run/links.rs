@@ -1,12 +1,15 @@
-//! The kernel's messages about interfaces that appear, disappear or change their class.
+//! The kernel's messages about interfaces that appear, disappear or change their class, and about the networks on their links.
 
 use futures_util::{FutureExt, Stream, StreamExt, future};
 use netlink_packet_core::NetlinkPayload;
 use rtnetlink::{MulticastGroup, packet_route::RouteNetlinkMessage};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    host::routes,
+};
 
-/// The kernel's messages about interfaces, and about what decides their class: addresses and default routes.
+/// The kernel's messages about interfaces, about what decides their class (addresses and default routes), and about routes without a gateway.
 pub(crate) struct Links(Box<dyn Stream<Item = ()> + Unpin + Send>);
 
 impl Links {
@@ -33,11 +36,11 @@ impl Links {
     }
 }
 
-/// Whether a message may change what must be filtered. Of all routes only a default route may: a router has very many.
+/// Whether a message may change what must be filtered. Of all routes only default routes and those without a gateway may: a router has very many.
 fn matters(payload: &NetlinkPayload<RouteNetlinkMessage>) -> bool {
     match payload {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route) | RouteNetlinkMessage::DelRoute(route)) => {
-            route.header.destination_prefix_length == 0
+            route.header.destination_prefix_length == 0 || !routes::on_link(route).is_empty()
         }
         _ => true,
     }

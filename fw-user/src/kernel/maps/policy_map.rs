@@ -1,6 +1,10 @@
 //! The policy in the kernel: two buffers, of which one is in force. A policy is written into the other one, and one 64-bit store puts it
 //! in force, so that no packet is judged by half of it. The same store says whether anything is dropped, and until when it all holds.
 
+pub(crate) mod on_link;
+
+use std::collections::BTreeSet;
+
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
     abi::{
@@ -15,6 +19,7 @@ use rustix::thread::{MembarrierCommand, membarrier};
 
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
+    host::network::Network,
     kernel::{
         clock,
         maps::{
@@ -109,18 +114,25 @@ impl PolicyMap {
         let mut compiled = Compiled::default();
         compiled.settings = self.settings.get(&buffer, 0)?.0;
         compiled.all_classes_mut().copy_from_slice(self.read_classes(buffer)?.as_flattened());
+        compiled.networks = self.read_networks(buffer)?;
+        Ok(compiled)
+    }
+
+    /// Each class with one of its networks, in the order of [`Compiled::networks`].
+    fn read_networks(&self, buffer: u32) -> Result<Vec<(u16, IpNet)>, MapError> {
+        let mut networks = Vec::new();
         for key in self.keys4(buffer)? {
             let Plain(source) = key.data();
             let net = Ipv4Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
-            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net))));
+            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net))));
         }
         for key in self.keys6(buffer)? {
             let Plain(source) = key.data();
             let net = Ipv6Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
-            compiled.networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net))));
+            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net))));
         }
-        compiled.networks.sort_unstable();
-        Ok(compiled)
+        networks.sort_unstable();
+        Ok(networks)
     }
 
     fn read_classes(&self, buffer: u32) -> Result<Vec<ClassPage>> {
@@ -197,7 +209,9 @@ impl PolicyMap {
     }
 
     fn fill(&mut self, policy: &Policy, buffer: u32) -> Result<()> {
-        let (compiled, text) = (policy.compile()?, typed_rules::text(policy)?);
+        let mut policy = policy.clone();
+        policy.on_link = if policy.needs_lan() { Network::ask()?.on_link_of(&self.interface) } else { BTreeSet::new() };
+        let (compiled, text) = (policy.compile()?, typed_rules::text(&policy)?);
         self.fill_buffer(&compiled, &text, buffer)
             .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))
     }
@@ -216,19 +230,10 @@ impl PolicyMap {
         for key in self.keys6(buffer)? {
             self.sources6.remove(&key)?;
         }
-        let (buffer_byte, padding) = (buffer as u8, 0);
         for &(class, network) in &compiled.networks {
-            let class = class.to_be_bytes();
-            let bits = SOURCE_PREFIX + u32::from(network.prefix_len());
             match network {
-                IpNet::V4(net) => {
-                    let source = Source4 { buffer: buffer_byte, padding, class, address: net.network().octets() };
-                    self.sources4.insert(&Key::new(bits, Plain(source)), 1, 0)?;
-                }
-                IpNet::V6(net) => {
-                    let source = Source6 { buffer: buffer_byte, padding, class, address: net.network().octets() };
-                    self.sources6.insert(&Key::new(bits, Plain(source)), 1, 0)?;
-                }
+                IpNet::V4(net) => self.sources4.insert(&key4(buffer, class, net), 1, 0)?,
+                IpNet::V6(net) => self.sources6.insert(&key6(buffer, class, net), 1, 0)?,
             }
         }
         self.settings.set(buffer, Plain(compiled.settings), 0)?;
@@ -245,6 +250,18 @@ impl PolicyMap {
         let of_buffer = |key: &Result<Key<Plain<Source6>>, _>| !matches!(key, Ok(key) if u32::from({ key.data() }.0.buffer) != buffer);
         self.sources6.keys().filter(of_buffer).collect()
     }
+}
+
+fn key4(buffer: u32, class: u16, net: Ipv4Net) -> Key<Plain<Source4>> {
+    let (class, address) = (class.to_be_bytes(), net.network().octets());
+    let source = Source4 { buffer: buffer as u8, padding: 0, class, address };
+    Key::new(SOURCE_PREFIX + u32::from(net.prefix_len()), Plain(source))
+}
+
+fn key6(buffer: u32, class: u16, net: Ipv6Net) -> Key<Plain<Source6>> {
+    let (class, address) = (class.to_be_bytes(), net.network().octets());
+    let source = Source6 { buffer: buffer as u8, padding: 0, class, address };
+    Key::new(SOURCE_PREFIX + u32::from(net.prefix_len()), Plain(source))
 }
 
 fn names_networks(policy: &Policy) -> bool {
