@@ -40,11 +40,11 @@ pub mod map {
     pub const ACTIVE: &str = "ACTIVE";
     /// The policy's settings, one per buffer.
     pub const SETTINGS: &str = "SETTINGS";
-    /// The class of every port, for both buffers.
+    /// The class of every port, for all buffers.
     pub const PORTS: &str = "PORTS";
-    /// IPv4 source networks by class, for both buffers.
+    /// IPv4 source networks by class, for all buffers.
     pub const SOURCES4: &str = "SOURCES4";
-    /// IPv6 source networks by class, for both buffers.
+    /// IPv6 source networks by class, for all buffers.
     pub const SOURCES6: &str = "SOURCES6";
     /// The rules of each buffer as they were typed, in [chunks](super::RuleChunk). Only the user side reads them.
     pub const RULES: &str = "RULES";
@@ -90,8 +90,8 @@ pub mod map {
     ];
 }
 
-/// The number of policy buffers: one in force, one being written.
-pub const BUFFERS: u32 = 2;
+/// The number of policy buffers: one in force, one to fall back to while a change waits to be confirmed, one being written.
+pub const BUFFERS: u32 = 3;
 /// The number of ports in a page, which is the value of each map that is indexed by port.
 pub const PAGE: usize = 256;
 /// The number of pages for the ports of one protocol.
@@ -104,8 +104,8 @@ pub const COUNTED_PROTOCOLS: u32 = 2;
 pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
 /// Slots in which a CPU counts the ports of the other protocols, by [`rare_slot`]; a power of two. Ports that share a slot evict each other.
 pub const RARE_PORTS: u32 = 1024;
-/// The number of source networks that fit into both buffers together, per family. A trie takes memory only for those it has.
-pub const MAX_SOURCES: u32 = 131_072;
+/// The number of source networks that fit into all buffers together, per family. A trie takes memory only for those it has.
+pub const MAX_SOURCES: u32 = BUFFERS * 65_536;
 /// The default number of flows per family (`--flows`); half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all
 /// others.
 pub const DEFAULT_FLOWS: u32 = 65_536;
@@ -193,10 +193,10 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
 ///
 /// | bits | what |
 /// |---|---|
-/// | 0 | the buffer in force |
-/// | 1 | 1 where everything is judged and counted, and nothing dropped |
-/// | 2 | 1 where the policy names [networks to route on to](CLASS_FORWARD) |
-/// | 8-10 | the same three, from the deadline on |
+/// | 0-1 | the buffer in force |
+/// | 2 | 1 where everything is judged and counted, and nothing dropped |
+/// | 3 | 1 where the policy names [networks to route on to](CLASS_FORWARD) |
+/// | 8-11 | the same three, from the deadline on |
 /// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
 /// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
 ///
@@ -206,17 +206,17 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
 pub struct Active(pub u64);
 
 impl Active {
-    const BUFFER: u64 = 1;
-    const MONITOR: u64 = 1 << 1;
+    const BUFFER: u64 = 0b11;
+    const MONITOR: u64 = 1 << 2;
     /// The bit that is set if the policy names networks that packets may be routed on to.
-    pub const NETWORKS: u64 = 1 << 2;
+    pub const NETWORKS: u64 = 1 << 3;
     /// The bits of the state in force now.
     pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::NETWORKS;
     const FALLBACK: u32 = 8;
     const ENDS_DETACHED: u64 = 1 << 16;
     const DEADLINE: u32 = 32;
 
-    /// The buffer in force, 0 or 1.
+    /// The buffer in force.
     #[inline(always)]
     #[must_use]
     pub const fn buffer(self) -> u32 {
@@ -230,11 +230,20 @@ impl Active {
         self.0 & Self::MONITOR != 0
     }
 
-    /// A switch to the other buffer, without a deadline; `names_networks` says whether its policy names networks to route on to.
+    /// A switch to a [free](Self::free) buffer, without a deadline; `names_networks` says whether its policy names networks to route on to.
     #[must_use]
     pub const fn flipped(self, names_networks: bool) -> Self {
-        let kept = self.0 & (Self::BUFFER | Self::MONITOR) ^ Self::BUFFER;
+        let kept = self.0 & Self::MONITOR | self.free() as u64;
         Self(kept | if names_networks { Self::NETWORKS } else { 0 })
+    }
+
+    /// The lowest buffer that no packet is judged by: it is not in force, and is not the fallback of a change that waits to be confirmed.
+    const fn free(self) -> u32 {
+        let mut free = 0;
+        while free == self.buffer() || self.deadline() != 0 && free == self.fallback().buffer() {
+            free += 1;
+        }
+        free
     }
 
     /// The same buffer, without a deadline, in monitor mode or not.
@@ -251,6 +260,13 @@ impl Active {
             Some(fallback) => (fallback.0 & Self::STATE) << Self::FALLBACK,
             None => (self.0 & Self::BUFFER | Self::MONITOR) << Self::FALLBACK | Self::ENDS_DETACHED,
         };
+        Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
+    }
+
+    /// The same as a part of a change that waits to be confirmed: until `deadline`, and then what that change falls back to.
+    #[must_use]
+    pub const fn joining(self, trial: Self, deadline: u32) -> Self {
+        let then = trial.0 & (Self::STATE << Self::FALLBACK | Self::ENDS_DETACHED);
         Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
     }
 
@@ -356,7 +372,7 @@ pub struct RulesAt {
 
 /// Bytes of a chunk. With the kernel's own data, an entry is just below a page.
 pub const RULE_CHUNK: usize = 4032;
-/// The number of chunks that fit for both buffers together.
+/// The number of chunks that fit for all buffers together.
 pub const MAX_RULE_CHUNKS: u32 = 4096;
 
 /// A part of the rules of a buffer. The chunks make one text: its length in bytes as a `u32`, and then a line for each entry. A line has the words

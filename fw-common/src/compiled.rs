@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_SOURCES, Settings},
+    abi::{BUFFERS, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_SOURCES, Settings},
     entry::Entry,
     forward::{Forward, Networks},
     grammar::{PortRange, Rule},
@@ -46,8 +46,8 @@ pub enum DoesNotFit {
     },
 }
 
-/// The most networks of a policy. Both buffers hold networks while a policy replaces another.
-pub const MOST_NETWORKS: usize = MAX_SOURCES as usize / 2;
+/// The most networks of a policy. Each buffer may hold as many.
+pub const MOST_NETWORKS: usize = (MAX_SOURCES / BUFFERS) as usize;
 /// The most lists of networks: the numbers between [`CLASS_CLOSED`] and [`CLASS_OPEN`].
 pub const MOST_LISTS: usize = (CLASS_OPEN - CLASS_CLOSED - 1) as usize;
 

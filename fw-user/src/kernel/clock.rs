@@ -19,8 +19,12 @@ pub(crate) fn after(seconds: u32) -> Result<u32> {
     u32::try_from(now + u64::from(seconds)).map_err(|error| Error::refused("reading the clock", error))
 }
 
-/// The time until the deadline; `None` if it has passed, or if there is none.
-pub(crate) fn left(active: Active) -> Result<Duration> {
-    let deadline = Duration::from_secs(u64::from(active.deadline()));
-    Ok(deadline.saturating_sub(Duration::from_nanos(now()?)))
+/// The time until a deadline; zero if it has passed.
+pub(crate) fn until(deadline: u32) -> Result<Duration> {
+    Ok(Duration::from_secs(u64::from(deadline)).saturating_sub(Duration::from_nanos(now()?)))
+}
+
+/// The time left to confirm a change; `None` if none waits for that.
+pub(crate) fn left(active: Active) -> Result<Option<Duration>> {
+    (active.deadline() != 0).then(|| until(active.deadline())).transpose()
 }

@@ -120,9 +120,8 @@ fn examine(pins: &Pins, interface: &Interface, dry_run: &DryRun) -> Result<Filte
     let in_force = map.in_force()?;
     let record = AttachmentRecord::read(pins, name)?;
     let mut notes = Vec::new();
-    if in_force.deadline() != 0 {
-        let seconds = clock::left(in_force)?.as_secs();
-        notes.push(format!("the last change reverts in {seconds} s unless you run `fw-user confirm`"));
+    if let Some(left) = clock::left(in_force)? {
+        notes.push(format!("the last change reverts in {} s unless you run `fw-user confirm`", left.as_secs()));
     }
     if !dry_run.knows_interface() {
         notes.push(format!(

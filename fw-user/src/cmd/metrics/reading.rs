@@ -149,12 +149,11 @@ fn examine(pins: &Pins, present: Option<&Interface>, name: String) -> InterfaceM
 fn read_filter(pins: &Pins, name: &str) -> Result<FilterMetrics> {
     let map = PolicyMap::open(pins, name)?;
     let active = map.in_force()?;
-    let waits = (active.deadline() != 0).then(|| clock::left(active)).transpose()?;
     Ok(FilterMetrics {
         record: AttachmentRecord::read(pins, name)?,
         policy: map.read()?,
         monitors: active.monitors(),
-        trial_ends: waits.map(|left| SystemTime::now() + left),
+        trial_ends: clock::left(active)?.map(|left| SystemTime::now() + left),
         counters: Counters::read(pins, name)?,
     })
 }

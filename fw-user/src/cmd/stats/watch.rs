@@ -150,12 +150,11 @@ impl Watched {
     }
 
     fn reading(&self) -> FilterReading<'_> {
-        let is_on_trial = self.in_force.deadline() != 0;
         FilterReading {
             generation: self.generation,
             mode: self.mode,
             monitors: self.in_force.monitors(),
-            trial_ends_in: is_on_trial.then(|| clock::left(self.in_force).ok()).flatten().map(|left| left.as_secs()),
+            trial_ends_in: clock::left(self.in_force).ok().flatten().map(|left| left.as_secs()),
             open: &self.open,
             counters: self.counters.counters(),
             sources: &self.sources,

@@ -112,7 +112,7 @@ fn details(pins: &Pins, name: &str) -> Result<Details> {
         record,
         policy: map.read()?,
         monitors: in_force.monitors(),
-        confirm_within: (in_force.deadline() != 0).then(|| clock::left(in_force)).transpose()?,
+        confirm_within: clock::left(in_force)?,
     })
 }
 

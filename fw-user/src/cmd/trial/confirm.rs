@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fw_common::abi::Active;
 use serde::Serialize;
 
 use clap::Args;
@@ -101,7 +100,7 @@ async fn at(pins: &Pins, second: u32) -> Result<()> {
     // It starts before the change, by a command that holds the lock until the change is made.
     let is_made = pins.lock().is_ok();
     loop {
-        let left = clock::left(Active(0).until(second, None))?;
+        let left = clock::until(second)?;
         if left.is_zero() {
             break;
         }

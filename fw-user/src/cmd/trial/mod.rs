@@ -108,7 +108,7 @@ enum TrialState {
 pub(crate) struct Trial {
     /// The interfaces.
     names: Vec<String>,
-    /// Their maps, and the value of each after a confirmation. They stay open, because a filter that was attached on trial may be gone afterwards.
+    /// Their maps, and the value of each at the beginning. They stay open, because a filter that was attached on trial may be gone afterwards.
     maps: Vec<(PolicyMap, Active)>,
 }
 
@@ -122,7 +122,7 @@ impl Trial {
         let open = |name: &String| {
             let map = PolicyMap::open(pins, name)?;
             let active = map.active()?;
-            Ok((map, active.confirmed()))
+            Ok((map, active))
         };
         let maps = names.iter().map(open).collect::<Result<_>>()?;
         Ok(Some(Self { names: names.to_vec(), maps }))
@@ -130,14 +130,14 @@ impl Trial {
 
     fn state(&self) -> Result<TrialState> {
         let mut longest = None;
-        for (map, confirmed) in &self.maps {
+        for (map, begun) in &self.maps {
             let active = map.active()?;
-            if active.has_ended(clock::now()?) || (active.deadline() == 0 && active != *confirmed) {
+            // Changes may have joined meanwhile; the fallback stays.
+            let is_reverted = active.deadline() == 0 && active == begun.fallback() && !begun.ends_detached();
+            if active.has_ended(clock::now()?) || is_reverted {
                 return Ok(TrialState::Ended);
             }
-            if active.deadline() != 0 {
-                longest = longest.max(Some(clock::left(active)?));
-            }
+            longest = longest.max(clock::left(active)?);
         }
         Ok(longest.map_or(TrialState::Confirmed, TrialState::Waits))
     }

@@ -1,5 +1,6 @@
-//! The policy in the kernel: two buffers, of which one is in force. A policy is written into the other one, and one 64-bit store puts it
-//! in force, so that no packet is judged by half of it. The same store says whether anything is dropped, and until when it all holds.
+//! The policy in the kernel: three buffers, of which one is in force. While a change waits to be confirmed, another one has the policy to fall back
+//! to. A policy is written into a free one, and one 64-bit store puts it in force, so that no packet is judged by half of it. The same store says
+//! whether anything is dropped, and until when it all holds.
 
 pub(crate) mod on_link;
 
@@ -157,6 +158,24 @@ impl PolicyMap {
         self.store(next)
     }
 
+    /// Put a policy in force without a change of mode. If a change waits to be confirmed, this one joins it: `confirm` keeps both, and both revert at
+    /// the same time, at `deadline` if there is a new one.
+    pub fn write_or_join(&mut self, policy: &Policy, deadline: Option<u32>) -> Result<()> {
+        let active = self.active()?;
+        let next = active.flipped(names_networks(policy));
+        let next = match (active.deadline(), deadline) {
+            (0, None) => next,
+            (0, Some(deadline)) => next.until(deadline, Some(active)),
+            (present, new) => next.joining(active, new.unwrap_or(present)),
+        };
+        self.fill(policy, next.buffer())?;
+        // What has reverted meanwhile is not brought back by a later deadline.
+        if active.has_ended(clock::now()?) {
+            return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: self.interface.clone() }));
+        }
+        self.store(next)
+    }
+
     /// Leave the policy as it is, and change its terms.
     pub fn set_terms(&mut self, terms: Terms) -> Result<()> {
         let active = self.settled()?;
@@ -169,7 +188,7 @@ impl PolicyMap {
         self.store(active.confirmed())
     }
 
-    /// Undo the last change: restore the earlier value of [`PolicyMap::active`], whose policy is still in the other buffer.
+    /// Undo the last change: restore the earlier value of [`PolicyMap::active`], whose policy is still in its buffer.
     pub fn undo(&mut self, before: Active) -> Result<()> {
         self.store(before)
     }
@@ -188,13 +207,13 @@ impl PolicyMap {
     /// The policy in force without a deadline.
     fn settled(&self) -> Result<Active> {
         let active = self.active()?;
-        if active.deadline() == 0 {
-            return Ok(active);
+        match clock::left(active)? {
+            None => Ok(active),
+            Some(left) => Err(Error::Safeguard(SafeguardError::Unconfirmed {
+                name: self.interface.clone(),
+                seconds: left.as_secs(),
+            })),
         }
-        Err(Error::Safeguard(SafeguardError::Unconfirmed {
-            name: self.interface.clone(),
-            seconds: clock::left(active)?.as_secs(),
-        }))
     }
 
     fn store(&mut self, active: Active) -> Result<()> {
@@ -297,7 +316,8 @@ const fn first_page(buffer: u32) -> u32 {
 }
 
 /// Wait until every packet that started under the old policy is judged, so that its buffer can be written again: a global memory barrier waits for an
-/// RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side.
+/// RCU grace period (membarrier(2)), and XDP and TC programs run inside RCU's read side. Packets that start later read the new word, and it names
+/// every buffer that they are judged by: the one in force, and after a deadline the fallback.
 pub(super) fn await_packets_in_flight() {
     if membarrier(MembarrierCommand::Global).is_err() {
         // Kernels with full dynticks refuse it, and sandboxes may. A tick is 10 ms at most, and every CPU that handles packets ticks.
@@ -305,4 +325,4 @@ pub(super) fn await_packets_in_flight() {
     }
 }
 
-const _: () = assert!(abi::BUFFERS == 2, "one buffer in force, one to write");
+const _: () = assert!(abi::BUFFERS == 3, "one buffer in force, one to fall back to, one to write");

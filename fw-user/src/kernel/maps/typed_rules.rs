@@ -48,7 +48,7 @@ impl TypedRules {
 
     /// Write the text of a policy's entries.
     pub(crate) fn write(&mut self, buffer: u32, text: &str) -> Result<(), MapError> {
-        // Both buffers have a chunk from the first policy on, so that a change of few rules takes no more memory.
+        // Every buffer has a chunk from the first policy on, so that a change of few rules takes no more memory.
         let others = (0..BUFFERS).filter(|&other| other != buffer && self.chunk(other, 0).is_none());
         for other in others.collect::<Vec<_>>() {
             self.0.insert(Plain(RulesAt { buffer: other, chunk: 0 }), Plain([0; RULE_CHUNK]), 0)?;

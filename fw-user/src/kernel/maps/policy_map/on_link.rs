@@ -28,7 +28,7 @@ pub(crate) fn is_behind(pins: &Pins, name: &str, network: &Network) -> Result<bo
 }
 
 impl PolicyMap {
-    /// The lists of both policies, as far as they need one: the other policy may come back.
+    /// The lists of all buffers, as far as they need one: the policy of another may come back.
     fn lists(&self) -> Result<Vec<(u32, BTreeSet<IpNet>)>> {
         let list = |buffer| Ok(self.list(buffer)?.map(|list| (buffer, list)));
         let lists = (0..BUFFERS).map(list).filter_map(Result::transpose);
