@@ -13,6 +13,15 @@ pub(crate) fn text(name: &str, policy: &Policy, changed: bool) -> String {
     format!("{name}  open: {}{note}\n", typed_rules(policy))
 }
 
+/// A change was made while another one waits to be confirmed; `is_new` says whether with a deadline of its own, which then counts for both.
+#[must_use]
+pub(crate) fn joins(name: &str, seconds: u64, is_new: bool) -> String {
+    if is_new {
+        return format!("{name}  joins the change that waits to be confirmed; the new deadline is for both\n");
+    }
+    format!("{name}  joins the change that reverts in {seconds} s unless you run `fw-user confirm`\n")
+}
+
 /// The rules in force match the interface's file.
 #[must_use]
 pub(crate) fn saved(name: &str, file: &Path) -> String {

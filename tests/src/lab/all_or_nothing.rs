@@ -194,6 +194,8 @@ cases! {
     MONITOR = &[EIGHTY], &[80] => &["monitor"], &DOORS;
     /// Drop again.
     ENFORCE = &[EIGHTY, &["monitor"]], &DOORS => &["enforce"], &[80];
+    /// A change that joins another one.
+    JOIN = &[EIGHTY, TRIAL], &[80, 443] => &["deny", "80"], &[443];
     /// Take a change back.
     ROLLBACK = &[EIGHTY, TRIAL], &[80, 443] => &["rollback"], &[80];
     /// The filter goes.
@@ -220,7 +222,7 @@ macro_rules! all_or_nothing {
     (every $fault:ident, $programs:ident, $steps:ident) => {
             $crate::all_or_nothing! { $fault, $programs, $steps:
                 attach ATTACH, attach_to_several ATTACH_TO_SEVERAL, attach_again ATTACH_AGAIN, step STEP, allow ALLOW, deny DENY, monitor MONITOR,
-                enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY, apply_again APPLY_AGAIN,
+                enforce ENFORCE, join JOIN, rollback ROLLBACK, detach DETACH, apply APPLY, apply_again APPLY_AGAIN,
             }
     };
     ($fault:ident, $programs:ident, $steps:ident: $($name:ident $case:ident,)*) => {

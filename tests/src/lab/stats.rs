@@ -214,6 +214,8 @@ pub struct Change {
     pub changed: Option<bool>,
     /// Of `allow` and `deny`: whether the interface's file agrees.
     pub in_file: Option<bool>,
+    /// Of `allow` and `deny`: seconds left to confirm what changed, if it is on trial.
+    pub confirm_within: Option<u64>,
     /// Of `attach`: notes on the filter.
     pub notes: Option<Vec<String>>,
     /// The open connections that were cut.

@@ -106,9 +106,9 @@ pub enum Command {
     Monitor(InterfacesArgs),
     /// End monitor mode: drop packets again.
     Enforce(EnforceArgs),
-    /// Keep a change made with --confirm.
+    /// Keep a change made with --confirm, and those that joined it.
     Confirm(InterfacesArgs),
-    /// Undo a change made with --confirm that is not confirmed yet.
+    /// Undo an unconfirmed change made with --confirm, and those that joined it.
     Rollback(RollbackArgs),
     /// Show attached interfaces, their age and their open ports.
     Status(StatusArgs),

@@ -28,8 +28,9 @@ use crate::{
     error::{Error, Result, UsageError},
     host::{class::Sides, interface, network::Network, privilege},
     kernel::{
+        clock,
         maps::{
-            policy_map::{self, PolicyMap, Terms, on_link},
+            policy_map::{self, PolicyMap, on_link},
             uppers,
         },
         pins::Pins,
@@ -57,6 +58,8 @@ struct ChangedJson {
     name: String,
     changed: bool,
     in_file: Option<bool>,
+    /// Seconds left to confirm the change, if it is on trial.
+    confirm_within: Option<u64>,
     /// The effect of a reboot on the interface.
     boot: AtBootJson,
     cut: Vec<lockout_report::CutJson>,
@@ -83,12 +86,16 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
     }
     let mut planned = Vec::new();
     let mut in_files = Vec::new();
+    let mut joins = Vec::new();
     for name in names {
         let map = PolicyMap::open(pins, &name)?;
         let before = map.read()?;
         let after = changed(&name, &before, &entries, &args.specs, change)?;
         after.compile()?;
-        map.check_settled()?;
+        if args.save {
+            map.check_settled()?;
+        }
+        joins.push(after != before && map.active()?.deadline() != 0);
         in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &entries))?);
         planned.push((name, map, before, after));
     }
@@ -115,22 +122,28 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
     trial::watch(pins, changing.filter_map(|_| deadline))?;
     let changes = planned.iter_mut().filter(|(_, _, before, after)| before != after);
     policy_map::change_all(changes.map(|(_, map, _, after)| (map, &*after)), |map, after| {
-        map.write(after, Terms { monitors: map.active()?.monitors(), deadline })
+        map.write_or_join(after, deadline)
     })?;
     let is_changed = |(_, _, before, after): &&(String, PolicyMap, Policy, Policy)| before != after;
     let changed: Vec<String> = planned.iter().filter(is_changed).map(|(name, ..)| name.clone()).collect();
     // Write the file after the change is in force, never before.
     let saved = edits.write().map_err(|error| after_change(error, &changed, &[]))?;
     let trial = Trial::begin(pins, &changed, deadline, args.json);
+    let left: Result<Vec<_>> = planned.iter().map(|(_, map, ..)| clock::left(map.active()?)).collect();
     drop(lock);
     let told = async {
         let mut outcomes = Vec::new();
         let mut boots = Vec::new();
         let boot_files = BootFiles::read(&network);
-        for ((name, _, before, after), in_file) in planned.into_iter().zip(&in_files) {
+        let trials = joins.into_iter().zip(left?);
+        for (((name, _, before, after), in_file), (joins, left)) in planned.into_iter().zip(&in_files).zip(trials) {
             let changed = after != before;
+            let confirm_within = left.map(|left| left.as_secs());
             if !args.json {
                 print(&change::text(&name, &after, changed))?;
+                if let Some(left) = confirm_within.filter(|_| joins) {
+                    print(&change::joins(&name, left, deadline.is_some()))?;
+                }
             }
             let in_file = match in_file {
                 InFile::Yes(_) => Some(true),
@@ -141,14 +154,15 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
             let at_boot = boot_files.at_boot(&name, running(pins, &name).ok().as_ref());
             let boot = at_boot.json();
             boots.push(at_boot);
-            outcomes.push(ChangedJson { name, changed, in_file, boot, cut, policy: PolicyJson::new(&after) });
+            let policy = PolicyJson::new(&after);
+            outcomes.push(ChangedJson { name, changed, in_file, confirm_within, boot, cut, policy });
         }
         let gaps = unfiltered::look(pins, config).await;
         if args.json {
             return print(&json(&PortsJson { interfaces: &outcomes, unfiltered: gaps.json() })?);
         }
-        for ((ChangedJson { name, .. }, in_file), at_boot) in outcomes.iter().zip(&in_files).zip(&boots) {
-            print(&kept(name, in_file, at_boot, args))?;
+        for ((outcome, in_file), at_boot) in outcomes.iter().zip(&in_files).zip(&boots) {
+            print(&kept(outcome, in_file, at_boot, args.save))?;
         }
         print(&gaps.text())?;
         trial::wait(pins, trial?).await
@@ -157,11 +171,11 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
 }
 
 /// Whether the change is in the interface's file, and the effect of a reboot. A change on trial reverts by itself.
-fn kept(name: &str, in_file: &InFile, at_boot: &AtBoot, args: &ChangeArgs) -> String {
-    let on_trial = args.safeguards.confirm.is_some();
+fn kept(outcome: &ChangedJson, in_file: &InFile, at_boot: &AtBoot, is_saved: bool) -> String {
+    let (name, on_trial) = (&outcome.name, outcome.confirm_within.is_some());
     let by_reboot = matches!(at_boot, AtBoot::Filtered { .. });
     let (text, tells_of_reboot) = match in_file {
-        InFile::Yes(path) if args.save => (change::saved(name, path), false),
+        InFile::Yes(path) if is_saved => (change::saved(name, path), false),
         InFile::No(path) => (change::not_in_file(name, path, by_reboot, on_trial), by_reboot),
         InFile::Unreadable(why) => (change::unreadable(name, why), false),
         InFile::Yes(_) | InFile::NoFile => (String::new(), false),

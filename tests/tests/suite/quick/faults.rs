@@ -13,7 +13,7 @@ mod commands {
     /// One command of each kind; `full::faults` kills every one.
     mod killed {
         fw_tests::all_or_nothing! { Kill, Trivial, LastOfEachKind:
-            attach ATTACH, step STEP, deny DENY, monitor MONITOR, enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY,
+            attach ATTACH, step STEP, deny DENY, join JOIN, monitor MONITOR, enforce ENFORCE, rollback ROLLBACK, detach DETACH, apply APPLY,
         }
     }
 }

@@ -19,6 +19,7 @@ use fw_user::testing::{
 
 tests! { in native mode:
     no_packet_is_judged_by_half_a_policy;
+    no_packet_is_judged_by_half_a_policy_on_trial;
 }
 
 /// How often the policy changes, with tens of packets at each change: one that is not whole shows within the first few.
@@ -48,6 +49,15 @@ fn send(client: &UdpSocket, open: &UdpSocket, done: &AtomicBool) -> Result<u64> 
 }
 
 fn no_packet_is_judged_by_half_a_policy(mode: Mode) -> Result<()> {
+    flip(mode, |map, policy| Ok(map.write(policy, Terms::default())?))
+}
+
+/// All the changes join one that waits to be confirmed. The policy that it falls back to has its buffer all along.
+fn no_packet_is_judged_by_half_a_policy_on_trial(mode: Mode) -> Result<()> {
+    flip(mode, |map, policy| Ok(map.write_or_join(policy, Some(u32::MAX))?))
+}
+
+fn flip(mode: Mode, change: impl Fn(&mut PolicyMap, &Policy) -> Result<()>) -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.pi.open_input()?;
     let (open, closed) = (lab.pi.udp_socket(OPEN, LAN4)?, lab.pi.udp_socket(CLOSED, LAN4)?);
@@ -62,8 +72,7 @@ fn no_packet_is_judged_by_half_a_policy(mode: Mode) -> Result<()> {
     let done = AtomicBool::new(false);
     let sent = thread::scope(|scope| {
         let traffic = scope.spawn(|| send(&client, &open, &done));
-        let flipped =
-            policies.iter().rev().cycle().take(FLIPS).try_for_each(|policy| map.write(policy, Terms::default()));
+        let flipped = policies.iter().rev().cycle().take(FLIPS).try_for_each(|policy| change(&mut map, policy));
         done.store(true, Ordering::Release);
         let sent = traffic.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         flipped.context("flipping").and(sent)

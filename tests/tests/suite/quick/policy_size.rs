@@ -46,6 +46,10 @@ fn tens_of_thousands_of_networks_are_compared_and_changed_at_once() -> Result<()
     let opened = |said: &str| said.lines().filter(|line| line.starts_with("  + ")).count();
     ensure!(opened(&fw(&["apply", "--dry-run"])?) == COUNT as usize);
     fw(&["apply"])?;
+    // As many in all three buffers.
+    fw(&["deny", "443/tcp@10.0.5.0/31", "--confirm", "600"])?;
+    fw(&["deny", "443/tcp@10.0.9.0/31"])?;
+    fw(&["rollback"])?;
     fw(&["deny", "443/tcp@10.0.7.0/31", "--save"])?;
     ensure!(fw(&["apply"])?.contains("nothing to do"));
     // Another list altogether, whose entries are written and removed one by one.
