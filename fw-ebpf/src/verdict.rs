@@ -25,8 +25,12 @@ pub(crate) fn conclude<H: Hook>(
     is_bare: bool,
 ) -> u32 {
     let may_be_banned = decision.may_be_banned(&Maps::<H>::of(&H::context(ctx), active));
-    let is_banned = may_be_banned && is_sender_banned::<H>(ctx, active, is_bare) != 0;
-    let decision = if is_banned { Decision::BANNED } else { decision };
+    let decision = if may_be_banned {
+        let decision = decision.forgotten(&H::packet(&H::context(ctx)));
+        if is_sender_banned::<H>(ctx, active, is_bare) != 0 { Decision::BANNED } else { decision }
+    } else {
+        decision
+    };
     let to_record = count(decision, size);
     // The verifier sees a constant and drops the call.
     if level_enabled(Level::Debug) {

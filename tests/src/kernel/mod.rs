@@ -113,7 +113,6 @@ pub struct Kernel {
     remembered: BatchMap<u32, Route>,
     knows_interface: bool,
     bans: BanMap,
-    banned: Bans,
 }
 
 impl Kernel {
@@ -164,7 +163,6 @@ impl Kernel {
             remembered,
             knows_interface,
             bans: BanMap::open(&pins)?,
-            banned: Bans::new(),
         })
     }
 
@@ -255,12 +253,7 @@ impl Kernel {
     }
 
     fn ban(&mut self, bans: &[Ban], age: Duration) -> Result<()> {
-        let bans = bans_from_now(bans, age)?;
-        if self.banned != bans {
-            self.bans.update(&self.banned, &bans)?;
-            self.banned = bans;
-        }
-        Ok(())
+        Ok(self.bans.update(&bans_from_now(bans, age)?)?)
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {
