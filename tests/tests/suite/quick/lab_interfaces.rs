@@ -1,10 +1,13 @@
 //! More than one interface: each with its own policy and counters, all with the same flows.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
-    lab::{LAN4, LAN6, Lab, Mode, PI4, PI6, SECOND_PI4, SECOND_PI6, Transport},
+    lab::{LAN4, LAN6, Lab, Mode, PI4, PI6, SECOND_PI4, SECOND_PI6, Transport, command},
     tests,
 };
+use serde_json::Value;
 
 tests! { in tc mode:
     the_interface_is_free_the_moment_that_detach_returns;
@@ -26,6 +29,7 @@ tests! { in generic mode:
 tests! {
     a_refusal_of_native_mode_is_told_in_the_drivers_words;
     many_interfaces_are_attached_all_or_none;
+    an_interface_whose_name_is_not_utf8_is_no_hindrance;
 }
 
 fn attach(lab: &Lab, mode: Mode, interfaces: &[&str], allow: &str) -> Result<()> {
@@ -52,6 +56,30 @@ fn two_interfaces_are_attached_and_detached_at_once(mode: Mode) -> Result<()> {
     for address in all {
         lab.lan.reaches(&server, Transport::Tcp, address, 9123).context("after detach")?;
     }
+    lab.nothing_is_left_behind()
+}
+
+fn an_interface_whose_name_is_not_utf8_is_no_hindrance() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    let ip = |before: &str, name: &[u8], behind: &str| {
+        let mut ip = lab.pi.command("ip");
+        ip.args(before.split_whitespace()).arg(OsStr::from_bytes(name)).args(behind.split_whitespace());
+        command::run(&mut ip)
+    };
+    ip("link add", b"w\xffb", "type veth peer w1")?;
+    ip("link property add dev eth0 altname", b"\xfe", "")?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    for command in ["doctor", "exposed", "stats", "apply"] {
+        let output = lab.fw.command(&lab.pi, [command]).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(!said.contains("asking for the interfaces"), "{command}: {said}");
+    }
+    // Nobody closes it, and nobody says so.
+    let status: Value = serde_json::from_str(&lab.fw(&["status", "--json"])?)?;
+    ensure!(status["interfaces"].as_array().is_some_and(|all| all.len() == 1), "{status}");
+    lab.fw(&["detach", "--all"])?;
+    ip("link delete", b"w\xffb", "")?;
+    ip("link property del dev eth0 altname", b"\xfe", "")?;
     lab.nothing_is_left_behind()
 }
 
