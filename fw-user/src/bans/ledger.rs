@@ -12,14 +12,19 @@
 //! what was left counts, so that a clock that is set changes nothing. After a reboot it counts from the boot on, or until the wall clock's end where that
 //! comes first.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    path::Path,
+};
 
 use ipnet::IpNet;
 
 use crate::{
     bans::moment::{Moment, NO_END},
     error::{ConfigError, Error, HostError, Mistake, Result},
-    host::output_file,
+    host::{input_file, output_file},
     kernel::maps::bans::Bans,
 };
 
@@ -48,7 +53,7 @@ pub(crate) struct Ledger {
 impl Ledger {
     /// Read the file; nobody is banned where there is none.
     pub(crate) fn read(path: &Path, now: &Moment) -> Result<Self> {
-        let text = match fs::read(path) {
+        let text = match input_file::read(path) {
             // A byte that is not UTF-8 is a mistake of its line.
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
@@ -119,6 +124,13 @@ impl Ledger {
             .iter()
             .filter_map(|(name, bans)| of_set((name.as_str(), bans)))
             .min_by_key(|(banned, _)| banned.prefix_len())
+    }
+
+    /// The networks that an address is banned with, each once.
+    pub(crate) fn banning(&self, address: IpAddr, now: &Moment) -> BTreeSet<IpNet> {
+        let bans = self.sets.values().flatten();
+        let banning = bans.filter(|(network, ban)| network.contains(&address) && !now.is_past(ban.end));
+        banning.map(|(&network, _)| network).collect()
     }
 
     /// The bans of all sets, as the kernel takes them.

@@ -8,7 +8,7 @@ use std::{
 use crate::{
     config::{File, check},
     error::{Error, HostError, Mistake, Result},
-    host::output_file,
+    host::{input_file, output_file},
 };
 
 /// A file's path and contents.
@@ -17,18 +17,13 @@ pub(crate) type Text = (PathBuf, Vec<u8>);
 /// Read every file of a folder whose name ends in `.toml`, sorted by name; none if there is no folder. An unreadable file counts as one with a
 /// mistake, so that it does not affect the other interfaces.
 pub(crate) fn read(folder: &Path) -> Result<Vec<File>> {
-    let read = |path: PathBuf| match contents(&path) {
+    let read = |path: PathBuf| match input_file::read(&path) {
         Ok(text) => parse_one(&path, text),
         Err(error) => unreadable(&path, "", 0, format!("this cannot be read ({error}); fix it, or remove it")),
     };
     let mut files: Vec<File> = paths(folder)?.into_iter().map(read).collect();
     check::between(&mut files);
     Ok(files)
-}
-
-/// The contents of a file. Refuses other things, above all a pipe: a process that reads again and again must not wait for its end.
-fn contents(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.is_file() { fs::read(path) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
 /// A file of which only the name and a mistake are known.
@@ -42,7 +37,7 @@ pub(crate) fn texts(place: &Path) -> Result<Vec<Text>> {
     let paths = if place.is_file() { vec![place.to_owned()] } else { paths(place)? };
     let mut texts = Vec::new();
     for path in paths {
-        match contents(&path) {
+        match input_file::read(&path) {
             Ok(text) => texts.push((path, text)),
             // It was removed between listing and reading.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -3,6 +3,7 @@
 pub(crate) mod bridge_ports;
 pub(crate) mod class;
 pub(crate) mod connections;
+pub(crate) mod input_file;
 pub mod interface;
 pub(crate) mod ipsec;
 pub(crate) mod netfilter;

@@ -6,6 +6,7 @@ pub(crate) mod report;
 pub(crate) mod target;
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{self, Read},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -16,6 +17,7 @@ use fw_common::protocol::number;
 use ipnet::IpNet;
 
 use crate::{
+    bans::{ledger::Ledger, moment::Moment, store},
     cmd::{
         explain::{
             args::ExplainArgs,
@@ -63,13 +65,22 @@ pub(crate) async fn run(pins: &Pins, args: &ExplainArgs) -> Result<()> {
     };
     let interface = interface::named(std::slice::from_ref(name))?.remove(0);
     let dry_run = ask_for(pins, &interface)?;
-    let filter = examine(pins, &interface, &dry_run)?;
+    let mut filter = examine(pins, &interface, &dry_run)?;
+    let (ledger, now) = match store::read(pins) {
+        Ok(read) => read,
+        Err(error) => {
+            filter.notes.push(error.to_string());
+            (Ledger::default(), Moment::now()?)
+        }
+    };
     drop(lock);
     let mut ask = Asking {
         filter: &filter,
         dry_run,
         receivers: Receivers::default(),
         onward: Onward::from(interface.clone()),
+        ledger,
+        now,
         as_json: args.json,
     };
     if let Some((file, name)) = file {
@@ -144,10 +155,16 @@ struct Asking<'a> {
     dry_run: DryRun,
     receivers: Receivers,
     onward: Onward,
+    ledger: Ledger,
+    now: Moment,
     as_json: bool,
 }
 
 impl Asking<'_> {
+    fn banning(&self, headers: &Headers) -> BTreeSet<IpNet> {
+        headers.source.map(|sender| self.ledger.banning(sender, &self.now)).unwrap_or_default()
+    }
+
     async fn of_frame(&mut self, frame: &[u8], is_sender_meant: bool, mut notes: Vec<String>) -> Result<()> {
         if let Some(why) = self.dry_run.cannot_judge(frame, frame.len()) {
             return Err(Error::Usage(UsageError::Usage(why)));
@@ -162,6 +179,7 @@ impl Asking<'_> {
             number: None,
             target: self.receivers.who(&headers).await,
             onward: headers.destination.and_then(|to| self.onward.network(to, judgement.reason)),
+            bans: self.banning(&headers),
             headers,
             len: frame.len(),
             judgement: Ok(judgement),
@@ -209,6 +227,7 @@ impl Asking<'_> {
                     (Ok(judgement), Some(to)) if self.as_json => self.onward.network(to, judgement.reason),
                     _ => None,
                 },
+                bans: self.banning(&headers),
                 headers,
                 len: frame.len,
                 judgement,

@@ -1,6 +1,6 @@
 //! The filter's verdict on a packet, and the reason.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use fw_common::{
     Reason, Verdict,
@@ -48,6 +48,8 @@ pub(crate) struct Answer<'a> {
     pub target: Option<String>,
     /// The network that it is routed on to, if any.
     pub onward: Option<IpNet>,
+    /// The networks that its sender is banned with.
+    pub bans: BTreeSet<IpNet>,
     /// Its length in bytes.
     pub len: usize,
     /// Its verdict, or why there is none.
@@ -121,6 +123,9 @@ pub(crate) fn text(answer: &Answer<'_>) -> String {
         Ok(judgement) => {
             let reason = judgement.reason;
             line("verdict", &answer.verdict(judgement));
+            if !answer.bans.is_empty() {
+                line("banned", &format!("the sender, by {}, whatever port it asks for", answer.bans_joined(", ")));
+            }
             line("reason", &format!("{reason}: {}", because(reason)));
             answer.rule(reason).iter().for_each(|rule| line("rule", rule));
             answer.target.iter().for_each(|target| line("listens", target));
@@ -201,8 +206,23 @@ impl Answer<'_> {
         rules
     }
 
-    /// The command that would let it pass, or what else to do.
+    fn bans_joined(&self, separator: &str) -> String {
+        self.bans.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+    }
+
+    /// The commands that would let it pass, or what else to do.
     fn fix(&self, reason: Reason) -> Option<String> {
+        let fix = self.fix_of_policy(reason);
+        let is_command = fix.as_ref().is_none_or(|fix| fix.starts_with("fw-user "));
+        if self.bans.is_empty() || reason.verdict() == Verdict::Pass || !is_command {
+            return fix;
+        }
+        let unban = format!("fw-user unban {}", self.bans_joined(" "));
+        Some(fix.map_or_else(|| unban.clone(), |fix| format!("{unban}; {fix}")))
+    }
+
+    /// The command that changes the policy so that it would let the packet pass, or what else to do.
+    fn fix_of_policy(&self, reason: Reason) -> Option<String> {
         if let Some(forward) = self.forward() {
             let mut policy = self.filter.policy.clone();
             policy.forward = forward;

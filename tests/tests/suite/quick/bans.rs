@@ -3,12 +3,13 @@
 use std::{
     fs,
     net::{IpAddr, SocketAddr},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{
-        FAR4, FAR6, Lab, Mode, Namespace, PI4, PI6, Server, Transport,
+        FAR4, FAR6, Lab, Mode, Namespace, PI4, PI6, Server, Transport, command,
         netfilter::{CLOSED_TARGET, OPEN_TARGET},
         wait,
     },
@@ -23,6 +24,7 @@ tests! { in every mode:
 tests! {
     bans_that_overlap_hold_until_the_last_one_ends;
     a_ban_ends_by_itself;
+    what_explains_a_banned_sender_says_the_ban_first;
     bans_are_listed_with_the_packets_that_they_dropped;
     bans_outlive_the_filter_and_its_maps;
     bans_that_are_typed_before_the_filter_hold_with_it;
@@ -196,6 +198,25 @@ fn bans_that_are_typed_before_the_filter_hold_with_it() -> Result<()> {
     Ok(())
 }
 
+fn what_explains_a_banned_sender_says_the_ban_first() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    lab.fw(&["ban", "203.0.113.7"])?;
+    lab.fw(&["ban", "--set", "other", "203.0.113.0/24"])?;
+    lab.fw(&["ban", "198.51.100.7"])?;
+    let explain = |port: &str, sender: &str| lab.fw(&["explain", port, "--from", sender]);
+    let unban = "fw-user unban 203.0.113.0/24 203.0.113.7/32";
+    let open = explain("22/tcp", "203.0.113.7")?;
+    ensure!(open.contains("reason   banned") && open.contains(&format!("fix      {unban}\n")), "{open}");
+    let closed = explain("443/tcp", "203.0.113.7")?;
+    let (before, behind) = closed.split_once("reason ").context("a reason")?;
+    ensure!(before.contains("banned   the sender, by 203.0.113.0/24, 203.0.113.7/32, whatever port"), "{closed}");
+    ensure!(behind.contains(&format!("fix      {unban}; fw-user allow 443/tcp@203.0.113.7\n")), "{closed}");
+    let other = explain("443/tcp", "203.0.114.7")?;
+    ensure!(!other.contains("ban"), "{other}");
+    Ok(())
+}
+
 fn a_damaged_ledger_keeps_no_filter_off_and_is_never_overwritten() -> Result<()> {
     let scene = Scene::new(Mode::Native)?;
     let Scene { lab, .. } = &scene;
@@ -212,6 +233,14 @@ fn a_damaged_ledger_keeps_no_filter_off_and_is_never_overwritten() -> Result<()>
     let doctor = lab.fw.command(&lab.pi, ["doctor"]).output()?;
     let said = String::from_utf8_lossy(&doctor.stdout);
     ensure!(said.contains("bans:5:1: ") && said.contains(".damaged"), "a ledger that is not UTF-8: {said}");
+    // Nobody waits for somebody to write into a pipe.
+    fs::remove_file(lab.fw.ledger())?;
+    command::run(Command::new("mkfifo").arg(lab.fw.ledger()))?;
+    for args in [&["ban", "198.51.100.7"][..], &["bans"]] {
+        lab.refuses(args, 1, &["it is not a regular file"])?;
+    }
+    lab.fw(&["status"])?;
+    fs::remove_file(lab.fw.ledger())?;
     fs::write(lab.fw.ledger(), cut)?;
     // What is in force stays, and a filter that is made anew has ports to close.
     scene.is_kept_out(PI4)?;
