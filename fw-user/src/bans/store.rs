@@ -40,22 +40,30 @@ pub(crate) fn read(pins: &Pins) -> Result<(Ledger, Moment)> {
     Ok((ledger, now))
 }
 
-/// How many networks are banned now.
-pub(crate) fn count(pins: &Pins) -> Result<usize> {
-    let (mut ledger, now) = read(pins)?;
-    ledger.sweep(&now);
-    let (v4, v6) = ledger.bans().counts();
-    Ok(v4 + v6)
+/// How the bans stand.
+pub(crate) struct Standing {
+    /// How many networks are banned now.
+    pub(crate) count: usize,
+    /// Whether the kernel holds the bans of the ledger. It does not after a command that was killed in between, nor while one changes them.
+    pub(crate) are_in_force: bool,
 }
 
-/// Whether the kernel holds the bans of the ledger. It does not after a command that was killed in between, nor while one changes them.
-pub(crate) fn are_in_force(pins: &Pins) -> Result<bool> {
-    Ok(!is_attached(pins) || BanMap::open(pins)?.holds(&read(pins)?.0.bans())?)
+/// How the bans stand. They count as in force where the kernel's maps cannot be read.
+pub(crate) fn standing(pins: &Pins) -> Result<Standing> {
+    let (mut ledger, now) = read(pins)?;
+    let are_in_force = are_in_force(pins, &ledger).unwrap_or(true);
+    ledger.sweep(&now);
+    let (v4, v6) = ledger.bans().counts();
+    Ok(Standing { count: v4 + v6, are_in_force })
+}
+
+fn are_in_force(pins: &Pins, ledger: &Ledger) -> Result<bool> {
+    Ok(!is_attached(pins) || BanMap::open(pins)?.holds(&ledger.bans())?)
 }
 
 /// Put the bans of the ledger in force where a command was killed in between.
 pub(crate) fn finish(pins: &Pins) -> Result<()> {
-    if are_in_force(pins)? { Ok(()) } else { change(pins, |_, _| Ok(())).map(drop) }
+    if are_in_force(pins, &read(pins)?.0)? { Ok(()) } else { change(pins, |_, _| Ok(())).map(drop) }
 }
 
 /// Change the bans. Nobody else changes them meanwhile. What a killed command has begun is finished first, whatever comes of the change.

@@ -113,7 +113,7 @@ impl Source {
             interfaces,
             flows: flows::count(&self.pins).ok(),
             flow_capacity: shape::capacity(&self.pins),
-            bans: store::count(&self.pins).ok(),
+            bans: store::standing(&self.pins).ok().map(|standing| standing.count),
             mistakes,
             applies: self.applies.as_ref().map(|applies| {
                 let applies = *applies.borrow();

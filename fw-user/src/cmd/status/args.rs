@@ -5,6 +5,9 @@ use clap::Args;
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// Interfaces to show [default: all].
+    #[arg(value_name = "INTERFACE")]
+    pub interfaces: Vec<String>,
     /// Exit with code 6 if an outside interface has an address and no filter, unless a file's `except` leaves it out, or if a filter is gone.
     #[arg(long)]
     pub check: bool,

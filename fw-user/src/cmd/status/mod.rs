@@ -3,7 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod report;
 
-use std::path::Path;
+use std::{path::Path, slice};
 
 use fw_common::abi::map;
 
@@ -18,8 +18,14 @@ use crate::{
         },
         unfiltered::Gaps,
     },
-    error::{Error, HostError, Result},
-    host::{class::Classes, interface::Interface, ipsec, network::Network, privilege},
+    error::{Error, HostError, KernelError, Result},
+    host::{
+        class::Classes,
+        interface::{self, Interface},
+        ipsec,
+        network::Network,
+        privilege,
+    },
     kernel::{
         attach::{
             foreign, remove,
@@ -52,12 +58,25 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &StatusArgs) -> Result
     for interface in &mut interfaces {
         interface.class = present(&interface.name).map(|present| classes.class(present));
     }
+    let mut gaps = Gaps::find(pins, config).await?;
+    if !args.interfaces.is_empty() {
+        interfaces.retain(|one| args.interfaces.contains(&one.name));
+        gaps.unfiltered.retain(|one| args.interfaces.contains(&one.name));
+        let is_known = |name: &String| {
+            interfaces.iter().any(|one| one.name == *name) || gaps.unfiltered.iter().any(|one| one.name == *name)
+        };
+        if let Some(name) = args.interfaces.iter().find(|name| !is_known(name)) {
+            interface::named(slice::from_ref(name))?;
+            return Err(Error::Kernel(KernelError::NotAttached { name: name.clone() }));
+        }
+    }
+    let bans = store::standing(pins).inspect_err(|error| complain(&format!("note: {error}"))).ok();
     let status = Status {
         shared_memory: pinned::memory(map::SHARED.iter().map(|map| pins.shared_map(map))),
         flow_capacity: shape::capacity(pins),
-        bans: store::count(pins).inspect_err(|error| complain(&format!("note: {error}"))).ok(),
-        are_bans_in_force: store::are_in_force(pins).unwrap_or(true),
-        gaps: Gaps::find(pins, config).await?,
+        bans: bans.as_ref().map(|bans| bans.count),
+        are_bans_in_force: bans.is_none_or(|bans| bans.are_in_force),
+        gaps,
         interfaces,
     };
     for intruder in pins.intruders()? {

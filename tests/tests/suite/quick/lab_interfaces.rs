@@ -29,6 +29,7 @@ tests! { in generic mode:
 tests! {
     a_refusal_of_native_mode_is_told_in_the_drivers_words;
     many_interfaces_are_attached_all_or_none;
+    status_shows_the_interfaces_that_are_named;
     an_interface_whose_name_is_not_utf8_is_no_hindrance;
 }
 
@@ -57,6 +58,28 @@ fn two_interfaces_are_attached_and_detached_at_once(mode: Mode) -> Result<()> {
         lab.lan.reaches(&server, Transport::Tcp, address, 9123).context("after detach")?;
     }
     lab.nothing_is_left_behind()
+}
+
+fn status_shows_the_interfaces_that_are_named() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.add_second_lan()?;
+    lab.fw(&["attach", "eth0", "--allow", "22"])?;
+    let names = |args: &[&str], list: &str| -> Result<Vec<String>> {
+        let status: Value = serde_json::from_str(&lab.fw(&[&["status", "--json"], args].concat())?)?;
+        let all = status[list].as_array().context("a list")?;
+        Ok(all.iter().filter_map(|one| one["name"].as_str()).map(str::to_owned).collect())
+    };
+    for (args, filtered, unfiltered) in [
+        (&[][..], &["eth0"][..], &["eth1"][..]),
+        (&["eth0"], &["eth0"], &[]),
+        (&["eth1"], &[], &["eth1"]),
+        (&["eth0,eth1"], &["eth0"], &["eth1"]),
+    ] {
+        ensure!(names(args, "interfaces")? == filtered && names(args, "unfiltered")? == unfiltered, "{args:?}");
+    }
+    lab.fw(&["status", "eth0", "--check"])?;
+    lab.refuses(&["status", "eth7"], FAILED, &["eth7"])?;
+    lab.refuses(&["status", "lo"], FAILED, &["lo"])
 }
 
 fn an_interface_whose_name_is_not_utf8_is_no_hindrance() -> Result<()> {

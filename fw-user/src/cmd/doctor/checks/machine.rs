@@ -6,7 +6,7 @@ use aya::util::KernelVersion;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::{
-    bans::store,
+    bans::store::{self, Standing},
     cmd::doctor::checks::Finding,
     error::{ConfigError, Error, HostError, KernelError, Result},
     host::{connections, privilege, systemd::boot},
@@ -152,14 +152,14 @@ fn leftovers(pins: &Pins) -> Option<Finding> {
 }
 
 fn bans(pins: &Pins) -> Finding {
-    match store::count(pins) {
-        Ok(_) if store::are_in_force(pins).is_ok_and(|are| !are) => {
+    match store::standing(pins) {
+        Ok(Standing { are_in_force: false, .. }) => {
             Finding::bad("bans", "the last change of the bans was interrupted; the kernel has other bans")
                 .fix("fw-user bans")
         }
-        Ok(0) => Finding::ok("bans", "none"),
-        Ok(count) if store::is_attached(pins) => Finding::ok("bans", format!("{count} networks")),
-        Ok(count) => Finding::ok("bans", format!("{count} networks, from the next `attach` on")),
+        Ok(Standing { count: 0, .. }) => Finding::ok("bans", "none"),
+        Ok(Standing { count, .. }) if store::is_attached(pins) => Finding::ok("bans", format!("{count} networks")),
+        Ok(Standing { count, .. }) => Finding::ok("bans", format!("{count} networks, from the next `attach` on")),
         Err(error @ Error::Config(ConfigError::Ledger { .. })) => {
             let path = pins.state().map(|folder| folder.join(store::FILE)).unwrap_or_default();
             Finding::bad("bans", error.to_string()).fix(format!("mv {0} {0}.damaged", path.display()))
