@@ -1,15 +1,17 @@
 //! Arguments that several commands take.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use clap::Args;
 use ipnet::IpNet;
+
+use crate::host::interface;
 
 /// Arguments of `monitor`, `confirm` and `doctor`.
 #[derive(Debug, Args)]
 pub struct InterfacesArgs {
     /// Interfaces to act on [default: all].
-    #[arg(value_name = "INTERFACE")]
+    #[arg(value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Print JSON.
     #[arg(long)]
@@ -25,6 +27,12 @@ pub struct Safeguards {
     /// Proceed even if this closes the port of your own session or of sshd.
     #[arg(long)]
     pub force: bool,
+}
+
+/// Reads the name of an interface, or another name that Linux knows it by.
+#[expect(clippy::unnecessary_wraps, reason = "clap asks for a result")]
+pub(crate) fn parse_name(text: &str) -> Result<String, Infallible> {
+    Ok(interface::meant(text))
 }
 
 /// Reads a number of seconds, 0.1 to 86400.

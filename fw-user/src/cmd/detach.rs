@@ -7,6 +7,7 @@ use serde::Serialize;
 use clap::Args;
 
 use crate::{
+    cmd::args::parse_name,
     error::{Error, KernelError, Result},
     host::{
         interface::{self, Interface},
@@ -23,7 +24,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct DetachArgs {
     /// Interfaces to detach from.
-    #[arg(required_unless_present = "all", value_name = "INTERFACE")]
+    #[arg(required_unless_present = "all", value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Detach from every interface that has the filter or leftovers of it.
     #[arg(long, conflicts_with = "interfaces")]

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::{
     cmd::{
+        args::parse_name,
         locked::lock,
         select::{after_change, at_work},
     },
@@ -30,7 +31,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct SaveArgs {
     /// Interfaces to save [default: all attached].
-    #[arg(value_name = "INTERFACE")]
+    #[arg(value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Print JSON.
     #[arg(long)]

@@ -10,7 +10,7 @@ use rtnetlink::packet_route::{
     address::{AddressAttribute, AddressMessage},
     link::{
         InfoBridge, InfoData, InfoGeneve, InfoGre, InfoGre6, InfoIpTunnel, InfoKind, InfoVlan, InfoVti, InfoVxlan,
-        LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, VlanProtocol, XdpAttached,
+        LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop, VlanProtocol, XdpAttached,
     },
 };
 
@@ -23,6 +23,8 @@ use crate::host::netlink;
 pub struct Interface {
     /// The name.
     pub name: String,
+    /// Other names that Linux knows it by (`altname`), of up to 127 bytes.
+    pub other_names: Vec<String>,
     /// The index, unique in the network namespace.
     pub index: u32,
     /// Its link layer.
@@ -153,6 +155,7 @@ impl Default for Interface {
     fn default() -> Self {
         Self {
             name: String::new(),
+            other_names: Vec::new(),
             index: 0,
             layer: LinkLayerType::Ether,
             kind: None,
@@ -181,6 +184,12 @@ impl From<LinkMessage> for Interface {
         for attribute in message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => interface.name = name,
+                LinkAttribute::PropList(properties) => {
+                    interface.other_names.extend(properties.into_iter().filter_map(|property| match property {
+                        Prop::AltIfName(name) => Some(name),
+                        _ => None,
+                    }));
+                }
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::LinkInfo(infos) => {
                     for info in infos {
@@ -253,6 +262,14 @@ pub fn named(names: &[String]) -> Result<Vec<Interface>> {
         })
     };
     once_each(names).map(find).collect()
+}
+
+/// The name of the interface that somebody means: what they typed, or the name of the interface that has it as another name.
+pub(crate) fn meant(typed: &str) -> String {
+    let all = all().unwrap_or_default();
+    let has_other = |interface: &&Interface| interface.other_names.iter().any(|name| name == typed);
+    let is_named = all.iter().any(|interface| interface.name == typed);
+    all.iter().find(|interface| !is_named && has_other(interface)).map_or(typed, |interface| &interface.name).to_owned()
 }
 
 /// Names as typed, without repetitions, so that an interface is handled once.

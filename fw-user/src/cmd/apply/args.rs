@@ -2,13 +2,13 @@
 
 use clap::Args;
 
-use crate::cmd::args::Safeguards;
+use crate::cmd::args::{Safeguards, parse_name};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
     /// Interfaces to apply [default: all that have a file or match a pattern].
-    #[arg(value_name = "INTERFACE")]
+    #[arg(value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Print the changes without making them.
     #[arg(long, conflicts_with = "confirm")]

@@ -4,7 +4,7 @@ use clap::Args;
 use fw_common::forward::Forward;
 
 use crate::{
-    cmd::args::Safeguards,
+    cmd::args::{Safeguards, parse_name},
     kernel::{attach::ingress::ModeChoice, maps::flows},
     policy_text::timeouts,
 };
@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct AttachArgs {
     /// Interfaces to filter.
-    #[arg(required_unless_present = "all", value_name = "INTERFACE")]
+    #[arg(required_unless_present = "all", value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Filter every outside interface: every one through which other machines reach this one.
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::pattern;
+use crate::{config::pattern, host::interface};
 
 /// Arguments of `enable`.
 #[derive(Debug, Args)]
@@ -42,8 +42,9 @@ pub(crate) fn parse_enabled(text: &str) -> Result<String, String> {
 /// A name without special characters for a path, a unit or a udev rule. Linux allows 15 bytes.
 pub(crate) fn parse_interface(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@+".contains(&byte);
-    if (1..=15).contains(&text.len()) && !text.starts_with('.') && text.bytes().all(is_plain) {
-        Ok(text.to_owned())
+    let name = interface::meant(text);
+    if (1..=15).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain) {
+        Ok(name)
     } else {
         Err("an interface's name has up to 15 letters, digits and . - _ @ +".to_owned())
     }

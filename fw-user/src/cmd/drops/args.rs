@@ -6,13 +6,13 @@ use clap::{Args, builder::PossibleValuesParser};
 use fw_common::{Reason, Verdict};
 use ipnet::IpNet;
 
-use crate::cmd::args::parse_network;
+use crate::cmd::args::{parse_name, parse_network};
 
 /// Arguments of `drops`.
 #[derive(Debug, Args)]
 pub struct DropsArgs {
     /// Interfaces to watch [default: all attached].
-    #[arg(value_name = "INTERFACE")]
+    #[arg(value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Print the last drops that the kernel keeps, then exit.
     #[arg(long, visible_alias = "once")]

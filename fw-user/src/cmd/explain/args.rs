@@ -7,7 +7,7 @@ use std::{
 
 use clap::Args;
 
-use crate::packet::build::EPHEMERAL;
+use crate::{cmd::args::parse_name, packet::build::EPHEMERAL};
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub to: Option<IpAddr>,
     /// Interface that receives the packet [default: the one that the route to the sender takes].
-    #[arg(long, short, alias = "iface", value_name = "INTERFACE")]
+    #[arg(long, short, alias = "iface", value_name = "INTERFACE", value_parser = parse_name)]
     pub interface: Option<String>,
     /// Explain this Ethernet frame, given in hexadecimal digits; `-` reads them from standard input.
     #[arg(long, value_name = "DIGITS", conflicts_with_all = ["target", "from", "to", "pcap"])]

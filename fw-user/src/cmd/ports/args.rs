@@ -3,7 +3,10 @@
 use clap::Args;
 use fw_common::{entry::Entry, policy::Policy};
 
-use crate::{cmd::args::Safeguards, policy_text::comment};
+use crate::{
+    cmd::args::{Safeguards, parse_name},
+    policy_text::comment,
+};
 
 /// Which way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +46,7 @@ pub struct ChangeArgs {
     #[arg(required = true, value_name = "PORTS")]
     pub specs: Vec<String>,
     /// Interface to change [default: all attached].
-    #[arg(long, short, value_name = "INTERFACE")]
+    #[arg(long, short, value_name = "INTERFACE", value_parser = parse_name)]
     pub interface: Vec<String>,
     /// Write the change to the configuration file as well. After --confirm, use `fw-user save` instead.
     #[arg(long, conflicts_with = "confirm")]

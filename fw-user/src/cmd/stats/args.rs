@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cmd::args::parse_interval;
+use crate::cmd::args::{parse_interval, parse_name};
 
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
     /// Interfaces to show [default: all attached].
-    #[arg(value_name = "INTERFACE")]
+    #[arg(value_name = "INTERFACE", value_parser = parse_name)]
     pub interfaces: Vec<String>,
     /// Print once and exit, also on a terminal.
     #[arg(long, conflicts_with = "interval")]

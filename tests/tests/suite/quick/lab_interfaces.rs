@@ -30,6 +30,7 @@ tests! {
     a_refusal_of_native_mode_is_told_in_the_drivers_words;
     many_interfaces_are_attached_all_or_none;
     status_shows_the_interfaces_that_are_named;
+    an_interface_may_be_typed_by_another_name;
     an_interface_whose_name_is_not_utf8_is_no_hindrance;
 }
 
@@ -80,6 +81,20 @@ fn status_shows_the_interfaces_that_are_named() -> Result<()> {
     lab.fw(&["status", "eth0", "--check"])?;
     lab.refuses(&["status", "eth7"], FAILED, &["eth7"])?;
     lab.refuses(&["status", "lo"], FAILED, &["lo"])
+}
+
+fn an_interface_may_be_typed_by_another_name() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.pi.run("ip link property add dev eth0 altname lan altname enp0s31f6-the-long-name-of-a-card")?;
+    lab.fw(&["attach", "lan", "--allow", "22"])?;
+    ensure!(lab.fw(&["status", "enp0s31f6-the-long-name-of-a-card"])?.contains("eth0"));
+    for (command, port) in [("allow", "443/tcp"), ("deny", "443/tcp"), ("explain", "443/tcp")] {
+        let said = lab.fw(&[command, port, "--interface", "lan"])?;
+        ensure!(said.contains("eth0"), "{said}");
+    }
+    lab.fw(&["detach", "lan"])?;
+    lab.pi.run("ip link property del dev eth0 altname lan altname enp0s31f6-the-long-name-of-a-card")?;
+    lab.nothing_is_left_behind()
 }
 
 fn an_interface_whose_name_is_not_utf8_is_no_hindrance() -> Result<()> {
