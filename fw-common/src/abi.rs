@@ -4,7 +4,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
+    bans::FOR_EVER,
     protocol::PortProtocol,
+    rate::Rate,
     reason::Reason,
     timeouts::{SECOND, Timeouts},
 };
@@ -28,16 +30,14 @@ pub mod map {
     pub const RECENT6: &str = "RECENT6";
     /// Local ports, and IP protocols without ports, that ever sent a packet; shared by all interfaces.
     pub const SENT: &str = "SENT";
-    /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next five.
+    /// What limits counted lately: [`Attempts`](crate::rate::Attempts) by [`LimitKey`](super::LimitKey); shared by all interfaces.
+    pub const ATTEMPTS: &str = "ATTEMPTS";
+    /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next three.
     pub const BANS: &str = "BANS";
-    /// Pages of banned [ranges](crate::bans::Range4) of IPv4 addresses, for both buffers.
+    /// Banned IPv4 networks and the end of each ban, for both buffers.
     pub const BANS4: &str = "BANS4";
     /// The same for IPv6.
     pub const BANS6: &str = "BANS6";
-    /// The first address of each page of IPv4 ranges, one index per buffer.
-    pub const BAN_INDEX4: &str = "BAN_INDEX4";
-    /// The same for IPv6.
-    pub const BAN_INDEX6: &str = "BAN_INDEX6";
     /// The senders that may be banned: a filter per family.
     pub const BAN_FILTER: &str = "BAN_FILTER";
     /// The policy buffer in force, and its terms: [`Active`](super::Active).
@@ -46,7 +46,7 @@ pub mod map {
     pub const SETTINGS: &str = "SETTINGS";
     /// The class of every port, for all buffers.
     pub const PORTS: &str = "PORTS";
-    /// IPv4 source networks by class, for all buffers.
+    /// IPv4 source networks by class, for all buffers, each with its [`Admission`](super::Admission).
     pub const SOURCES4: &str = "SOURCES4";
     /// IPv6 source networks by class, for all buffers.
     pub const SOURCES6: &str = "SOURCES6";
@@ -72,10 +72,8 @@ pub mod map {
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
-    pub const SHARED: [&str; 13] = [
-        FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, BANS, BANS4, BANS6, BAN_INDEX4, BAN_INDEX6,
-        BAN_FILTER,
-    ];
+    pub const SHARED: [&str; 12] =
+        [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, ATTEMPTS, BANS, BANS4, BANS6, BAN_FILTER];
     /// The maps of a single interface.
     pub const PER_INTERFACE: [&str; 15] = [
         ACTIVE,
@@ -112,6 +110,8 @@ pub const COUNTED_PORTS: u64 = COUNTED_PROTOCOLS as u64 * 65_536;
 pub const RARE_PORTS: u32 = 1024;
 /// The number of source networks that fit into all buffers together, per family. A trie takes memory only for those it has.
 pub const MAX_SOURCES: u32 = BUFFERS * 65_536;
+/// Senders whose connections limits count at the same time. When more come, the least recently seen are forgotten, and begin anew.
+pub const MAX_ATTEMPTS: u32 = 8192;
 /// The default number of flows per family (`--flows`); half of them are for [connections](crate::timeouts::FlowClass::Connection), half for all
 /// others.
 pub const DEFAULT_FLOWS: u32 = 65_536;
@@ -202,7 +202,8 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
 /// | 0-1 | the buffer in force |
 /// | 2 | 1 where everything is judged and counted, and nothing dropped |
 /// | 3 | 1 where the policy names [networks to route on to](CLASS_FORWARD) |
-/// | 8-11 | the same three, from the deadline on |
+/// | 4 | 1 where the policy has limits |
+/// | 8-12 | the same, from the deadline on |
 /// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
 /// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
 ///
@@ -216,8 +217,12 @@ impl Active {
     const MONITOR: u64 = 1 << 2;
     /// The bit that is set if the policy names networks that packets may be routed on to.
     pub const NETWORKS: u64 = 1 << 3;
+    /// The bit that is set if the policy has limits.
+    pub const LIMITS: u64 = 1 << 4;
+    /// The bits that say what the policy has.
+    const CONTENTS: u64 = Self::NETWORKS | Self::LIMITS;
     /// The bits of the state in force now.
-    pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::NETWORKS;
+    pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::CONTENTS;
     const FALLBACK: u32 = 8;
     const ENDS_DETACHED: u64 = 1 << 16;
     const DEADLINE: u32 = 32;
@@ -236,11 +241,11 @@ impl Active {
         self.0 & Self::MONITOR != 0
     }
 
-    /// A switch to a [free](Self::free) buffer, without a deadline; `names_networks` says whether its policy names networks to route on to.
+    /// A switch to a [free](Self::free) buffer, without a deadline. `contents` are [`NETWORKS`](Self::NETWORKS) and [`LIMITS`](Self::LIMITS), if its
+    /// policy has them.
     #[must_use]
-    pub const fn flipped(self, names_networks: bool) -> Self {
-        let kept = self.0 & Self::MONITOR | self.free() as u64;
-        Self(kept | if names_networks { Self::NETWORKS } else { 0 })
+    pub const fn flipped(self, contents: u64) -> Self {
+        Self(self.0 & Self::MONITOR | self.free() as u64 | contents & Self::CONTENTS)
     }
 
     /// The lowest buffer that no packet is judged by: it is not in force, and is not the fallback of a change that waits to be confirmed.
@@ -255,7 +260,7 @@ impl Active {
     /// The same buffer, without a deadline, in monitor mode or not.
     #[must_use]
     pub const fn monitoring(self, monitors: bool) -> Self {
-        Self(self.0 & (Self::BUFFER | Self::NETWORKS) | if monitors { Self::MONITOR } else { 0 })
+        Self(self.0 & (Self::BUFFER | Self::CONTENTS) | if monitors { Self::MONITOR } else { 0 })
     }
 
     /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then `fallback`. Without a `fallback` the interface had no filter, and
@@ -322,6 +327,8 @@ pub struct Settings {
     pub refuse: u32,
     /// 1 where the policy needs the list of [`CLASS_LAN`], else 0. Only the user side reads it.
     pub lan: u32,
+    /// The limit for echo requests of all senders together; [`Rate::NONE`] for none.
+    pub ping: Rate,
     /// How long flows live.
     pub timeouts: Timeouts,
 }
@@ -361,6 +368,57 @@ pub struct Source6 {
     pub class: [u8; 2],
     /// The network's or the packet's address.
     pub address: [u8; 16],
+}
+
+/// How a network is let in to the ports of a class; the value of `SOURCES4` and `SOURCES6`. The longest prefix alone is looked up, so it also holds
+/// what wider networks allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub struct Admission {
+    /// Until then the ports are open without a limit: nanoseconds of `CLOCK_BOOTTIME`, which counts suspend; 0 for never, [`FOR_EVER`] for
+    /// ever.
+    pub open_until: u64,
+    /// From then on so many TCP connections of a sender pass; [`Rate::NONE`] closes the ports.
+    pub then: Rate,
+}
+
+impl Admission {
+    /// Open for ever.
+    pub const OPEN: Self = Self { open_until: FOR_EVER, then: Rate::NONE };
+    /// Closed.
+    pub const CLOSED: Self = Self { open_until: 0, then: Rate::NONE };
+
+    /// Whether it depends on the time.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ends(&self) -> bool {
+        // Of these two alone adding 1 makes at most 1.
+        self.open_until.wrapping_add(1) > 1
+    }
+
+    /// 1 where packets are let in at a time of `CLOCK_BOOTTIME`, else 0. The ends are exact to 2 ns.
+    #[inline(always)]
+    #[must_use]
+    pub const fn lets_in(&self, now: u64) -> u64 {
+        // Without comparisons: the verifier follows both outcomes of each.
+        let is_open = (now >> 1).wrapping_sub(self.open_until >> 1) >> 63;
+        is_open | (self.then.count as u64).wrapping_neg() >> 63
+    }
+}
+
+/// What a limit counts: connections of a sender to a port. The key of `ATTEMPTS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub struct LimitKey {
+    /// The sender, in network byte order, IPv4 as an IPv4-mapped IPv6 address. Of IPv6 senders that are not on the link the first half.
+    pub sender: [u32; 4],
+    /// The port's [number](port_index).
+    pub port: u32,
+}
+
+impl LimitKey {
+    /// Echo requests of all senders.
+    pub const PING: Self = Self { sender: [0; 4], port: u32::MAX };
 }
 
 /// Bits of a source key before the address.

@@ -28,6 +28,10 @@ pub trait Address: Copy + Eq {
     const OFFSET: usize;
     /// Whether a later fragment passes whatever protocol it claims. In IPv6 the Next Header of the first one is used (RFC 8200, 4.5).
     const LATER_FRAGMENT_IS_ANONYMOUS: bool;
+    /// The family's ICMP.
+    const ICMP: u8;
+    /// The type of its echo requests (RFC 792; RFC 4443, 4.1).
+    const ECHO_REQUEST: u8;
     /// The port at which a DHCP client hears answers.
     const DHCP_CLIENT: u16;
 
@@ -60,6 +64,8 @@ impl Address for V4 {
     const IS_IPV6: bool = false;
     const OFFSET: usize = 12;
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = false;
+    const ICMP: u8 = number::ICMP;
+    const ECHO_REQUEST: u8 = 8;
     const DHCP_CLIENT: u16 = 68;
 
     #[inline(always)]
@@ -105,6 +111,8 @@ impl Address for V6 {
     const IS_IPV6: bool = true;
     const OFFSET: usize = 8;
     const LATER_FRAGMENT_IS_ANONYMOUS: bool = true;
+    const ICMP: u8 = number::ICMPV6;
+    const ECHO_REQUEST: u8 = 128;
     const DHCP_CLIENT: u16 = 546;
 
     #[inline(always)]

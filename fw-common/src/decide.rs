@@ -2,7 +2,7 @@
 //! short list of what always passes. Every other packet is dropped, with a reason.
 
 use crate::{
-    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, Sent},
+    abi::{CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, Sent, port_index},
     address::{Address, V4, V6},
     decision::{Decision, Onward},
     discovery::{Asker, MDNS_LEAST, is_mdns_answer, is_mdns_from_link},
@@ -30,26 +30,67 @@ pub fn decide<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Decision
         },
         |decision| settled(frame, decision, lookups),
     );
-    let banned = decision.may_be_banned(lookups) && is_banned(frame, LocatedNetwork::locate(frame), lookups);
-    if banned { Decision::BANNED } else { decision }
+    concluded(frame, decision, LocatedNetwork::locate(frame), lookups)
 }
 
-/// Whether the sender of a packet is banned.
+/// The decision about a packet behind this link layer, after bans and limits.
 #[inline(always)]
-pub fn is_banned<F: Frame + ?Sized, L: Lookups>(frame: &F, network: LocatedNetwork, lookups: &L) -> bool {
+pub fn concluded<F: Frame + ?Sized, L: Lookups>(
+    frame: &F,
+    decision: Decision,
+    network: LocatedNetwork,
+    lookups: &L,
+) -> Decision {
+    if decision.may_be_withheld(lookups) { withhold(frame, network, decision, lookups) } else { decision.passed() }
+}
+
+/// The final decision about a packet that would pass: it is dropped all the same if its sender [is banned](Reason::Banned) or it exceeds
+/// [a limit](Reason::Limited). What is dropped for another reason is not counted by a limit.
+#[inline(always)]
+pub fn withhold<F: Frame + ?Sized, L: Lookups>(
+    frame: &F,
+    network: LocatedNetwork,
+    decision: Decision,
+    lookups: &L,
+) -> Decision {
     #[inline(always)]
-    fn ask<F, L, A>(frame: &F, network: LocatedNetwork, lookups: &L) -> bool
+    fn ask<F, L, A>(frame: &F, network: LocatedNetwork, decision: Decision, lookups: &L) -> Decision
     where
         F: Frame + ?Sized,
-        L: AddressLookups<A>,
+        L: Lookups + AddressLookups<A>,
         A: Tracked,
     {
-        A::read(frame, network.network() + A::OFFSET).is_some_and(|addresses| lookups.is_banned(addresses.source))
+        let passed = decision.passed();
+        let Some(Addresses { source: sender, .. }) = A::read(frame, network.network() + A::OFFSET) else {
+            return passed;
+        };
+        if lookups.has_bans() && lookups.is_banned(sender) {
+            return Decision::BANNED;
+        }
+        if !lookups.has_limits() || decision.transport() == 0 {
+            return passed;
+        }
+        let transport = decision.transport();
+        let exceeds = if decision.is_tcp() {
+            let port = decision.port_number();
+            transport::opens_connection_at(frame, transport)
+                && lookups.exceeds_limit(
+                    lookups.class(PortProtocol::Tcp, port),
+                    port_index(PortProtocol::Tcp, port),
+                    sender,
+                )
+        } else {
+            // IGMP has no message of this type (RFC 3376, 4). Other decisions about ICMP are not under a port.
+            decision.number() == Reason::Protocol as u8
+                && frame.pair(transport).is_some_and(|[kind, _]| kind == A::ECHO_REQUEST)
+                && lookups.exceeds_ping_limit()
+        };
+        if exceeds { passed.limited() } else { passed }
     }
     match network.ether_type() {
-        ethernet::ETHER_TYPE_IPV4 => ask::<F, L, V4>(frame, network, lookups),
-        ethernet::ETHER_TYPE_IPV6 => ask::<F, L, V6>(frame, network, lookups),
-        _ => false,
+        ethernet::ETHER_TYPE_IPV4 => ask::<F, L, V4>(frame, network, decision, lookups),
+        ethernet::ETHER_TYPE_IPV6 => ask::<F, L, V6>(frame, network, decision, lookups),
+        _ => decision.passed(),
     }
 }
 
@@ -82,7 +123,7 @@ pub fn decide_plain<F: Frame + ?Sized, L: Lookups>(frame: &F, lookups: &L) -> Op
 pub fn decide_packet<F: Frame + ?Sized, L: Lookups>(packet: &F, ether_type: u16, lookups: &L) -> Decision {
     let network = LocatedNetwork::bare(packet, ether_type);
     let decision = decide_located(packet, Located::locate(packet, network), lookups);
-    if decision.may_be_banned(lookups) && is_banned(packet, network, lookups) { Decision::BANNED } else { decision }
+    concluded(packet, decision, network, lookups)
 }
 
 #[inline(always)]
@@ -96,7 +137,7 @@ where
         // One call for each protocol, so that the compiler specializes each.
         number::TCP => judge_ports(frame, &packet, PortProtocol::Tcp, lookups).map(Some),
         number::UDP => judge_ports(frame, &packet, PortProtocol::Udp, lookups).map(Some),
-        protocol if A::is_control(protocol) => Err(without_ports(frame, &packet, lookups)),
+        protocol if A::is_control(protocol) => Ok(Some(without_ports(frame, &packet, lookups))),
         _ => Ok(None),
     });
     let decision = judged.unwrap_or_else(|reason| Some(Decision::new(reason, None)))?;
@@ -207,10 +248,7 @@ where
     A: Tracked,
 {
     match PortProtocol::from_number(packet.protocol) {
-        None => {
-            let reason = without_ports(frame, packet, lookups);
-            Ok(Decision::new(reason, None).unsettled_if_dropped::<A>(packet.addresses))
-        }
+        None => Ok(without_ports(frame, packet, lookups).unsettled_if_dropped::<A>(packet.addresses)),
         Some(_) if matches!(packet.piece, Piece::Later) => {
             Err(if packet.from_this_network { Reason::Martian } else { Reason::Fragment })
         }
@@ -241,7 +279,9 @@ where
     Ok(match with_ports(frame, packet, protocol, &ports, lookups) {
         Judged::Settled(Reason::Reply) => Decision::new(Reason::Reply, None),
         Judged::Settled(reason) => Decision::new(reason, port),
-        Judged::LetIn(reason) => Decision::new(reason, port).unsettled(packet.addresses, A::IS_IPV6),
+        Judged::LetIn(reason) => {
+            Decision::new(reason, port).unsettled(packet.addresses, A::IS_IPV6).with_transport(packet.transport)
+        }
         Judged::MayAnswerMany => Decision::new(Reason::ClosedPort, port)
             .unless_it_answers_many(packet.transport, packet.transport + MDNS_LEAST <= packet.end),
     })
@@ -263,7 +303,18 @@ where
 
 /// Protocols without ports: ICMP and IGMP pass, tunnels if the policy names them or this host began them. [`Reason::Forwarded`] is not settled yet.
 #[inline(always)]
-fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
+fn without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Decision
+where
+    F: Frame + ?Sized,
+    L: Lookups + AddressLookups<A>,
+    A: Tracked,
+{
+    let decision = Decision::new(why_without_ports(frame, packet, lookups), None);
+    if A::is_control(packet.protocol) { decision.with_transport(packet.transport) } else { decision }
+}
+
+#[inline(always)]
+fn why_without_ports<F, L, A>(frame: &F, packet: &Packet<A>, lookups: &L) -> Reason
 where
     F: Frame + ?Sized,
     L: Lookups + AddressLookups<A>,

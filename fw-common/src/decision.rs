@@ -19,8 +19,8 @@ use crate::{
 /// | 24-31 | the number of the port's protocol plus 1; 0 without a port |
 /// | 32-38 | offset of the addresses if the decision [may be unsettled](Decision::is_unsettled), else 0 |
 /// | 39 | 1 if these are IPv6 addresses |
-/// | 40-49 | offset of the transport header if the packet [may answer a multicast query](Decision::may_answer_many) |
-/// | 50 | 1 if bits 40-49 are set |
+/// | 40-49 | offset of the transport header if a [limit](crate::withhold) may apply, or the packet [may answer a multicast query](Decision::may_answer_many) |
+/// | 50 | 1 if the packet may answer a multicast query |
 /// | 51 | 1 if the packet is long enough for the header of an mDNS message there |
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(transparent)]
@@ -36,10 +36,12 @@ impl Decision {
     const MESSAGE: u32 = 51;
     /// The decision about a datagram that [answers a multicast query](crate::answers_many).
     pub const ANSWER: Self = Self::new(Reason::Reply, None);
-    /// The decision about a packet that would pass, but whose sender [is banned](crate::is_banned).
+    /// The decision about a packet that would pass, but whose sender [is banned](crate::withhold).
     pub const BANNED: Self = Self::new(Reason::Banned, None);
-    /// The bits of a settled decision.
-    const SETTLED: u64 = u32::MAX as u64;
+    /// The bits of a final decision.
+    const FINAL: u64 = u32::MAX as u64;
+    /// The bits of a settled decision to which a limit may apply.
+    const SETTLED: u64 = Self::FINAL | 0x3ff << Self::TRANSPORT;
 
     /// A decision for this reason. `port` is the port to count the packet under.
     #[inline(always)]
@@ -128,20 +130,19 @@ impl Decision {
     #[inline(always)]
     #[must_use]
     pub fn is_unsettled<L: Lookups>(self, lookups: &L) -> bool {
-        self.0 > Self::SETTLED && (!self.is_closed() || self.may_answer_many() || lookups.names_networks())
+        self.0 & !Self::SETTLED != 0 && (!self.is_closed() || self.may_answer_many() || lookups.names_networks())
     }
 
     /// The same decision about a datagram that no rule allows, with the offset of its transport header: it passes if it answers a multicast query.
     #[inline(always)]
     pub(crate) const fn unless_it_answers_many(self, transport: usize, has_message: bool) -> Self {
-        let place = (transport as u64 & 0x3ff) << Self::TRANSPORT;
-        Self(self.0 | place | 1 << Self::MANY | (has_message as u64) << Self::MESSAGE)
+        Self(self.with_transport(transport).0 | 1 << Self::MANY | (has_message as u64) << Self::MESSAGE)
     }
 
     /// Whether a rule allows the packet, unless it is [forwarded](crate::settle).
     #[inline(always)]
     pub(crate) const fn is_let_in(self) -> bool {
-        self.0 > Self::SETTLED && !self.is_closed()
+        self.0 & !Self::SETTLED != 0 && !self.is_closed()
     }
 
     /// Whether the packet is a datagram to a port that sent multicast or broadcast datagrams.
@@ -163,7 +164,13 @@ impl Decision {
         (self.0 >> Self::PROTOCOL) as u8 == PortProtocol::Udp as u8 + 1
     }
 
-    /// The offset of the transport header, where the packet may answer a multicast query.
+    /// The same decision with the offset of the transport header.
+    #[inline(always)]
+    pub(crate) const fn with_transport(self, transport: usize) -> Self {
+        Self(self.0 | (transport as u64 & 0x3ff) << Self::TRANSPORT)
+    }
+
+    /// The offset of the transport header; 0 where it is not needed.
     #[inline(always)]
     pub(crate) const fn transport(self) -> usize {
         (self.0 >> Self::TRANSPORT) as usize & 0x3ff
@@ -181,7 +188,7 @@ impl Decision {
         (self.0 >> Self::ADDRESSES) as usize & 0x7f
     }
 
-    /// The decision without the offset of the addresses.
+    /// The settled decision: without the offset of the addresses.
     #[inline(always)]
     #[must_use]
     pub const fn as_it_is(self) -> Self {
@@ -203,7 +210,7 @@ impl Decision {
         match onward {
             Onward::Here if self.is_closed() => Self(word),
             Onward::Here => {
-                let has_port = word >> Self::PROTOCOL != 0;
+                let has_port = (word >> Self::PROTOCOL) as u8 != 0;
                 Self(word & !0xff | if has_port { Reason::Allowed } else { Reason::Protocol } as u64)
             }
             // Replies are not counted by port, whether they are routed on or not.
@@ -213,11 +220,36 @@ impl Decision {
         }
     }
 
-    /// Whether a ban can change it: an IP packet passes, and there are bans.
+    /// Whether a ban or a limit can [change](crate::withhold) it: an IP packet passes, and there are bans, or limits that may apply.
     #[inline(always)]
     #[must_use]
-    pub fn may_be_banned<L: Lookups>(self, lookups: &L) -> bool {
-        matches!(self.verdict(), Verdict::Pass) && self.number() != Reason::NotIp as u8 && lookups.has_bans()
+    pub fn may_be_withheld<L: Lookups>(self, lookups: &L) -> bool {
+        matches!(self.verdict(), Verdict::Pass) && self.number() != Reason::NotIp as u8 && lookups.has_bans_or_limits()
+    }
+
+    /// The final decision where neither a ban nor a limit applies.
+    #[inline(always)]
+    #[must_use]
+    pub const fn passed(self) -> Self {
+        Self(self.0 & Self::FINAL)
+    }
+
+    /// The final decision where a limit is exceeded: counted under the port whose limit it is.
+    #[inline(always)]
+    pub(crate) const fn limited(self) -> Self {
+        Self(self.0 & Self::FINAL & !0xff | Reason::Limited as u64)
+    }
+
+    /// Whether its port is a TCP port.
+    #[inline(always)]
+    pub(crate) const fn is_tcp(self) -> bool {
+        (self.0 >> Self::PROTOCOL) as u8 == PortProtocol::Tcp as u8 + 1
+    }
+
+    /// The number of its port.
+    #[inline(always)]
+    pub(crate) const fn port_number(self) -> u16 {
+        (self.0 >> Self::PORT) as u16
     }
 
     /// Pass or drop.

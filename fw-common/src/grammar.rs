@@ -196,6 +196,18 @@ pub enum Fault {
     /// `all` with a protocol.
     #[error("`all` means every protocol with ports; for one write {0}")]
     AllOf(String),
+    /// A bad rate, and what to write.
+    #[error("{0}")]
+    Rate(String),
+    /// A limit of a protocol without connections.
+    #[error("a limit counts TCP connections; write for example 22/tcp=6/30s")]
+    LimitProtocol,
+    /// A limit of every port.
+    #[error("a limit is for named ports; write for example 22/tcp=6/30s")]
+    LimitOfAll,
+    /// A limit of echo requests without a rate, or for a network.
+    #[error("the limit of echo requests counts all senders together; write for example ping=100/s")]
+    Ping,
     /// No protocol where one is needed.
     #[error("the protocol is missing; add /tcp or /udp")]
     NoProtocol,

@@ -10,6 +10,8 @@
 extern crate std;
 
 pub mod abi;
+#[cfg(feature = "std")]
+pub mod actions;
 pub mod address;
 pub mod bans;
 #[cfg(feature = "std")]
@@ -25,12 +27,15 @@ pub mod forward;
 pub mod frame;
 #[cfg(feature = "std")]
 pub mod grammar;
+#[cfg(feature = "std")]
+pub mod limit;
 pub mod lookups;
 #[cfg(feature = "std")]
 pub mod policy;
 pub mod protocol;
 #[cfg(feature = "std")]
 pub mod ranges;
+pub mod rate;
 pub mod reason;
 pub mod record;
 #[cfg(feature = "std")]
@@ -43,7 +48,9 @@ pub mod timeouts;
 pub mod track;
 pub mod wire;
 
-pub use decide::{answers_many, decide, decide_located, decide_packet, decide_plain, is_banned, judge_located, settle};
+pub use decide::{
+    answers_many, concluded, decide, decide_located, decide_packet, decide_plain, judge_located, settle, withhold,
+};
 pub use decision::{Decision, Onward};
 pub use frame::Frame;
 pub use lookups::{AddressLookups, Lookups};

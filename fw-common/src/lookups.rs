@@ -30,6 +30,18 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
     /// The index of the interface that the packet came in by, or leaves by.
     fn interface(&self) -> u32;
 
+    /// Whether the policy has limits.
+    fn has_limits(&self) -> bool;
+
+    /// Whether there are bans or limits.
+    #[inline(always)]
+    fn has_bans_or_limits(&self) -> bool {
+        self.has_bans() || self.has_limits()
+    }
+
+    /// Count an echo request; returns whether it exceeds the limit for all senders.
+    fn exceeds_ping_limit(&self) -> bool;
+
     /// Whether the policy names networks that packets may be routed on to.
     fn names_networks(&self) -> bool;
 
@@ -42,8 +54,12 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
 
 /// The look-ups with separate tables for each address family.
 pub trait AddressLookups<A: Tracked> {
-    /// Whether an address is in the networks of a class that is neither open nor closed.
+    /// Whether a class that is neither open nor closed [lets an address in](crate::abi::Admission::lets_in).
     fn is_in_class(&self, class: u16, address: A) -> bool;
+
+    /// Count a connection of a sender to the port of this [number](crate::abi::port_index) and class; returns whether it exceeds the sender's limit,
+    /// if there is one.
+    fn exceeds_limit(&self, class: u16, port: u32, sender: A) -> bool;
 
     /// Whether the policy forbids routing on to at least some machines, and the routing table would send a packet in a frame with these tags
     /// on to another machine or container.

@@ -10,27 +10,36 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
+    actions::Action,
+    compiled::Grant,
     entry::{Entry, Protocols},
     forward::Forward,
     grammar::Rule,
     protocol::PortProtocol,
     ranges::PortRanges,
+    rate::Rate,
     refuse::Refuse,
     timeouts::Timeouts,
 };
 
 /// The packets that may come in: the entries as they were typed, and the ports that these open.
 ///
+/// An entry opens its ports for ever, or has another [`Action`]. A port has one kind of entry for the same network: the one typed last.
+///
 /// A change costs time in the number of entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// The entries, each with its comment.
+    /// The entries that open ports for ever, each with its comment.
     entries: BTreeMap<Entry, Option<String>>,
-    /// The ports that are open to everyone (`None`) or to a network. A port that is open to everyone is in no network's ranges, and no ranges are
+    /// The other entries, each with its action and comment.
+    actions: BTreeMap<Entry, (Action, Option<String>)>,
+    /// The ports that are open for ever to everyone (`None`) or to a network. A port that is open to everyone is in no network's ranges, and no ranges are
     /// empty. So two policies that open the same have the same ranges.
     ranges: BTreeMap<(PortProtocol, Option<IpNet>), PortRanges>,
     /// IP protocol numbers without ports that may come in.
     pub protocols: BTreeSet<u8>,
+    /// The limit for echo requests of all senders together.
+    pub ping: Option<Rate>,
     /// The verdict on packets that would be routed on.
     pub forward: Forward,
     /// Who gets an answer from closed ports.
@@ -62,34 +71,66 @@ impl Policy {
         policy
     }
 
-    /// The entries as they were typed, by port, each with its comment.
+    /// The entries that open ports for ever as they were typed, by port, each with its comment.
     pub fn entries(&self) -> impl Iterator<Item = (&Entry, Option<&str>)> {
         self.entries.iter().map(|(entry, comment)| (entry, comment.as_deref()))
+    }
+
+    /// All other entries, by port, each with its action and comment.
+    pub fn actions(&self) -> impl Iterator<Item = (&Entry, Action, Option<&str>)> {
+        self.actions.iter().map(|(entry, (action, comment))| (entry, *action, comment.as_deref()))
     }
 
     /// The same without the entries that open every port to a network: what is open by its number.
     #[must_use]
     pub fn by_number(&self) -> Self {
         let entries = self.entries.iter().filter(|(entry, _)| entry.protocols != Protocols::Every);
-        let policy = Self::of(entries.map(|(entry, comment)| (*entry, comment.clone())));
-        Self { entries: policy.entries, ranges: policy.ranges, ..self.clone() }
+        let Self { entries, ranges, .. } = Self::of(entries.map(|(entry, comment)| (*entry, comment.clone())));
+        let mut policy = Self { entries, ranges, ..self.clone() };
+        policy.actions.retain(|entry, _| entry.protocols != Protocols::Every);
+        policy
+    }
+
+    /// The same without what has ended by a time of `CLOCK_BOOTTIME`.
+    #[must_use]
+    pub fn without_ended(mut self, now: u64) -> Self {
+        self.actions.retain(|_, (action, _)| !matches!(action, Action::Until(end) if *end <= now));
+        self
+    }
+
+    /// The same with what is kept in files: what ends is not.
+    #[must_use]
+    pub fn lasting(&self) -> Self {
+        self.clone().without_ended(u64::MAX)
     }
 
     /// Whether it has a different meaning on each link, so that it needs the networks there.
     #[must_use]
     pub fn needs_lan(&self) -> bool {
-        self.refuse == Refuse::Lan
+        self.refuse == Refuse::Lan || self.has_limits()
+    }
+
+    /// Whether some limit counts packets.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        self.ping.is_some() || self.actions.values().any(|(action, _)| matches!(action, Action::Limit(_)))
     }
 
     /// Whether both treat packets the same on the same link, however they were typed.
     #[must_use]
     pub fn means_the_same_as(&self, other: &Self) -> bool {
-        let Self { entries: _, ranges, protocols, forward, refuse, on_link: _, timeouts } = self;
-        (ranges, protocols, forward, refuse, timeouts)
-            == (&other.ranges, &other.protocols, &other.forward, &other.refuse, &other.timeouts)
+        let Self { entries: _, actions: _, ranges, protocols, ping, forward, refuse, on_link: _, timeouts } = self;
+        (ranges, protocols, ping, forward, refuse, timeouts)
+            == (&other.ranges, &other.protocols, &other.ping, &other.forward, &other.refuse, &other.timeouts)
+            && self.all_acting().eq(other.all_acting())
     }
 
-    /// The rules: by protocol, then port, then network.
+    /// The rules of all entries with an action, by entry.
+    fn all_acting(&self) -> impl Iterator<Item = (Rule, Action)> {
+        self.actions.iter().flat_map(|(entry, (action, _))| entry.rules().map(move |rule| (rule, *action)))
+    }
+
+    /// The rules that open ports for ever: by protocol, then port, then network.
     #[must_use]
     pub fn rules(&self) -> Vec<Rule> {
         let mut rules = Vec::new();
@@ -103,7 +144,7 @@ impl Policy {
     /// Whether no port is open to anyone.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ranges.is_empty()
+        self.ranges.is_empty() && !self.actions.values().any(|(action, _)| action.opens())
     }
 
     /// Add a rule; returns whether it opens anything new.
@@ -111,9 +152,19 @@ impl Policy {
         self.allow_entry(rule.into(), None)
     }
 
-    /// Add an entry, or give it another comment; returns whether it opens anything new. One without a comment is left out if other entries for the
-    /// same network mean the same already.
+    /// Add an entry that opens ports for ever, or give it another comment; returns whether it opens anything new. It takes the place of other actions.
+    /// One without a comment is left out if it only ends a refusal, or if other entries for the same network mean the same already.
     pub fn allow_entry(&mut self, entry: Entry, comment: Option<String>) -> bool {
+        let ends_refusal = self.is_refused_as(&entry);
+        let is_changed = self.end_actions(&entry);
+        if ends_refusal && comment.is_none() && self.is_open_around(&entry) {
+            return true;
+        }
+        self.open_entry(entry, comment) || is_changed
+    }
+
+    /// The same without a look at actions.
+    fn open_entry(&mut self, entry: Entry, comment: Option<String>) -> bool {
         if comment.is_some() {
             self.entries.insert(entry, comment);
         } else if !self.entries.contains_key(&entry) && !self.is_typed(&entry) {
@@ -170,8 +221,95 @@ impl Policy {
         self.deny_entry(&(*rule).into())
     }
 
-    /// The same for an entry. Ports that were open to everyone stay open to the networks of other entries.
+    /// The same for an entry, also where it is timed or limited. Ports that were open to everyone stay open to the networks of other entries.
     pub fn deny_entry(&mut self, entry: &Entry) -> bool {
+        let opens = |(typed, (action, _)): (&Entry, &(Action, _))| action.opens() && typed.meets(entry);
+        let has_any = self.actions.iter().any(opens);
+        if has_any {
+            self.end_actions(entry);
+        }
+        self.close_entry(entry) || has_any
+    }
+
+    /// Add an entry with an action, or change its action and comment. It takes the place of others for the same network. A timed one leaves what is
+    /// open for ever, and is left out where all of it is. Returns whether anything changed.
+    pub fn act(&mut self, entry: Entry, action: Action, comment: Option<String>) -> bool {
+        if self.actions.get(&entry) == Some(&(action, comment.clone())) {
+            return false;
+        }
+        if matches!(action, Action::Until(_)) {
+            if entry.rules().all(|rule| self.says(&rule)) {
+                return false;
+            }
+        } else {
+            self.close_entry(&entry);
+        }
+        self.end_actions(&entry);
+        self.actions.insert(entry, (action, comment));
+        true
+    }
+
+    /// Refuse the ports of an entry to its network where other rules open any of them to it; returns whether they do.
+    pub fn add_refusal(&mut self, entry: Entry, comment: Option<String>) -> bool {
+        if !self.is_open_around(&entry) {
+            return false;
+        }
+        if !self.is_refused_as(&entry) {
+            self.act(entry, Action::Refuse, comment);
+        }
+        true
+    }
+
+    /// Whether rules for everyone or for a network around the entry's open any of its ports.
+    fn is_open_around(&self, entry: &Entry) -> bool {
+        let Some(network) = entry.source else { return false };
+        entry.rules().any(|rule| {
+            let is_around = |source: Option<IpNet>| source.is_none_or(|outer| outer.contains(&network));
+            let opens =
+                |typed: &Entry| is_around(typed.source) && Entry { source: rule.source, ..*typed }.meets(&rule.into());
+            let timed = self.actions.iter().filter(|(_, (action, _))| action.opens()).map(|(typed, _)| typed);
+            self.entries.keys().chain(timed).any(opens)
+        })
+    }
+
+    /// Whether refusals for the same network have all ports of an entry.
+    fn is_refused_as(&self, entry: &Entry) -> bool {
+        let refusals = || self.actions.iter().filter(|(_, (action, _))| !action.opens()).map(|(typed, _)| typed);
+        entry.rules().all(|rule| {
+            let mut left = PortRanges::from(rule.ports);
+            for typed in refusals().filter(|typed| typed.meets(&rule.into())) {
+                left.remove(typed.ports);
+            }
+            left.is_empty()
+        })
+    }
+
+    /// The refusal of a wider network that closes a port of an entry, if there is one.
+    #[must_use]
+    pub fn refusal_around(&self, entry: &Entry) -> Option<&Entry> {
+        let network = entry.source?;
+        let refuses = |typed: &&Entry| {
+            typed.source.is_some_and(|outer| outer != network && outer.contains(&network))
+                && Entry { source: entry.source, ..**typed }.meets(entry)
+        };
+        self.actions.iter().filter(|(_, (action, _))| !action.opens()).map(|(typed, _)| typed).find(refuses)
+    }
+
+    /// Take an entry's ports out of all entries with actions for the same network; returns whether there were any.
+    fn end_actions(&mut self, entry: &Entry) -> bool {
+        let met: Vec<Entry> = self.actions.keys().filter(|typed| typed.meets(entry)).copied().collect();
+        for typed in &met {
+            if let Some(action) = self.actions.remove(typed) {
+                for left in typed.without(entry) {
+                    self.actions.entry(left).or_insert_with(|| action.clone());
+                }
+            }
+        }
+        !met.is_empty()
+    }
+
+    /// Take an entry's ports out of all entries that open them for ever to the same network; returns whether there were any.
+    fn close_entry(&mut self, entry: &Entry) -> bool {
         let met: Vec<Entry> = self.entries.keys().filter(|typed| typed.meets(entry)).copied().collect();
         for typed in &met {
             let comment = self.entries.remove(typed).flatten();
@@ -230,10 +368,24 @@ impl Policy {
         self.rules_at(protocol, port).any(|rule| rule.source.is_none())
     }
 
-    /// Whether a port is open to an address.
+    /// Whether a port is open to an address, at least for some time or for some connections.
     #[must_use]
     pub fn is_open_to(&self, protocol: PortProtocol, port: u16, source: IpAddr) -> bool {
-        self.rules_at(protocol, port).any(|rule| rule.source.is_none_or(|network| network.contains(&source)))
+        let is_for = |rule: &Rule| rule.source.is_none_or(|network| network.contains(&source));
+        !self.refusals_at(protocol, port).any(|rule| is_for(&rule))
+            && self.rules_at(protocol, port).any(|rule| is_for(&rule))
+    }
+
+    /// The refusals of a port.
+    pub fn refusals_at(&self, protocol: PortProtocol, port: u16) -> impl Iterator<Item = Rule> {
+        self.acting_at(protocol, port).filter(|(_, action)| !action.opens()).map(|(rule, _)| rule)
+    }
+
+    /// The rules with an action at a port.
+    pub fn acting_at(&self, protocol: PortProtocol, port: u16) -> impl Iterator<Item = (Rule, Action)> {
+        self.all_acting().filter(move |(rule, _)| {
+            rule.protocol == protocol && (rule.ports.first()..=rule.ports.last()).contains(&port)
+        })
     }
 
     /// Whether a port is open to anyone at all.
@@ -242,10 +394,12 @@ impl Policy {
         self.rules_at(protocol, port).next().is_some()
     }
 
-    /// The rules that open a port: the one for everyone, or those for networks.
+    /// The rules that open a port for ever, then those that open it for some time or for some connections.
     pub fn rules_at(&self, protocol: PortProtocol, port: u16) -> impl Iterator<Item = Rule> {
-        self.ranges_of(protocol)
-            .filter_map(move |(source, ranges)| Some(Rule { protocol, ports: ranges.at(port)?, source }))
+        let for_ever = self
+            .ranges_of(protocol)
+            .filter_map(move |(source, ranges)| Some(Rule { protocol, ports: ranges.at(port)?, source }));
+        for_ever.chain(self.acting_at(protocol, port).filter(|(_, action)| action.opens()).map(|(rule, _)| rule))
     }
 
     /// The ports of a protocol that are open to anyone at all.
@@ -255,7 +409,24 @@ impl Policy {
         for ports in self.ranges_of(protocol).flat_map(|(_, ranges)| ranges.iter()) {
             open.add(ports);
         }
+        for (rule, _) in self.all_acting().filter(|(rule, action)| rule.protocol == protocol && action.opens()) {
+            open.add(rule.ports);
+        }
         open
+    }
+
+    /// The ports of a protocol by grant. With actions, a rule for a network counts beside one for everyone: it may lift a limit.
+    pub(crate) fn grants_of(&self, protocol: PortProtocol) -> Vec<(Grant, PortRanges)> {
+        if self.actions.is_empty() {
+            return self.ranges_of(protocol).map(|(source, ranges)| ((source, None), ranges.clone())).collect();
+        }
+        let mut grants: BTreeMap<Grant, PortRanges> = BTreeMap::new();
+        let for_ever = self.entries.keys().flat_map(Entry::rules).map(|rule| (rule, None));
+        let acting = self.all_acting().map(|(rule, action)| (rule, Some(action)));
+        for (rule, action) in for_ever.chain(acting).filter(|(rule, _)| rule.protocol == protocol) {
+            grants.entry((rule.source, action)).or_default().add(rule.ports);
+        }
+        grants.into_iter().collect()
     }
 
     /// The ports of a protocol that are open to everyone (`None`) and to each network, in this order.

@@ -93,6 +93,8 @@ reasons! {
     VlanDepth = 25, "vlan-depth";
     /// The sender is banned. Only what would pass has this reason.
     Banned = 26, "banned";
+    /// The sender opened more connections than a limit allows, or more echo requests came than the limit for all senders.
+    Limited = 27, "limited";
 }
 
 impl Reason {

@@ -47,6 +47,11 @@ impl Subsets {
         self.tree[1]
     }
 
+    /// Whether a number is a member.
+    pub(crate) fn contains(&self, number: usize) -> bool {
+        self.tree[self.tree.len() / 2 + number] == 1
+    }
+
     /// How many members there are.
     pub(crate) const fn len(&self) -> usize {
         self.len

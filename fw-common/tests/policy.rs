@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fw_common::{
     PortProtocol::{Tcp, Udp},
-    abi::{CLASS_CLOSED, CLASS_OPEN},
+    abi::{Admission, CLASS_CLOSED, CLASS_OPEN},
     compiled::DoesNotFit,
     forward::{Forward, ForwardError},
     grammar::{PortRange, Rule},
@@ -68,9 +68,8 @@ fn entries_stay_as_they_were_typed() {
         assert_eq!(typed_text(&policy), after, "{before} - {denied}");
         assert_eq!(policy, typed(after), "{before} - {denied} opens what is left");
         let compiled = policy.compile().expect("few rules");
-        let entries = policy.entries().map(|(entry, _)| (*entry, None));
-        assert_eq!(compiled.typed(entries), Some(policy), "{before} - {denied} is what is in force");
-        assert_eq!(compiled.typed(typed("22 9/dccp").entries().map(|(entry, _)| (*entry, None))), None);
+        assert_eq!(compiled.typed(policy.clone()), Some(policy), "{before} - {denied} is what is in force");
+        assert_eq!(compiled.typed(typed("22 9/dccp")), None);
     }
 }
 
@@ -272,8 +271,8 @@ fn more_lists_than_there_are_numbers_are_refused() {
         Policy::new(of_tcp.chain(of_udp).zip(0..).filter_map(rule))
     };
     let compiled = lists(65_534).compile().expect("each list has a number");
-    let port_534 = compiled.networks.iter().find(|(class, _)| *class == compiled.classes(Udp)[534]);
-    assert_eq!(port_534, Some(&(65_534, "10.0.255.253/32".parse().expect("a network"))));
+    let port_534 = compiled.networks.iter().find(|(class, ..)| *class == compiled.classes(Udp)[534]);
+    assert_eq!(port_534, Some(&(65_534, "10.0.255.253/32".parse().expect("a network"), Admission::OPEN)));
     assert_eq!(lists(65_535).compile(), Err(DoesNotFit::Lists { count: 65_535, limit: 65_534 }));
 }
 

@@ -168,6 +168,16 @@ macro_rules! known {
             }
 
             #[inline(always)]
+            fn has_limits(&self) -> bool {
+                false
+            }
+
+            #[inline(always)]
+            fn exceeds_ping_limit(&self) -> bool {
+                false
+            }
+
+            #[inline(always)]
             fn interface(&self) -> u32 {
                 0
             }
@@ -193,6 +203,11 @@ macro_rules! known {
             #[inline(always)]
             fn is_in_class(&self, _: u16, _: $address) -> bool {
                 true
+            }
+
+            #[inline(always)]
+            fn exceeds_limit(&self, _: u16, _: u32, _: $address) -> bool {
+                false
             }
 
             #[inline(always)]

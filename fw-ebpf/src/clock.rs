@@ -4,7 +4,7 @@ use aya_ebpf::{
     Global,
     helpers::{
         bpf_ktime_get_ns,
-        generated::{bpf_jiffies64, bpf_ktime_get_coarse_ns},
+        generated::{bpf_jiffies64, bpf_ktime_get_boot_ns, bpf_ktime_get_coarse_ns},
     },
 };
 
@@ -24,6 +24,12 @@ pub(crate) fn now() -> u64 {
 #[inline(always)]
 pub(crate) fn exactly_now() -> u64 {
     ask!(bpf_ktime_get_ns)
+}
+
+/// Nanoseconds of `CLOCK_BOOTTIME`, which counts suspend (5.8).
+#[inline(always)]
+pub(crate) fn since_boot() -> u64 {
+    ask!(bpf_ktime_get_boot_ns)
 }
 
 /// The kernel's clock in ticks of `1 / CONFIG_HZ` seconds. The kernel replaces the call with a load (5.6).

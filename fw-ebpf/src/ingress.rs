@@ -47,8 +47,9 @@ fn ingress<H: Hook<Context = XdpContext>>(ctx: &XdpContext) -> u32 {
     } else {
         decision.as_it_is()
     };
-    let size = Size { packets: 1, bytes: H::packet(ctx).len() };
-    conclude::<H>(ctx.as_ptr(), decision, size, active, false)
+    let packet = H::packet(ctx);
+    let size = Size { packets: 1, bytes: packet.len() };
+    conclude::<H>(ctx.as_ptr(), decision.forgotten(&packet), size, active, false)
 }
 
 /// Passes every packet. The loader attaches it to find out whether a driver takes programs.

@@ -4,23 +4,24 @@ use aya_ebpf::maps::lpm_trie::Key;
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{
-        Active, CLASS_CLOSED, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent, Settings, Source4, Source6, class_page,
-        page_of, slot_of,
+        Active, Admission, CLASS_CLOSED, CLASS_LAN, LimitKey, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent, Settings,
+        Source4, Source6, class_page, page_of, slot_of,
     },
-    address::{Address, V4, V6},
+    address::{Address, V4, V6, mapped},
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
+    rate::{Attempts, Rate},
     wire::{Addresses, ethernet::Tags},
 };
 
 use crate::{
     bans,
-    clock::now,
+    clock::{now, since_boot},
     flows,
     hook::Hook,
-    maps::{ACTIVE, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
+    maps::{ACTIVE, ATTEMPTS, PORTS, SENT, SETTINGS, SOURCES4, SOURCES6},
     route::{self, Way},
-    slot::slot,
-    verifier::settled,
+    slot::{entry, slot},
+    verifier::{forget, settled},
 };
 
 /// The maps as one packet sees them: the policy is chosen once, so that no packet is judged by two.
@@ -89,6 +90,25 @@ impl<H: Hook> Lookups for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn has_limits(&self) -> bool {
+        // A copy, as below.
+        let Active(word) = self.active;
+        settled::<{ Active::LIMITS }>(word) != 0
+    }
+
+    #[inline(always)]
+    fn has_bans_or_limits(&self) -> bool {
+        let Active(word) = self.active;
+        // One comparison.
+        u64::from(bans::buffer()) | settled::<{ Active::LIMITS }>(word) != 0
+    }
+
+    #[inline(always)]
+    fn exceeds_ping_limit(&self) -> bool {
+        self.settings().is_some_and(|settings| settings.ping.count != 0 && exceeds(&LimitKey::PING, settings.ping))
+    }
+
+    #[inline(always)]
     fn interface(&self) -> u32 {
         self.ifindex
     }
@@ -140,6 +160,11 @@ impl<H: Hook> AddressLookups<V4> for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn exceeds_limit(&self, class: u16, port: u32, sender: V4) -> bool {
+        exceeds4(class, port, sender, self.active) != 0
+    }
+
+    #[inline(always)]
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V4>) -> bool {
         self.forbids_forwarding() && route::leads_elsewhere4(self.ctx, self.way(tags), addresses)
     }
@@ -177,6 +202,11 @@ impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
     }
 
     #[inline(always)]
+    fn exceeds_limit(&self, class: u16, port: u32, sender: V6) -> bool {
+        exceeds6(class, port, &sender, self.active) != 0
+    }
+
+    #[inline(always)]
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {
         self.forbids_forwarding() && route::leads_elsewhere6(self.ctx, self.way(tags), addresses)
     }
@@ -211,14 +241,68 @@ impl<H: Hook> AddressLookups<V6> for Maps<'_, H> {
 
 #[inline(never)]
 fn is_in_class4(class: u16, address: V4, active: Active) -> u64 {
-    let key =
-        Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
-    u64::from(SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key)).is_some())
+    forget(admission4(class, address, active).map_or(0, lets_in), address as usize)
 }
 
 #[inline(never)]
 fn is_in_class6(class: u16, address: &V6, active: Active) -> u64 {
+    forget(admission6(class, address, active).map_or(0, lets_in), address[3] as usize)
+}
+
+#[inline(always)]
+fn admission4(class: u16, address: V4, active: Active) -> Option<&'static Admission> {
+    let key =
+        Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
+    SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key))
+}
+
+#[inline(always)]
+fn admission6(class: u16, address: &V6, active: Active) -> Option<&'static Admission> {
     let key =
         Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
-    u64::from(SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key)).is_some())
+    SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key))
+}
+
+/// The clock is read only where an end is near enough to be told from none.
+#[inline(always)]
+fn lets_in(admission: &Admission) -> u64 {
+    admission.lets_in(if admission.ends() { since_boot() } else { 0 })
+}
+
+#[inline(never)]
+fn exceeds4(class: u16, port: u32, sender: V4, active: Active) -> u64 {
+    let Some(rate) = admission4(class, sender, active).and_then(limit) else { return 0 };
+    forget(u64::from(exceeds(&LimitKey { sender: mapped(sender), port }, rate)), port as usize)
+}
+
+#[inline(never)]
+fn exceeds6(class: u16, port: u32, sender: &V6, active: Active) -> u64 {
+    let Some(rate) = admission6(class, sender, active).and_then(limit) else { return 0 };
+    let [first, second, ..] = *sender;
+    // Who is off the link may have a whole /64.
+    let key = if is_in_class6(CLASS_LAN, sender, active) != 0 {
+        LimitKey { sender: *sender, port }
+    } else {
+        LimitKey { sender: [first, second, 0, 0], port }
+    };
+    forget(u64::from(exceeds(&key, rate)), port as usize)
+}
+
+/// The limit in force of an admission.
+#[inline(always)]
+fn limit(admission: &Admission) -> Option<Rate> {
+    let is_open = admission.open_until > if admission.ends() { since_boot() } else { 0 };
+    (!is_open && admission.then.count != 0).then_some(admission.then)
+}
+
+/// Count one more of a key; returns whether it exceeds a rate.
+#[inline(always)]
+fn exceeds(key: &LimitKey, rate: Rate) -> bool {
+    let now = now();
+    if let Some(attempts) = entry(&ATTEMPTS, key) {
+        return attempts.exceed(rate, now);
+    }
+    // Nothing can be done where there is no memory. No rule opens the port any wider then.
+    let _forgotten = ATTEMPTS.insert(key, Attempts::first(now), 0);
+    false
 }

@@ -7,14 +7,15 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{
-        Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_RULE_CHUNKS,
-        MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU,
-        ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage, Settings,
-        Source4, Source6, Uppers,
+        Active, Admission, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, LimitKey,
+        MAX_ATTEMPTS, MAX_RULE_CHUNKS, MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS,
+        RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage,
+        Settings, Source4, Source6, Uppers,
     },
     address::V6,
-    bans::{BAN_BUFFERS, FILTER_PAGES, FilterPage, Index4, Index6, PAGES4, PAGES6, Page4, Page6},
+    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
+    rate::Attempts,
     record::{Knocks, Record, Recorder},
 };
 
@@ -35,17 +36,16 @@ pub(crate) static RECENT6: Array<Recent6> = Array::with_max_entries(RECENT_FLOWS
 pub(crate) static SENT: Array<SentPage> = Array::with_max_entries(SENT_PORTLESS + 1, 0);
 
 #[map]
+pub(crate) static ATTEMPTS: LruHashMap<LimitKey, Attempts> = LruHashMap::with_max_entries(MAX_ATTEMPTS, 0);
+
+#[map]
 pub(crate) static BANS: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-pub(crate) static BANS4: HashMap<u32, Page4> = HashMap::with_max_entries(BAN_BUFFERS * PAGES4, BPF_F_NO_PREALLOC);
+pub(crate) static BANS4: LpmTrie<Ban4, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
 #[map]
-pub(crate) static BANS6: HashMap<u32, Page6> = HashMap::with_max_entries(BAN_BUFFERS * PAGES6, BPF_F_NO_PREALLOC);
+pub(crate) static BANS6: LpmTrie<Ban6, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
 #[map]
-pub(crate) static BAN_INDEX4: Array<Index4> = Array::with_max_entries(BAN_BUFFERS, 0);
-#[map]
-pub(crate) static BAN_INDEX6: Array<Index6> = Array::with_max_entries(BAN_BUFFERS, 0);
-#[map]
-pub(crate) static BAN_FILTER: Array<FilterPage> = Array::with_max_entries(2 * FILTER_PAGES, 0);
+pub(crate) static BAN_FILTER: Array<BanPage> = Array::with_max_entries(2 * FILTER_PAGES, 0);
 
 #[map]
 pub(crate) static ACTIVE: Array<Active> = Array::with_max_entries(1, 0);
@@ -54,9 +54,9 @@ pub(crate) static SETTINGS: Array<Settings> = Array::with_max_entries(BUFFERS, 0
 #[map]
 pub(crate) static PORTS: Array<ClassPage> = Array::with_max_entries(BUFFERS * PORT_PROTOCOLS * PAGES, 0);
 #[map]
-pub(crate) static SOURCES4: LpmTrie<Source4, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
+pub(crate) static SOURCES4: LpmTrie<Source4, Admission> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
 #[map]
-pub(crate) static SOURCES6: LpmTrie<Source6, u8> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
+pub(crate) static SOURCES6: LpmTrie<Source6, Admission> = LpmTrie::with_max_entries(MAX_SOURCES, 0);
 
 /// Only the user side reads it.
 #[map]

@@ -6,7 +6,7 @@ use aya_log_ebpf::{
     debug,
     macro_support::{Level, level_enabled},
 };
-use fw_common::{Decision, Verdict, abi::Active, is_banned};
+use fw_common::{Decision, Verdict, abi::Active, withhold};
 
 use crate::{
     count::{Size, count},
@@ -15,7 +15,7 @@ use crate::{
     record::record,
 };
 
-/// Drop what a banned sender sends, count the packet, record it if necessary, and return the verdict.
+/// Drop what a banned sender sends and what exceeds a limit, count the packet, record it if necessary, and return the verdict.
 #[inline(always)]
 pub(crate) fn conclude<H: Hook>(
     ctx: *mut c_void,
@@ -24,13 +24,8 @@ pub(crate) fn conclude<H: Hook>(
     active: Active,
     is_bare: bool,
 ) -> u32 {
-    let may_be_banned = decision.may_be_banned(&Maps::<H>::of(&H::context(ctx), active));
-    let decision = if may_be_banned {
-        let decision = decision.forgotten(&H::packet(&H::context(ctx)));
-        if is_sender_banned::<H>(ctx, active, is_bare) != 0 { Decision::BANNED } else { decision }
-    } else {
-        decision
-    };
+    let may_be_withheld = decision.may_be_withheld(&Maps::<H>::of(&H::context(ctx), active));
+    let decision = if may_be_withheld { withheld::<H>(ctx, decision, active, is_bare) } else { decision.passed() };
     let to_record = count(decision, size);
     // The verifier sees a constant and drops the call.
     if level_enabled(Level::Debug) {
@@ -51,10 +46,12 @@ fn say(decision: Decision, size: Size) -> u64 {
     0
 }
 
-/// Whether a packet that would pass comes from somebody who is banned. `is_bare` where it has no Ethernet header.
+/// The final decision about a packet that would pass. `is_bare` where it has no Ethernet header.
 #[inline(never)]
-fn is_sender_banned<H: Hook>(ctx: *mut c_void, active: Active, is_bare: bool) -> u64 {
+fn withheld<H: Hook>(ctx: *mut c_void, decision: Decision, active: Active, is_bare: bool) -> Decision {
     let network = if is_bare { bare::<H>(&anew::<H>(ctx)) } else { network::<H>(ctx) };
     let ctx = anew::<H>(ctx);
-    u64::from(is_banned(&H::packet(&ctx), network, &Maps::<H>::of(&ctx, active)))
+    let packet = H::packet(&ctx);
+    // Forgotten, so that the verifier follows the rest once for all results.
+    withhold(&packet, network, decision, &Maps::<H>::of(&ctx, active)).forgotten(&packet)
 }

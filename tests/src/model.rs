@@ -9,12 +9,13 @@ use std::{
 
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Reason,
-    abi::{CLASS_FORWARD, Sent},
-    address::{Address, V4, V6},
+    abi::{Admission, CLASS_FORWARD, CLASS_LAN, LimitKey, Sent},
+    address::{Address, V4, V6, mapped},
     compiled::{Compiled, DoesNotFit},
     decide, decide_packet,
     flow::{self, FlowClass, FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},
     policy::Policy,
+    rate::{Attempts, Rate},
     track, track_packet,
     wire::{
         Addresses,
@@ -79,6 +80,7 @@ pub struct Model {
     flows6: RefCell<BTreeMap<FlowKey6, FlowEntry>>,
     sent: RefCell<BTreeMap<(PortProtocol, u16), Sent>>,
     sent_portless: RefCell<BTreeSet<u8>>,
+    attempts: RefCell<BTreeMap<LimitKey, Attempts>>,
     /// Networks, and when each ban ends by this clock.
     bans: RefCell<Vec<(IpNet, u64)>>,
 }
@@ -103,6 +105,10 @@ impl Model {
     /// # Errors
     /// When the policy is larger than the kernel's maps.
     pub fn new(policy: &Policy, routing: Routing) -> Result<Self, DoesNotFit> {
+        let mut policy = policy.clone();
+        if policy.needs_lan() {
+            policy.on_link = world::on_link();
+        }
         Ok(Self {
             policy: policy.compile()?,
             routing,
@@ -112,6 +118,7 @@ impl Model {
             flows6: RefCell::default(),
             sent: RefCell::default(),
             sent_portless: RefCell::default(),
+            attempts: RefCell::default(),
             bans: RefCell::default(),
         })
     }
@@ -195,8 +202,28 @@ impl Model {
         self.bans.borrow().iter().any(|&(network, end)| end > now && network.contains(&sender))
     }
 
+    /// The admission of the longest prefix.
+    fn admission(&self, class: u16, source: IpAddr) -> Option<Admission> {
+        let of_class = self.policy.networks.iter().filter(|(of, network, _)| *of == class && network.contains(&source));
+        of_class.max_by_key(|(_, network, _)| network.prefix_len()).map(|&(.., admission)| admission)
+    }
+
     fn is_in_class(&self, class: u16, source: IpAddr) -> bool {
-        self.policy.networks.iter().any(|&(of, network)| of == class && network.contains(&source))
+        self.admission(class, source).is_some_and(|admission| admission.lets_in(self.now.get()) != 0)
+    }
+
+    fn exceeds_limit(&self, class: u16, source: IpAddr, key: LimitKey) -> bool {
+        let limited = self.admission(class, source).filter(|admission| admission.open_until <= self.now.get());
+        limited.is_some_and(|admission| admission.then != Rate::NONE && self.exceeds(key, admission.then))
+    }
+
+    fn exceeds(&self, key: LimitKey, rate: Rate) -> bool {
+        let mut attempts = self.attempts.borrow_mut();
+        if let Some(attempts) = attempts.get_mut(&key) {
+            return attempts.exceed(rate, self.now.get());
+        }
+        attempts.insert(key, Attempts::first(self.now.get()));
+        false
     }
 
     fn find<K: Ord>(
@@ -234,7 +261,16 @@ impl Lookups for Model {
     }
 
     fn names_networks(&self) -> bool {
-        self.policy.networks.iter().any(|&(class, _)| class == CLASS_FORWARD)
+        self.policy.networks.iter().any(|(class, ..)| *class == CLASS_FORWARD)
+    }
+
+    fn has_limits(&self) -> bool {
+        self.policy.has_limits()
+    }
+
+    fn exceeds_ping_limit(&self) -> bool {
+        let rate = self.policy.settings.ping;
+        rate != Rate::NONE && self.exceeds(LimitKey::PING, rate)
     }
 
     fn sent(&self, protocol: PortProtocol, port: u16) -> Sent {
@@ -264,6 +300,10 @@ impl AddressLookups<V4> for Model {
         self.is_in_class(class, address.to_bytes().into())
     }
 
+    fn exceeds_limit(&self, class: u16, port: u32, sender: V4) -> bool {
+        self.exceeds_limit(class, sender.to_bytes().into(), LimitKey { sender: mapped(sender), port })
+    }
+
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V4>) -> bool {
         self.is_forwarded(tags, addresses.source.to_bytes(), addresses.destination.to_bytes())
     }
@@ -288,6 +328,13 @@ impl AddressLookups<V4> for Model {
 impl AddressLookups<V6> for Model {
     fn is_in_class(&self, class: u16, address: V6) -> bool {
         self.is_in_class(class, address.to_bytes().into())
+    }
+
+    fn exceeds_limit(&self, class: u16, port: u32, sender: V6) -> bool {
+        let address = IpAddr::from(sender.to_bytes());
+        let [first, second, ..] = sender;
+        let sender = if self.is_in_class(CLASS_LAN, address) { sender } else { [first, second, 0, 0] };
+        self.exceeds_limit(class, address, LimitKey { sender, port })
     }
 
     fn is_forwarded(&self, tags: Tags, addresses: &Addresses<V6>) -> bool {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use fw_common::{PortProtocol, Reason, flow::Timeouts, forward::Forward, grammar::parse, policy::Policy};
+use fw_common::{
+    PortProtocol, Reason, actions::Action, entry::Entry, flow::Timeouts, forward::Forward, grammar::parse,
+    limit::Limit, policy::Policy,
+};
 
 use crate::world::Routing;
 
@@ -87,6 +90,37 @@ impl Scene {
         for rule in rules {
             self.policy.allow(rule);
         }
+        self
+    }
+
+    /// Open a port until a time of `CLOCK_BOOTTIME`, in nanoseconds.
+    #[must_use]
+    pub fn allow_until(self, end: u64, spec: &str) -> Self {
+        self.act(spec, Action::Until(end))
+    }
+
+    /// Refuse a port to a network.
+    #[must_use]
+    pub fn refuse(self, spec: &str) -> Self {
+        self.act(spec, Action::Refuse)
+    }
+
+    /// Limit a port, or `ping`.
+    ///
+    /// # Panics
+    /// On anything else.
+    #[must_use]
+    pub fn limit(mut self, spec: &str) -> Self {
+        match spec.parse().unwrap_or_else(|error| panic!("{}: {error}", self.name)) {
+            Limit::Ping(rate) => self.policy.ping = Some(rate),
+            Limit::Ports(entry, rate) => drop(self.policy.act(entry, Action::Limit(rate), None)),
+        }
+        self
+    }
+
+    fn act(mut self, spec: &str, action: Action) -> Self {
+        let entry: Entry = spec.parse().unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        self.policy.act(entry, action, None);
         self
     }
 

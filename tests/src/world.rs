@@ -4,11 +4,19 @@
 //! asks a real routing table, made of [`IP_COMMANDS`].
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use fw_common::wire::ethernet::{ETHER_TYPE_8021Q, Tags};
+use ipnet::IpNet;
+
+/// The networks on the host's link.
+#[must_use]
+pub fn on_link() -> BTreeSet<IpNet> {
+    ["192.0.2.0/24", "2001:db8::/64", "fe80::/10"].iter().filter_map(|network| network.parse().ok()).collect()
+}
 
 /// Somebody who sends or receives.
 #[derive(Clone, Copy, Debug)]

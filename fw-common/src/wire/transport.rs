@@ -79,6 +79,15 @@ impl Ports {
     }
 }
 
+/// Whether a TCP header, whose flags were read before, [opens a connection](Ports::opens_connection).
+#[inline(always)]
+pub fn opens_connection_at<F: Frame + ?Sized>(frame: &F, at: usize) -> bool {
+    frame.words(at + TCP_LEAST - 4).is_some_and(|[flags]: [u32; 1]| {
+        let [_, tcp_flags, ..] = flags.to_ne_bytes();
+        Ports { word: 0, tcp_flags: u64::from(tcp_flags) }.opens_connection()
+    })
+}
+
 /// Read the ports inside the IP packet's own length.
 ///
 /// # Errors

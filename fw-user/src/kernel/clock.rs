@@ -8,8 +8,17 @@ use crate::error::{Error, Result};
 
 /// Nanoseconds of `CLOCK_MONOTONIC`.
 pub(crate) fn now() -> Result<u64> {
+    read(ClockId::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds of `CLOCK_BOOTTIME`.
+pub(crate) fn since_boot() -> Result<u64> {
+    read(ClockId::CLOCK_BOOTTIME)
+}
+
+fn read(clock: ClockId) -> Result<u64> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the clock", error);
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_err(|error| failed(error.into()))?;
+    let time = clock_gettime(clock).map_err(|error| failed(error.into()))?;
     u64::try_from(Duration::from(time).as_nanos()).map_err(|error| failed(error.into()))
 }
 

@@ -45,7 +45,7 @@ pub const LEAST_FRAME: usize = 14;
 pub const LARGEST_FRAME: usize = 3520;
 
 /// Maps that the program reads and does not write.
-const LIVE: [&str; 13] = [
+const LIVE: [&str; 11] = [
     map::ACTIVE,
     map::SETTINGS,
     map::PORTS,
@@ -56,8 +56,6 @@ const LIVE: [&str; 13] = [
     map::BANS,
     map::BANS4,
     map::BANS6,
-    map::BAN_INDEX4,
-    map::BAN_INDEX6,
     map::BAN_FILTER,
 ];
 
@@ -320,6 +318,14 @@ impl Lookups for Questions {
         false
     }
 
+    fn has_limits(&self) -> bool {
+        false
+    }
+
+    fn exceeds_ping_limit(&self) -> bool {
+        false
+    }
+
     fn interface(&self) -> u32 {
         self.interface
     }
@@ -341,6 +347,10 @@ impl AddressLookups<V4> for Questions {
     }
 
     fn is_forwarded(&self, _: Tags, _: &Addresses<V4>) -> bool {
+        false
+    }
+
+    fn exceeds_limit(&self, _: u16, _: u32, _: V4) -> bool {
         false
     }
 
@@ -366,6 +376,10 @@ impl AddressLookups<V6> for Questions {
     }
 
     fn is_forwarded(&self, _: Tags, _: &Addresses<V6>) -> bool {
+        false
+    }
+
+    fn exceeds_limit(&self, _: u16, _: u32, _: V6) -> bool {
         false
     }
 

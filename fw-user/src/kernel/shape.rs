@@ -8,13 +8,15 @@ use aya::{
 };
 use fw_common::{
     abi::{
-        self, Active, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, MAX_RULE_CHUNKS, MAX_SOURCES,
-        MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort,
-        ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage, Settings, Source4, Source6, Uppers, map,
+        self, Active, Admission, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, KNOCKERS, LimitKey, MAX_ATTEMPTS,
+        MAX_RULE_CHUNKS, MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS,
+        RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage,
+        Settings, Source4, Source6, Uppers, map,
     },
     address::V6,
-    bans::{BAN_BUFFERS, FILTER_PAGES, FilterPage, Index4, Index6, PAGES4, PAGES6, Page4, Page6},
+    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
+    rate::Attempts,
     record::{Knocks, Record, Recorder},
 };
 
@@ -96,18 +98,17 @@ impl Shapes {
             map::RECENT4 => shape::<u32, Recent4>(self.cpus * RECENT_FLOWS),
             map::RECENT6 => shape::<u32, Recent6>(self.cpus * RECENT_FLOWS),
             map::SENT => shape::<u32, SentPage>(SENT_PORTLESS + 1),
+            map::ATTEMPTS => shape::<LimitKey, Attempts>(MAX_ATTEMPTS),
             map::BANS => shape::<u32, u32>(1),
-            map::BANS4 => shape::<u32, Page4>(BAN_BUFFERS * PAGES4),
-            map::BANS6 => shape::<u32, Page6>(BAN_BUFFERS * PAGES6),
-            map::BAN_INDEX4 => shape::<u32, Index4>(BAN_BUFFERS),
-            map::BAN_INDEX6 => shape::<u32, Index6>(BAN_BUFFERS),
-            map::BAN_FILTER => shape::<u32, FilterPage>(2 * FILTER_PAGES),
+            map::BANS4 => shape::<(u32, Ban4), u64>(MAX_BANS),
+            map::BANS6 => shape::<(u32, Ban6), u64>(MAX_BANS),
+            map::BAN_FILTER => shape::<u32, BanPage>(2 * FILTER_PAGES),
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
             map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),
             // The prefix length comes before the key itself.
-            map::SOURCES4 => shape::<(u32, Source4), u8>(MAX_SOURCES),
-            map::SOURCES6 => shape::<(u32, Source6), u8>(MAX_SOURCES),
+            map::SOURCES4 => shape::<(u32, Source4), Admission>(MAX_SOURCES),
+            map::SOURCES6 => shape::<(u32, Source6), Admission>(MAX_SOURCES),
             map::RULES => shape::<RulesAt, RuleChunk>(MAX_RULE_CHUNKS),
             map::COUNTERS => shape::<u32, ReasonCounters>(self.cpus),
             map::PORT_COUNTERS => shape::<u32, CounterPage>(self.cpus * COUNTED_PROTOCOLS * PAGES),
@@ -161,9 +162,9 @@ impl Shapes {
 /// The kind that the object declares.
 fn kind(name: &str) -> MapType {
     match name {
-        map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::KNOCKS => MapType::LruHash,
-        map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
-        map::UPPERS | map::RULES | map::BANS4 | map::BANS6 => MapType::Hash,
+        map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::ATTEMPTS | map::KNOCKS => MapType::LruHash,
+        map::SOURCES4 | map::SOURCES6 | map::BANS4 | map::BANS6 => MapType::LpmTrie,
+        map::UPPERS | map::RULES => MapType::Hash,
         _ => MapType::Array,
     }
 }

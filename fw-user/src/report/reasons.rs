@@ -48,6 +48,7 @@ pub const fn words(reason: Reason) -> &'static str {
         }
         Reason::VlanDepth => "carries more than two VLAN tags",
         Reason::Banned => "comes from a banned network, and would pass otherwise",
+        Reason::Limited => "opens more connections than the port's limit lets its sender, or is a ping above the limit",
     }
 }
 

@@ -14,13 +14,16 @@ mod ipv4_martians;
 mod ipv6;
 mod ipv6_chain;
 mod ipv6_fragments;
+mod limits;
 mod link;
 mod mdns;
 mod multicast;
 mod ports;
 mod protocols;
+mod refusals;
 mod replies;
 mod sources;
+mod timed;
 mod timeouts;
 mod transport;
 mod trusted;
@@ -48,6 +51,9 @@ pub fn all() -> Vec<Row> {
         ports::rows(),
         sources::rows(),
         trusted::rows(),
+        refusals::rows(),
+        timed::rows(),
+        limits::rows(),
         transport::rows(),
         protocols::rows(),
         replies::rows(),

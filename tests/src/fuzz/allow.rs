@@ -29,8 +29,7 @@ pub(super) fn run(input: &[u8]) {
     assert!(policy.means_the_same_as(&one_by_one), "one by one or all at once");
     if let Ok(compiled) = policy.compile() {
         assert!(compiled.decompile().means_the_same_as(&policy), "it comes back from the kernel's maps");
-        let typed = policy.entries().map(|(entry, comment)| (*entry, comment.map(ToOwned::to_owned)));
-        assert_eq!(compiled.typed(typed).as_ref(), Some(&policy), "as it was typed");
+        assert_eq!(compiled.typed(policy.clone()).as_ref(), Some(&policy), "as it was typed");
     }
     for rule in rules {
         one_by_one.deny(&rule);

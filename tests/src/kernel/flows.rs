@@ -13,8 +13,9 @@ use aya::{
 use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
-    abi::{PAGE, PAGES, SENT_PORTLESS, SentPage, map, page_of},
+    abi::{LimitKey, PAGE, PAGES, SENT_PORTLESS, SentPage, map, page_of},
     flow::{FlowEntry, FlowKey, FlowKey4, FlowKey6, Recent4, Recent6},
+    rate::Attempts,
 };
 use fw_user::testing::{batch::BatchMap, pins::Pins, plain::Plain};
 use nix::time::{ClockId, clock_gettime};
@@ -59,6 +60,7 @@ pub(super) struct Noted {
 pub(super) struct FlowMaps {
     v4: [Table<FlowKey4>; 2],
     v6: [Table<FlowKey6>; 2],
+    attempts: HashMap<MapData, Plain<LimitKey>, Plain<Attempts>>,
     found4: Found<Recent4>,
     found6: Found<Recent6>,
     sent: Array<MapData, Plain<SentPage>>,
@@ -74,6 +76,7 @@ impl FlowMaps {
             pages: BatchMap::open(&pins.shared_map(map::SENT))?,
             v4: [take(ebpf, map::FLOWS4)?.try_into()?, take(ebpf, map::DATAGRAMS4)?.try_into()?],
             v6: [take(ebpf, map::FLOWS6)?.try_into()?, take(ebpf, map::DATAGRAMS6)?.try_into()?],
+            attempts: take(ebpf, map::ATTEMPTS)?.try_into()?,
             found4: Found::take(ebpf, pins, map::RECENT4)?,
             found6: Found::take(ebpf, pins, map::RECENT6)?,
             sent: take(ebpf, map::SENT)?.try_into()?,
@@ -81,11 +84,14 @@ impl FlowMaps {
         })
     }
 
-    /// Forget all flows, and what [`read_sent`](Self::read_sent) saw.
+    /// Forget all flows, what limits counted, and what [`read_sent`](Self::read_sent) saw.
     pub(super) fn clear(&mut self) -> Result<()> {
         self.v4.iter_mut().try_for_each(clear)?;
         self.v6.iter_mut().try_for_each(clear)?;
         self.forget_found()?;
+        for key in self.attempts.keys().collect::<Result<Vec<_>, _>>()? {
+            self.attempts.remove(&key)?;
+        }
         let noted = std::mem::take(&mut self.noted);
         for (protocol, port) in noted.ports.into_keys() {
             self.sent.set(page_of(protocol, port), Plain(SentPage::zeroed()), 0)?;
@@ -96,13 +102,18 @@ impl FlowMaps {
         Ok(())
     }
 
-    /// Let time pass: every flow was last used so much longer ago.
+    /// Let time pass: every flow was last used, and every limit began to count, so much longer ago.
     pub(super) fn pass(&mut self, time: Duration) -> Result<()> {
         if time.is_zero() {
             return Ok(());
         }
         self.v4.iter_mut().try_for_each(|table| age(table, time))?;
         self.v6.iter_mut().try_for_each(|table| age(table, time))?;
+        for entry in self.attempts.iter().collect::<Result<Vec<_>, _>>()? {
+            let (key, Plain(attempts)) = entry;
+            let since = attempts.since.wrapping_sub(u64::try_from(time.as_nanos())?);
+            self.attempts.insert(key, Plain(Attempts { since, ..attempts }), 0)?;
+        }
         self.forget_found()
     }
 

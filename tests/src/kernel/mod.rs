@@ -78,8 +78,8 @@ pub const MOST_VERIFIED: [(&str, u32); 6] = [
     (object::INGRESS, 45_000),
     (object::INGRESS_FRAG, 45_000),
     (object::EGRESS, 25_000),
-    (object::INGRESS_TC, 45_000),
-    (object::INGRESS_L3, 30_000),
+    (object::INGRESS_TC, 50_000),
+    (object::INGRESS_L3, 35_000),
     (object::EGRESS_L3, 20_000),
 ];
 
@@ -113,6 +113,7 @@ pub struct Kernel {
     remembered: BatchMap<u32, Route>,
     knows_interface: bool,
     bans: BanMap,
+    banned: Bans,
 }
 
 impl Kernel {
@@ -163,6 +164,7 @@ impl Kernel {
             remembered,
             knows_interface,
             bans: BanMap::open(&pins)?,
+            banned: Bans::new(),
         })
     }
 
@@ -253,7 +255,12 @@ impl Kernel {
     }
 
     fn ban(&mut self, bans: &[Ban], age: Duration) -> Result<()> {
-        Ok(self.bans.update(&bans_from_now(bans, age)?)?)
+        let bans = bans_from_now(bans, age)?;
+        if self.banned != bans {
+            self.bans.update(&self.banned, &bans)?;
+            self.banned = bans;
+        }
+        Ok(())
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr};
 use fw_common::{
     Decision, PortProtocol,
     compiled::DoesNotFit,
-    decide, decide_located, is_banned,
+    concluded, decide, decide_located,
     policy::Policy,
     track,
     wire::located::{Located, LocatedNetwork},
@@ -137,9 +137,8 @@ impl Situation {
         let decision = decide(frame, model);
         let network = LocatedNetwork::locate(frame);
         let general = decide_located(frame, Located::locate(frame, network), model);
-        // Bans are asked last.
-        let is_banned = general.may_be_banned(model) && is_banned(frame, network, model);
-        let general = if is_banned { Decision::BANNED } else { general };
+        // Bans and limits come last.
+        let general = concluded(frame, general, network, model);
         if decision != general {
             return Err(format!("decide() says {decision:?}, its path for all packets {general:?}"));
         }

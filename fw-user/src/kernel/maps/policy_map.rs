@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
     abi::{
-        self, Active, CLASS_CLOSED, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4, Source6,
-        map,
+        self, Active, Admission, CLASS_CLOSED, CLASS_FORWARD, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX,
+        Settings, Source4, Source6, map,
     },
     compiled::Compiled,
     policy::Policy,
@@ -60,8 +60,8 @@ pub struct PolicyMap {
     ports: Array<MapData, Plain<ClassPage>>,
     /// The same map, for batch reads.
     classes: BatchMap<u32, ClassPage>,
-    sources4: LpmTrie<MapData, Plain<Source4>, u8>,
-    sources6: LpmTrie<MapData, Plain<Source6>, u8>,
+    sources4: LpmTrie<MapData, Plain<Source4>, Plain<Admission>>,
+    sources6: LpmTrie<MapData, Plain<Source6>, Plain<Admission>>,
     rules: TypedRules,
 }
 
@@ -87,13 +87,13 @@ impl PolicyMap {
         })
     }
 
-    /// The policy in force, as it was typed. If the rules beside it mean something else, they are damaged or of another version; then the policy is
+    /// The policy in force, as it was typed, without what has ended. If the rules beside it mean something else, they are damaged or of another version; then the policy is
     /// what is in force.
     pub fn read(&self) -> Result<Policy> {
         let buffer = self.in_force()?.buffer();
         let compiled = self.read_compiled(buffer).map_err(|error| self.unreadable(error))?;
-        let typed = self.rules.read(buffer).and_then(|entries| compiled.typed(entries));
-        Ok(typed.unwrap_or_else(|| compiled.decompile()))
+        let typed = self.rules.read(buffer).and_then(|typed| compiled.typed(typed));
+        Ok(typed.unwrap_or_else(|| compiled.decompile()).without_ended(clock::since_boot()?))
     }
 
     /// The policy in force, whether it drops, and whether it waits to be confirmed. After a deadline that is not handled yet, the kernel's fallback.
@@ -120,17 +120,19 @@ impl PolicyMap {
     }
 
     /// Each class with one of its networks, in the order of [`Compiled::networks`].
-    fn read_networks(&self, buffer: u32) -> Result<Vec<(u16, IpNet)>, MapError> {
+    fn read_networks(&self, buffer: u32) -> Result<Vec<(u16, IpNet, Admission)>, MapError> {
         let mut networks = Vec::new();
         for key in self.keys4(buffer)? {
             let Plain(source) = key.data();
             let net = Ipv4Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
-            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net))));
+            let Plain(admission) = self.sources4.get(&key, 0)?;
+            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V4(net), admission)));
         }
         for key in self.keys6(buffer)? {
             let Plain(source) = key.data();
             let net = Ipv6Net::new(source.address.into(), (key.prefix_len() - SOURCE_PREFIX) as u8);
-            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net))));
+            let Plain(admission) = self.sources6.get(&key, 0)?;
+            networks.extend(net.map(|net| (u16::from_be_bytes(source.class), IpNet::V6(net), admission)));
         }
         networks.sort_unstable();
         Ok(networks)
@@ -145,30 +147,27 @@ impl PolicyMap {
     /// Put the first policy of an interface in force, which has no filter to fall back to. No program uses the maps yet, so there are no packets to wait
     /// for.
     pub fn write_first(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
-        let next = terms.apply(self.active()?.flipped(names_networks(policy)), None);
-        self.fill(policy, next.buffer())?;
-        self.set_active(next)
+        let next = self.fill(policy, self.active()?)?;
+        self.set_active(terms.apply(next, None))
     }
 
     /// Put a policy in force. After this returns, no packet is judged by the old one.
     pub fn write(&mut self, policy: &Policy, terms: Terms) -> Result<()> {
         let active = self.settled()?;
-        let next = terms.apply(active.flipped(names_networks(policy)), Some(active));
-        self.fill(policy, next.buffer())?;
-        self.store(next)
+        let next = self.fill(policy, active)?;
+        self.store(terms.apply(next, Some(active)))
     }
 
     /// Put a policy in force without a change of mode. If a change waits to be confirmed, this one joins it: `confirm` keeps both, and both revert at
     /// the same time, at `deadline` if there is a new one.
     pub fn write_or_join(&mut self, policy: &Policy, deadline: Option<u32>) -> Result<()> {
         let active = self.active()?;
-        let next = active.flipped(names_networks(policy));
+        let next = self.fill(policy, active)?;
         let next = match (active.deadline(), deadline) {
             (0, None) => next,
             (0, Some(deadline)) => next.until(deadline, Some(active)),
             (present, new) => next.joining(active, new.unwrap_or(present)),
         };
-        self.fill(policy, next.buffer())?;
         // What has reverted meanwhile is not brought back by a later deadline.
         if active.has_ended(clock::now()?) {
             return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: self.interface.clone() }));
@@ -227,12 +226,15 @@ impl PolicyMap {
         set.map_err(|error| Error::refused(format!("putting the policy of {} in force", self.interface), error))
     }
 
-    fn fill(&mut self, policy: &Policy, buffer: u32) -> Result<()> {
+    /// Write a policy into a free buffer; returns the word that puts it in force.
+    fn fill(&mut self, policy: &Policy, active: Active) -> Result<Active> {
         let mut policy = policy.clone();
         policy.on_link = if policy.needs_lan() { Network::ask()?.on_link_of(&self.interface) } else { BTreeSet::new() };
         let (compiled, text) = (policy.compile()?, typed_rules::text(&policy)?);
-        self.fill_buffer(&compiled, &text, buffer)
-            .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))
+        let next = active.flipped(contents(&compiled));
+        self.fill_buffer(&compiled, &text, next.buffer())
+            .map_err(|error| Error::refused(format!("writing the policy of {}", self.interface), error))?;
+        Ok(next)
     }
 
     fn fill_buffer(&mut self, compiled: &Compiled, text: &str, buffer: u32) -> Result<(), Fault> {
@@ -249,10 +251,10 @@ impl PolicyMap {
         for key in self.keys6(buffer)? {
             self.sources6.remove(&key)?;
         }
-        for &(class, network) in &compiled.networks {
+        for &(class, network, admission) in &compiled.networks {
             match network {
-                IpNet::V4(net) => self.sources4.insert(&key4(buffer, class, net), 1, 0)?,
-                IpNet::V6(net) => self.sources6.insert(&key6(buffer, class, net), 1, 0)?,
+                IpNet::V4(net) => self.sources4.insert(&key4(buffer, class, net), Plain(admission), 0)?,
+                IpNet::V6(net) => self.sources6.insert(&key6(buffer, class, net), Plain(admission), 0)?,
             }
         }
         self.settings.set(buffer, Plain(compiled.settings), 0)?;
@@ -283,8 +285,12 @@ fn key6(buffer: u32, class: u16, net: Ipv6Net) -> Key<Plain<Source6>> {
     Key::new(SOURCE_PREFIX + u32::from(net.prefix_len()), Plain(source))
 }
 
-fn names_networks(policy: &Policy) -> bool {
-    !policy.forward.networks().is_empty()
+/// The bits of [`Active`] that say what a policy has.
+fn contents(compiled: &Compiled) -> u64 {
+    let networks = compiled.networks.iter().any(|(class, ..)| *class == CLASS_FORWARD);
+    [(networks, Active::NETWORKS), (compiled.has_limits(), Active::LIMITS)]
+        .into_iter()
+        .fold(0, |bits, (has, bit)| if has { bits | bit } else { bits })
 }
 
 /// Change the policies of several interfaces, or of none.

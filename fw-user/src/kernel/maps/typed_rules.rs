@@ -3,7 +3,7 @@
 use aya::maps::{HashMap, Map, MapData, MapError};
 use fw_common::{
     abi::{BUFFERS, MAX_RULE_CHUNKS, RULE_CHUNK, RuleChunk, RulesAt, map},
-    entry::Entry,
+    actions::Action,
     policy::Policy,
 };
 
@@ -28,8 +28,8 @@ impl TypedRules {
         Ok(Self(map.try_into().map_err(bad)?))
     }
 
-    /// The entries of a buffer, each with its comment; `None` if their text is damaged.
-    pub(crate) fn read(&self, buffer: u32) -> Option<Vec<(Entry, Option<String>)>> {
+    /// The rules of a buffer; `None` if their text is damaged.
+    pub(crate) fn read(&self, buffer: u32) -> Option<Policy> {
         let first = self.chunk(buffer, 0)?;
         let (length, text) = first.split_first_chunk()?;
         let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
@@ -74,11 +74,18 @@ impl TypedRules {
 /// The text of a policy's entries.
 pub(crate) fn text(policy: &Policy) -> Result<String> {
     let mut text = String::new();
-    for (entry, comment) in policy.entries() {
-        text += &match comment {
-            None => format!("allow\t{entry}\n"),
-            Some(comment) => format!("allow\t{entry}\t{comment}\n"),
+    let for_ever = policy.entries().map(|(entry, comment)| (entry, None, comment));
+    for (entry, action, comment) in
+        for_ever.chain(policy.actions().map(|(entry, action, comment)| (entry, Some(action), comment)))
+    {
+        let word = match action {
+            None => ALLOW.to_owned(),
+            Some(Action::Until(end)) => format!("{UNTIL}{end}"),
+            Some(Action::Limit(rate)) => format!("{LIMIT}{rate}"),
+            Some(Action::Refuse) => DENY.to_owned(),
         };
+        let comment = comment.map_or_else(String::new, |comment| format!("\t{comment}"));
+        text += &format!("{word}\t{entry}{comment}\n");
     }
     if text.len() > LONGEST {
         return Err(Error::Usage(UsageError::TooLongRules { length: text.len(), longest: LONGEST }));
@@ -86,16 +93,43 @@ pub(crate) fn text(policy: &Policy) -> Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str) -> Option<Vec<(Entry, Option<String>)>> {
-    let entry = |line: &str| {
-        let mut words = line.strip_prefix("allow\t")?.splitn(2, '\t');
-        Some((words.next()?.parse().ok()?, words.next().map(ToOwned::to_owned)))
-    };
-    text.lines().map(entry).collect()
+/// The first word of a line, by action; behind some of them stands a number.
+const ALLOW: &str = "allow";
+const UNTIL: &str = "until ";
+const LIMIT: &str = "limit ";
+const DENY: &str = "deny";
+
+fn parse(text: &str) -> Option<Policy> {
+    let (mut entries, mut actions) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let mut words = line.splitn(3, '\t');
+        let (word, entry) = (words.next()?, words.next()?.parse().ok()?);
+        let comment = words.next().map(ToOwned::to_owned);
+        let action = match word {
+            ALLOW => None,
+            DENY => Some(Action::Refuse),
+            word => Some(match (word.strip_prefix(UNTIL), word.strip_prefix(LIMIT)) {
+                (Some(end), _) => Action::Until(end.parse().ok()?),
+                (_, Some(rate)) => Action::Limit(rate.parse().ok()?),
+                _ => return None,
+            }),
+        };
+        match action {
+            None => entries.push((entry, comment)),
+            Some(action) => actions.push((entry, action, comment)),
+        }
+    }
+    let mut policy = Policy::of(entries);
+    for (entry, action, comment) in actions {
+        policy.act(entry, action, comment);
+    }
+    Some(policy)
 }
 
 #[cfg(test)]
 mod tests {
+    use fw_common::rate::Rate;
+
     use super::*;
 
     #[test]
@@ -109,10 +143,19 @@ mod tests {
         let entries = typed.map(|(entry, comment): (&str, Option<&str>)| {
             (entry.parse().expect("an entry"), comment.map(ToOwned::to_owned))
         });
-        let policy = Policy::of(entries.clone());
-        assert_eq!(parse(&text(&policy).expect("a short text")), Some(entries.to_vec()));
-        assert_eq!(parse(""), Some(Vec::new()));
-        for damaged in ["deny\t22\n", "allow\tssh\n", "allow", "allow\t22\n\n"] {
+        let mut policy = Policy::of(entries);
+        for (entry, action) in [
+            ("22/tcp@192.0.2.7/32", Action::Refuse),
+            ("8096/tcp", Action::Until(7)),
+            ("23/tcp@[2001:db8::]/32", Action::Limit(Rate::DEFAULT)),
+        ] {
+            policy.act(entry.parse().expect("an entry"), action, Some("why".to_owned()));
+        }
+        assert_eq!(parse(&text(&policy).expect("a short text")), Some(policy));
+        assert_eq!(parse(""), Some(Policy::default()));
+        for damaged in
+            ["22\n", "drop\t22\n", "until\t22", "limit 0/s\t22/tcp", "allow\tssh\n", "allow", "allow\t22\n\n"]
+        {
             assert_eq!(parse(damaged), None, "{damaged:?}");
         }
     }

@@ -7,11 +7,12 @@ use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
     abi::{
-        self, Active, Counter, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent, Settings, Source4, Source6,
-        Uppers, map,
+        self, Active, Admission, Counter, LimitKey, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent,
+        Settings, Source4, Source6, Uppers, map,
     },
-    bans::{self, Range4, Range6},
+    bans::{self, Ban4, Ban6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
+    rate::{Attempts, Rate},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
 };
 use fw_user::testing::OBJECT;
@@ -40,9 +41,13 @@ macro_rules! constants {
 fn current() -> String {
     let mut text = String::new();
     layout!(text, Active { 0 });
-    layout!(text, Settings { protocols, forward, refuse, lan, timeouts });
+    layout!(text, Settings { protocols, forward, refuse, lan, ping, timeouts });
     layout!(text, Source4 { buffer, padding, class, address });
     layout!(text, Source6 { buffer, padding, class, address });
+    layout!(text, Admission { open_until, then });
+    layout!(text, Rate { count, seconds });
+    layout!(text, LimitKey { sender, port });
+    layout!(text, Attempts { since, count });
     layout!(text, RulesAt { buffer, chunk });
     layout!(text, Sent { unicast, multicast });
     layout!(text, Counter { packets, bytes });
@@ -64,15 +69,15 @@ fn current() -> String {
     layout!(text, Kind { number, drops });
     layout!(text, Record { number, at, left_out, length, reason, passed, captured, is_bare, bytes });
     layout!(text, Knocks { packets, at, port, protocol, reason, padding });
-    layout!(text, Range4 { first, last, end });
-    layout!(text, Range6 { first, last, end });
-    constants!(text, bans: MAX_BANS, RANGES4, RANGES6, PAGES4, PAGES6, INDEX4, INDEX6, BAN_BUFFERS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BUFFER);
+    layout!(text, Ban4 { buffer, address });
+    layout!(text, Ban6 { buffer, address });
+    constants!(text, bans: MAX_BANS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BAN_PREFIX, BUFFER);
     constants!(text, record: CAPTURED);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: RULE_CHUNK, MAX_RULE_CHUNKS);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
-    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_OPEN, CLASS_LAN, SOURCE_PREFIX);
+    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_ATTEMPTS, SOURCE_PREFIX);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));

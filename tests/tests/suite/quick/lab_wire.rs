@@ -80,5 +80,6 @@ pub(crate) fn play(mode: Mode, mut rows: Vec<Row>) -> Result<()> {
 /// Whether what rows before it left behind would change a row: flows, and routes, which are remembered whoever sends.
 fn needs_its_own_attachment(row: &Row) -> bool {
     const SOURCE_MAC: Range<usize> = 6..12;
-    !row.earlier.is_empty() || row.frame.get(SOURCE_MAC) == Some(&QUARANTINED.mac)
+    // A limit counts what the rows before sent.
+    !row.earlier.is_empty() || row.policy.has_limits() || row.frame.get(SOURCE_MAC) == Some(&QUARANTINED.mac)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aya::maps::MapError;
-use fw_common::abi::{BUFFERS, CLASS_LAN};
+use fw_common::abi::{Admission, BUFFERS, CLASS_LAN};
 use ipnet::IpNet;
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     kernel::{
         maps::policy_map::{PolicyMap, key4, key6},
         pins::Pins,
+        plain::Plain,
     },
 };
 
@@ -40,7 +41,7 @@ impl PolicyMap {
             return Ok(None);
         }
         let networks = self.read_networks(buffer)?.into_iter();
-        Ok(Some(networks.filter(|(class, _)| *class == CLASS_LAN).map(|(_, network)| network).collect()))
+        Ok(Some(networks.filter(|(class, ..)| *class == CLASS_LAN).map(|(_, network, _)| network).collect()))
     }
 
     /// Set the lists to exactly these networks.
@@ -58,8 +59,8 @@ impl PolicyMap {
         // Add first, so that no network is missing for a moment.
         for &network in here.difference(listed) {
             match network {
-                IpNet::V4(net) => self.sources4.insert(&key4(buffer, CLASS_LAN, net), 1, 0)?,
-                IpNet::V6(net) => self.sources6.insert(&key6(buffer, CLASS_LAN, net), 1, 0)?,
+                IpNet::V4(net) => self.sources4.insert(&key4(buffer, CLASS_LAN, net), Plain(Admission::OPEN), 0)?,
+                IpNet::V6(net) => self.sources6.insert(&key6(buffer, CLASS_LAN, net), Plain(Admission::OPEN), 0)?,
             }
         }
         for &network in listed.difference(here) {
