@@ -17,7 +17,7 @@ use crate::{
 pub const PING: &str = "ping";
 
 /// A limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Limit {
     /// For the TCP connections of each sender to each of these ports.
     Ports(Entry, Rate),

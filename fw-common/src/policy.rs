@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 use std::{
+    borrow::ToOwned,
     collections::{BTreeMap, BTreeSet},
     string::String,
     vec::Vec,
@@ -100,8 +101,8 @@ impl Policy {
 
     /// The same with what is kept in files: what ends is not.
     #[must_use]
-    pub fn lasting(&self) -> Self {
-        self.clone().without_ended(u64::MAX)
+    pub fn lasting(self) -> Self {
+        self.without_ended(u64::MAX)
     }
 
     /// Whether it has a different meaning on each link, so that it needs the networks there.
@@ -247,6 +248,16 @@ impl Policy {
         self.end_actions(&entry);
         self.actions.insert(entry, (action, comment));
         true
+    }
+
+    /// Keep what another policy has open for some time.
+    pub fn keep_timed(&mut self, other: &Self) {
+        for (entry, action, comment) in other.actions() {
+            let is_free = !self.actions.keys().any(|typed| typed.meets(entry));
+            if matches!(action, Action::Until(_)) && is_free {
+                self.act(*entry, action, comment.map(ToOwned::to_owned));
+            }
+        }
     }
 
     /// Refuse the ports of an entry to its network where other rules open any of them to it; returns whether they do.

@@ -35,11 +35,11 @@ pub(crate) mod uninstall;
 use crate::{
     cmd::{
         cli::{Cli, Command},
-        ports::args::{AllowArgs, Change},
+        ports::args::{AllowArgs, Change, LimitArgs},
         trial::confirm,
     },
     error::Result,
-    kernel::{bpffs, pins::Pins},
+    kernel::{bpffs, clock, pins::Pins},
 };
 
 /// Carry out a command.
@@ -52,8 +52,12 @@ pub(crate) async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Attach(args) => attach::run(&pins, &cli.config, &args).await,
         Command::Detach(args) => detach::run(&pins, &args),
-        Command::Allow(AllowArgs { change, comment }) => {
-            ports::run(&pins, &cli.config, &change, &Change::Allow { comment }).await
+        Command::Allow(AllowArgs { change, comment, lasting }) => {
+            let end = lasting.map(clock::end_after).transpose()?;
+            ports::run(&pins, &cli.config, &change, &Change::Allow { comment, end }).await
+        }
+        Command::Limit(LimitArgs { change, comment }) => {
+            ports::run(&pins, &cli.config, &change, &Change::Limit { comment }).await
         }
         Command::Deny(args) => ports::run(&pins, &cli.config, &args, &Change::Deny).await,
         Command::Ban(args) => ban::ban(&pins, &args),

@@ -108,7 +108,7 @@ pub(crate) fn settings(
     let flows =
         shape::capacity(pins).filter(|&flows| flows != DEFAULT_FLOWS || says.is_some_and(|says| says.flows.is_some()));
     Ok(Settings {
-        policy,
+        policy: policy.lasting(),
         mode: match (says.map_or(ModeChoice::Auto, |says| says.mode), record.mode) {
             (ModeChoice::Native, Mode::Native) => ModeChoice::Native,
             // These modes may be the driver's or the owner's choice. A file with `auto` keeps it.

@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, path::Path};
 
 use clap::ValueEnum;
 use fw_common::{
+    actions::Action,
     entry::Entry,
     flow::Timeouts,
     forward::{self, Forward, Networks},
     grammar::{Fault, Rule, SpecError},
+    limit::Limit,
     policy::Policy,
 };
 use toml::Spanned;
@@ -110,7 +112,24 @@ fn flow_capacity(words: &Words, notes: &mut Notes<'_>) -> Option<Spanned<u32>> {
 }
 
 fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Settings {
-    let mut policy = Policy::of(rules(words, notes));
+    let mut policy = Policy::of(
+        rules(words.allow.as_ref(), entry_rules, notes)
+            .into_iter()
+            .flat_map(|(rules, comment)| Entry::of(&rules).into_iter().map(move |entry| (entry, comment.clone()))),
+    );
+    for (limits, comment) in rules(words.limit.as_ref(), entry_limits, notes) {
+        for limit in limits {
+            match limit {
+                Limit::Ping(rate) => policy.ping = Some(rate),
+                Limit::Ports(entry, rate) => drop(policy.act(entry, Action::Limit(rate), comment.clone())),
+            }
+        }
+    }
+    for (refused, comment) in rules(words.deny.as_ref(), entry_rules, notes) {
+        for entry in Entry::of(&refused) {
+            policy.act(entry, Action::Refuse, comment.clone());
+        }
+    }
     policy.protocols = protocols(&words.allow_proto, notes);
     policy.forward = forward(words, notes);
     policy.timeouts = timeouts(words, notes);
@@ -177,32 +196,43 @@ fn timeouts(words: &Words, notes: &mut Notes<'_>) -> Timeouts {
     timeouts
 }
 
-fn rules(words: &Words, notes: &mut Notes<'_>) -> Vec<(Entry, Option<String>)> {
-    let Some(allow) = &words.allow else { return Vec::new() };
-    let mut known: BTreeSet<Vec<Rule>> = BTreeSet::new();
-    let mut entries = Vec::new();
-    for RuleWords { rule, comment } in allow.get_ref() {
+/// The rules of a list, each with its comment.
+fn rules<T: Clone + Ord>(
+    list: Option<&Spanned<Vec<RuleWords>>>,
+    read: impl Fn(&str) -> Result<Vec<T>>,
+    notes: &mut Notes<'_>,
+) -> Vec<(Vec<T>, Option<String>)> {
+    let mut known: BTreeSet<Vec<T>> = BTreeSet::new();
+    let mut found = Vec::new();
+    for RuleWords { rule, comment } in list.into_iter().flat_map(Spanned::get_ref) {
         let comment = comment.as_ref().and_then(|comment| {
             let read = policy_text::comment(comment.get_ref());
             read.map_err(|error| notes.add(comment.span(), error)).ok()
         });
-        match entry_rules(rule.get_ref()) {
-            Ok(rules) if known.insert(rules.clone()) => {
-                entries.extend(Entry::of(&rules).into_iter().map(|entry| (entry, comment.clone())));
-            }
+        match read(rule.get_ref()) {
+            Ok(rules) if known.insert(rules.clone()) => found.push((rules, comment)),
             Ok(_) => notes.add(rule.span(), already(rule.get_ref())),
             Err(error) => notes.add(rule.span(), error.to_string()),
         }
     }
-    entries
+    found
 }
 
 /// The rules of one entry of an allow list: the grammar of `--allow`, but each entry is a string of its own.
 pub fn entry_rules(entry: &str) -> Result<Vec<Rule>> {
+    of_one(entry, policy_text::rules)
+}
+
+/// The limits of one entry of a list of limits.
+pub fn entry_limits(entry: &str) -> Result<Vec<Limit>> {
+    of_one(entry, policy_text::limits)
+}
+
+fn of_one<T>(entry: &str, read: impl Fn(&[String]) -> Result<Vec<T>>) -> Result<Vec<T>> {
     if entry.contains(',') {
         return Err(Error::Config(ConfigError::SeveralEntries(entry.to_owned())));
     }
-    match policy_text::rules(&[entry.to_owned()]) {
+    match read(&[entry.to_owned()]) {
         Err(Error::Usage(UsageError::NothingAllowed)) => {
             Err(SpecError { spec: entry.to_owned(), fault: Fault::Empty }.into())
         }

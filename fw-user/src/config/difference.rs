@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     config::Settings,
     kernel::{attach::ingress::ModeChoice, meta::Mode},
-    policy_text,
+    policy_text::{self, words},
 };
 
 /// The settings in force on an interface.
@@ -122,6 +122,9 @@ impl Difference {
             }
         };
         let on = |on| if on { "on" } else { "off" };
+        let list = |rules: Vec<String>| if rules.is_empty() { "none".to_owned() } else { rules.join(", ") };
+        compare("limit", &list(words::limits(&running.policy)), &list(words::limits(&wanted.policy)));
+        compare("deny", &list(words::refusals(&running.policy)), &list(words::refusals(&wanted.policy)));
         compare("forward", &running.policy.forward.to_string(), &wanted.policy.forward.to_string());
         let words = policy_text::timeouts::words;
         let (from, to) = (running.policy.timeouts, wanted.policy.timeouts);

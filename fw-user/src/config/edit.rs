@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clap::ValueEnum;
 use fw_common::{
+    actions::Action,
     entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{self, Forward, Networks},
     grammar::{PortRange, Rule},
+    limit::Limit,
     policy::Policy,
 };
 use ipnet::IpNet;
@@ -62,6 +64,12 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     let (policy, before) = (&wanted.policy, &says.policy);
     if !policy.entries().eq(before.entries()) {
         change_list(&mut document, "allow", |list| follow_rules(list, policy, typed))?;
+    }
+    if limits(policy) != limits(before) {
+        change_list(&mut document, "limit", |list| follow(list, &limits(policy), entry_limits))?;
+    }
+    if refusals(policy) != refusals(before) {
+        change_list(&mut document, "deny", |list| follow(list, &refusals(policy), entry_refusals))?;
     }
     if policy.protocols != before.protocols {
         change_list(&mut document, "allow-proto", |list| follow_protocols(list, policy))?;
@@ -194,6 +202,52 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
     let written = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
     for (index, rules) in written.iter().enumerate() {
         let comment = rules.first().and_then(|rule| comments.get(rule).copied().flatten());
+        list.set_comment(index, comment);
+    }
+    Ok(())
+}
+
+/// The limits as a list has them, each with its comment.
+fn limits(policy: &Policy) -> Vec<(String, Option<&str>)> {
+    let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
+        Action::Limit(rate) => Some((Limit::Ports(*entry, rate).to_string(), comment)),
+        Action::Until(_) | Action::Refuse => None,
+    });
+    of_ports.chain(policy.ping.map(|rate| (Limit::Ping(rate).to_string(), None))).collect()
+}
+
+/// The refusals as a list has them, each with its comment.
+fn refusals(policy: &Policy) -> Vec<(String, Option<&str>)> {
+    let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Refuse);
+    refusals.map(|(entry, _, comment)| (entry.to_string(), comment)).collect()
+}
+
+fn entry_limits(word: &str) -> Result<Vec<String>> {
+    Ok(check::entry_limits(word)?.iter().map(ToString::to_string).collect())
+}
+
+fn entry_refusals(word: &str) -> Result<Vec<String>> {
+    Ok(Entry::of(&check::entry_rules(word)?).iter().map(ToString::to_string).collect())
+}
+
+/// An entry stays if all that it means is wanted. `read` gives the entries that a word means.
+fn follow(
+    list: &mut List,
+    wanted: &[(String, Option<&str>)],
+    read: impl Fn(&str) -> Result<Vec<String>>,
+) -> Result<()> {
+    let is_wanted = |meant: &String| wanted.iter().any(|(word, _)| word == meant);
+    let said = list.words().map(&read).collect::<Result<Vec<_>>>()?;
+    list.rewrite(said.iter().map(|meant| stays_if(meant.iter().all(is_wanted))));
+    let mut kept: BTreeSet<String> = said.into_iter().filter(|meant| meant.iter().all(is_wanted)).flatten().collect();
+    for (word, _) in wanted {
+        if kept.insert(word.clone()) {
+            list.push(word);
+        }
+    }
+    let written = list.words().map(read).collect::<Result<Vec<_>>>()?;
+    for (index, meant) in written.iter().enumerate() {
+        let comment = wanted.iter().find(|(word, _)| meant.contains(word)).and_then(|(_, comment)| *comment);
         list.set_comment(index, comment);
     }
     Ok(())

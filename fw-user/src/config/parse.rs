@@ -10,10 +10,12 @@ use toml::{
 use crate::error::{Mistake, place};
 
 /// The keys, each with an example of its value.
-pub const KEYS: [(&str, &str); 10] = [
+pub const KEYS: [(&str, &str); 12] = [
     ("interfaces", r#"["eth0"]"#),
     ("except", r#"["wg0"]"#),
     ("allow", r#"["22", "80/tcp"]"#),
+    ("limit", r#"["22/tcp=6/30s"]"#),
+    ("deny", r#"["22@192.168.1.77"]"#),
     ("allow-proto", r#"["gre"]"#),
     ("forward", r#"["10.8.0.0/24"]"#),
     ("mode", r#""auto""#),
@@ -35,6 +37,10 @@ pub struct Words {
     pub except: Option<Spanned<Vec<Spanned<String>>>>,
     /// The allow list.
     pub allow: Option<Spanned<Vec<RuleWords>>>,
+    /// The limits.
+    pub limit: Option<Spanned<Vec<RuleWords>>>,
+    /// The refusals.
+    pub deny: Option<Spanned<Vec<RuleWords>>>,
     /// The protocols.
     pub allow_proto: Vec<Spanned<String>>,
     /// `drop` or `pass`, or networks.
@@ -51,7 +57,7 @@ pub struct Words {
     pub timeouts: [Option<Spanned<String>>; TIMEOUTS.len()],
 }
 
-/// An entry of the allow list: a string, or a table with a comment.
+/// An entry of the lists of rules: a string, or a table with a comment.
 #[derive(Debug)]
 pub struct RuleWords {
     /// The rule.
@@ -122,7 +128,9 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
         match key.get_ref().as_ref() {
             "interfaces" => words.interfaces = strings("interfaces", value, notes),
             "except" => words.except = strings("except", value, notes),
-            "allow" => words.allow = rules(value, notes),
+            "allow" => words.allow = rules("allow", value, notes),
+            "limit" => words.limit = rules("limit", value, notes),
+            "deny" => words.deny = rules("deny", value, notes),
             "allow-proto" => {
                 words.allow_proto = strings("allow-proto", value, notes).map(Spanned::into_inner).unwrap_or_default();
             }
@@ -151,7 +159,9 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
 
 fn note_what_is_missing(table: &DeTable<'_>, notes: &mut Notes<'_>) {
     const NAME_IT: &str = r#"which would close every port; name what shall stay open: allow = ["22"]"#;
-    match table.get("allow") {
+    let has_limits = table.get("limit").is_some_and(|limits| !is_empty(limits));
+    match table.get("allow").filter(|allow| !is_empty(allow) || !has_limits) {
+        None if has_limits => {}
         None => notes.add(0..0, format!("there is no allow list, {NAME_IT}")),
         Some(allow) if is_empty(allow) => notes.add(allow.span(), format!("the allow list is empty, {NAME_IT}")),
         Some(_) => {}
@@ -240,19 +250,19 @@ fn entry(key: &str, item: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Optio
     None
 }
 
-/// The keys of an entry of the allow list that is a table.
+/// The keys of a rule that is a table.
 pub const RULE: &str = "rule";
 /// The same.
 pub const COMMENT: &str = "comment";
 
-fn rules(value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<Vec<RuleWords>>> {
+fn rules(key: &str, value: &Spanned<DeValue<'_>>, notes: &mut Notes<'_>) -> Option<Spanned<Vec<RuleWords>>> {
     let Some(array) = value.get_ref().as_array() else {
-        wrong_type("allow", value, notes);
+        wrong_type(key, value, notes);
         return None;
     };
     let rules = array.iter().filter_map(|item| match item.get_ref() {
         DeValue::Table(table) => rule_with_comment(item.span(), table, notes),
-        _ => Some(RuleWords { rule: entry("allow", item, notes)?, comment: None }),
+        _ => Some(RuleWords { rule: entry(key, item, notes)?, comment: None }),
     });
     Some(Spanned::new(value.span(), rules.collect()))
 }

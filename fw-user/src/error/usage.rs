@@ -62,14 +62,16 @@ pub enum UsageError {
         /// The rules that are open.
         narrower: Vec<String>,
     },
-    /// A network was denied at a port that is open to everyone.
-    #[error("{rule}: that port is open to every address on {name}; close it first: fw-user deny {port}")]
-    OpenToAll {
+    /// A rule was given for a part of a refused network.
+    #[error(
+        "{rule} would stay closed on {name}: `{refusal}` is refused; remove the refusal first: fw-user allow {refusal}"
+    )]
+    RefusedAround {
         /// The rule.
         rule: String,
         name: String,
-        /// The rule without the network.
-        port: String,
+        /// The refusal.
+        refusal: String,
     },
     /// A set without bans.
     #[error("there is no set `{set}`; {}", if there.is_empty() { "there are no bans".to_owned() } else { format!("the sets are {}", there.join(", ")) })]
@@ -124,7 +126,7 @@ impl UsageError {
             Self::OtherFolder { .. }
             | Self::NotOpen { .. }
             | Self::OpenToSome { .. }
-            | Self::OpenToAll { .. }
+            | Self::RefusedAround { .. }
             | Self::NoSuchSet { .. }
             | Self::NotBanned { .. }
             | Self::OnlyCovered { .. } => exit_code::FAILED,

@@ -16,6 +16,11 @@ pub(crate) fn since_boot() -> Result<u64> {
     read(ClockId::CLOCK_BOOTTIME)
 }
 
+/// The end of what lasts for so many seconds from now on, in nanoseconds of `CLOCK_BOOTTIME`.
+pub(crate) fn end_after(seconds: u32) -> Result<u64> {
+    Ok(since_boot()?.saturating_add(u64::from(seconds) * 1_000_000_000))
+}
+
 fn read(clock: ClockId) -> Result<u64> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused("reading the clock", error);
     let time = clock_gettime(clock).map_err(|error| failed(error.into()))?;

@@ -13,7 +13,8 @@ use std::{
 use fw_common::{
     PortProtocol,
     entry::Entry,
-    grammar::{self, Rule},
+    grammar::{self, Rule, SpecError},
+    limit::{self, Limit},
     protocol::number,
 };
 
@@ -34,8 +35,20 @@ pub(crate) fn entries(specs: &[String]) -> Vec<String> {
 
 /// Read an allow list: pieces separated by commas or given one by one. The files are read only for names.
 pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
+    with_services(specs, |spec, known| grammar::parse(spec, known))
+}
+
+/// Read a list of limits in the same way.
+pub(crate) fn limits(specs: &[String]) -> Result<Vec<Limit>> {
+    with_services(specs, |spec, known| limit::parse(spec, known))
+}
+
+fn with_services<T>(
+    specs: &[String],
+    parse: impl Fn(&str, &dyn Fn(&str) -> Vec<(PortProtocol, u16)>) -> Result<Vec<T>, SpecError>,
+) -> Result<Vec<T>> {
     let services = &KNOWN_SERVICES;
-    let mut rules = Vec::new();
+    let mut read = Vec::new();
     for spec in words_of(specs) {
         // The file may have been read for something else, which does without it.
         let is_needed = Cell::new(false);
@@ -44,13 +57,13 @@ pub(crate) fn rules(specs: &[String]) -> Result<Vec<Rule>> {
             let of_name = services.entries().filter(|(names, _)| names.contains(&name));
             of_name.filter_map(|(_, value)| service_port(value)).collect()
         };
-        let parsed = grammar::parse(spec, known);
+        let parsed = parse(spec, &known);
         if is_needed.get() {
             services.check()?;
         }
-        rules.extend(parsed?);
+        read.extend(parsed?);
     }
-    if rules.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(rules) }
+    if read.is_empty() { Err(Error::Usage(UsageError::NothingAllowed)) } else { Ok(read) }
 }
 
 /// Read an allow list as entries: one for a port of TCP and UDP.

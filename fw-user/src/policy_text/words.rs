@@ -1,15 +1,18 @@
 //! A policy in words and in JSON.
 
-use fw_common::{PortProtocol, entry::Entry, forward::Forward, policy::Policy};
+use std::time::Duration;
+
+use fw_common::{PortProtocol, actions::Action, entry::Entry, forward::Forward, limit::Limit, policy::Policy};
 use serde::Serialize;
 
-use crate::policy_text;
+use crate::{kernel::clock, policy_text};
 
-/// A policy in JSON: every piece is valid for `--allow` and `--allow-proto`.
+/// A policy in JSON: every piece of `allow` and `allow_proto` is valid for `--allow` and `--allow-proto`.
 #[derive(Serialize)]
 pub(crate) struct PolicyJson {
     allow: Vec<String>,
     rules: Vec<RuleJson>,
+    ping: Option<String>,
     allow_proto: Vec<String>,
     forward: ForwardJson,
     timeouts: TimeoutsJson,
@@ -18,8 +21,30 @@ pub(crate) struct PolicyJson {
 /// A rule as it was typed.
 #[derive(Serialize)]
 struct RuleJson {
+    /// `allow`, `limit` or `deny`: the command that it is for.
+    action: &'static str,
     rule: String,
     comment: Option<String>,
+    /// In seconds.
+    ends_in: Option<u64>,
+}
+
+impl RuleJson {
+    fn new(entry: &Entry, action: Option<Action>, comment: Option<&str>) -> Self {
+        let (verb, rule, ends_in) = match action {
+            None => ("allow", entry.to_string(), None),
+            Some(Action::Until(end)) => ("allow", entry.to_string(), Some(left(end).as_secs())),
+            Some(Action::Limit(rate)) => ("limit", Limit::Ports(*entry, rate).to_string(), None),
+            Some(Action::Refuse) => ("deny", entry.to_string(), None),
+        };
+        Self { action: verb, rule, comment: comment.map(ToOwned::to_owned), ends_in }
+    }
+}
+
+/// The time until an end, rounded up to seconds. Where the clock cannot be read it is none.
+fn left(end: u64) -> Duration {
+    let left = end.saturating_sub(clock::since_boot().unwrap_or(end));
+    Duration::from_secs(left.div_ceil(1_000_000_000))
 }
 
 /// In the form of a file: a word, or a list of networks.
@@ -55,8 +80,10 @@ impl PolicyJson {
             allow: policy.rules().iter().map(ToString::to_string).collect(),
             rules: policy
                 .entries()
-                .map(|(entry, comment)| RuleJson { rule: entry.to_string(), comment: comment.map(ToOwned::to_owned) })
+                .map(|(entry, comment)| RuleJson::new(entry, None, comment))
+                .chain(policy.actions().map(|(entry, action, comment)| RuleJson::new(entry, Some(action), comment)))
                 .collect(),
+            ping: policy.ping.map(|rate| rate.to_string()),
             allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
             forward: ForwardJson::new(&policy.forward),
             timeouts: TimeoutsJson {
@@ -87,19 +114,48 @@ pub(crate) fn entry_words(policy: &Policy) -> Vec<String> {
     policy.entries().map(|(entry, _)| entry.to_string()).collect()
 }
 
-/// The entries as they were typed, with their comments, in one line.
+/// The rules as they were typed, with their comments: what they do, and which do it. Limits and refusals only if there are any.
 #[must_use]
-pub(crate) fn typed_rules(policy: &Policy) -> String {
-    let words: Vec<String> = policy.entries().map(|(entry, comment)| typed_rule(entry, comment)).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(", ") }
+pub(crate) fn typed_rules(policy: &Policy) -> Vec<(&'static str, String)> {
+    let timed = policy.actions().filter_map(|(entry, action, comment)| match action {
+        Action::Until(end) => {
+            Some(typed_rule(&format!("{entry} for {}", humantime::format_duration(left(end))), comment))
+        }
+        Action::Limit(_) | Action::Refuse => None,
+    });
+    let open = policy.entries().map(|(entry, comment)| typed_rule(&entry.to_string(), comment)).chain(timed);
+    let open: Vec<String> = open.collect();
+    let mut lines = vec![("open", if open.is_empty() { "none".to_owned() } else { open.join(", ") })];
+    lines.extend(
+        [("limited", limits(policy)), ("denied", refusals(policy))]
+            .into_iter()
+            .filter_map(|(what, rules)| (!rules.is_empty()).then(|| (what, rules.join(", ")))),
+    );
+    lines
 }
 
-/// An entry as it was typed, with its comment.
+/// The limits with their comments.
 #[must_use]
-pub(crate) fn typed_rule(entry: &Entry, comment: Option<&str>) -> String {
+pub(crate) fn limits(policy: &Policy) -> Vec<String> {
+    let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
+        Action::Limit(rate) => Some(typed_rule(&Limit::Ports(*entry, rate).to_string(), comment)),
+        Action::Until(_) | Action::Refuse => None,
+    });
+    of_ports.chain(policy.ping.map(|rate| Limit::Ping(rate).to_string())).collect()
+}
+
+/// The refusals with their comments.
+#[must_use]
+pub(crate) fn refusals(policy: &Policy) -> Vec<String> {
+    let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Refuse);
+    refusals.map(|(entry, _, comment)| typed_rule(&entry.to_string(), comment)).collect()
+}
+
+/// A rule with its comment.
+fn typed_rule(rule: &str, comment: Option<&str>) -> String {
     match comment {
-        None => entry.to_string(),
-        Some(comment) => format!("{entry} ({comment})"),
+        None => rule.to_owned(),
+        Some(comment) => format!("{rule} ({comment})"),
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{kernel::maps::policy_map::Terms, policy_text::words::typed_rules};
 #[must_use]
 pub(crate) fn text(name: &str, policy: &Policy, changed: bool) -> String {
     let note = if changed { "" } else { " (as before)" };
-    format!("{name}  open: {}{note}\n", typed_rules(policy))
+    typed_rules(policy).into_iter().fold(String::new(), |text, (what, rules)| {
+        text + &format!("{name}  {what}: {rules}{}\n", if what == "open" { note } else { "" })
+    })
 }
 
 /// A change was made while another one waits to be confirmed; `is_new` says whether with a deadline of its own, which then counts for both.

@@ -131,6 +131,8 @@ pub struct PolicyShape {
     pub allow: Vec<String>,
     /// The same as it was typed.
     pub rules: Vec<TypedRule>,
+    /// The limit of echo requests.
+    pub ping: Option<String>,
     /// The IP protocols without ports that may come in.
     pub allow_proto: Vec<String>,
     /// `drop`, `pass` or networks.
@@ -143,10 +145,14 @@ pub struct PolicyShape {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TypedRule {
-    /// As for `--allow`.
+    /// `allow`, `limit` or `deny`.
+    pub action: String,
+    /// As for that command.
     pub rule: String,
     /// Its comment.
     pub comment: Option<String>,
+    /// Seconds left.
+    pub ends_in: Option<u64>,
 }
 
 /// One attachment.

@@ -201,10 +201,13 @@ pub(crate) fn apply(pins: &Pins, find: impl Fn() -> Result<Meant>, how: How) -> 
     let mut interfaces = Vec::new();
     let mut changes = Vec::new();
     for (interface, Wish { interface: name, file, settings }) in here {
-        let plan = Plan { arrival: arrival.clone(), ..settings.plan(deadline) };
+        let mut plan = Plan { arrival: arrival.clone(), ..settings.plan(deadline) };
         attachment::check(pins, &interface, &plan)?;
         let (action, difference) = difference(pins, &interface, &settings)?;
         interfaces.push(interface.clone());
+        if action == Action::Change {
+            plan.policy.keep_timed(&running(pins, &name)?.policy);
+        }
         if action != Action::None {
             changes.push((interface, plan));
         }

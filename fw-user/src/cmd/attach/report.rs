@@ -40,19 +40,18 @@ pub(crate) fn head(name: &str, outcome: &Attached, difference: Option<&Differenc
 /// Facts about all of the interfaces.
 #[must_use]
 pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
-    let mut lines = vec![
-        format!("  open    {}", typed_rules(&plan.policy)),
-        if plan.terms.monitors {
-            "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
-                .to_owned()
-        } else {
-            let names: Vec<&str> = attached.iter().map(|(name, _)| name.as_str()).collect();
-            format!(
-                "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port on {}, including the ones Docker publishes",
-                names.join(", ")
-            )
-        },
-    ];
+    let mut lines: Vec<String> =
+        typed_rules(&plan.policy).into_iter().map(|(what, rules)| format!("  {what:<7} {rules}")).collect();
+    lines.push(if plan.terms.monitors {
+        "  MONITOR ONLY  nothing is dropped yet; `fw-user stats` shows what would be, `fw-user enforce` starts dropping"
+            .to_owned()
+    } else {
+        let names: Vec<&str> = attached.iter().map(|(name, _)| name.as_str()).collect();
+        format!(
+            "  closed  every other TCP, UDP, SCTP, DCCP and UDP-Lite port on {}, including the ones Docker publishes",
+            names.join(", ")
+        )
+    });
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));

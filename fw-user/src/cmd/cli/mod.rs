@@ -33,7 +33,7 @@ use crate::{
         enforce::EnforceArgs,
         explain::args::ExplainArgs,
         exposed::args::ExposedArgs,
-        ports::args::{AllowArgs, ChangeArgs},
+        ports::args::{AllowArgs, ChangeArgs, LimitArgs},
         run::args::RunArgs,
         save::SaveArgs,
         service::args::ServiceArgs,
@@ -87,7 +87,12 @@ pub enum Command {
     /// Open ports immediately.
     #[command(after_help = port_grammar!())]
     Allow(AllowArgs),
-    /// Close ports immediately.
+    /// Open TCP ports for so many connections of each sender, or let so many pings in.
+    #[command(after_help = "\
+Limits are written PORT[-PORT][/tcp][=COUNT/TIME][@NETWORK]: ssh, 22/tcp=6/30s, 2222=10/m@192.168.1.0/24, ping=100/s.
+Without a rate: 6 connections in 30 seconds.")]
+    Limit(LimitArgs),
+    /// Close ports immediately, or refuse an open port to a network: deny 22@192.168.1.77.
     #[command(after_help = port_grammar!())]
     Deny(ChangeArgs),
     /// Drop every packet from addresses and networks, whatever port it goes to.

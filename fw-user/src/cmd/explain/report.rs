@@ -180,6 +180,9 @@ impl Answer<'_> {
                 })
                 .max_by_key(|rule| rule.source.map_or(0, |network| network.prefix_len()))
                 .map(|rule| self.words(rule)),
+            Reason::ClosedPort if self.refusal().is_some() => {
+                self.refusal().map(|refusal| format!("{} is refused", Entry::from(refusal)))
+            }
             Reason::ClosedPort if !rules.is_empty() => {
                 let rules: Vec<String> = rules.iter().map(|rule| self.words(*rule)).collect();
                 Some(format!("{} is not for this sender", rules.join(", ")))
@@ -197,6 +200,14 @@ impl Answer<'_> {
         let is_part = |entry: &&Entry| entry.protocols == Protocols::Every && entry.source == rule.source;
         let mut entries = self.filter.policy.entries().map(|(entry, _)| entry);
         entries.find(is_part).map_or_else(|| rule.to_string(), ToString::to_string)
+    }
+
+    /// The refusal of its port to its sender.
+    fn refusal(&self) -> Option<Rule> {
+        let (protocol, port) = self.headers.target()?;
+        let source = self.headers.source?;
+        let mut refusals = self.filter.policy.refusals_at(protocol, port);
+        refusals.find(|rule| rule.source.is_some_and(|network| network.contains(&source)))
     }
 
     fn rules_at_port(&self) -> Vec<Rule> {
@@ -230,6 +241,9 @@ impl Answer<'_> {
         }
         match reason {
             Reason::ClosedPort => {
+                if let Some(refusal) = self.refusal() {
+                    return Some(format!("fw-user allow {refusal}"));
+                }
                 let (protocol, port) = self.headers.target().filter(|&(_, port)| port != 0)?;
                 let sender = match self.headers.source.filter(|_| self.is_sender_meant) {
                     Some(IpAddr::V4(address)) => format!("@{address}"),

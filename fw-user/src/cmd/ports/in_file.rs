@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use fw_common::{entry::Entry, policy::Policy};
+use fw_common::policy::Policy;
 
 use crate::{
     cmd::{
-        ports::args::{Change, ChangeArgs},
+        ports::args::{Change, ChangeArgs, Piece},
         save,
     },
     config::{File, edits::Edits, file_for, folder},
@@ -43,8 +43,12 @@ pub(crate) fn plan(
     edits: &mut Edits<'_>,
     map: &PolicyMap,
     (name, after): (&str, &Policy),
-    (args, change, entries): (&ChangeArgs, &Change, &[Entry]),
+    (args, change, pieces): (&ChangeArgs, &Change, &[Piece]),
 ) -> Result<InFile> {
+    // A file keeps no rule that ends.
+    if matches!(change, Change::Allow { end: Some(_), .. }) {
+        return Ok(InFile::NoFile);
+    }
     let found = match edits.file(name) {
         Err(error) if !args.save => return Ok(InFile::Unreadable(error.to_string())),
         found => found?,
@@ -57,7 +61,7 @@ pub(crate) fn plan(
         return edits.plan(name, &wanted, &typed(args, change)).map(|(path, _)| InFile::Yes(path));
     };
     let mut wanted = says.clone();
-    change.make(&mut wanted.policy, entries);
+    change.make(&mut wanted.policy, pieces);
     if wanted == *says {
         return Ok(InFile::Yes(file.path.clone()));
     }
@@ -82,6 +86,6 @@ pub(crate) fn check_siblings(pins: &Pins, (files, sides): (&[File], &Sides), nam
 fn typed(args: &ChangeArgs, change: &Change) -> Vec<String> {
     match change {
         Change::Allow { .. } => policy_text::entries(&args.specs),
-        Change::Deny => Vec::new(),
+        Change::Limit { .. } | Change::Deny => Vec::new(),
     }
 }

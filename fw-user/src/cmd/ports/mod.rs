@@ -1,4 +1,4 @@
-//! `fw-user allow` and `fw-user deny`: put a changed policy in force with one write.
+//! `fw-user allow`, `limit` and `deny`: put a changed policy in force with one write.
 
 pub(crate) mod args;
 pub(crate) mod in_file;
@@ -15,7 +15,7 @@ use crate::{
         guard::Guard,
         locked::lock,
         ports::{
-            args::{Change, ChangeArgs},
+            args::{Change, ChangeArgs, Piece},
             in_file::InFile,
             wording::Meant,
         },
@@ -68,8 +68,8 @@ struct ChangedJson {
 }
 
 pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &Change) -> Result<()> {
-    let entries = match policy_text::typed(&args.specs) {
-        Ok(entries) => entries,
+    let pieces = match change.read(&args.specs) {
+        Ok(pieces) => pieces,
         Err(error) => return Err(meant(error, args, change)),
     };
     privilege::check()?;
@@ -90,18 +90,18 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &ChangeArgs, change: &
     for name in names {
         let map = PolicyMap::open(pins, &name)?;
         let before = map.read()?;
-        let after = changed(&name, &before, &entries, &args.specs, change)?;
+        let after = changed(&name, &before, &pieces, &args.specs, change)?;
         after.compile()?;
         if args.save {
             map.check_settled()?;
         }
         joins.push(after != before && map.active()?.deadline() != 0);
-        in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &entries))?);
+        in_files.push(in_file::plan(pins, &mut edits, &map, (&name, &after), (args, change, &pieces))?);
         planned.push((name, map, before, after));
     }
     let outlook = match change {
         Change::Allow { .. } => Outlook::default(),
-        Change::Deny => {
+        Change::Limit { .. } | Change::Deny => {
             let mut changes = Vec::new();
             for (name, map, before, after) in &planned {
                 let drops = !map.active()?.monitors();
@@ -199,18 +199,25 @@ fn meant(error: Error, args: &ChangeArgs, change: &Change) -> Error {
     }
 }
 
-fn changed(name: &str, before: &Policy, entries: &[Entry], specs: &[String], change: &Change) -> Result<Policy> {
+fn changed(name: &str, before: &Policy, pieces: &[Piece], specs: &[String], change: &Change) -> Result<Policy> {
     let mut after = before.clone();
-    if change.make(&mut after, entries) || *change != Change::Deny {
+    let is_any = change.make(&mut after, pieces);
+    let entries = || pieces.iter().filter_map(Piece::entry);
+    if *change != Change::Deny {
+        // A rule that a refusal outweighs would look open.
+        if let Some((entry, refusal)) = entries().find_map(|entry| Some((entry, after.refusal_around(entry)?))) {
+            return Err(Error::Usage(UsageError::RefusedAround {
+                rule: entry.to_string(),
+                name: name.to_owned(),
+                refusal: refusal.to_string(),
+            }));
+        }
         return Ok(after);
     }
-    let rules: Vec<Rule> = entries.iter().flat_map(Entry::rules).collect();
-    // A port without a protocol means two, of which one may never have been open. It is a mistake only if nothing was removed.
-    let is_open = |rule: &&Rule| rule.source.is_some() && before.is_open(rule.protocol, rule.ports.first());
-    if let Some(rule) = rules.iter().find(is_open) {
-        let port = Rule { source: None, ..*rule }.to_string();
-        return Err(Error::Usage(UsageError::OpenToAll { rule: rule.to_string(), name: name.to_owned(), port }));
+    if is_any {
+        return Ok(after);
     }
+    let rules: Vec<Rule> = entries().flat_map(Entry::rules).collect();
     let narrower = narrower(before, &rules);
     if narrower.is_empty() {
         return Err(Error::Usage(UsageError::NotOpen { rule: specs.join(" "), name: name.to_owned() }));

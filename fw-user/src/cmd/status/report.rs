@@ -259,14 +259,16 @@ fn details_text(details: &Details) -> String {
     // Seconds are noise in an age of hours.
     let age = Duration::from_secs(if age.as_secs() < 3600 { age.as_secs() } else { age.as_secs() / 60 * 60 });
     let mut text = format!(
-        ", {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n  open    {}\n",
+        ", {} mode, replies by {}\n  since   {} ({}), by {user}, fw-user {}\n",
         record.mode.name(),
         egress_name(record.egress),
         rfc3339(record.since),
         humantime::format_duration(age),
-        record.version,
-        typed_rules(policy)
+        record.version
     );
+    for (what, rules) in typed_rules(policy) {
+        text += &format!("  {what:<7} {rules}\n");
+    }
     if *monitors {
         text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";
     }
