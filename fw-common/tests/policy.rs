@@ -314,3 +314,63 @@ fn ports_that_are_open_to_anyone_at_all() {
     let open = policy.open_to_some(Tcp).iter().map(|ports| ports.to_string()).collect::<Vec<_>>();
     assert_eq!(open, ["20-35"]);
 }
+
+#[test]
+fn rules_with_actions_come_back_from_the_kernels_form() {
+    use fw_common::{actions::Action, rate::Rate};
+    let limit = |count| Action::Limit(Rate { count, seconds: 30 });
+    let everywhere = ["10.1.1.1", "10.1.2.3", "10.2.0.1", "192.0.2.1", "2001:db8::1"];
+    for (entries, actions) in [
+        ("22", vec![("22@10.1.0.0/16", Action::Refuse)]),
+        ("22 80@10.0.0.0/8", vec![("80@10.1.0.0/16", Action::Refuse), ("22/tcp@10.1.2.3/32", limit(3))]),
+        ("1-100@10.0.0.0/8", vec![("50-60/tcp", limit(6)), ("55/tcp@10.1.0.0/16", Action::Refuse)]),
+        (
+            "",
+            vec![
+                ("8096/tcp", Action::Until(7)),
+                ("all@10.1.0.0/16", Action::Refuse),
+                ("8096@[2001:db8::]/32", limit(1)),
+            ],
+        ),
+        ("22", vec![("22@10.1.1.1/32", Action::Until(9))]),
+    ] {
+        let mut policy = typed(entries);
+        for &(entry, action) in &actions {
+            policy.act(entry.parse().expect("an entry"), action, None);
+        }
+        let compiled = policy.compile().expect("few rules");
+        assert_eq!(compiled.typed(policy.clone()).as_ref(), Some(&policy), "{entries} {actions:?}");
+        let again = compiled.decompile();
+        assert_eq!(again.compile().expect("few rules"), compiled, "{entries} {actions:?}");
+        for (address, port) in
+            everywhere.into_iter().flat_map(|address| [22, 50, 55, 80, 8096].map(|port| (address, port)))
+        {
+            let address: IpAddr = address.parse().expect("an address");
+            let is_open = policy.is_open_to(Tcp, port, address);
+            assert_eq!(again.is_open_to(Tcp, port, address), is_open, "{entries} {actions:?}: {port} to {address}");
+        }
+    }
+}
+
+#[test]
+fn the_rule_typed_last_counts_for_its_network() {
+    use fw_common::{actions::Action, rate::Rate};
+    let entry = |text: &str| text.parse().expect("an entry");
+    let limit = Action::Limit(Rate::DEFAULT);
+    let mut policy = typed("22 80");
+    assert!(policy.act(entry("22/tcp"), limit, None));
+    assert!(!policy.act(entry("22/tcp"), limit, None), "it is there already");
+    assert_eq!(typed_text(&policy), "22/udp 80");
+    assert!(policy.allow_entry(entry("22"), None), "the limit ends");
+    assert_eq!((typed_text(&policy), policy.actions().count()), ("22 22/udp 80".to_owned(), 0));
+    assert!(policy.add_refusal(entry("22@10.0.0.0/8"), None));
+    assert!(!policy.add_refusal(entry("23@10.0.0.0/8"), None), "23 is closed");
+    assert_eq!(policy.refusal_around(&entry("22/tcp@10.1.0.0/16")), Some(&entry("22@10.0.0.0/8")));
+    assert!(policy.allow_entry(entry("22@10.0.0.0/8"), None), "the refusal ends");
+    assert_eq!((typed_text(&policy), policy.actions().count()), ("22 22/udp 80".to_owned(), 0));
+    assert!(!policy.act(entry("80/tcp"), Action::Until(5), None), "it is open for ever");
+    assert!(policy.act(entry("81/tcp"), Action::Until(5), None));
+    assert!(policy.act(entry("81/tcp"), Action::Until(7), None), "it ends later");
+    assert!(policy.deny_entry(&entry("81/tcp")));
+    assert_eq!((policy.clone().without_ended(5), policy.actions().count()), (policy, 0));
+}

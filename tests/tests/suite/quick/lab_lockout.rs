@@ -151,6 +151,7 @@ fn the_port_of_the_session_is_not_denied() -> Result<()> {
     let (_sshd, mut session) = ssh(&lab)?;
     session.fw_succeeds(&lab, "attach eth0 --allow 80,443,2222/tcp")?;
     session.fw_refused(&lab, "deny 2222/tcp", &["your session", "leave 2222/tcp open", "--force"])?;
+    session.fw_refused(&lab, "deny 2222/tcp@192.0.2.0/24", &["your session", "--force"])?;
     // Two at once: nothing of it is done.
     session.fw_refused(&lab, "deny 80 2222/tcp", &["leave 2222/tcp open"])?;
     session.fw_succeeds(&lab, "deny 80")?;

@@ -67,6 +67,7 @@ mod packets;
 mod patterns;
 mod policy_size;
 mod recorder;
+mod rule_kinds;
 mod run;
 mod stats_reading;
 mod stats_screen;
