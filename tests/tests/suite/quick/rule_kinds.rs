@@ -38,7 +38,7 @@ fn a_refusal_keeps_one_host_out_of_a_container_that_others_reach(mode: Mode) -> 
     lab.lan.reaches(&published, Transport::Tcp, PI6, 80).context("the other family")?;
     // What the Pi asks of it is answered.
     let served = lab.lan.serve_tcp(80)?;
-    lab.pi.reaches(&served, Transport::Tcp, LAN4.into(), 80)?;
+    lab.pi.reaches(&served, Transport::Tcp, LAN4, 80)?;
     ensure!(lab.fw(&["explain", "80/tcp", "--from", &LAN4.to_string()])?.contains("is refused"));
     let said = lab.fw(&["allow", &rule])?;
     ensure!(said == "eth0  open: 22, 80, 443\n", "{said}");
