@@ -18,6 +18,8 @@ pub(crate) struct Process {
     pub pid: i32,
     /// Its printable name: up to 15 bytes, usually of the program's name.
     pub name: String,
+    /// The user that it runs as.
+    pub uid: u32,
 }
 
 /// The processes that have these sockets open, by inode: of several the one that started first, except process 1, which opens sockets for others.
@@ -34,11 +36,11 @@ pub(crate) fn holders(mut sockets: HashSet<u64>) -> HashMap<u64, Process> {
         if open.is_empty() {
             continue;
         }
-        let Ok(stat) = process.stat() else { continue };
+        let (Ok(stat), Ok(uid)) = (process.stat(), process.uid()) else { continue };
         let rank = (process.pid == 1, stat.starttime);
         for inode in open {
             if holders.get(&inode).is_none_or(|(first, _)| rank < *first) {
-                holders.insert(inode, (rank, Process { pid: process.pid, name: printable(&stat.comm) }));
+                holders.insert(inode, (rank, Process { pid: process.pid, name: printable(&stat.comm), uid }));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::SocketAddr,
 };
 
@@ -52,8 +52,9 @@ pub(crate) struct InterfaceOutlook {
     pub drops: bool,
     /// Open connections: the user's own session first, then by port and peer.
     pub cut: Vec<Cut>,
-    /// The ports of SSH servers that nobody can reach any more.
-    pub sshd: BTreeSet<u16>,
+    /// The ports of SSH servers that nobody can reach any more, each with the user that the server runs as: root where it is unknown. Any process may
+    /// call itself `sshd`.
+    pub sshd: BTreeMap<u16, u32>,
 }
 
 impl InterfaceOutlook {
@@ -114,13 +115,12 @@ impl Facts<'_> {
                 && self.is_reached_through(&fed, socket)
                 && change.closes_to_all(PortProtocol::Tcp, socket.local.port())
         });
-        InterfaceOutlook {
-            name: change.interface.clone(),
-            after: change.after.clone(),
-            drops: change.drops,
-            cut,
-            sshd: listeners.filter(|socket| self.is_of_sshd(socket)).map(|socket| socket.local.port()).collect(),
+        let mut sshd = BTreeMap::new();
+        for socket in listeners.filter(|socket| self.is_of_sshd(socket)) {
+            let uid = self.holders.get(&socket.inode).map_or(0, |holder| holder.uid);
+            sshd.entry(socket.local.port()).and_modify(|least: &mut u32| *least = uid.min(*least)).or_insert(uid);
         }
+        InterfaceOutlook { name: change.interface.clone(), after: change.after.clone(), drops: change.drops, cut, sshd }
     }
 
     fn is_reached_through(&self, fed: &BTreeSet<u32>, socket: &OpenSocket) -> bool {

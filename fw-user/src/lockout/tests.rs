@@ -1,6 +1,6 @@
 //! Tests of the judgement, with tables of connections, their owners, and what is cut.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use fw_common::{PortProtocol, policy::Policy};
 
@@ -12,6 +12,7 @@ use crate::{
         processes::Process,
     },
     lockout::{
+        Outlook,
         change::PolicyChange,
         inbound::{Inbound, Ownership, inbound},
         judgement::{Cut, Facts, InterfaceOutlook},
@@ -19,6 +20,7 @@ use crate::{
         sessions::{NotAConnection, OwnSession, SshConnection},
     },
     policy_text,
+    report::lockout::{self, Fix},
 };
 
 const ETH0: u32 = 2;
@@ -221,6 +223,7 @@ const BY_INETD: u64 = 23;
 const VARIANT: u64 = 24;
 const MOSH: u64 = 30;
 const DESKTOP: u64 = 40;
+const USERS_SSHD: u64 = 41;
 const RELAY: u64 = 50;
 const RELAY_OUT: u64 = 51;
 const RELAY_2: u64 = 52;
@@ -228,7 +231,9 @@ const RELAY_2_OUT: u64 = 53;
 const RELAY_2_MORE: u64 = 54;
 
 fn holders() -> HashMap<u64, Process> {
-    let holder = |inode, pid, name: &str| (inode, Process { pid, name: name.to_owned() });
+    let holder = |inode, pid, name: &str| {
+        (inode, Process { pid, name: name.to_owned(), uid: if inode == USERS_SSHD { 1000 } else { 0 } })
+    };
     HashMap::from([
         holder(SESSION, 101, "sshd"),
         holder(OTHER_SESSION, 102, "sshd-session"),
@@ -237,6 +242,7 @@ fn holders() -> HashMap<u64, Process> {
         holder(BY_INIT, 1, "systemd"),
         holder(BY_INETD, 105, "xinetd"),
         holder(VARIANT, 106, "sshd.pam"),
+        holder(USERS_SSHD, 108, "sshd"),
         holder(MOSH, 104, "mosh-server"),
         holder(DESKTOP, 107, "wayvnc"),
     ])
@@ -330,9 +336,22 @@ fn sshd_is_known_by_its_name_or_its_port() {
     ];
     for (open, expected) in rows {
         let outlook = judge(open, &OwnSession::default(), None, "443");
-        assert_eq!(outlook.sshd, expected.iter().copied().collect::<BTreeSet<_>>(), "{open:?}");
+        assert_eq!(outlook.sshd, expected.iter().map(|&port| (port, 0)).collect::<BTreeMap<_, _>>(), "{open:?}");
         assert_eq!(outlook.locks_out(), !expected.is_empty(), "{open:?}");
     }
+}
+
+#[test]
+fn no_port_is_to_be_opened_for_a_users_process_that_calls_itself_sshd() {
+    let told = |open: &[OpenSocket]| {
+        let interfaces = vec![judge(open, &OwnSession::default(), None, "443")];
+        lockout::refusal(&Outlook { interfaces, knows_sockets: true }, Fix::AllowFirst)
+    };
+    let of_user = told(&[listener("[::]:2222", USERS_SSHD)]);
+    assert!(of_user.contains("2222/tcp") && of_user.contains("sshd of "), "{of_user}");
+    assert!(!of_user.contains("allow") && of_user.contains("\nif you have another way"), "{of_user}");
+    let both = told(&[listener("[::]:2222", USERS_SSHD), listener("[::]:22", SSHD)]);
+    assert!(both.contains("fw-user allow 22/tcp --interface eth0\nor, if you have"), "{both}");
 }
 
 #[test]

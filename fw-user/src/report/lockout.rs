@@ -8,9 +8,12 @@ use serde::Serialize;
 
 use crate::{
     host::processes::Process,
-    lockout::{Cut, InterfaceOutlook, Outlook, inbound::Ownership},
+    lockout::{Cut, InterfaceOutlook, Outlook, inbound::Ownership, is_sshd},
     policy_text::words::open_ports,
-    report::table::{indented, table},
+    report::{
+        table::{indented, table},
+        user,
+    },
 };
 
 /// The most lines for people.
@@ -60,18 +63,23 @@ pub(crate) fn refusal(outlook: &Outlook, fix: Fix) -> String {
     let mut fixes = Vec::new();
     for interface in outlook.interfaces.iter().filter(|interface| interface.locks_out()) {
         text += &format!("{} would cut:\n{}", interface.name, rows(interface));
-        let advice = advice(interface, fix);
-        if !fixes.contains(&advice) {
+        if let Some(advice) = advice(interface, fix)
+            && !fixes.contains(&advice)
+        {
             fixes.push(advice);
         }
     }
-    text + &fixes.join("\n") + "\nor, if you have another way into this machine: --force"
+    let or = if fixes.is_empty() { "" } else { "\nor, " };
+    text + &fixes.join("\n") + or + "if you have another way into this machine: --force"
 }
 
-fn advice(interface: &InterfaceOutlook, fix: Fix) -> String {
+fn advice(interface: &InterfaceOutlook, fix: Fix) -> Option<String> {
     let missing = missing(interface);
+    if missing.is_empty() {
+        return None;
+    }
     let rules = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-    match fix {
+    Some(match fix {
         Fix::Allow => {
             let mut policy = interface.after.clone();
             for rule in missing {
@@ -82,19 +90,26 @@ fn advice(interface: &InterfaceOutlook, fix: Fix) -> String {
         Fix::File => format!("add {rules} to the allow list in the file of {}", interface.name),
         Fix::AllowFirst => format!("allow it first: fw-user allow {rules} --interface {}", interface.name),
         Fix::Keep => format!("leave {rules} open"),
-    }
+    })
 }
 
-/// The ports that must be open so that nobody is locked out.
+/// The ports that must be open so that nobody is locked out. A user's process that calls itself `sshd` is no reason to open a port.
 fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
     let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: None });
-    let own = interface.cut.iter().filter(|cut| cut.ownership > Ownership::Other).filter_map(|cut| {
+    let is_users_sshd = |process: &Process| is_sshd(process) && process.uid != 0;
+    let is_reason = |cut: &&Cut| match cut.ownership {
+        Ownership::Other => false,
+        Ownership::Possible => !cut.process.as_ref().is_some_and(is_users_sshd),
+        Ownership::Certain => true,
+    };
+    let own = interface.cut.iter().filter(is_reason).filter_map(|cut| {
         let rule = rule(cut.protocol, cut.port)?;
         // If the port is open only to some, add this peer.
         let is_limited = interface.after.is_open_to_some(cut.protocol, cut.port);
         Some(Rule { source: cut.peer.filter(|_| is_limited).map(|peer| peer.ip().into()), ..rule })
     });
-    let sshd = interface.sshd.iter().filter_map(|&port| rule(PortProtocol::Tcp, port));
+    let sshd = interface.sshd.iter().filter(|(_, uid)| **uid == 0);
+    let sshd = sshd.filter_map(|(&port, _)| rule(PortProtocol::Tcp, port));
     let mut missing: Vec<Rule> = own.chain(sshd).collect();
     missing.sort_unstable();
     missing.dedup();
@@ -123,8 +138,8 @@ fn rows(interface: &InterfaceOutlook) -> String {
         let note = if cut.ownership == Ownership::Certain { "your session" } else { "may be your session" };
         row(cut, note)
     }));
-    rows.extend(interface.sshd.iter().map(|&listened| {
-        ["new sessions".to_owned(), port(PortProtocol::Tcp, listened), "sshd".to_owned(), String::new()]
+    rows.extend(interface.sshd.iter().map(|(&listened, &uid)| {
+        ["new sessions".to_owned(), port(PortProtocol::Tcp, listened), of_user("sshd", uid), String::new()]
     }));
     rows.extend(others.iter().map(|cut| row(cut, "")));
     let more = rows.len().saturating_sub(LINES);
@@ -135,5 +150,11 @@ fn rows(interface: &InterfaceOutlook) -> String {
 }
 
 fn process(process: Option<&Process>) -> String {
-    process.map_or_else(|| "?".to_owned(), |process| format!("{} ({})", process.name, process.pid))
+    process
+        .map_or_else(|| "?".to_owned(), |process| of_user(&format!("{} ({})", process.name, process.pid), process.uid))
+}
+
+/// A process with the user that it runs as, if that is not root.
+fn of_user(process: &str, uid: u32) -> String {
+    if uid == 0 { process.to_owned() } else { format!("{process} of {}", user::name(uid)) }
 }

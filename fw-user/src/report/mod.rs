@@ -5,3 +5,4 @@ pub(crate) mod difference;
 pub(crate) mod lockout;
 pub mod reasons;
 pub(crate) mod table;
+pub(crate) mod user;

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime};
 
 use fw_common::policy::Policy;
-use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         self, timeouts,
         words::{PolicyJson, router, typed_rules},
     },
-    report::table::bytes,
+    report::{table::bytes, user},
 };
 
 /// Everything that `status` knows.
@@ -251,10 +250,7 @@ fn interface_text(interface: &InterfaceStatus) -> String {
 
 fn details_text(details: &Details) -> String {
     let Details { record, policy, monitors, confirm_within, passes_decrypted } = details;
-    let user = User::from_uid(Uid::from_raw(record.uid))
-        .ok()
-        .flatten()
-        .map_or_else(|| record.uid.to_string(), |user| user.name);
+    let user = user::name(record.uid);
     let age = SystemTime::now().duration_since(record.since).unwrap_or_default();
     // Seconds are noise in an age of hours.
     let age = Duration::from_secs(if age.as_secs() < 3600 { age.as_secs() } else { age.as_secs() / 60 * 60 });

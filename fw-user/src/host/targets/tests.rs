@@ -27,7 +27,7 @@ const WEB: u64 = 2;
 const PROXY: u64 = 3;
 
 fn holders() -> HashMap<u64, Process> {
-    let holder = |inode, pid, name: &str| (inode, Process { pid, name: name.to_owned() });
+    let holder = |inode, pid, name: &str| (inode, Process { pid, name: name.to_owned(), uid: 0 });
     HashMap::from([holder(SSHD, 100, "sshd"), holder(WEB, 101, "nginx"), holder(PROXY, 102, "docker-proxy")])
 }
 

@@ -87,7 +87,7 @@ fn endpoint(text: &str, name: &str) -> Endpoint {
         local: local.parse().expect("an end"),
         only_ipv6: false,
         device: 0,
-        target: Target::Process(Process { pid: 7, name: name.to_owned() }),
+        target: Target::Process(Process { pid: 7, name: name.to_owned(), uid: 0 }),
     }
 }
 

@@ -64,5 +64,5 @@ fn an_image_is_called_without_its_registry() {
     };
     assert_eq!(container("ghcr.io/home-assistant/home-assistant:stable"), "container ha, home-assistant:stable");
     assert_eq!(container("nginx"), "container ha, nginx");
-    assert_eq!(who(&Target::Process(Process { pid: 7, name: "sshd".to_owned() })), "sshd (7)");
+    assert_eq!(who(&Target::Process(Process { pid: 7, name: "sshd".to_owned(), uid: 0 })), "sshd (7)");
 }
