@@ -315,6 +315,9 @@ impl Active {
     }
 }
 
+/// The most MAC addresses of an interface and those above it.
+pub const MAX_MACS: usize = 4;
+
 /// The settings of a policy besides ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -329,6 +332,9 @@ pub struct Settings {
     pub lan: u32,
     /// The limit for echo requests of all senders together; [`Rate::NONE`] for none.
     pub ping: Rate,
+    /// The MAC addresses of the interface and of those above it, where `lan` is 1. Each is in the first six bytes of a word in memory, and
+    /// one may be there twice.
+    pub macs: [u64; MAX_MACS],
     /// How long flows live.
     pub timeouts: Timeouts,
 }
@@ -339,6 +345,16 @@ impl Settings {
     #[must_use]
     pub const fn allows(&self, protocol: u8) -> bool {
         self.protocols[(protocol / 64) as usize] & (1 << (protocol % 64)) != 0
+    }
+
+    /// Whether one of [`macs`](Self::macs) is this one.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_mac(&self, mac: u64) -> bool {
+        let [first, second, third, fourth] = self.macs;
+        // One comparison: the verifier follows each. Only of 0 neither the word nor its negative has the highest bit.
+        let differ = |word: u64| word | word.wrapping_neg();
+        (differ(first ^ mac) & differ(second ^ mac) & differ(third ^ mac) & differ(fourth ^ mac)) >> 63 == 0
     }
 }
 

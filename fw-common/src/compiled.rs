@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::{
-    abi::{Admission, BUFFERS, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_SOURCES, Settings},
+    abi::{Admission, BUFFERS, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES, Settings},
     actions::{Action, EVERYONE, admissions},
     bans::FOR_EVER,
     entry::Entry,
@@ -141,6 +141,7 @@ impl Policy {
         compiled.settings.refuse = u32::from(self.refuse == Refuse::Lan);
         compiled.settings.lan = u32::from(self.needs_lan());
         compiled.settings.ping = self.ping.unwrap_or(Rate::NONE);
+        compiled.settings.macs = self.macs;
         compiled.settings.timeouts = self.timeouts;
         Ok(compiled)
     }
@@ -174,6 +175,7 @@ impl Default for Compiled {
                 refuse: 0,
                 lan: 0,
                 ping: Rate::NONE,
+                macs: [0; MAX_MACS],
                 timeouts: Timeouts::DEFAULT,
             },
         }
@@ -275,6 +277,7 @@ impl Compiled {
         policy.refuse = if self.settings.refuse == 0 { Refuse::Nobody } else { Refuse::Lan };
         policy.on_link = self.list(CLASS_LAN).collect();
         policy.ping = Some(self.settings.ping).filter(|rate| *rate != Rate::NONE);
+        policy.macs = self.settings.macs;
         policy.timeouts = self.settings.timeouts;
         policy
     }

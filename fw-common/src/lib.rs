@@ -13,6 +13,7 @@ pub mod abi;
 #[cfg(feature = "std")]
 pub mod actions;
 pub mod address;
+pub mod answer;
 pub mod bans;
 #[cfg(feature = "std")]
 pub mod compiled;

@@ -11,6 +11,7 @@ use std::{
 use ipnet::IpNet;
 
 use crate::{
+    abi::MAX_MACS,
     actions::Action,
     compiled::Grant,
     entry::{Entry, Protocols},
@@ -48,6 +49,8 @@ pub struct Policy {
     /// The networks on the interface's own link, if the policy [needs](Self::needs_lan) them, else none. They follow from the machine's routes and
     /// are written with the policy.
     pub on_link: BTreeSet<IpNet>,
+    /// The [MAC addresses](crate::abi::Settings::macs) of the interface, if the policy needs the networks on the link.
+    pub macs: [u64; MAX_MACS],
     /// How long flows live without a packet.
     pub timeouts: Timeouts,
 }
@@ -120,7 +123,8 @@ impl Policy {
     /// Whether both treat packets the same on the same link, however they were typed.
     #[must_use]
     pub fn means_the_same_as(&self, other: &Self) -> bool {
-        let Self { entries: _, actions: _, ranges, protocols, ping, forward, refuse, on_link: _, timeouts } = self;
+        let Self { entries: _, actions: _, ranges, protocols, ping, forward, refuse, on_link: _, macs: _, timeouts } =
+            self;
         (ranges, protocols, ping, forward, refuse, timeouts)
             == (&other.ranges, &other.protocols, &other.ping, &other.forward, &other.refuse, &other.timeouts)
             && self.all_acting().eq(other.all_acting())

@@ -9,6 +9,7 @@ use crate::{
     Reason,
     abi::{RECORD_KINDS, RECORD_WINDOW, RECORDS_PER_WINDOW},
     address::{Address, V4, V6, mapped},
+    answer::Answer,
     frame::Frame,
     wire::ethernet::{self, Link},
 };
@@ -24,6 +25,12 @@ pub struct Recorder {
     pub drop: Dropped,
     /// Drops recorded so far. The last one is in slot `(recorded - 1) % RECORDS_PER_CPU` of the CPU's part of `DROPS`.
     pub recorded: u64,
+    /// The answer to a closed port that is being sent.
+    pub answer: Answer,
+    /// Always 0.
+    pub padding: u32,
+    /// Answers to closed ports in a window of [`ANSWER_WINDOW`].
+    pub answers: InWindow,
     /// Drops of each reason that reached the recorder in a window.
     pub reasons: [InWindow; Reason::SLOTS],
     /// Kinds of drops that were recorded recently, at `kind % RECORD_KINDS`.
@@ -52,13 +59,13 @@ pub struct Dropped {
     pub padding: [u8; 2],
 }
 
-/// Drops in a window of time.
+/// Drops, or answers, in a window of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub struct InWindow {
     /// The window's number, its lower half.
     pub window: u32,
-    /// Drops.
+    /// Their number.
     pub drops: u32,
 }
 
@@ -72,7 +79,27 @@ pub struct Kind {
     pub drops: u64,
 }
 
+/// A window of time for answers to closed ports is 2^30 ns, a little more than a second.
+pub const ANSWER_WINDOW: u32 = 30;
+/// How many answers to closed ports a CPU sends in a window.
+pub const ANSWERS_PER_WINDOW: u32 = 100;
+
 impl Recorder {
+    /// Whether another answer to a closed port may be sent, at a time in nanoseconds.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_answer(&self, now: u64) -> bool {
+        self.answers.window != (now >> ANSWER_WINDOW) as u32 || self.answers.drops < ANSWERS_PER_WINDOW
+    }
+
+    /// Count an answer.
+    #[inline(always)]
+    pub const fn count_answer(&mut self, now: u64) {
+        let window = (now >> ANSWER_WINDOW) as u32;
+        let sent = if self.answers.window == window { self.answers.drops } else { 0 };
+        self.answers = InWindow { window, drops: sent + 1 };
+    }
+
     /// Whether the drop may be recorded, at `ticks` of the kernel.
     #[inline(always)]
     pub const fn admits(&mut self, ticks: u64) -> bool {

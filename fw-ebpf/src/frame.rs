@@ -117,6 +117,38 @@ impl Frame for Packet {
     }
 }
 
+impl Packet {
+    /// Overwrite the words from offset `at`; returns whether the packet has them.
+    #[inline(always)]
+    pub(crate) fn write<const N: usize>(&self, at: usize, words: &[u32; N]) -> bool {
+        const { assert!(N <= 10) };
+        let Some(start) = self.pointer(at, 4 * N) else { return false };
+        for_each_word!(start, 4 * N, |DISTANCE, _word| {
+            // SAFETY: the four bytes are among those that the packet has.
+            unsafe { store::<DISTANCE>(start, words[DISTANCE / 4]) };
+        });
+        true
+    }
+}
+
+/// Set the word `DISTANCE` bytes behind an address, in one instruction as [`load`].
+///
+/// # Safety
+/// The four bytes are the packet's.
+#[inline(always)]
+unsafe fn store<const DISTANCE: usize>(start: *const u8, word: u32) {
+    // SAFETY: one store to memory that the caller guarantees.
+    unsafe {
+        asm!(
+            "*(u32 *)({start} + {distance}) = {word}",
+            word = in(reg) u64::from(word),
+            start = in(reg) start,
+            distance = const DISTANCE,
+            options(nostack, preserves_flags)
+        );
+    }
+}
+
 /// The word `DISTANCE` bytes behind an address.
 ///
 /// Written as an instruction: Rust's own loads need an alignment, and an unaligned load becomes a load of each byte. The kernel needs no alignment.

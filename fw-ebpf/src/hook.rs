@@ -5,8 +5,11 @@ use core::ffi::c_void;
 use aya_ebpf::{
     EbpfContext, Global,
     bindings::{
-        TC_ACT_SHOT, TC_ACT_UNSPEC,
-        xdp_action::{XDP_DROP, XDP_PASS},
+        BPF_F_RECOMPUTE_CSUM, TC_ACT_SHOT, TC_ACT_UNSPEC,
+        xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    },
+    helpers::generated::{
+        bpf_redirect, bpf_skb_change_tail, bpf_skb_store_bytes, bpf_xdp_adjust_head, bpf_xdp_adjust_tail,
     },
     programs::{TcContext, XdpContext},
 };
@@ -34,6 +37,8 @@ static SKIPPED: Global<u8> = Global::new(0);
 /// A place in the kernel where programs run on packets. Functions pass a context by its untyped address: a type would get into BTF.
 pub(crate) trait Hook {
     type Context: EbpfContext;
+    /// The hook whose functions write answers here: they read no length, so that both XDP programs use the same ones.
+    type Answers: Hook<Context = Self::Context>;
     /// The return value that passes a packet.
     const PASS: u32;
     /// The return value that drops a packet.
@@ -56,6 +61,15 @@ pub(crate) trait Hook {
 
     /// Copy the first bytes of the packet as it was on the wire; returns how many.
     fn capture(ctx: &Self::Context, bytes: &mut [u8; CAPTURED]) -> usize;
+
+    /// Give a packet of `old` bytes another length; returns whether that was possible. Its bytes may have other offsets then.
+    fn resize(ctx: &Self::Context, old: usize, len: usize) -> bool;
+
+    /// Overwrite the words from offset `at`; returns whether the packet has them.
+    fn write<const N: usize>(ctx: &Self::Context, at: usize, words: &[u32; N]) -> bool;
+
+    /// Send the packet out of the interface where it arrived; returns the program's return value.
+    fn send_back(ctx: &Self::Context) -> u32;
 }
 
 /// Read the packet's address from the context again.
@@ -81,6 +95,7 @@ pub(crate) enum Xdp {}
 
 impl Hook for Xdp {
     type Context = XdpContext;
+    type Answers = Xdp;
     const PASS: u32 = XDP_PASS;
     const DROP: u32 = XDP_DROP;
 
@@ -119,6 +134,27 @@ impl Hook for Xdp {
     fn capture(ctx: &XdpContext, bytes: &mut [u8; CAPTURED]) -> usize {
         capture(&Self::packet(ctx), bytes)
     }
+
+    // A longer frame begins before the old one: the kernel always leaves room there, but not always behind it.
+    #[inline(always)]
+    fn resize(ctx: &XdpContext, old: usize, len: usize) -> bool {
+        let shorter = old.wrapping_sub(len) as i32;
+        // SAFETY: it is the context of this program.
+        let failed = unsafe {
+            if shorter < 0 { bpf_xdp_adjust_head(ctx.ctx, shorter) } else { bpf_xdp_adjust_tail(ctx.ctx, -shorter) }
+        };
+        failed == 0
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(ctx: &XdpContext, at: usize, words: &[u32; N]) -> bool {
+        Self::packet(ctx).write(at, words)
+    }
+
+    #[inline(always)]
+    fn send_back(_ctx: &XdpContext) -> u32 {
+        XDP_TX
+    }
 }
 
 /// XDP in a driver that hands over frames with fragments.
@@ -126,6 +162,7 @@ pub(crate) enum XdpFrag {}
 
 impl Hook for XdpFrag {
     type Context = XdpContext;
+    type Answers = Xdp;
     const PASS: u32 = Xdp::PASS;
     const DROP: u32 = Xdp::DROP;
 
@@ -163,6 +200,21 @@ impl Hook for XdpFrag {
     fn capture(ctx: &XdpContext, bytes: &mut [u8; CAPTURED]) -> usize {
         Xdp::capture(ctx, bytes)
     }
+
+    #[inline(always)]
+    fn resize(ctx: &XdpContext, old: usize, len: usize) -> bool {
+        Xdp::resize(ctx, old, len)
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(ctx: &XdpContext, at: usize, words: &[u32; N]) -> bool {
+        Xdp::write(ctx, at, words)
+    }
+
+    #[inline(always)]
+    fn send_back(ctx: &XdpContext) -> u32 {
+        Xdp::send_back(ctx)
+    }
 }
 
 /// TC, in either direction. Linux has removed the outer VLAN tag of inbound packets.
@@ -170,6 +222,7 @@ pub(crate) enum Tc {}
 
 impl Hook for Tc {
     type Context = TcContext;
+    type Answers = Self;
     // TCX calls it TCX_NEXT: the next program decides.
     const PASS: u32 = TC_ACT_UNSPEC as u32;
     const DROP: u32 = TC_ACT_SHOT as u32;
@@ -208,6 +261,26 @@ impl Hook for Tc {
     #[inline(always)]
     fn capture(ctx: &TcContext, bytes: &mut [u8; CAPTURED]) -> usize {
         capture_tc(ctx, Self::packet(ctx).len(), Self::tag(ctx) != 0, u32::from(SKIPPED.load()), bytes)
+    }
+
+    #[inline(always)]
+    fn resize(ctx: &TcContext, _old: usize, len: usize) -> bool {
+        // SAFETY: it is the context of this program.
+        unsafe { bpf_skb_change_tail(ctx.skb.skb, len as u32, 0) == 0 }
+    }
+
+    // A program that writes to packets itself would begin with a copy of each that others share.
+    #[inline(always)]
+    fn write<const N: usize>(ctx: &TcContext, at: usize, words: &[u32; N]) -> bool {
+        let (from, len) = (words.as_ptr().cast(), (4 * N) as u32);
+        // SAFETY: the helper reads the words.
+        unsafe { bpf_skb_store_bytes(ctx.skb.skb, at as u32, from, len, BPF_F_RECOMPUTE_CSUM.into()) == 0 }
+    }
+
+    #[inline(always)]
+    fn send_back(ctx: &TcContext) -> u32 {
+        // SAFETY: the helper notes the interface, and reads no memory of the program.
+        unsafe { bpf_redirect(Self::ifindex(ctx), 0) as u32 }
     }
 }
 

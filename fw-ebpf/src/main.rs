@@ -21,6 +21,7 @@ mod lookups;
 mod maps;
 mod readable;
 mod record;
+mod refuse;
 mod route;
 mod slot;
 mod verdict;

@@ -16,13 +16,14 @@ use crate::{
     slot::{cpu, entry, slot},
 };
 
-/// Record a drop, unless there are too many kinds at once. `drops` is how many of its kind this CPU has counted. Returns the program's return value.
+/// Record a drop, unless there are too many kinds at once. `drops` is how many of its kind this CPU has counted. Returns the number of its
+/// reason, or 0 where the packet passes.
 ///
-/// This is the last step for a packet, and its arguments go through a map. So the verifier has the same state here on every path, and checks the code
-/// that follows once. Otherwise it would check a million instructions in Linux 6.1.
+/// Arguments and result go through a map, and nothing else is needed afterwards. So the verifier has the same state here on every path, and checks the
+/// code that follows once. Otherwise it would check a million instructions in Linux 6.1.
 #[inline(always)]
-pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, monitors: bool, is_bare: bool) -> u32 {
-    let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { H::PASS } else { H::DROP } };
+pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, monitors: bool, is_bare: bool) -> u64 {
+    let Some(recorder) = slot(&RECORDERS, cpu()) else { return if monitors { 0 } else { decision.number().into() } };
     let (protocol, port) = decision.port().map_or((0, 0), |(protocol, port)| (protocol as u8, port));
     let drop = Dropped {
         kind: decision.kind(),
@@ -40,11 +41,11 @@ pub(crate) fn record<H: Hook>(ctx: *mut c_void, decision: Decision, drops: u64, 
 }
 
 #[inline(never)]
-fn write<H: Hook>(ctx: *mut c_void, recorder: &mut Recorder) -> u32 {
+fn write<H: Hook>(ctx: *mut c_void, recorder: &mut Recorder) -> u64 {
     if recorder.admits(ticks()) {
         keep::<H>(&H::context(ctx), recorder);
     }
-    if recorder.drop.passed == 0 { H::DROP } else { H::PASS }
+    if recorder.drop.passed == 0 { recorder.drop.reason.into() } else { 0 }
 }
 
 #[inline(always)]

@@ -6,13 +6,14 @@ use aya_log_ebpf::{
     debug,
     macro_support::{Level, level_enabled},
 };
-use fw_common::{Decision, Verdict, abi::Active, withhold};
+use fw_common::{Decision, Reason, Verdict, abi::Active, withhold};
 
 use crate::{
     count::{Size, count},
     hook::{Hook, anew, bare, network},
     lookups::Maps,
     record::record,
+    refuse::{is_on, refuse},
 };
 
 /// Drop what a banned sender sends and what exceeds a limit, count the packet, record it if necessary, and return the verdict.
@@ -31,12 +32,17 @@ pub(crate) fn conclude<H: Hook>(
     if level_enabled(Level::Debug) {
         say(decision, size);
     }
-    if let Some(drops) = to_record {
-        return record::<H>(ctx, decision, drops, active.monitors(), is_bare);
-    }
-    match decision.verdict() {
-        Verdict::Drop if !active.monitors() => H::DROP,
-        _ => H::PASS,
+    let dropped_for = match (to_record, decision.verdict()) {
+        (Some(drops), _) => record::<H>(ctx, decision, drops, active.monitors(), is_bare),
+        (None, Verdict::Drop) if !active.monitors() => u64::from(decision.number()),
+        (None, _) => 0,
+    };
+    if dropped_for == 0 {
+        H::PASS
+    } else if !is_bare && dropped_for == Reason::ClosedPort as u64 && is_on(active) {
+        refuse::<H>(ctx, active)
+    } else {
+        H::DROP
     }
 }
 

@@ -11,6 +11,7 @@ use fw_common::{
     grammar::{Fault, Rule, SpecError},
     limit::Limit,
     policy::Policy,
+    refuse::{Refuse, RefuseError},
 };
 use toml::Spanned;
 
@@ -132,6 +133,7 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
     }
     policy.protocols = protocols(&words.allow_proto, notes);
     policy.forward = forward(words, notes);
+    policy.refuse = refuse(words, notes);
     policy.timeouts = timeouts(words, notes);
     let mut mode = ModeChoice::default();
     if let Some(given) = &words.mode {
@@ -150,6 +152,14 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
     }
     let (replies, monitor) = (words.replies.unwrap_or(true), words.monitor.unwrap_or(false));
     Settings { policy, mode, flows, replies, monitor }
+}
+
+fn refuse(words: &Words, notes: &mut Notes<'_>) -> Refuse {
+    let Some(given) = &words.refuse else { return Refuse::default() };
+    given.get_ref().parse().unwrap_or_else(|error: RefuseError| {
+        notes.add(given.span(), error.to_string());
+        Refuse::default()
+    })
 }
 
 fn forward(words: &Words, notes: &mut Notes<'_>) -> Forward {

@@ -126,6 +126,7 @@ impl Difference {
         compare("limit", &list(words::limits(&running.policy)), &list(words::limits(&wanted.policy)));
         compare("deny", &list(words::refusals(&running.policy)), &list(words::refusals(&wanted.policy)));
         compare("forward", &running.policy.forward.to_string(), &wanted.policy.forward.to_string());
+        compare("refuse", &running.policy.refuse.to_string(), &wanted.policy.refuse.to_string());
         let words = policy_text::timeouts::words;
         let (from, to) = (running.policy.timeouts, wanted.policy.timeouts);
         compare("udp-timeout", &words(from.udp), &words(to.udp));

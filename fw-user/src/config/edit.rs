@@ -85,6 +85,9 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
             })?,
         }
     }
+    if policy.refuse != before.refuse {
+        set(document.as_table_mut(), "refuse", policy.refuse.to_string().into());
+    }
     set_timeouts(&mut document, before.timeouts, policy.timeouts);
     let mode = wanted.mode.to_possible_value();
     let values: [(&str, bool, Option<Value>); 4] = [

@@ -10,7 +10,7 @@ use toml::{
 use crate::error::{Mistake, place};
 
 /// The keys, each with an example of its value.
-pub const KEYS: [(&str, &str); 12] = [
+pub const KEYS: [(&str, &str); 13] = [
     ("interfaces", r#"["eth0"]"#),
     ("except", r#"["wg0"]"#),
     ("allow", r#"["22", "80/tcp"]"#),
@@ -18,6 +18,7 @@ pub const KEYS: [(&str, &str); 12] = [
     ("deny", r#"["22@192.168.1.77"]"#),
     ("allow-proto", r#"["gre"]"#),
     ("forward", r#"["10.8.0.0/24"]"#),
+    ("refuse", r#""lan""#),
     ("mode", r#""auto""#),
     ("flows", "65536"),
     ("replies", "true"),
@@ -45,6 +46,8 @@ pub struct Words {
     pub allow_proto: Vec<Spanned<String>>,
     /// `drop` or `pass`, or networks.
     pub forward: Option<ForwardWords>,
+    /// `nobody` or `lan`.
+    pub refuse: Option<Spanned<String>>,
     /// `auto`, `native` or `generic`.
     pub mode: Option<Spanned<String>>,
     /// A number.
@@ -142,6 +145,7 @@ pub fn parse(text: &str, notes: &mut Notes<'_>) -> Words {
                     _ => string("forward", value, notes).map(ForwardWords::Verdict),
                 };
             }
+            "refuse" => words.refuse = string("refuse", value, notes),
             "mode" => words.mode = string("mode", value, notes),
             "flows" => words.flows = number("flows", value, notes),
             "replies" => words.replies = boolean("replies", value, notes),

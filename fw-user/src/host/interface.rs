@@ -27,6 +27,8 @@ pub struct Interface {
     pub other_names: Vec<String>,
     /// The index, unique in the network namespace.
     pub index: u32,
+    /// Its MAC address, if it is Ethernet.
+    pub mac: Option<[u8; 6]>,
     /// Its link layer.
     pub layer: LinkLayerType,
     /// The kind of virtual interface: `veth`, `bridge`, `vlan`; `None` for hardware.
@@ -157,6 +159,7 @@ impl Default for Interface {
             name: String::new(),
             other_names: Vec::new(),
             index: 0,
+            mac: None,
             layer: LinkLayerType::Ether,
             kind: None,
             master: None,
@@ -189,6 +192,9 @@ impl From<LinkMessage> for Interface {
                         Prop::AltIfName(name) => Some(name),
                         _ => None,
                     }));
+                }
+                LinkAttribute::Address(address) if layer == LinkLayerType::Ether => {
+                    interface.mac = address.try_into().ok();
                 }
                 LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
                 LinkAttribute::LinkInfo(infos) => {

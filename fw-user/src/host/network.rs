@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use fw_common::abi::MAX_MACS;
 use ipnet::{IpNet, Ipv6Net};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::{
@@ -131,6 +132,21 @@ impl Network {
         let fed = &self.fed_by(interface.index) - &lines.collect();
         let networks = self.on_link.iter().filter(|(index, _)| fed.contains(index)).map(|(_, network)| *network);
         IpNet::aggregate(&networks.chain([LINK_LOCAL]).collect()).into_iter().collect()
+    }
+
+    /// The MAC addresses of an interface and of those above it, its own first and again in each place to spare.
+    pub(crate) fn macs_of(&self, name: &str) -> [u64; MAX_MACS] {
+        let fed = self.index(name).map(|index| self.fed_by(index)).unwrap_or_default();
+        let mut above = self.interfaces.iter().filter(|interface| fed.contains(&interface.index)).collect::<Vec<_>>();
+        above.sort_by_key(|interface| interface.name != name);
+        let mut macs = Vec::new();
+        for [a, b, c, d, e, f] in above.into_iter().filter_map(|interface| interface.mac) {
+            let mac = u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]);
+            if !macs.contains(&mac) {
+                macs.push(mac);
+            }
+        }
+        std::array::from_fn(|place| macs.get(place).or(macs.first()).copied().unwrap_or(u64::MAX))
     }
 
     /// Whether no connection can be open through an interface: neither it nor the interfaces above it have an address, except those that each
@@ -261,5 +277,20 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn frames_for_this_machine_have_the_mac_of_the_interface_or_of_one_above_it() {
+        let interface = |name: &str, index, mac: u8, master| {
+            let name = name.to_owned();
+            Interface { name, index, mac: Some([2, 0, 0, 0, 0, mac]), master, ..Interface::default() }
+        };
+        let interfaces =
+            vec![interface("br0", 3, 7, None), interface("eth0", 2, 6, Some(3)), interface("eth1", 4, 8, None)];
+        let network = Network { interfaces, ..Network::default() };
+        let mac = |last| u64::from_ne_bytes([2, 0, 0, 0, 0, last, 0, 0]);
+        assert_eq!(network.macs_of("eth0"), [mac(6), mac(7), mac(6), mac(6)]);
+        assert_eq!(network.macs_of("br0"), [mac(7); 4]);
+        assert_eq!(network.macs_of("gone"), [u64::MAX; 4], "no frame has it");
     }
 }

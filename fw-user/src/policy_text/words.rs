@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fw_common::{PortProtocol, actions::Action, entry::Entry, forward::Forward, limit::Limit, policy::Policy};
+use fw_common::{
+    PortProtocol, actions::Action, entry::Entry, forward::Forward, limit::Limit, policy::Policy, refuse::Refuse,
+};
 use serde::Serialize;
 
 use crate::{kernel::clock, policy_text};
@@ -15,6 +17,7 @@ pub(crate) struct PolicyJson {
     ping: Option<String>,
     allow_proto: Vec<String>,
     forward: ForwardJson,
+    refuse: String,
     timeouts: TimeoutsJson,
 }
 
@@ -86,6 +89,7 @@ impl PolicyJson {
             ping: policy.ping.map(|rate| rate.to_string()),
             allow_proto: policy.protocols.iter().copied().map(policy_text::protocol_name).collect(),
             forward: ForwardJson::new(&policy.forward),
+            refuse: policy.refuse.to_string(),
             timeouts: TimeoutsJson {
                 udp: policy.timeouts.udp,
                 udp_stream: policy.timeouts.udp_stream,
@@ -156,6 +160,17 @@ fn typed_rule(rule: &str, comment: Option<&str>) -> String {
     match comment {
         None => rule.to_owned(),
         Some(comment) => format!("{rule} ({comment})"),
+    }
+}
+
+/// Who gets an answer from closed ports, in one line; `None` if nobody does.
+#[must_use]
+pub(crate) fn refused(refuse: Refuse) -> Option<&'static str> {
+    match refuse {
+        Refuse::Nobody => None,
+        Refuse::Lan => {
+            Some("closed TCP and UDP ports answer senders on the link, so that their connections fail at once")
+        }
     }
 }
 

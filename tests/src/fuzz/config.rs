@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fw_common::forward::Forward;
+use fw_common::{forward::Forward, refuse::Refuse};
 use fw_user::testing::{
     ingress::ModeChoice,
     {Settings, check, edit},
@@ -49,6 +49,7 @@ fn survives(text: &str, settings: &Settings) {
         Forward::Pass => "10.8.0.0/24,2001:db8:5::/64".parse().expect("two networks"),
         Forward::To(_) => Forward::Drop,
     };
+    other.policy.refuse = if settings.policy.refuse == Refuse::Lan { Refuse::Nobody } else { Refuse::Lan };
     other.mode = if settings.mode == ModeChoice::Native { ModeChoice::Generic } else { ModeChoice::Native };
     other.flows = Some(4_096);
     (other.replies, other.monitor) = (!settings.replies, !settings.monitor);

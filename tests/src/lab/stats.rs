@@ -137,6 +137,8 @@ pub struct PolicyShape {
     pub allow_proto: Vec<String>,
     /// `drop`, `pass` or networks.
     pub forward: Value,
+    /// Who gets an answer from closed ports.
+    pub refuse: String,
     /// Seconds by the name of the timeout.
     pub timeouts: BTreeMap<String, u32>,
 }

@@ -1,7 +1,7 @@
 //! Arguments of `attach`.
 
 use clap::Args;
-use fw_common::forward::Forward;
+use fw_common::{forward::Forward, refuse::Refuse};
 
 use crate::{
     cmd::args::{Safeguards, parse_name},
@@ -32,6 +32,10 @@ pub struct AttachArgs {
     /// pass, separated by commas: 10.8.0.0/24.
     #[arg(long, value_name = "drop|pass|NETWORKS", default_value_t)]
     pub forward: Forward,
+    /// Answer TCP and UDP at closed ports for senders on the interface's own link (lan), so that their connections fail at once. Nobody else
+    /// gets an answer.
+    #[arg(long, value_name = "nobody|lan", default_value_t)]
+    pub refuse: Refuse,
     /// Run the filter in the driver (native), at TC ingress (tc) or in the network stack (generic); auto prefers them in that order.
     #[arg(long, value_enum, default_value_t)]
     pub mode: ModeChoice,

@@ -50,6 +50,7 @@ pub(crate) async fn run(pins: &Pins, config: &Path, args: &AttachArgs) -> Result
     let mut policy = Policy::of(policy_text::typed(&args.allow)?.into_iter().map(|entry| (entry, None)));
     policy.protocols = policy_text::protocols(&args.allow_proto)?;
     policy.forward = args.forward.clone();
+    policy.refuse = args.refuse;
     policy.timeouts = timeouts::with(args.udp_timeout, None, None);
     policy.compile()?;
     privilege::check()?;

@@ -9,7 +9,7 @@ use crate::{
     },
     policy_text::{
         self, timeouts,
-        words::{answers_mdns, router, typed_rules},
+        words::{answers_mdns, refused, router, typed_rules},
     },
     report::difference,
 };
@@ -52,6 +52,7 @@ pub(crate) fn policy(attached: &[(String, Attached)], plan: &Plan) -> String {
             names.join(", ")
         )
     });
+    lines.extend(refused(plan.policy.refuse).map(|line| format!("  refuse  {line}")));
     if !plan.policy.protocols.is_empty() {
         let names: Vec<String> = plan.policy.protocols.iter().copied().map(policy_text::protocol_name).collect();
         lines.push(format!("  also    {} packets, including everything they carry", names.join(", ")));

@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use fw_common::{
-    Reason, Verdict,
+    PortProtocol, Reason, Verdict,
     entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{Forward, Networks},
     grammar::Rule,
     policy::Policy,
+    refuse::Refuse,
 };
 use ipnet::IpNet;
 use serde::Serialize;
@@ -165,8 +166,19 @@ impl Answer<'_> {
         let name = &self.filter.name;
         match judgement.reason.verdict() {
             Verdict::Drop if judgement.passes => format!("would drop; {name} only monitors, so it passes"),
+            verdict if self.is_refused(judgement.reason) => {
+                format!("{verdict}; the sender is on the link and is refused at once (--refuse lan)")
+            }
             verdict => verdict.to_string(),
         }
+    }
+
+    /// Whether the sender gets an answer, if the packet is plain.
+    fn is_refused(&self, reason: Reason) -> bool {
+        let Some((PortProtocol::Tcp | PortProtocol::Udp, _)) = self.headers.target() else { return false };
+        let policy = &self.filter.policy;
+        let is_on_link = |source: IpAddr| policy.on_link.iter().any(|network| network.contains(&source));
+        reason == Reason::ClosedPort && policy.refuse == Refuse::Lan && self.headers.source.is_some_and(is_on_link)
     }
 
     /// The rule that lets it in, or the rules of its port that do not include the sender.
@@ -283,6 +295,9 @@ impl Answer<'_> {
         }
         if policy.forward != Forward::Drop {
             words.push(format!("--forward {}", policy.forward));
+        }
+        if policy.refuse != Refuse::Nobody {
+            words.push(format!("--refuse {}", policy.refuse));
         }
         if policy.timeouts.udp != Timeouts::DEFAULT.udp {
             words.push(format!("--udp-timeout {}", timeouts::words(policy.timeouts.udp).replace(' ', "")));

@@ -14,7 +14,7 @@ use crate::{
     kernel::meta::{AttachmentRecord, Egress},
     policy_text::{
         self, timeouts,
-        words::{PolicyJson, router, typed_rules},
+        words::{PolicyJson, refused, router, typed_rules},
     },
     report::{table::bytes, user},
 };
@@ -271,6 +271,9 @@ fn details_text(details: &Details) -> String {
     if let Some(left) = confirm_within {
         let seconds = left.as_secs();
         text += &format!("  ON TRIAL  reverts in {seconds} s unless you run `fw-user confirm`\n");
+    }
+    if let Some(refused) = refused(policy.refuse) {
+        text += &format!("  refuse  {refused}\n");
     }
     if !policy.protocols.is_empty() {
         let names: Vec<String> = policy.protocols.iter().copied().map(policy_text::protocol_name).collect();

@@ -4,8 +4,6 @@
 
 pub(crate) mod on_link;
 
-use std::collections::BTreeSet;
-
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
     abi::{
@@ -229,7 +227,12 @@ impl PolicyMap {
     /// Write a policy into a free buffer; returns the word that puts it in force.
     fn fill(&mut self, policy: &Policy, active: Active) -> Result<Active> {
         let mut policy = policy.clone();
-        policy.on_link = if policy.needs_lan() { Network::ask()?.on_link_of(&self.interface) } else { BTreeSet::new() };
+        (policy.on_link, policy.macs) = if policy.needs_lan() {
+            let network = Network::ask()?;
+            (network.on_link_of(&self.interface), network.macs_of(&self.interface))
+        } else {
+            Default::default()
+        };
         let (compiled, text) = (policy.compile()?, typed_rules::text(&policy)?);
         let next = active.flipped(contents(&compiled));
         self.fill_buffer(&compiled, &text, next.buffer())

@@ -41,7 +41,7 @@ macro_rules! constants {
 fn current() -> String {
     let mut text = String::new();
     layout!(text, Active { 0 });
-    layout!(text, Settings { protocols, forward, refuse, lan, ping, timeouts });
+    layout!(text, Settings { protocols, forward, refuse, lan, ping, macs, timeouts });
     layout!(text, Source4 { buffer, padding, class, address });
     layout!(text, Source6 { buffer, padding, class, address });
     layout!(text, Admission { open_until, then });
@@ -63,7 +63,7 @@ fn current() -> String {
     layout!(text, Timeouts { tcp, udp, udp_stream, padding });
     layout!(text, Recent4 { key, found });
     layout!(text, Recent6 { key, found });
-    layout!(text, Recorder { drop, recorded, reasons, kinds });
+    layout!(text, Recorder { drop, recorded, answer, padding, answers, reasons, kinds });
     layout!(text, Dropped { kind, drops, port, protocol, reason, passed, is_bare, padding });
     layout!(text, InWindow { window, drops });
     layout!(text, Kind { number, drops });
@@ -72,12 +72,12 @@ fn current() -> String {
     layout!(text, Ban4 { buffer, address });
     layout!(text, Ban6 { buffer, address });
     constants!(text, bans: MAX_BANS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BAN_PREFIX, BUFFER);
-    constants!(text, record: CAPTURED);
+    constants!(text, record: CAPTURED, ANSWER_WINDOW, ANSWERS_PER_WINDOW);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: RULE_CHUNK, MAX_RULE_CHUNKS);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
-    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_ATTEMPTS, SOURCE_PREFIX);
+    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_ATTEMPTS, SOURCE_PREFIX, MAX_MACS);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));

@@ -53,6 +53,7 @@ mod lab_offloads;
 mod lab_outward;
 mod lab_pins;
 mod lab_policy;
+mod lab_refuse;
 mod lab_scan;
 mod lab_seeding;
 mod lab_squat;

@@ -37,6 +37,7 @@ tests! {
     an_interface_that_comes_or_comes_back_is_closed;
     an_interface_that_comes_is_closed_while_another_cannot_be;
     a_bridge_that_an_interface_joins_is_noted;
+    a_network_that_comes_to_the_link_is_noted;
     a_filter_that_is_taken_off_is_put_back;
     a_filter_before_which_a_program_was_put_goes_first_again;
     a_filter_in_the_place_of_ours_is_told_of_until_it_is_gone;
@@ -128,6 +129,23 @@ fn a_bridge_that_an_interface_joins_is_noted() -> Result<()> {
         lab.pi.sysctl("net/bridge/bridge-nf-call-iptables", "0")?;
     }
     wait::until("the guest to be reached", || Ok(lab.lan.reaches(&server, Transport::Tcp, far, 8080).ok()))?;
+    run.end(Signal::SIGTERM).map(drop)
+}
+
+/// Until it is noted, a connection from the new network gets no answer, and afterwards it is refused.
+fn a_network_that_comes_to_the_link_is_noted() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.write_file("eth0", "allow = [\"22\"]\nrefuse = \"lan\"\nmode = \"generic\"")?;
+    let (mut run, _supervisor) = ready(&lab, &[])?;
+    lab.lan.set_address("eth0", &["198.51.100.10/24"])?;
+    let answer = || {
+        let socket = lab.lan.try_tcp("198.51.100.1:2323".parse()?)?;
+        let refused = || Ok(socket.take_error()?.map(|error| error.kind() == io::ErrorKind::ConnectionRefused));
+        // The kernel repeats a SYN after a second.
+        Ok(wait::within(Duration::from_secs(2), "an answer", refused).ok().filter(|is_refused| *is_refused))
+    };
+    lab.pi.run("ip address add 198.51.100.1/24 dev eth0")?;
+    wait::until("the new network to be refused", answer)?;
     run.end(Signal::SIGTERM).map(drop)
 }
 

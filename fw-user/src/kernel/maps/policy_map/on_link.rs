@@ -1,9 +1,10 @@
-//! The list of networks on an interface's link, beside a policy that needs it. It follows the routing table while the policy stays in force.
+//! The list of networks on an interface's link, beside a policy that needs it, and its MAC addresses. They follow the machine while the policy stays
+//! in force.
 
 use std::collections::BTreeSet;
 
 use aya::maps::MapError;
-use fw_common::abi::{Admission, BUFFERS, CLASS_LAN};
+use fw_common::abi::{Admission, BUFFERS, CLASS_LAN, MAX_MACS, Settings};
 use ipnet::IpNet;
 
 use crate::{
@@ -16,38 +17,52 @@ use crate::{
     },
 };
 
-/// Bring the list of an attached interface up to date, if its policy needs one.
-pub(crate) fn note(pins: &Pins, name: &str) -> Result<()> {
-    let mut map = PolicyMap::open(pins, name)?;
-    if map.lists()?.is_empty() { Ok(()) } else { map.follow(&Network::ask()?.on_link_of(name)) }
+/// The link of an interface.
+#[derive(PartialEq, Eq)]
+struct OnLink {
+    networks: BTreeSet<IpNet>,
+    macs: [u64; MAX_MACS],
 }
 
-/// Whether the list differs from the networks on the link.
+impl OnLink {
+    fn of(network: &Network, name: &str) -> Self {
+        Self { networks: network.on_link_of(name), macs: network.macs_of(name) }
+    }
+}
+
+/// Bring what is noted of the link of an attached interface up to date, if its policy needs it.
+pub(crate) fn note(pins: &Pins, name: &str) -> Result<()> {
+    let mut map = PolicyMap::open(pins, name)?;
+    if map.noted()?.is_empty() { Ok(()) } else { map.follow(&OnLink::of(&Network::ask()?, name)) }
+}
+
+/// Whether the link differs from what is noted.
 pub(crate) fn is_behind(pins: &Pins, name: &str, network: &Network) -> Result<bool> {
-    let here = network.on_link_of(name);
-    Ok(PolicyMap::open(pins, name)?.lists()?.iter().any(|(_, listed)| *listed != here))
+    let noted = PolicyMap::open(pins, name)?.noted()?;
+    Ok(!noted.is_empty() && noted.iter().any(|(_, noted)| *noted != OnLink::of(network, name)))
 }
 
 impl PolicyMap {
-    /// The lists of all buffers, as far as they need one: the policy of another may come back.
-    fn lists(&self) -> Result<Vec<(u32, BTreeSet<IpNet>)>> {
-        let list = |buffer| Ok(self.list(buffer)?.map(|list| (buffer, list)));
-        let lists = (0..BUFFERS).map(list).filter_map(Result::transpose);
-        lists.collect::<Result<_, MapError>>().map_err(|error| self.unreadable(error))
+    /// What is noted for each buffer, as far as its policy needs it: one that is not in force may come back.
+    fn noted(&self) -> Result<Vec<(u32, OnLink)>> {
+        let noted = |buffer| Ok(self.noted_for(buffer)?.map(|noted| (buffer, noted)));
+        let noted = (0..BUFFERS).map(noted).filter_map(Result::transpose);
+        noted.collect::<Result<_, MapError>>().map_err(|error| self.unreadable(error))
     }
 
-    fn list(&self, buffer: u32) -> Result<Option<BTreeSet<IpNet>>, MapError> {
-        if self.settings.get(&buffer, 0)?.0.lan == 0 {
+    fn noted_for(&self, buffer: u32) -> Result<Option<OnLink>, MapError> {
+        let Plain(Settings { lan, macs, .. }) = self.settings.get(&buffer, 0)?;
+        if lan == 0 {
             return Ok(None);
         }
-        let networks = self.read_networks(buffer)?.into_iter();
-        Ok(Some(networks.filter(|(class, ..)| *class == CLASS_LAN).map(|(_, network, _)| network).collect()))
+        let networks = self.read_networks(buffer)?.into_iter().filter(|(class, ..)| *class == CLASS_LAN);
+        Ok(Some(OnLink { networks: networks.map(|(_, network, _)| network).collect(), macs }))
     }
 
-    /// Set the lists to exactly these networks.
-    fn follow(&mut self, here: &BTreeSet<IpNet>) -> Result<()> {
-        for (buffer, listed) in self.lists()? {
-            let changed = self.change(buffer, &listed, here);
+    /// Note the link for each policy that needs it.
+    fn follow(&mut self, here: &OnLink) -> Result<()> {
+        for (buffer, noted) in self.noted()? {
+            let changed = self.change(buffer, &noted, here);
             changed.map_err(|error| {
                 Error::refused(format!("noting the networks on the link of {}", self.interface), error)
             })?;
@@ -55,15 +70,19 @@ impl PolicyMap {
         Ok(())
     }
 
-    fn change(&mut self, buffer: u32, listed: &BTreeSet<IpNet>, here: &BTreeSet<IpNet>) -> Result<(), MapError> {
+    fn change(&mut self, buffer: u32, noted: &OnLink, here: &OnLink) -> Result<(), MapError> {
+        if noted.macs != here.macs {
+            let Plain(settings) = self.settings.get(&buffer, 0)?;
+            self.settings.set(buffer, Plain(Settings { macs: here.macs, ..settings }), 0)?;
+        }
         // Add first, so that no network is missing for a moment.
-        for &network in here.difference(listed) {
+        for &network in here.networks.difference(&noted.networks) {
             match network {
                 IpNet::V4(net) => self.sources4.insert(&key4(buffer, CLASS_LAN, net), Plain(Admission::OPEN), 0)?,
                 IpNet::V6(net) => self.sources6.insert(&key6(buffer, CLASS_LAN, net), Plain(Admission::OPEN), 0)?,
             }
         }
-        for &network in listed.difference(here) {
+        for &network in noted.networks.difference(&here.networks) {
             match network {
                 IpNet::V4(net) => self.sources4.remove(&key4(buffer, CLASS_LAN, net))?,
                 IpNet::V6(net) => self.sources6.remove(&key6(buffer, CLASS_LAN, net))?,
