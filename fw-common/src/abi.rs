@@ -294,6 +294,12 @@ impl Active {
         Self(self.0 & Self::STATE)
     }
 
+    /// The same with a deadline that has passed.
+    #[must_use]
+    pub const fn ended(self) -> Self {
+        Self(self.0 & !(u64::MAX << Self::DEADLINE) | 1 << Self::DEADLINE)
+    }
+
     /// The state in force after the deadline.
     #[inline(always)]
     #[must_use]

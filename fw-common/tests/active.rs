@@ -70,4 +70,7 @@ fn what_joins_a_first_policy_ends_with_the_filter() {
     assert!(joined.fallback().monitors(), "from the deadline on nothing is dropped");
     assert_ne!(joined.fallback().buffer(), joined.buffer());
     assert!(!joined.confirmed().ends_detached());
+    let ended = joined.ended();
+    assert!(ended.has_ended(1_000_000_000) && ended.ends_detached() && !joined.has_ended(1_000_000_000));
+    assert_eq!([ended.buffer(), ended.fallback().buffer()], [joined.buffer(), joined.fallback().buffer()]);
 }

@@ -28,7 +28,7 @@ pub(crate) fn roll_back(pins: &Pins, names: &[String], which: Which) -> Result<V
             continue;
         }
         let taken_back = if active.ends_detached() {
-            detach::detach(pins, name, interface::present(name)?.as_ref())
+            detach::detach(pins, name, interface::present(name)?.as_ref()).and_then(|()| map.end())
         } else {
             map.fall_back()
         };

@@ -196,6 +196,12 @@ impl PolicyMap {
         self.store(active.fallback())
     }
 
+    /// After a filter was taken off that was attached on trial: tell the command that still has its maps open.
+    pub fn end(&mut self) -> Result<()> {
+        let active = self.active()?;
+        self.set_active(active.ended())
+    }
+
     /// Refuse while a change waits to be confirmed.
     pub fn check_settled(&self) -> Result<()> {
         self.settled().map(drop)

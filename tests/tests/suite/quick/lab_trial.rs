@@ -46,6 +46,7 @@ tests! {
     confirm_and_rollback_say_when_nothing_waits;
     the_terminal_counts_down_and_enter_confirms;
     the_terminal_says_that_nobody_confirmed;
+    the_terminal_hears_of_a_rollback_of_the_first_attach;
     a_lost_terminal_takes_the_change_back;
     a_killed_command_takes_the_change_back;
 }
@@ -363,6 +364,22 @@ fn the_terminal_says_that_nobody_confirmed() -> Result<()> {
     lab.lan.reaches(&server, Transport::Tcp, PI4, 9125)?;
     await_watchers_end(&lab)?;
     lab.nothing_is_left_behind()
+}
+
+/// From another session. The maps are gone for everybody else.
+fn the_terminal_hears_of_a_rollback_of_the_first_attach() -> Result<()> {
+    let (lab, _) = start()?;
+    for mode in [&[][..], &["--monitor"]] {
+        let attach = [&["attach", "eth0", "--allow", "22", "--confirm", LONG], mode].concat();
+        let mut terminal = on_terminal(&lab, &attach)?;
+        terminal.read_until(|text| !seconds(text).is_empty())?;
+        lab.fw(&["rollback"])?;
+        terminal.read_until(|text| text.contains("nobody confirmed in time; reverted: eth0"))?;
+        ensure!(terminal.program.await_end()?.code() == Some(1));
+        await_watchers_end(&lab)?;
+        lab.nothing_is_left_behind()?;
+    }
+    Ok(())
 }
 
 /// As when the SSH session dies.
