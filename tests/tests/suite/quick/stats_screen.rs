@@ -277,7 +277,15 @@ fn every_interface_is_shown() -> Result<()> {
         screen.starts_with("eth1") && screen.contains("\n> eth1") && !screen.contains("9125/udp")
     })?;
     tmux.press("Left")?;
-    tmux.await_screen("the first", |screen| screen.starts_with("eth0") && screen.contains("9125/udp")).map(drop)
+    tmux.await_screen("the first", |screen| screen.starts_with("eth0") && screen.contains("9125/udp"))?;
+    tmux.resize(40, 20)?;
+    let has_numbers =
+        |line: &str| line.contains("passed ") && line.contains("dropped ") && line.matches("/s").count() == 2;
+    tmux.await_screen("the numbers of both", |screen| {
+        ["> eth0", "  eth1"].iter().all(|name| screen.lines().any(|line| line.starts_with(name) && has_numbers(line)))
+    })?;
+    tmux.resize(40, 6)?;
+    tmux.await_screen("one more", |screen| screen.contains("\n  and 1 more\n")).map(drop)
 }
 
 fn a_dumb_terminal_gets_plain_text_at_intervals() -> Result<()> {

@@ -30,16 +30,33 @@ pub(crate) fn list_height(model: &Model, height: u16) -> u16 {
     }
 }
 
-/// A line for each interface; if not all fit, those around the selected one.
+/// Columns for the mark before a name and for the space behind it.
+const AROUND_NAME: usize = 3;
+/// Columns for a word, a rate and the space behind it.
+const WORDS: u16 = 20;
+/// The most columns for a name.
+const NAME: usize = 18;
+
+/// A line for each interface; if not all fit, those around the selected one, and how many more there are.
 pub(crate) fn list(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
-    let visible = usize::from(area.height);
+    let count = model.interfaces.len();
+    let lines = usize::from(area.height);
+    let visible = if count > lines { lines.saturating_sub(1) } else { lines };
+    if let Some(last) = area.rows().next_back().filter(|_| count > visible) {
+        // The title names the selected one.
+        frame.render_widget(Line::raw(format!("  and {} more", count - visible.max(1))), last);
+    }
     let first = (model.chosen + 1).saturating_sub(visible);
-    for (place, (index, interface)) in area.rows().zip(model.interfaces.iter().enumerate().skip(first)) {
+    let names = model.interfaces.iter().map(|interface| look.text(&interface.name));
+    let width = names.map(|name| name.chars().count() + AROUND_NAME).max().unwrap_or_default().min(NAME);
+    let interfaces = model.interfaces.iter().enumerate().skip(first).take(visible);
+    for (place, (index, interface)) in area.rows().zip(interfaces) {
         let is_chosen = index == model.chosen;
         let style = if is_chosen { Look::STRONG } else { Style::new() };
         let mark = if is_chosen { "> " } else { "  " };
         let [name, passed, dropped] =
-            Layout::horizontal([Constraint::Length(18), Constraint::Fill(1), Constraint::Fill(1)]).areas(place);
+            Layout::horizontal([Constraint::Length(width as u16), Constraint::Fill(1), Constraint::Fill(1)])
+                .areas(place);
         frame.render_widget(Line::styled(format!("{mark}{}", look.text(&interface.name)), style), name);
         traffic_in_line(frame, passed, interface, look.passed(), look, |filter| ("passed", &filter.passed));
         traffic_in_line(frame, dropped, interface, look.dropped(), look, |filter| (drops(filter), &filter.dropped));
@@ -59,8 +76,16 @@ fn traffic_in_line(
         return;
     };
     let (name, traffic) = of(filter);
-    let [words, line] = Layout::horizontal([Constraint::Length(20), Constraint::Fill(1)]).areas(area);
-    frame.render_widget(Line::raw(format!("{name} {:>6}/s ", short(traffic.packets_per_second))), words);
+    let rate = short(traffic.packets_per_second);
+    if area.width < WORDS {
+        // The number is worth more than the word.
+        let whole = format!("{name} {rate}/s");
+        let fits = whole.chars().count() < usize::from(area.width);
+        frame.render_widget(Line::styled(if fits { whole } else { format!("{rate}/s") }, style), area);
+        return;
+    }
+    let [words, line] = Layout::horizontal([Constraint::Length(WORDS), Constraint::Fill(1)]).areas(area);
+    frame.render_widget(Line::raw(format!("{name} {rate:>6}/s ")), words);
     let line = Rect { width: line.width.saturating_sub(2), ..line };
     frame.render_widget(sparkline(traffic, style, look), line);
 }
