@@ -241,7 +241,7 @@ impl Active {
         self.0 & Self::MONITOR != 0
     }
 
-    /// A switch to a [free](Self::free) buffer, without a deadline. `contents` are [`NETWORKS`](Self::NETWORKS) and [`LIMITS`](Self::LIMITS), if its
+    /// A switch to a free buffer, without a deadline. `contents` are [`NETWORKS`](Self::NETWORKS) and [`LIMITS`](Self::LIMITS), if its
     /// policy has them.
     #[must_use]
     pub const fn flipped(self, contents: u64) -> Self {
