@@ -65,6 +65,7 @@ const BAD_POLICIES: &[(&[&str], &[&str])] = &[
     (&["--allow", "22", "--forward", "10.8.0.0/24,"], &["10.8.0.0/24", "or a network"]),
     (&["--allow", "22", "--forward", "224.0.0.0/4"], &["nothing is routed on to 224.0.0.0/4"]),
     (&["--allow", "22", "--forward", "fe80::/10"], &["nothing is routed on to fe80::/10"]),
+    (&["--allow", "22", "--refuse", "all"], &["`all`", "nobody or lan"]),
     (&["--allow", "22", "--mode", "offload"], &["offload", "auto, native, tc, generic"]),
     (&["--allow", "22", "--flows", "1"], &["--flows", "1024"]),
     (&["--allow", "22", "--flows", "many"], &["--flows", "many"]),

@@ -68,6 +68,8 @@ const ROWS: &[Row] = &[
         "allow = [\"22\"]\nforward = [\"10.8.0.0/24\", \"10.8.0.9/24\", \"10.8.0.0/24\"]",
         &[(2, 27, &["inside the network 10.8.0.0/24"]), (2, 42, &["in the list already"])],
     ),
+    ("allow = [\"22\"]\nrefuse = true", &[(2, 10, &["`refuse` is true or false", "refuse = \"lan\""])]),
+    ("allow = [\"22\"]\nrefuse = \"all\"", &[(2, 10, &["`all`", "nobody or lan"])]),
     ("allow = [\"22\"]\nmode = \"offload\"", &[(2, 8, &["`offload`", "auto, native, tc or generic"])]),
     ("allow = [\"22\"]\nflows = 12", &[(2, 9, &["12", "1024 to 16777216"])]),
     ("allow = [\"22\"]\nflows = 99_999_999_999_999_999_999", &[(2, 9, &["1024 to 16777216"])]),

@@ -38,6 +38,7 @@ const POLICIES: &[&[&str]] = &[
     &["--allow", "22", "--forward", "10.8.0.0/24,2001:db8:5::/64,10.8.1.0/24"],
     &["--allow", "1-65535", "--no-replies", "--flows", "4096"],
     &["--allow", "22", "--udp-timeout", "15m"],
+    &["--allow", "22", "--refuse", "lan"],
 ];
 
 fn what_is_saved_is_fine_and_comes_back_as_it_was() -> Result<()> {
