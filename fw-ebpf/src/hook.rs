@@ -139,11 +139,13 @@ impl Hook for Xdp {
     #[inline(always)]
     fn resize(ctx: &XdpContext, old: usize, len: usize) -> bool {
         let shorter = old.wrapping_sub(len) as i32;
-        // SAFETY: it is the context of this program.
-        let failed = unsafe {
-            if shorter < 0 { bpf_xdp_adjust_head(ctx.ctx, shorter) } else { bpf_xdp_adjust_tail(ctx.ctx, -shorter) }
-        };
-        failed == 0
+        if shorter < 0 {
+            // SAFETY: it is the context of this program.
+            unsafe { bpf_xdp_adjust_head(ctx.ctx, shorter) == 0 }
+        } else {
+            // SAFETY: the same.
+            unsafe { bpf_xdp_adjust_tail(ctx.ctx, -shorter) == 0 }
+        }
     }
 
     #[inline(always)]
