@@ -7,7 +7,7 @@ use crate::{
     host::interface::Interface,
     kernel::{
         attach::state::{self, State},
-        maps::policy_map::PolicyMap,
+        maps::policy_map::{PolicyMap, on_link::OnLink},
         pins::Pins,
     },
 };
@@ -18,13 +18,15 @@ pub(crate) struct Settled {
     pub(crate) index: u32,
     /// Whether the rules were changed since, for example by `allow`.
     pub(crate) is_changed: bool,
+    /// Its link when that was last compared with what is noted of it.
+    pub(crate) link: Option<OnLink>,
     active: Option<Active>,
 }
 
 impl Settled {
     /// An interface whose file was just applied.
     pub(crate) fn now(pins: &Pins, interface: &Interface) -> Self {
-        Self { index: interface.index, is_changed: false, active: active(pins, &interface.name) }
+        Self { index: interface.index, is_changed: false, link: None, active: active(pins, &interface.name) }
     }
 
     /// Check whether other rules are in force; returns whether that is new. A second change may restore the same word with another policy, so the

@@ -36,7 +36,10 @@ use crate::{
             spare::Arrival,
             state::{self, State},
         },
-        maps::{policy_map::on_link, uppers},
+        maps::{
+            policy_map::on_link::{self, OnLink},
+            uppers,
+        },
         pins::Pins,
     },
     output::{complain, narrate},
@@ -279,7 +282,7 @@ impl<'a> Keeper<'a> {
             self.settled.get(&interface.name).map(|settled| settled.index) != Some(interface.index)
         };
         let come: Vec<(Interface, Wish)> = here.into_iter().filter(has_come).collect();
-        let mut outcome = self.follow_networks(&network);
+        let mut outcome = Ok(());
         for (interface, wish) in come {
             let name = interface.name;
             let again = || {
@@ -299,17 +302,22 @@ impl<'a> Keeper<'a> {
             }
             outcome = outcome.and(applied.map(|applied| self.settle(&applied, false)));
         }
-        outcome
+        outcome.and(self.follow_links(&network))
     }
 
-    /// Bring the lists of networks on the links up to date.
-    fn follow_networks(&self, network: &Network) -> Result<()> {
+    /// Bring what is noted of the links up to date. A policy with very many networks takes a while to read, so only a link that differs is compared.
+    fn follow_links(&mut self, network: &Network) -> Result<()> {
         let mut outcome = Ok(());
-        for name in self.settled.keys() {
-            let followed = on_link::is_behind(self.pins, name, network).and_then(|is_behind| {
+        for (name, settled) in &mut self.settled {
+            let here = OnLink::of(network, name);
+            if settled.link.as_ref() == Some(&here) {
+                continue;
+            }
+            let followed = on_link::is_behind(self.pins, name, &here).and_then(|is_behind| {
                 let _lock = if is_behind { lock(self.pins)? } else { return Ok(()) };
                 on_link::note(self.pins, name)
             });
+            settled.link = followed.is_ok().then_some(here);
             outcome = outcome.and(followed);
         }
         outcome

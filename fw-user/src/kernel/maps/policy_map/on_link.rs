@@ -19,13 +19,14 @@ use crate::{
 
 /// The link of an interface.
 #[derive(PartialEq, Eq)]
-struct OnLink {
+pub(crate) struct OnLink {
     networks: BTreeSet<IpNet>,
     macs: [u64; MAX_MACS],
 }
 
 impl OnLink {
-    fn of(network: &Network, name: &str) -> Self {
+    /// As it is now.
+    pub(crate) fn of(network: &Network, name: &str) -> Self {
         Self { networks: network.on_link_of(name), macs: network.macs_of(name) }
     }
 }
@@ -37,9 +38,8 @@ pub(crate) fn note(pins: &Pins, name: &str) -> Result<()> {
 }
 
 /// Whether the link differs from what is noted.
-pub(crate) fn is_behind(pins: &Pins, name: &str, network: &Network) -> Result<bool> {
-    let noted = PolicyMap::open(pins, name)?.noted()?;
-    Ok(!noted.is_empty() && noted.iter().any(|(_, noted)| *noted != OnLink::of(network, name)))
+pub(crate) fn is_behind(pins: &Pins, name: &str, here: &OnLink) -> Result<bool> {
+    Ok(PolicyMap::open(pins, name)?.noted()?.iter().any(|(_, noted)| noted != here))
 }
 
 impl PolicyMap {
