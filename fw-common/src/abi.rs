@@ -146,6 +146,18 @@ pub const CLASS_FORWARD: u16 = CLASS_CLOSED;
 /// The list of networks on the interface's own link, which only some policies need. It has the number of open ports, which need no list.
 pub const CLASS_LAN: u16 = CLASS_OPEN;
 
+/// The lowest class with two lists: senders on the link are looked up in the one with the bit [`ON_LINK`], all others in the one without.
+pub const CLASS_BY_LINK: u16 = 0xf800;
+/// The bit of the number of a list for senders on the link.
+pub const ON_LINK: u16 = 0x400;
+
+/// Whether a class has a [list of its own](CLASS_BY_LINK) for senders on the link.
+#[inline(always)]
+#[must_use]
+pub const fn is_by_link(class: u16) -> bool {
+    class >= CLASS_BY_LINK && class != CLASS_OPEN
+}
+
 /// A page of port classes.
 pub type ClassPage = [u16; PAGE];
 /// A page of the local ports that sent packets.

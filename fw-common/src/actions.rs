@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{abi::Admission, bans::FOR_EVER, rate::Rate};
+use crate::{abi::Admission, bans::FOR_EVER, rate::Rate, source::Source};
 
 /// What a rule does to its ports, unless it opens them for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,46 +33,84 @@ struct Grant {
     is_refused: bool,
 }
 
-/// The admissions of networks by the rules of a port: each with its network (`None` for everyone), and its action (`None` where it opens the port for
-/// ever). The kernel looks up the longest prefix alone, so each admission also holds what the networks around it allow:
+/// The admissions of networks by the rules of a port, for senders on the link or for all others. The kernel looks up the longest prefix alone, so each
+/// admission also holds what the networks around it allow:
 ///
-/// - A refusal closes the port to its whole network.
-/// - Otherwise the limit of the smallest network counts, except where a rule for a network inside that one opens the port.
+/// - A refusal closes the port to all its senders.
+/// - Otherwise the limit of the smallest network counts, except where a rule for a network inside that one opens the port. The link is inside everyone,
+///   and every named network is inside the link.
 ///
 /// Networks that no rule opens the port to are left out.
 pub(crate) fn admissions(
-    rules: impl IntoIterator<Item = (Option<IpNet>, Option<Action>)>,
-) -> impl Iterator<Item = (IpNet, Admission)> {
+    rules: impl IntoIterator<Item = (Source, Option<Action>)>,
+    is_on_link: bool,
+) -> Vec<(IpNet, Admission)> {
+    let (mut everyone, mut lan) = (Grant::default(), Grant::default());
     let mut grants: BTreeMap<IpNet, Grant> = BTreeMap::new();
     for (source, action) in rules {
-        for network in source.map_or(EVERYONE.to_vec(), |network| std::vec![network]) {
-            let grant = grants.entry(network).or_default();
-            match action {
-                None => grant.open_until = FOR_EVER,
-                Some(Action::Until(end)) => grant.open_until = grant.open_until.max(end),
-                Some(Action::Limit(rate)) => grant.limit = Some(grant.limit.map_or(rate, |other| other.min(rate))),
-                Some(Action::Refuse) => grant.is_refused = true,
-            }
+        let grant = match source {
+            Source::Everyone => &mut everyone,
+            Source::Lan => &mut lan,
+            Source::Network(network) => grants.entry(network).or_default(),
+        };
+        grant.add(action);
+    }
+    let mut widest = everyone.inside(Admitted::NOBODY);
+    if is_on_link {
+        widest = lan.inside(widest);
+    }
+    let mut list = Vec::new();
+    // A network comes before those that it contains.
+    let mut around: Vec<(IpNet, Admitted)> = Vec::new();
+    for network in EVERYONE {
+        grants.entry(network).or_default();
+    }
+    for (network, grant) in grants {
+        while around.pop_if(|(outer, _)| !outer.contains(&network)).is_some() {}
+        let outer = around.last().map_or(widest, |(_, outer)| *outer);
+        let admitted = grant.inside(outer);
+        around.push((network, admitted));
+        // What is closed needs an entry only inside a network that is open.
+        if admitted.admission != Admission::CLOSED || around.len() > 1 && outer.admission != Admission::CLOSED {
+            list.push((network, admitted.admission));
         }
     }
-    // A network comes before those that it contains.
-    let mut around: Vec<(IpNet, Admission, bool)> = Vec::new();
-    let admitted = grants.into_iter().filter_map(move |(network, grant)| {
-        while around.pop_if(|(outer, ..)| !outer.contains(&network)).is_some() {}
-        let (outer, is_refused) =
-            around.last().map_or((Admission::CLOSED, false), |&(_, admission, is_refused)| (admission, is_refused));
-        let admission = if is_refused || grant.is_refused {
+    list
+}
+
+/// What all rules of a port do for a network.
+#[derive(Clone, Copy)]
+struct Admitted {
+    admission: Admission,
+    is_refused: bool,
+}
+
+impl Admitted {
+    const NOBODY: Self = Self { admission: Admission::CLOSED, is_refused: false };
+}
+
+impl Grant {
+    fn add(&mut self, action: Option<Action>) {
+        match action {
+            None => self.open_until = FOR_EVER,
+            Some(Action::Until(end)) => self.open_until = self.open_until.max(end),
+            Some(Action::Limit(rate)) => self.limit = Some(self.limit.map_or(rate, |other| other.min(rate))),
+            Some(Action::Refuse) => self.is_refused = true,
+        }
+    }
+
+    /// What it makes of senders for whom the wider networks do this.
+    fn inside(self, outer: Admitted) -> Admitted {
+        let is_refused = outer.is_refused || self.is_refused;
+        let admission = if is_refused {
             Admission::CLOSED
-        } else if let Some(rate) = grant.limit {
+        } else if let Some(rate) = self.limit {
             Admission { open_until: 0, then: rate }
         } else {
-            Admission { open_until: outer.open_until.max(grant.open_until), then: outer.then }
+            Admission { open_until: outer.admission.open_until.max(self.open_until), then: outer.admission.then }
         };
-        around.push((network, admission, is_refused || grant.is_refused));
-        // What is closed needs an entry only inside a network that is open.
-        (admission != Admission::CLOSED || outer != Admission::CLOSED).then_some((network, admission))
-    });
-    admitted.collect::<Vec<_>>().into_iter()
+        Admitted { admission, is_refused }
+    }
 }
 
 /// The networks of everyone.
@@ -96,9 +134,42 @@ mod tests {
 
     /// The admission of an address by the longest prefix.
     fn of(rules: &[(Option<&str>, Option<Action>)], address: &str) -> Admission {
-        let rules = rules.iter().map(|&(source, action)| (source.map(net), action));
-        let found = admissions(rules).filter(|(network, _)| network.contains(&net(address)));
+        let rules = rules.iter().map(|&(source, action)| {
+            (
+                source.map_or(Source::Everyone, |net_| match net_ {
+                    "lan" => Source::Lan,
+                    text => Source::Network(net(text)),
+                }),
+                action,
+            )
+        });
+        let list = admissions(rules, address == ON_LINK);
+        let found = list.into_iter().filter(|(network, _)| network.contains(&net(address)));
         found.max_by_key(|(network, _)| network.prefix_len()).map_or(Admission::CLOSED, |(_, admission)| admission)
+    }
+
+    /// An address that is on the link in these tests.
+    const ON_LINK: &str = "10.9.9.9/32";
+
+    #[test]
+    fn the_link_is_inside_everyone_and_around_each_network() {
+        let lan = Some("lan");
+        let limit = Some(Action::Limit(SIX));
+        let refuse = Some(Action::Refuse);
+        let off_link = "10.8.8.8/32";
+        let eight = Some("10.0.0.0/8");
+        let limited = Admission { open_until: 0, then: SIX };
+        for (rules, on, off) in [
+            (vec![(lan, None)], Admission::OPEN, Admission::CLOSED),
+            (vec![(None, None), (lan, refuse)], Admission::CLOSED, Admission::OPEN),
+            (vec![(None, limit), (lan, None)], Admission { open_until: FOR_EVER, then: SIX }, limited),
+            (vec![(None, None), (lan, limit)], limited, Admission::OPEN),
+            (vec![(lan, limit), (eight, None)], Admission { open_until: FOR_EVER, then: SIX }, Admission::OPEN),
+            (vec![(lan, None), (eight, refuse)], Admission::CLOSED, Admission::CLOSED),
+            (vec![(lan, refuse), (eight, None)], Admission::CLOSED, Admission::OPEN),
+        ] {
+            assert_eq!((of(&rules, ON_LINK), of(&rules, off_link)), (on, off), "{rules:?}");
+        }
     }
 
     #[test]
@@ -133,8 +204,9 @@ mod tests {
 
     #[test]
     fn everyone_is_everyone_of_both_families() {
-        let networks: Vec<IpNet> = admissions([(None, Some(Action::Until(5)))]).map(|(network, _)| network).collect();
-        assert_eq!(networks, EVERYONE);
-        assert_eq!(admissions([(Some(net("10.0.0.0/8")), Some(Action::Refuse))]).count(), 0);
+        let networks =
+            |source, action| admissions([(source, Some(action))], false).into_iter().map(|(network, _)| network);
+        assert_eq!(networks(Source::Everyone, Action::Until(5)).collect::<Vec<_>>(), EVERYONE);
+        assert_eq!(networks(Source::Network(net("10.0.0.0/8")), Action::Refuse).count(), 0);
     }
 }

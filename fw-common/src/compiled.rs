@@ -10,7 +10,10 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use crate::{
-    abi::{Admission, BUFFERS, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES, Settings},
+    abi::{
+        Admission, BUFFERS, CLASS_BY_LINK, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES,
+        ON_LINK, Settings, is_by_link,
+    },
     actions::{Action, EVERYONE, admissions},
     bans::FOR_EVER,
     entry::Entry,
@@ -20,6 +23,7 @@ use crate::{
     protocol::PortProtocol,
     rate::Rate,
     refuse::Refuse,
+    source::Source,
     subsets::Subsets,
     timeouts::Timeouts,
 };
@@ -50,8 +54,64 @@ pub enum DoesNotFit {
 
 /// The most networks of a policy. Each buffer may hold as many.
 pub const MOST_NETWORKS: usize = (MAX_SOURCES / BUFFERS) as usize;
-/// The most lists of networks: the numbers between [`CLASS_CLOSED`] and [`CLASS_OPEN`].
-pub const MOST_LISTS: usize = (CLASS_OPEN - CLASS_CLOSED - 1) as usize;
+/// The most lists of networks, without the ports that know who is on the link: the numbers between [`CLASS_CLOSED`] and [`CLASS_BY_LINK`].
+pub const MOST_LISTS: usize = (CLASS_BY_LINK - CLASS_CLOSED - 1) as usize;
+/// The most pairs of lists for the ports that do. The last number would be [`CLASS_OPEN`].
+const MOST_PAIRS: usize = ON_LINK as usize - 1;
+
+/// Lists of networks while they get their numbers.
+#[derive(Default)]
+struct Lists {
+    /// Of ports that do not ask who is on the link.
+    plain: usize,
+    /// Of ports that do, which have two.
+    pairs: usize,
+    /// Networks of all lists, also of those that are left out because they are too many.
+    count: usize,
+    networks: Vec<(u16, IpNet, Admission)>,
+}
+
+impl Lists {
+    /// The class of ports with these grants.
+    fn class<I: Iterator<Item = Grant>>(&mut self, grants: impl Fn() -> I) -> u16 {
+        let has_actions = grants().any(|(_, action)| action.is_some());
+        if !has_actions && grants().any(|(source, _)| source.is_everyone()) {
+            CLASS_OPEN
+        } else if grants().any(|(source, _)| source == Source::Lan) {
+            let [off, on] = [false, true].map(|is_on_link| admissions(grants(), is_on_link));
+            if off.is_empty() && on.is_empty() {
+                return CLASS_CLOSED;
+            }
+            self.pairs += 1;
+            // A number that is too large is in no policy: this fails at the end, with the count of all lists.
+            let class = CLASS_BY_LINK + self.pairs.min(MOST_PAIRS) as u16 - 1;
+            self.add(class, off);
+            self.add(class | ON_LINK, on);
+            class
+        } else if has_actions {
+            let list = admissions(grants(), false);
+            if list.is_empty() { CLASS_CLOSED } else { self.add_plain(list) }
+        } else {
+            self.add_plain(grants().filter_map(|(source, _)| Some((source.network()?, Admission::OPEN))))
+        }
+    }
+
+    fn add_plain(&mut self, list: impl IntoIterator<Item = (IpNet, Admission)>) -> u16 {
+        self.plain += 1;
+        let class = self.plain.min(MOST_LISTS) as u16;
+        self.add(class, list);
+        class
+    }
+
+    fn add(&mut self, class: u16, list: impl IntoIterator<Item = (IpNet, Admission)>) {
+        for (network, admission) in list {
+            self.count += 1;
+            if self.count <= MOST_NETWORKS {
+                self.networks.push((class, network, admission));
+            }
+        }
+    }
+}
 
 impl Policy {
     /// Convert the policy into the form of the kernel's maps.
@@ -63,17 +123,16 @@ impl Policy {
         let by_protocol = PortProtocol::ALL.map(|protocol| self.grants_of(protocol));
         let grants: Vec<Grant> = {
             let all = by_protocol.iter().flatten().map(|(grant, _)| *grant);
-            all.filter(|grant| *grant != (None, None)).collect::<BTreeSet<_>>().into_iter().collect()
+            all.filter(|grant| *grant != OPEN_TO_ALL).collect::<BTreeSet<_>>().into_iter().collect()
         };
         // Everyone comes last.
         let everyone = grants.len();
         let mut active = Subsets::new(grants.len() + 1);
         let mut class_of: HashMap<u32, u16> = HashMap::new();
         let forward = self.forward.networks();
-        let (mut count, mut lists) = (forward.len() + self.on_link.len(), 0_usize);
-        if count <= MOST_NETWORKS {
-            compiled.networks.extend(forward.iter().map(|&network| (CLASS_FORWARD, network, Admission::OPEN)));
-        }
+        let mut lists = Lists::default();
+        lists.add(CLASS_FORWARD, forward.iter().map(|&network| (network, Admission::OPEN)));
+        lists.add(CLASS_LAN, self.on_link.iter().map(|&network| (network, Admission::OPEN)));
         for (protocol, granted) in PortProtocol::ALL.into_iter().zip(by_protocol) {
             // At each port: the grants that begin there or end just before it.
             let mut edges: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
@@ -94,46 +153,22 @@ impl Policy {
                     continue;
                 }
                 let class = *class_of.entry(active.id()).or_insert_with(|| {
-                    let rules = || active.iter().map(|index| grants.get(index).copied().unwrap_or((None, None)));
-                    let has_actions = rules().any(|(_, action)| action.is_some());
-                    // The largest number is everyone's.
-                    if active.contains(everyone) && !has_actions {
-                        return CLASS_OPEN;
-                    }
-                    if !has_actions {
-                        // Each is a network, and open for ever.
-                        count = count.saturating_add(active.len());
-                    }
-                    let mut list: Vec<(IpNet, Admission)> = Vec::new();
-                    if has_actions {
-                        list.extend(admissions(rules()));
-                        if list.is_empty() {
-                            return CLASS_CLOSED;
-                        }
-                        count = count.saturating_add(list.len());
-                    } else if count <= MOST_NETWORKS {
-                        list.extend(rules().filter_map(|(source, _)| Some((source?, Admission::OPEN))));
-                    }
-                    lists += 1;
-                    // A number that is too large is in no policy: this fails at the end, with the count of all lists.
-                    let class = lists.min(MOST_LISTS) as u16;
-                    if count <= MOST_NETWORKS {
-                        compiled
-                            .networks
-                            .extend(list.into_iter().map(|(network, admission)| (class, network, admission)));
-                    }
-                    class
+                    lists.class(|| active.iter().map(|index| grants.get(index).copied().unwrap_or(OPEN_TO_ALL)))
                 });
                 compiled.fill(protocol, ports, class);
             }
         }
+        let Lists { plain, pairs, count, mut networks } = lists;
         if count > MOST_NETWORKS {
             return Err(DoesNotFit::Networks { count, limit: MOST_NETWORKS });
         }
-        if lists > MOST_LISTS {
-            return Err(DoesNotFit::Lists { count: lists, limit: MOST_LISTS });
+        for (count, limit) in [(plain, MOST_LISTS), (pairs, MOST_PAIRS)] {
+            if count > limit {
+                return Err(DoesNotFit::Lists { count, limit });
+            }
         }
-        compiled.networks.extend(self.on_link.iter().map(|&network| (CLASS_LAN, network, Admission::OPEN)));
+        networks.sort_unstable();
+        compiled.networks = networks;
         for &protocol in &self.protocols {
             compiled.settings.protocols[usize::from(protocol / 64)] |= 1 << (protocol % 64);
         }
@@ -147,8 +182,10 @@ impl Policy {
     }
 }
 
-/// Whom a rule is for (`None` for everyone), and its action (`None` where it opens its ports for ever).
-pub(crate) type Grant = (Option<IpNet>, Option<Action>);
+/// Whom a rule is for, and its action (`None` where it opens its ports for ever).
+pub(crate) type Grant = (Source, Option<Action>);
+/// Open to everyone for ever.
+const OPEN_TO_ALL: Grant = (Source::Everyone, None);
 
 /// A policy as the kernel's maps hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -226,15 +263,10 @@ impl Compiled {
     /// network has a limit that begins later, it begins now.
     #[must_use]
     pub fn decompile(&self) -> Policy {
-        let mut lists: HashMap<u16, Vec<Grant>> = HashMap::new();
+        let mut lists: HashMap<u16, Vec<(IpNet, Admission)>> = HashMap::new();
         for by_class in self.networks.chunk_by(|one, other| one.0 == other.0) {
             let networks = by_class.iter().map(|&(_, network, admission)| (network, admission));
-            match by_class[0].0 {
-                CLASS_FORWARD | CLASS_LAN => {}
-                class => {
-                    lists.insert(class, grants(networks));
-                }
-            }
+            lists.insert(by_class[0].0, networks.collect());
         }
         let mut rules = Vec::new();
         let mut acting = Vec::new();
@@ -245,12 +277,14 @@ impl Compiled {
                 let class = run[0];
                 // Port 0, which is never open, is a run of its own or part of a closed one.
                 if let Some(ports) = PortRange::new(first as u16, last as u16) {
-                    let granted: &[Grant] = match class {
-                        CLASS_CLOSED => &[],
-                        CLASS_OPEN => &[(None, None)],
-                        class => lists.get(&class).map_or(&[], Vec::as_slice),
+                    let list = |class| lists.get(&class).map_or(&[][..], Vec::as_slice);
+                    let granted = match class {
+                        CLASS_CLOSED => Vec::new(),
+                        CLASS_OPEN => vec![OPEN_TO_ALL],
+                        class if is_by_link(class) => grants_by_link(list(class), list(class | ON_LINK)),
+                        class => grants(list(class)),
                     };
-                    for &(source, action) in granted {
+                    for (source, action) in granted {
                         let rule = Rule { protocol, ports, source };
                         match action {
                             None => rules.push(rule),
@@ -289,26 +323,43 @@ impl Compiled {
 }
 
 /// The grants that lead to these admissions.
-fn grants(networks: impl Iterator<Item = (IpNet, Admission)>) -> Vec<Grant> {
-    let grant = |(network, Admission { open_until, then }): (IpNet, Admission)| {
-        let action = match (open_until, then) {
-            (FOR_EVER, _) => None,
-            (0, Rate::NONE) => Some(Action::Refuse),
-            (end, Rate::NONE) => Some(Action::Until(end)),
-            (_, rate) => Some(Action::Limit(rate)),
-        };
-        (Some(network), action)
-    };
-    let mut grants: Vec<Grant> = networks.map(grant).collect();
+fn grants(list: &[(IpNet, Admission)]) -> Vec<Grant> {
+    let mut grants: Vec<Grant> =
+        list.iter().map(|&(network, admission)| (Source::Network(network), action(admission))).collect();
     // Only with actions everyone is in a list.
-    let has_actions = grants.iter().any(|(_, action)| action.is_some());
-    let of_everyone = |grants: &[Grant]| {
-        let [v4, v6] = EVERYONE.map(|network| grants.iter().find(|(source, _)| *source == Some(network)).copied());
-        v4.zip(v6).filter(|(v4, v6)| v4.1 == v6.1).map(|((_, action), _)| action)
-    };
-    if let Some(action) = of_everyone(&grants).filter(|_| has_actions) {
-        grants.retain(|(source, _)| !EVERYONE.map(Some).contains(source));
-        grants.push((None, action));
+    if let Some(admission) = of_everyone(list).filter(|_| grants.iter().any(|(_, action)| action.is_some())) {
+        grants.retain(|(source, _)| !EVERYONE.map(Source::Network).contains(source));
+        grants.push((Source::Everyone, action(admission)));
     }
     grants
+}
+
+/// The grants that lead to these admissions of senders off and on the link.
+fn grants_by_link(off: &[(IpNet, Admission)], on: &[(IpNet, Admission)]) -> Vec<Grant> {
+    let [everyone, lan] = [off, on].map(of_everyone);
+    let mut grants: Vec<Grant> = everyone.map(|admission| (Source::Everyone, action(admission))).into_iter().collect();
+    let is_named = |(network, _): &&(IpNet, Admission)| !EVERYONE.contains(network);
+    // What is closed to a network is in the one list only where the other rules of that list open the port.
+    let named: BTreeMap<IpNet, Admission> = on.iter().chain(off).filter(is_named).copied().collect();
+    grants.extend(named.into_iter().map(|(network, admission)| (Source::Network(network), action(admission))));
+    if lan != everyone {
+        grants.push((Source::Lan, action(lan.unwrap_or(Admission::CLOSED))));
+    }
+    grants
+}
+
+/// The admission of both families, if they have the same.
+fn of_everyone(list: &[(IpNet, Admission)]) -> Option<Admission> {
+    let [v4, v6] = EVERYONE.map(|network| list.iter().find(|(of, _)| *of == network).map(|&(_, admission)| admission));
+    v4.filter(|_| v4 == v6)
+}
+
+/// The action that leads to an admission.
+fn action(Admission { open_until, then }: Admission) -> Option<Action> {
+    match (open_until, then) {
+        (FOR_EVER, _) => None,
+        (0, Rate::NONE) => Some(Action::Refuse),
+        (end, Rate::NONE) => Some(Action::Until(end)),
+        (_, rate) => Some(Action::Limit(rate)),
+    }
 }

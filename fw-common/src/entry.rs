@@ -3,11 +3,10 @@
 use core::{fmt, str::FromStr};
 use std::{collections::BTreeSet, vec::Vec};
 
-use ipnet::IpNet;
-
 use crate::{
-    grammar::{ALL, Fault, PortRange, Rule, SpecError, parse, write_source},
+    grammar::{ALL, Fault, PortRange, Rule, SpecError, parse},
     protocol::PortProtocol,
+    source::Source,
 };
 
 /// The protocols of an entry.
@@ -39,8 +38,8 @@ pub struct Entry {
     pub ports: PortRange,
     /// The protocols.
     pub protocols: Protocols,
-    /// The network that may come in; `None` for everyone.
-    pub source: Option<IpNet>,
+    /// Who may come in.
+    pub source: Source,
 }
 
 impl Entry {
@@ -57,7 +56,7 @@ impl Entry {
         let has_other = |rule: &Rule, protocol| all.contains(&Rule { protocol, ..*rule });
         let is_of_every = |rule: &Rule| {
             rule.ports == PortRange::ALL
-                && rule.source.is_some()
+                && !rule.source.is_everyone()
                 && PortProtocol::ALL.into_iter().all(|protocol| has_other(rule, protocol))
         };
         let mut entries: Vec<Self> = all
@@ -119,7 +118,7 @@ impl fmt::Display for Entry {
             Protocols::One(protocol) => write!(f, "{}/{protocol}", self.ports)?,
             Protocols::Every => f.write_str(ALL)?,
         }
-        write_source(self.source, f)
+        self.source.fmt(f)
     }
 }
 

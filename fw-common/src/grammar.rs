@@ -1,4 +1,4 @@
-//! The allow grammar: `PORT[-PORT][/PROTO][@CIDR]`, or `all@CIDR` for every port of every protocol with ports.
+//! The allow grammar: `PORT[-PORT][/PROTO][@CIDR|@lan]`, or `all@CIDR` for every port of every protocol with ports.
 //!
 //! A [`Rule`] is one line of the policy with its protocol, in the form that is printed. [`parse`] reads the shorter form that people type: a port
 //! without a protocol means TCP and UDP, and the name of a service means its ports.
@@ -16,6 +16,7 @@ use thiserror::Error;
 use crate::{
     protocol::PortProtocol,
     senders::{NoSender, no_sender},
+    source::{LAN, Source},
 };
 
 /// Consecutive ports, both ends included; never port 0.
@@ -71,23 +72,13 @@ pub struct Rule {
     pub protocol: PortProtocol,
     /// The ports.
     pub ports: PortRange,
-    /// The network that may come in; `None` for everyone.
-    pub source: Option<IpNet>,
+    /// Who may come in.
+    pub source: Source,
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ports, self.protocol)?;
-        write_source(self.source, f)
-    }
-}
-
-/// Write the network after a port.
-pub(crate) fn write_source(source: Option<IpNet>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match source {
-        None => Ok(()),
-        Some(IpNet::V4(net)) => write!(f, "@{net}"),
-        Some(IpNet::V6(net)) => write!(f, "@[{}]/{}", net.addr(), net.prefix_len()),
+        write!(f, "{}/{}{}", self.ports, self.protocol, self.source)
     }
 }
 
@@ -162,7 +153,7 @@ pub enum Fault {
         protocol: PortProtocol,
     },
     /// Not a network.
-    #[error("`{0}` is not a network; write 192.168.1.0/24 or [2001:db8::]/32")]
+    #[error("`{0}` is not a network; write 192.168.1.0/24, [2001:db8::]/32, or lan")]
     Network(String),
     /// An IPv6 network without brackets.
     #[error("IPv6 addresses stand in brackets; write @[{address}]{prefix}")]
@@ -220,8 +211,9 @@ pub enum Fault {
 pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) -> Result<Vec<Rule>, SpecError> {
     let fail = |fault| SpecError::new(text, fault);
     let (ports_and_protocol, source) = match text.split_once('@') {
-        Some((head, network)) => (head, Some(parse_network(network).map_err(fail)?)),
-        None => (text, None),
+        Some((head, LAN)) => (head, Source::Lan),
+        Some((head, network)) => (head, Source::Network(parse_network(network).map_err(fail)?)),
+        None => (text, Source::Everyone),
     };
     let (ports, protocol) = match ports_and_protocol.split_once('/') {
         Some((ports, protocol)) => (ports, Some(parse_protocol(protocol).map_err(fail)?)),
@@ -234,8 +226,10 @@ pub fn parse(text: &str, services: impl Fn(&str) -> Vec<(PortProtocol, u16)>) ->
         if protocol.is_some() {
             return Err(fail(Fault::AllOf(text.replacen(ALL, "1-65535", 1))));
         }
-        let Some(source) = source else { return Err(fail(Fault::AllToEveryone)) };
-        let every = PortProtocol::ALL.map(|protocol| Rule { protocol, ports: PortRange::ALL, source: Some(source) });
+        if source.is_everyone() {
+            return Err(fail(Fault::AllToEveryone));
+        }
+        let every = PortProtocol::ALL.map(|protocol| Rule { protocol, ports: PortRange::ALL, source });
         return checked(text, every.into());
     }
     if ports.contains(':') && ports.chars().all(|c| c.is_ascii_digit() || c == ':') {
@@ -270,7 +264,7 @@ fn checked(text: &str, rules: Vec<Rule>) -> Result<Vec<Rule>, SpecError> {
 /// Why no packet can match a rule, if none can. A DHCP client has no address yet when it asks for one (RFC 2131, 4.1).
 fn matches_nobody(rule: &Rule) -> Option<NoSender> {
     let Rule { protocol, ports, source } = rule;
-    let network = (*source)?;
+    let network = source.network()?;
     let is_dhcp_server = (*protocol, ports.first, ports.last) == (PortProtocol::Udp, 67, 67);
     no_sender(network).filter(|_| !(is_dhcp_server && network.contains(&IpAddr::V4(Ipv4Addr::UNSPECIFIED))))
 }

@@ -44,6 +44,8 @@ pub mod refuse;
 #[cfg(feature = "std")]
 pub mod senders;
 #[cfg(feature = "std")]
+pub mod source;
+#[cfg(feature = "std")]
 mod subsets;
 pub mod timeouts;
 pub mod track;

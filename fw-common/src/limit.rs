@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     entry::{Entry, Protocols},
-    grammar::{ALL, Fault, SpecError, parse as parse_rules, write_source},
+    grammar::{ALL, Fault, SpecError, parse as parse_rules},
     protocol::PortProtocol,
     rate::Rate,
 };
@@ -65,8 +65,7 @@ impl fmt::Display for Limit {
                     Protocols::One(protocol) => write!(f, "/{protocol}")?,
                     Protocols::TcpAndUdp | Protocols::Every => {}
                 }
-                write!(f, "={rate}")?;
-                write_source(entry.source, f)
+                write!(f, "={rate}{}", entry.source)
             }
         }
     }

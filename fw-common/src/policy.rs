@@ -21,6 +21,7 @@ use crate::{
     ranges::PortRanges,
     rate::Rate,
     refuse::Refuse,
+    source::Source,
     timeouts::Timeouts,
 };
 
@@ -35,9 +36,9 @@ pub struct Policy {
     entries: BTreeMap<Entry, Option<String>>,
     /// The other entries, each with its action and comment.
     actions: BTreeMap<Entry, (Action, Option<String>)>,
-    /// The ports that are open for ever to everyone (`None`) or to a network. A port that is open to everyone is in no network's ranges, and no ranges are
+    /// The ports that are open for ever, and to whom. A port that is open to everyone is in no network's ranges, and no ranges are
     /// empty. So two policies that open the same have the same ranges.
-    ranges: BTreeMap<(PortProtocol, Option<IpNet>), PortRanges>,
+    ranges: BTreeMap<(PortProtocol, Source), PortRanges>,
     /// IP protocol numbers without ports that may come in.
     pub protocols: BTreeSet<u8>,
     /// The limit for echo requests of all senders together.
@@ -68,7 +69,7 @@ impl Policy {
         let mut policy = Self { entries: entries.into_iter().collect(), ..Self::default() };
         // First the ports for everyone, which are removed from the others, and each range after the lower ones.
         let mut rules: Vec<Rule> = policy.entries.keys().flat_map(Entry::rules).collect();
-        rules.sort_unstable_by_key(|rule| (rule.source.is_some(), rule.protocol, rule.ports));
+        rules.sort_unstable_by_key(|rule| (!rule.source.is_everyone(), rule.protocol, rule.ports));
         for rule in rules {
             policy.open(rule);
         }
@@ -111,7 +112,9 @@ impl Policy {
     /// Whether it has a different meaning on each link, so that it needs the networks there.
     #[must_use]
     pub fn needs_lan(&self) -> bool {
-        self.refuse == Refuse::Lan || self.has_limits()
+        self.refuse == Refuse::Lan
+            || self.has_limits()
+            || self.entries.keys().chain(self.actions.keys()).any(|entry| entry.source == Source::Lan)
     }
 
     /// Whether some limit counts packets.
@@ -189,7 +192,9 @@ impl Policy {
             let ports = PortRanges::from(rule.ports);
             let mut missing = open_to(rule.source).map_or(ports.clone(), |ranges| ports.without(ranges));
             // What is open to everyone is in no network's ranges. Only then every entry counts.
-            if rule.source.is_some() && open_to(None).is_some_and(|ranges| missing.without(ranges) != missing) {
+            if !rule.source.is_everyone()
+                && open_to(Source::Everyone).is_some_and(|ranges| missing.without(ranges) != missing)
+            {
                 let meets = |typed: &&Entry| typed.meets(&rule.into());
                 for typed in self.entries.keys().filter(meets) {
                     missing.remove(typed.ports);
@@ -206,9 +211,9 @@ impl Policy {
             return false;
         }
         let Rule { protocol, ports, source } = rule;
-        if source.is_none() {
-            self.ranges.retain(|&(of, network), ranges| {
-                if of == protocol && network.is_some() {
+        if source.is_everyone() {
+            self.ranges.retain(|&(of, whom), ranges| {
+                if of == protocol && !whom.is_everyone() {
                     ranges.remove(ports);
                 }
                 !ranges.is_empty()
@@ -277,9 +282,11 @@ impl Policy {
 
     /// Whether rules for everyone or for a network around the entry's open any of its ports.
     fn is_open_around(&self, entry: &Entry) -> bool {
-        let Some(network) = entry.source else { return false };
+        if entry.source.is_everyone() {
+            return false;
+        }
         entry.rules().any(|rule| {
-            let is_around = |source: Option<IpNet>| source.is_none_or(|outer| outer.contains(&network));
+            let is_around = |source: Source| source.contains(entry.source);
             let opens =
                 |typed: &Entry| is_around(typed.source) && Entry { source: rule.source, ..*typed }.meets(&rule.into());
             let timed = self.actions.iter().filter(|(_, (action, _))| action.opens()).map(|(typed, _)| typed);
@@ -302,9 +309,9 @@ impl Policy {
     /// The refusal of a wider network that closes a port of an entry, if there is one.
     #[must_use]
     pub fn refusal_around(&self, entry: &Entry) -> Option<&Entry> {
-        let network = entry.source?;
         let refuses = |typed: &&Entry| {
-            typed.source.is_some_and(|outer| outer != network && outer.contains(&network))
+            typed.source != entry.source
+                && typed.source.contains(entry.source)
                 && Entry { source: entry.source, ..**typed }.meets(entry)
         };
         self.actions.iter().filter(|(_, (action, _))| !action.opens()).map(|(typed, _)| typed).find(refuses)
@@ -341,8 +348,8 @@ impl Policy {
                 }
             }
         }
-        if entry.source.is_none() {
-            let others = self.entries.keys().filter(|other| Entry { source: None, ..**other }.meets(entry));
+        if entry.source.is_everyone() {
+            let others = self.entries.keys().filter(|other| Entry { source: Source::Everyone, ..**other }.meets(entry));
             for rule in others.flat_map(Entry::rules).collect::<Vec<_>>() {
                 self.open(rule);
             }
@@ -358,7 +365,8 @@ impl Policy {
 
     /// The ports of a rule that are open neither to its network nor to everyone.
     fn missing(&self, rule: &Rule) -> PortRanges {
-        let known = [None, rule.source].into_iter().filter_map(|source| self.ranges.get(&(rule.protocol, source)));
+        let known =
+            [Source::Everyone, rule.source].into_iter().filter_map(|source| self.ranges.get(&(rule.protocol, source)));
         known.fold(PortRanges::from(rule.ports), |missing, ranges| missing.without(ranges))
     }
 
@@ -380,13 +388,13 @@ impl Policy {
     /// Whether a port is open to everyone.
     #[must_use]
     pub fn is_open(&self, protocol: PortProtocol, port: u16) -> bool {
-        self.rules_at(protocol, port).any(|rule| rule.source.is_none())
+        self.rules_at(protocol, port).any(|rule| rule.source.is_everyone())
     }
 
     /// Whether a port is open to an address, at least for some time or for some connections.
     #[must_use]
     pub fn is_open_to(&self, protocol: PortProtocol, port: u16, source: IpAddr) -> bool {
-        let is_for = |rule: &Rule| rule.source.is_none_or(|network| network.contains(&source));
+        let is_for = |rule: &Rule| rule.source.has(source, &self.on_link);
         !self.refusals_at(protocol, port).any(|rule| is_for(&rule))
             && self.rules_at(protocol, port).any(|rule| is_for(&rule))
     }
@@ -444,9 +452,10 @@ impl Policy {
         grants.into_iter().collect()
     }
 
-    /// The ports of a protocol that are open to everyone (`None`) and to each network, in this order.
-    pub(crate) fn ranges_of(&self, protocol: PortProtocol) -> impl Iterator<Item = (Option<IpNet>, &PortRanges)> {
-        let of_protocol = self.ranges.range((protocol, None)..).take_while(move |((of, _), _)| *of == protocol);
+    /// The ports of a protocol that are open for ever, and to whom, everyone first.
+    pub(crate) fn ranges_of(&self, protocol: PortProtocol) -> impl Iterator<Item = (Source, &PortRanges)> {
+        let of_protocol =
+            self.ranges.range((protocol, Source::Everyone)..).take_while(move |((of, _), _)| *of == protocol);
         of_protocol.map(|(&(_, source), ranges)| (source, ranges))
     }
 }

@@ -118,7 +118,7 @@ fn a_name_that_is_none_is_refused() {
 #[test]
 fn a_network_that_is_none_is_refused_with_what_to_write_instead() {
     for network in
-        ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/", "[2001:db8::/32", "[2001:db8::]/129", "[10.0.0.1]", "lan"]
+        ["", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/", "[2001:db8::/32", "[2001:db8::]/129", "[10.0.0.1]", "lans"]
     {
         assert_eq!(fault(&format!("22@{network}")), Fault::Network(network.to_owned()));
     }

@@ -11,6 +11,7 @@ use fw_common::{
     grammar::{PortRange, Rule},
     policy::Policy,
     refuse::Refuse,
+    source::Source,
 };
 use ipnet::IpNet;
 
@@ -262,18 +263,18 @@ fn more_networks_than_the_maps_hold_are_refused() {
 #[test]
 fn more_lists_than_there_are_numbers_are_refused() {
     let lists = |count: u16| {
-        let of_tcp = (1..=65_000).map(|port| (Tcp, port));
-        let of_udp = (1..=count - 65_000).map(|port| (Udp, port));
+        let of_tcp = (1..=63_000).map(|port| (Tcp, port));
+        let of_udp = (1..=count - 63_000).map(|port| (Udp, port));
         let network = |n: u32| IpNet::from(IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 | n)));
         let rule = |((protocol, port), n)| {
-            Some(Rule { protocol, ports: PortRange::new(port, port)?, source: Some(network(n)) })
+            Some(Rule { protocol, ports: PortRange::new(port, port)?, source: Source::Network(network(n)) })
         };
         Policy::new(of_tcp.chain(of_udp).zip(0..).filter_map(rule))
     };
-    let compiled = lists(65_534).compile().expect("each list has a number");
-    let port_534 = compiled.networks.iter().find(|(class, ..)| *class == compiled.classes(Udp)[534]);
-    assert_eq!(port_534, Some(&(65_534, "10.0.255.253/32".parse().expect("a network"), Admission::OPEN)));
-    assert_eq!(lists(65_535).compile(), Err(DoesNotFit::Lists { count: 65_535, limit: 65_534 }));
+    let compiled = lists(63_487).compile().expect("each list has a number");
+    let port_487 = compiled.networks.iter().find(|(class, ..)| *class == compiled.classes(Udp)[487]);
+    assert_eq!(port_487, Some(&(63_487, "10.0.247.254/32".parse().expect("a network"), Admission::OPEN)));
+    assert_eq!(lists(63_488).compile(), Err(DoesNotFit::Lists { count: 63_488, limit: 63_487 }));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use aya_ebpf::maps::lpm_trie::Key;
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{
-        Active, Admission, CLASS_CLOSED, CLASS_LAN, LimitKey, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent, Settings,
-        Source4, Source6, class_page, page_of, slot_of,
+        Active, Admission, CLASS_CLOSED, CLASS_LAN, LimitKey, ON_LINK, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent,
+        Settings, Source4, Source6, class_page, is_by_link, page_of, slot_of,
     },
     address::{Address, V4, V6, mapped},
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
@@ -251,13 +251,37 @@ fn is_in_class6(class: u16, address: &V6, active: Active) -> u64 {
 
 #[inline(always)]
 fn admission4(class: u16, address: V4, active: Active) -> Option<&'static Admission> {
+    look_up4(if is_by_link(class) { class | on_link4(address, active) as u16 } else { class }, address, active)
+}
+
+#[inline(always)]
+fn admission6(class: u16, address: &V6, active: Active) -> Option<&'static Admission> {
+    look_up6(if is_by_link(class) { class | on_link6(address, active) as u16 } else { class }, address, active)
+}
+
+/// [`ON_LINK`] for a sender on the link, else 0.
+#[inline(never)]
+fn on_link4(address: V4, active: Active) -> u64 {
+    let bit = look_up4(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK));
+    forget(bit, address as usize) & u64::from(ON_LINK)
+}
+
+/// The same for IPv6.
+#[inline(never)]
+fn on_link6(address: &V6, active: Active) -> u64 {
+    let bit = look_up6(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK));
+    forget(bit, address[3] as usize) & u64::from(ON_LINK)
+}
+
+#[inline(always)]
+fn look_up4(class: u16, address: V4, active: Active) -> Option<&'static Admission> {
     let key =
         Source4 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
     SOURCES4.get(Key::new(SOURCE_PREFIX + 32, key))
 }
 
 #[inline(always)]
-fn admission6(class: u16, address: &V6, active: Active) -> Option<&'static Admission> {
+fn look_up6(class: u16, address: &V6, active: Active) -> Option<&'static Admission> {
     let key =
         Source6 { buffer: active.buffer() as u8, padding: 0, class: class.to_be_bytes(), address: address.to_bytes() };
     SOURCES6.get(Key::new(SOURCE_PREFIX + 128, key))
@@ -280,7 +304,7 @@ fn exceeds6(class: u16, port: u32, sender: &V6, active: Active) -> u64 {
     let Some(rate) = admission6(class, sender, active).and_then(limit) else { return 0 };
     let [first, second, ..] = *sender;
     // Who is off the link may have a whole /64.
-    let key = if is_in_class6(CLASS_LAN, sender, active) != 0 {
+    let key = if on_link6(sender, active) != 0 {
         LimitKey { sender: *sender, port }
     } else {
         LimitKey { sender: [first, second, 0, 0], port }

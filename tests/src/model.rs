@@ -9,7 +9,7 @@ use std::{
 
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Reason,
-    abi::{Admission, CLASS_FORWARD, CLASS_LAN, LimitKey, Sent},
+    abi::{Admission, CLASS_FORWARD, CLASS_LAN, LimitKey, ON_LINK, Sent, is_by_link},
     address::{Address, V4, V6, mapped},
     compiled::{Compiled, DoesNotFit},
     decide, decide_packet,
@@ -204,6 +204,8 @@ impl Model {
 
     /// The admission of the longest prefix.
     fn admission(&self, class: u16, source: IpAddr) -> Option<Admission> {
+        let is_on_link = is_by_link(class) && self.is_in_class(CLASS_LAN, source);
+        let class = if is_on_link { class | ON_LINK } else { class };
         let of_class = self.policy.networks.iter().filter(|(of, network, _)| *of == class && network.contains(&source));
         of_class.max_by_key(|(_, network, _)| network.prefix_len()).map(|&(.., admission)| admission)
     }

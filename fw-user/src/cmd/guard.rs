@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Result, SafeguardError},
+    host::network::Network,
     lockout::{self, Outlook, change::PolicyChange},
     output::complain,
     report::lockout::{self as report, Fix},
@@ -21,7 +22,7 @@ pub(crate) struct Guard {
 impl Guard {
     /// Refuse changes that would cut the user's own session or `sshd`, and print what else they would cut.
     pub(crate) fn look(self, changes: &[PolicyChange]) -> Result<Outlook> {
-        let outlook = lockout::look(changes)?;
+        let outlook = lockout::look(&on_their_links(changes)?)?;
         if outlook.locks_out() && !self.force {
             return Err(Error::Safeguard(SafeguardError::LocksOut(report::refusal(&outlook, self.fix))));
         }
@@ -33,4 +34,16 @@ impl Guard {
         }
         Ok(outlook)
     }
+}
+
+/// The same changes, with the networks on the links of interfaces whose new policies need them.
+fn on_their_links(changes: &[PolicyChange]) -> Result<Vec<PolicyChange>> {
+    let mut changes = changes.to_vec();
+    if changes.iter().any(|change| change.after.needs_lan()) {
+        let network = Network::ask()?;
+        for change in changes.iter_mut().filter(|change| change.after.needs_lan()) {
+            change.after.on_link = network.on_link_of(&change.interface);
+        }
+    }
+    Ok(changes)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use fw_common::{
     grammar::{PortRange, Rule},
     policy::Policy,
+    source::Source,
 };
 use ipnet::IpNet;
 use serde::Serialize;
@@ -110,7 +111,11 @@ impl Gaps {
             let open = ports.iter().filter(|port| !port.is_of_client && port.reach.is_by(is_open));
             Policy::new(open.filter_map(|port| {
                 let number = port.endpoint.local.port();
-                Some(Rule { protocol: port.endpoint.protocol, ports: PortRange::new(number, number)?, source: None })
+                Some(Rule {
+                    protocol: port.endpoint.protocol,
+                    ports: PortRange::new(number, number)?,
+                    source: Source::Everyone,
+                })
             }))
         };
         let unfiltered = found.iter().map(|path| Unfiltered {

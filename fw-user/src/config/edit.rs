@@ -11,8 +11,8 @@ use fw_common::{
     grammar::{PortRange, Rule},
     limit::Limit,
     policy::Policy,
+    source::Source,
 };
-use ipnet::IpNet;
 use toml_edit::{Array, DocumentMut, Item, Table, TableLike, Value};
 
 use crate::{
@@ -159,7 +159,7 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
     let stays = |rules: &[Rule]| rules.iter().all(|rule| comments.contains_key(rule));
     let read = list.words().map(check::entry_rules).collect::<Result<Vec<_>>>()?;
     let mut said: BTreeSet<Rule> = read.iter().filter(|rules| stays(rules)).flatten().copied().collect();
-    let mut unsaid: HashMap<Option<IpNet>, BTreeSet<Entry>> = HashMap::new();
+    let mut unsaid: HashMap<Source, BTreeSet<Entry>> = HashMap::new();
     for (entry, _) in wanted.entries().filter(|(entry, _)| !entry.rules().all(|rule| said.contains(&rule))) {
         unsaid.entry(entry.source).or_default().insert(*entry);
     }

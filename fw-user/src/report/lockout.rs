@@ -3,6 +3,7 @@
 use fw_common::{
     PortProtocol,
     grammar::{PortRange, Rule},
+    source::Source,
 };
 use serde::Serialize;
 
@@ -95,7 +96,7 @@ fn advice(interface: &InterfaceOutlook, fix: Fix) -> Option<String> {
 
 /// The ports that must be open so that nobody is locked out. A user's process that calls itself `sshd` is no reason to open a port.
 fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
-    let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: None });
+    let rule = |protocol, port| Some(Rule { protocol, ports: PortRange::new(port, port)?, source: Source::Everyone });
     let is_users_sshd = |process: &Process| is_sshd(process) && process.uid != 0;
     let is_reason = |cut: &&Cut| match cut.ownership {
         Ownership::Other => false,
@@ -106,7 +107,8 @@ fn missing(interface: &InterfaceOutlook) -> Vec<Rule> {
         let rule = rule(cut.protocol, cut.port)?;
         // If the port is open only to some, add this peer.
         let is_limited = interface.after.is_open_to_some(cut.protocol, cut.port);
-        Some(Rule { source: cut.peer.filter(|_| is_limited).map(|peer| peer.ip().into()), ..rule })
+        let peer = cut.peer.filter(|_| is_limited).map(|peer| Source::Network(peer.ip().into()));
+        Some(Rule { source: peer.unwrap_or_default(), ..rule })
     });
     let sshd = interface.sshd.iter().filter(|(_, uid)| **uid == 0);
     let sshd = sshd.filter_map(|(&port, _)| rule(PortProtocol::Tcp, port));

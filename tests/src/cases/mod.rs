@@ -8,6 +8,7 @@ mod each;
 mod essential;
 mod forwarding;
 mod forwarding_to;
+mod from_lan;
 mod ipv4;
 mod ipv4_fragments;
 mod ipv4_martians;
@@ -51,6 +52,7 @@ pub fn all() -> Vec<Row> {
         ports::rows(),
         sources::rows(),
         trusted::rows(),
+        from_lan::rows(),
         refusals::rows(),
         timed::rows(),
         limits::rows(),

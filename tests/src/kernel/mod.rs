@@ -26,6 +26,7 @@ use fw_common::{
     forward::Forward,
     grammar::{PortRange, Rule},
     policy::Policy,
+    source::Source,
 };
 use fw_user::testing::{
     bans::{BanMap, Bans},
@@ -80,7 +81,7 @@ pub const MOST_VERIFIED: [(&str, u32); 6] = [
     (object::EGRESS, 25_000),
     (object::INGRESS_TC, 50_000),
     (object::INGRESS_L3, 35_000),
-    (object::EGRESS_L3, 20_000),
+    (object::EGRESS_L3, 25_000),
 ];
 
 /// How a row's policy is in force. What is counted, and by what reason, must be the same in all cases.
@@ -363,7 +364,7 @@ const EVERYWHERE: &str = "0.0.0.0/0,::/0";
 fn opposite(policy: &Policy) -> Policy {
     let everything = PortRange::new(1, u16::MAX).expect("a range");
     let mut opposite =
-        Policy::new(PortProtocol::ALL.map(|protocol| Rule { protocol, ports: everything, source: None }));
+        Policy::new(PortProtocol::ALL.map(|protocol| Rule { protocol, ports: everything, source: Source::Everyone }));
     for rule in policy.rules() {
         opposite.deny(&rule);
     }

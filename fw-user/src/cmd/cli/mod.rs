@@ -7,6 +7,7 @@ macro_rules! port_grammar {
     () => {
         "\
 Ports are written PORT[-PORT][/PROTO][@NETWORK]: 22, 80/tcp, 6000-6010/udp, ssh, 22/tcp@192.168.1.0/24, 443@[2001:db8::]/32.
+The networks on the interface's own link, IPv4 and IPv6: 445@lan.
 A port without a protocol means TCP and UDP. Every port of every protocol with ports, for one address or network: all@192.168.1.50."
     };
 }

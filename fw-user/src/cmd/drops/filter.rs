@@ -21,7 +21,8 @@ pub(crate) struct DropFilter {
 impl DropFilter {
     pub(crate) fn new(args: &DropsArgs) -> Result<Self> {
         let ports = if args.port.is_empty() { Vec::new() } else { policy_text::rules(&args.port)? };
-        if let Some(network) = ports.iter().find_map(|rule| rule.source) {
+        if let Some(rule) = ports.iter().find(|rule| !rule.source.is_everyone()) {
+            let network = rule.source.network().map_or_else(|| "NETWORK".to_owned(), |network| network.to_string());
             return Err(Error::Usage(UsageError::Usage(format!(
                 "--port takes only ports; give the sender with --source {network}"
             ))));

@@ -188,9 +188,12 @@ impl Answer<'_> {
             Reason::Allowed | Reason::Forwarded => rules
                 .into_iter()
                 .filter(|rule| {
-                    rule.source.is_none_or(|net| self.headers.source.is_some_and(|source| net.contains(&source)))
+                    let sender = self.headers.source;
+                    sender.map_or(rule.source.is_everyone(), |sender| {
+                        rule.source.has(sender, &self.filter.policy.on_link)
+                    })
                 })
-                .max_by_key(|rule| rule.source.map_or(0, |network| network.prefix_len()))
+                .max_by_key(|rule| (rule.source.network().map(|network| network.prefix_len()), rule.source))
                 .map(|rule| self.words(rule)),
             Reason::ClosedPort if self.refusal().is_some() => {
                 self.refusal().map(|refusal| format!("{} is refused", Entry::from(refusal)))
@@ -219,7 +222,7 @@ impl Answer<'_> {
         let (protocol, port) = self.headers.target()?;
         let source = self.headers.source?;
         let mut refusals = self.filter.policy.refusals_at(protocol, port);
-        refusals.find(|rule| rule.source.is_some_and(|network| network.contains(&source)))
+        refusals.find(|rule| rule.source.has(source, &self.filter.policy.on_link))
     }
 
     fn rules_at_port(&self) -> Vec<Rule> {

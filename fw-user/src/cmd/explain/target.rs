@@ -24,11 +24,11 @@ pub(crate) fn targets(text: &str) -> Result<Vec<PacketTarget>> {
         _ if rule.ports.first() != rule.ports.last() || text.contains(',') => Err(Error::Usage(UsageError::Usage(
             format!("`{text}`: a packet goes to one port; write for example {}", rule.ports.first()),
         ))),
-        Some(network) => {
-            let address = network.addr();
+        source if !source.is_everyone() => {
+            let address = source.network().map_or_else(|| "ADDRESS".to_owned(), |network| network.addr().to_string());
             Err(Error::Usage(UsageError::Usage(format!("`{text}`: give the sender with --from {address}"))))
         }
-        None => Ok(PacketTarget::Port(rule.protocol, rule.ports.first())),
+        _ => Ok(PacketTarget::Port(rule.protocol, rule.ports.first())),
     };
     rules(&[text.to_owned()])?.into_iter().map(target).collect()
 }

@@ -227,13 +227,13 @@ fn changed(name: &str, before: &Policy, pieces: &[Piece], specs: &[String], chan
 
 /// The rules that open some of the same ports to networks, as typed by a person.
 fn narrower(before: &Policy, rules: &[Rule]) -> Vec<String> {
-    let everyone: Vec<&Rule> = rules.iter().filter(|rule| rule.source.is_none()).collect();
+    let everyone: Vec<&Rule> = rules.iter().filter(|rule| rule.source.is_everyone()).collect();
     let meets = |open: &Rule, rule: &Rule| {
         open.protocol == rule.protocol
             && open.ports.first() <= rule.ports.last()
             && rule.ports.first() <= open.ports.last()
     };
     let open = before.rules();
-    let found = open.iter().filter(|open| open.source.is_some() && everyone.iter().any(|rule| meets(open, rule)));
+    let found = open.iter().filter(|open| !open.source.is_everyone() && everyone.iter().any(|rule| meets(open, rule)));
     words::rule_words(&Policy::new(found.copied()))
 }

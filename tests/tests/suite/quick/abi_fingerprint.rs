@@ -77,7 +77,7 @@ fn current() -> String {
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);
     constants!(text, abi: RULE_CHUNK, MAX_RULE_CHUNKS);
     constants!(text, abi: RECENT_FLOWS, RECENT_LIFETIME);
-    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_ATTEMPTS, SOURCE_PREFIX, MAX_MACS);
+    constants!(text, abi: DEFAULT_FLOWS, MAX_UPPERS, ROUTES_PER_CPU, ROUTE_LIFETIME, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_BY_LINK, ON_LINK, CLASS_OPEN, MAX_ATTEMPTS, SOURCE_PREFIX, MAX_MACS);
     constants!(text, Meta: MODE_NATIVE, MODE_GENERIC, MODE_TC, EGRESS_NONE, EGRESS_TCX, EGRESS_CLSACT, EGRESS_OWN_CLSACT);
     text.extend(Reason::ALL.iter().map(|reason| format!("reason {} = {reason}\n", *reason as u8)));
     text.extend(PortProtocol::ALL.iter().map(|protocol| format!("transport {} = {protocol}\n", *protocol as u8)));

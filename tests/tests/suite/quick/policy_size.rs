@@ -66,7 +66,7 @@ fn tens_of_thousands_of_networks_are_compared_and_changed_at_once() -> Result<()
 fn more_lists_of_networks_than_have_a_number_are_refused() -> Result<()> {
     let lab = Lab::without_containers()?;
     let lists =
-        |count| networks(count, |n| if n < 65_000 { format!("{}/tcp", n + 1) } else { format!("{}/udp", n - 64_999) });
+        |count| networks(count, |n| if n < 63_000 { format!("{}/tcp", n + 1) } else { format!("{}/udp", n - 62_999) });
     let check = |count| {
         lab.write_file("eth0", &lists(count))?;
         let mut check = bounded(lab.pi.command("prlimit"));
@@ -74,9 +74,9 @@ fn more_lists_of_networks_than_have_a_number_are_refused() -> Result<()> {
         Ok::<_, anyhow::Error>(check)
     };
     // 22/tcp and 22/udp are open to everyone and need no lists.
-    ensure!(command::run(&mut check(65_536)?)?.contains("no mistakes"));
-    let refusal = Refusal::of(&check(65_537)?.output()?)?;
-    let told = "eth0.toml:1:9: the ports of the policy have 65535 different lists of networks; 65534 is the most";
+    ensure!(command::run(&mut check(63_489)?)?.contains("no mistakes"));
+    let refusal = Refusal::of(&check(63_490)?.output()?)?;
+    let told = "eth0.toml:1:9: the ports of the policy have 63488 different lists of networks; 63487 is the most";
     ensure!(refusal.code == USAGE && refusal.message.contains(told), "{refusal:?}");
     ensure!(refusal.message.contains("give more ports the same networks"), "{refusal:?}");
     Ok(())

@@ -14,6 +14,7 @@ const USAGE: i32 = 2;
 tests! { in every mode:
     a_refusal_keeps_one_host_out_of_a_container_that_others_reach;
     a_limit_lets_each_sender_in_so_often;
+    the_lan_is_who_is_on_the_link;
     a_rule_with_an_end_closes_by_itself;
 }
 
@@ -81,6 +82,41 @@ fn a_rule_with_an_end_closes_by_itself(mode: Mode) -> Result<()> {
     lab.fw(&["allow", "8000/tcp", "--for", "1s"])?;
     wait::until("the rule to end", || Ok((!lab.fw(&["status"])?.contains("8000")).then_some(())))?;
     lab.is_closed(&server, Transport::Tcp, PI4, 8000)
+}
+
+fn the_lan_is_who_is_on_the_link(mode: Mode) -> Result<()> {
+    let lab = Lab::new()?;
+    let far = lab.add_far_host(1500)?;
+    let published = lab.container(0).serve_tcp(OPEN_TARGET)?;
+    lab.attach(mode, "80")?;
+    far.reaches(&published, Transport::Tcp, PI4, 80).context("while the port is open")?;
+    lab.write_file("eth0", "allow = [\"80/tcp@lan\"]\n")?;
+    lab.fw(&["apply"])?;
+    for pi in [PI4, PI6] {
+        lab.lan.reaches(&published, Transport::Tcp, pi, 80)?;
+        let before = published.reached();
+        let closed = lab.stats("eth0")?.reason("closed-port").packets;
+        let _closed = far.try_tcp(SocketAddr::new(pi, 80));
+        wait::until("a far host to be kept out", || {
+            Ok((lab.stats("eth0")?.reason("closed-port").packets > closed).then_some(()))
+        })?;
+        ensure!(published.reached() == before, "a far host arrived at {pi}");
+    }
+    ensure!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
+    ensure!(
+        lab.fw(&["status"])?.contains("  lan     192.0.2.0/24, 2001:db8::/64, fe80::/10\n"),
+        "{}",
+        lab.fw(&["status"])?
+    );
+    // The next command notes an address that came meanwhile.
+    lab.pi.run("ip address add 203.0.113.7/24 dev eth0")?;
+    lab.fw(&["allow", "9/tcp@lan"])?;
+    ensure!(lab.fw(&["status"])?.contains("203.0.113.0/24"), "{}", lab.fw(&["status"])?);
+    lab.pi.run("ip address del 203.0.113.7/24 dev eth0")?;
+    lab.fw(&["allow", "80"])?;
+    lab.fw(&["deny", "80@lan"])?;
+    lab.is_closed(&published, Transport::Tcp, PI4, 80)?;
+    far.reaches(&published, Transport::Tcp, PI4, 80).context("a far host")
 }
 
 fn pings_above_a_limit_get_no_answer() -> Result<()> {

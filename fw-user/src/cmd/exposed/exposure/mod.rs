@@ -313,7 +313,8 @@ fn state(ruling: &Ruling, endpoint: &Endpoint) -> PortState {
         (IpNet::V6(_), IpAddr::V4(_)) => false,
         _ => true,
     };
-    let networks: Vec<IpNet> = rules.filter_map(|rule| rule.source).filter(has_family).collect();
+    let networks: Vec<IpNet> =
+        rules.flat_map(|rule| rule.source.networks(&ruling.policy.on_link)).filter(has_family).collect();
     if networks.is_empty() { PortState::Closed } else { PortState::OpenTo(networks) }
 }
 

@@ -12,6 +12,7 @@ use fw_common::{
     PortProtocol,
     grammar::{PortRange, Rule},
     policy::Policy,
+    source::Source,
 };
 
 pub(crate) use crate::cmd::exposed::report::{facts::Facts, json::ExposedJson};
@@ -206,7 +207,11 @@ fn is_sshd(port: &ExposedPort) -> bool {
 fn words(ports: &[&&ExposedPort]) -> String {
     let rule = |port: &&&ExposedPort| {
         let number = port.endpoint.local.port();
-        Some(Rule { protocol: port.endpoint.protocol, ports: PortRange::new(number, number)?, source: None })
+        Some(Rule {
+            protocol: port.endpoint.protocol,
+            ports: PortRange::new(number, number)?,
+            source: Source::Everyone,
+        })
     };
     open_ports(&Policy::new(ports.iter().filter_map(rule)))
 }

@@ -2,13 +2,15 @@
 
 use fw_common::{
     PortProtocol,
+    actions::Action,
     forward::Forward,
     grammar::{PortRange, Rule},
     policy::Policy,
+    source::Source,
 };
 use fw_tests::{
     oracle::{Conversation, Situation},
-    world::{ALL_NODES, BROADCAST_MAC, Family, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST, Station},
+    world::{ALL_NODES, BROADCAST_MAC, Family, MDNS, OTHER, PEER, SERVER, SUBNET_BROADCAST, Station, on_link},
 };
 use proptest::{
     collection::vec,
@@ -52,9 +54,18 @@ pub(super) fn any() -> impl Strategy<Value = Situation> {
     // Of most hosts nobody is banned.
     let network = || select(NETWORKS.to_vec()).prop_map(|network| network.parse().expect("a network"));
     let banned = prop_oneof![4 => Just(Vec::new()), 1 => vec(network(), 1..3)];
-    (vec(rule(), 0..8), protocols, routing, banned, vec(conversation(), 0..8)).prop_map(
-        |(rules, protocols, (forward, is_router), banned, sent)| {
+    // Of most hosts nothing is refused.
+    let action = select(&[Action::Refuse, Action::Refuse, Action::Until(u64::MAX - 1)][..]);
+    let actions = prop_oneof![2 => Just(Vec::new()), 1 => vec((rule(), action), 1..3)];
+    ((vec(rule(), 0..8), actions), protocols, routing, banned, vec(conversation(), 0..8)).prop_map(
+        |((rules, actions), protocols, (forward, is_router), banned, sent)| {
             let mut policy = Policy::new(rules);
+            for (rule, action) in actions {
+                policy.act(rule.into(), action, None);
+            }
+            if policy.needs_lan() {
+                policy.on_link = on_link();
+            }
             policy.protocols = protocols.into_iter().collect();
             policy.forward = forward;
             Situation { policy, is_router, banned, sent }
@@ -76,8 +87,12 @@ pub(super) fn protocol() -> impl Strategy<Value = PortProtocol> {
 }
 
 fn rule() -> impl Strategy<Value = Rule> {
-    let networks = NETWORKS.map(|network| Some(network.parse().expect("a network")));
-    let source = prop_oneof![Just(None), select(networks.to_vec())];
+    let networks = NETWORKS.map(|network| Source::Network(network.parse().expect("a network")));
+    let source = prop_oneof![
+        5 => Just(Source::Everyone),
+        1 => Just(Source::Lan),
+        5 => select(networks.to_vec()),
+    ];
     // Mostly one port, sometimes many.
     let length = prop_oneof![6 => Just(0), 3 => 0..1_000_u16, 1 => whatever::<u16>()];
     (protocol(), port(), length, source).prop_map(|(protocol, first, length, source)| {
