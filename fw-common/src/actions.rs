@@ -25,9 +25,12 @@ impl Action {
     }
 }
 
-/// What the rules of a port do for one network.
+/// Whom a rule is for, and its action (`None` where it opens its ports for ever).
+pub(crate) type Grant = (Source, Option<Action>);
+
+/// What the rules of a port do for one network, together.
 #[derive(Clone, Copy, Debug, Default)]
-struct Grant {
+struct Together {
     open_until: u64,
     limit: Option<Rate>,
     is_refused: bool,
@@ -41,12 +44,9 @@ struct Grant {
 ///   and every named network is inside the link.
 ///
 /// Networks that no rule opens the port to are left out.
-pub(crate) fn admissions(
-    rules: impl IntoIterator<Item = (Source, Option<Action>)>,
-    is_on_link: bool,
-) -> Vec<(IpNet, Admission)> {
-    let (mut everyone, mut lan) = (Grant::default(), Grant::default());
-    let mut grants: BTreeMap<IpNet, Grant> = BTreeMap::new();
+pub(crate) fn admissions(rules: impl IntoIterator<Item = Grant>, is_on_link: bool) -> Vec<(IpNet, Admission)> {
+    let (mut everyone, mut lan) = (Together::default(), Together::default());
+    let mut grants: BTreeMap<IpNet, Together> = BTreeMap::new();
     for (source, action) in rules {
         let grant = match source {
             Source::Everyone => &mut everyone,
@@ -89,7 +89,7 @@ impl Admitted {
     const NOBODY: Self = Self { admission: Admission::CLOSED, is_refused: false };
 }
 
-impl Grant {
+impl Together {
     fn add(&mut self, action: Option<Action>) {
         match action {
             None => self.open_until = FOR_EVER,

@@ -14,7 +14,7 @@ use crate::{
         Admission, BUFFERS, CLASS_BY_LINK, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES,
         ON_LINK, Settings, is_by_link,
     },
-    actions::{Action, EVERYONE, admissions},
+    actions::{Action, EVERYONE, Grant, admissions},
     bans::FOR_EVER,
     entry::Entry,
     forward::{Forward, Networks},
@@ -57,7 +57,7 @@ pub const MOST_NETWORKS: usize = (MAX_SOURCES / BUFFERS) as usize;
 /// The most lists of networks, without the ports that know who is on the link: the numbers between [`CLASS_CLOSED`] and [`CLASS_BY_LINK`].
 pub const MOST_LISTS: usize = (CLASS_BY_LINK - CLASS_CLOSED - 1) as usize;
 /// The most pairs of lists for the ports that do. The last number would be [`CLASS_OPEN`].
-const MOST_PAIRS: usize = ON_LINK as usize - 1;
+pub const MOST_PAIRS: usize = ON_LINK as usize - 1;
 
 /// Lists of networks while they get their numbers.
 #[derive(Default)]
@@ -182,8 +182,6 @@ impl Policy {
     }
 }
 
-/// Whom a rule is for, and its action (`None` where it opens its ports for ever).
-pub(crate) type Grant = (Source, Option<Action>);
 /// Open to everyone for ever.
 const OPEN_TO_ALL: Grant = (Source::Everyone, None);
 

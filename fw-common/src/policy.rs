@@ -12,8 +12,7 @@ use ipnet::IpNet;
 
 use crate::{
     abi::MAX_MACS,
-    actions::Action,
-    compiled::Grant,
+    actions::{Action, Grant},
     entry::{Entry, Protocols},
     forward::Forward,
     grammar::Rule,

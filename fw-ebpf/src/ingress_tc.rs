@@ -80,7 +80,8 @@ fn judge_general(skb: *mut c_void, active: Active) -> Decision {
     if Tc::tag(&ctx) != 0 {
         located = located.behind_tag(&Tc::packet(&ctx));
     }
-    judge(skb, located, active)
+    // Forgotten, so that the tag makes no second way.
+    judge(skb, located.forgotten(&Tc::packet(&ctx)), active)
 }
 
 #[inline(never)]

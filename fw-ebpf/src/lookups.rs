@@ -251,26 +251,28 @@ fn is_in_class6(class: u16, address: &V6, active: Active) -> u64 {
 
 #[inline(always)]
 fn admission4(class: u16, address: V4, active: Active) -> Option<&'static Admission> {
-    look_up4(if is_by_link(class) { class | on_link4(address, active) as u16 } else { class }, address, active)
+    let bit = if is_by_link(class) { on_link4(address, active) } else { 0 };
+    // Forgotten, so that both ways join.
+    look_up4(class | forget(bit, address as usize) as u16, address, active)
 }
 
 #[inline(always)]
 fn admission6(class: u16, address: &V6, active: Active) -> Option<&'static Admission> {
-    look_up6(if is_by_link(class) { class | on_link6(address, active) as u16 } else { class }, address, active)
+    let bit = if is_by_link(class) { on_link6(address, active) } else { 0 };
+    // Forgotten, so that both ways join.
+    look_up6(class | forget(bit, address[3] as usize) as u16, address, active)
 }
 
 /// [`ON_LINK`] for a sender on the link, else 0.
 #[inline(never)]
 fn on_link4(address: V4, active: Active) -> u64 {
-    let bit = look_up4(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK));
-    forget(bit, address as usize) & u64::from(ON_LINK)
+    look_up4(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK))
 }
 
 /// The same for IPv6.
 #[inline(never)]
 fn on_link6(address: &V6, active: Active) -> u64 {
-    let bit = look_up6(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK));
-    forget(bit, address[3] as usize) & u64::from(ON_LINK)
+    look_up6(CLASS_LAN, address, active).map_or(0, |_| u64::from(ON_LINK))
 }
 
 #[inline(always)]

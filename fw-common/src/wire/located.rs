@@ -68,6 +68,13 @@ impl LocatedNetwork {
         if is_deepest { Self(frame.forget(refused(Reason::VlanDepth))) } else { self }
     }
 
+    /// The same; the verifier [forgets](Frame::forget) what it knows about it.
+    #[inline(always)]
+    #[must_use]
+    pub fn forgotten<F: Frame + ?Sized>(self, frame: &F) -> Self {
+        Self(frame.forget(self.0))
+    }
+
     /// The same for a packet [without one](Link::bare).
     #[inline(always)]
     #[must_use]

@@ -79,7 +79,7 @@ pub const MOST_VERIFIED: [(&str, u32); 6] = [
     (object::INGRESS, 45_000),
     (object::INGRESS_FRAG, 45_000),
     (object::EGRESS, 25_000),
-    (object::INGRESS_TC, 50_000),
+    (object::INGRESS_TC, 52_000),
     (object::INGRESS_L3, 35_000),
     (object::EGRESS_L3, 25_000),
 ];

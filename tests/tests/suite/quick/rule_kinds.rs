@@ -88,10 +88,10 @@ fn the_lan_is_who_is_on_the_link(mode: Mode) -> Result<()> {
     let lab = Lab::new()?;
     let far = lab.add_far_host(1500)?;
     let published = lab.container(0).serve_tcp(OPEN_TARGET)?;
-    lab.attach(mode, "80")?;
+    lab.attach(mode, "22,80")?;
     far.reaches(&published, Transport::Tcp, PI4, 80).context("while the port is open")?;
-    lab.write_file("eth0", "allow = [\"80/tcp@lan\"]\n")?;
-    lab.fw(&["apply"])?;
+    lab.fw(&["deny", "80"])?;
+    lab.fw(&["allow", "80/tcp@lan"])?;
     for pi in [PI4, PI6] {
         lab.lan.reaches(&published, Transport::Tcp, pi, 80)?;
         let before = published.reached();
@@ -102,9 +102,11 @@ fn the_lan_is_who_is_on_the_link(mode: Mode) -> Result<()> {
         })?;
         ensure!(published.reached() == before, "a far host arrived at {pi}");
     }
+    lab.fw(&["save"])?;
+    ensure!(lab.read_file("eth0")?.contains("\"80/tcp@lan\""));
     ensure!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
     ensure!(
-        lab.fw(&["status"])?.contains("  lan     192.0.2.0/24, 2001:db8::/64, fe80::/10\n"),
+        lab.fw(&["status"])?.contains("  lan     192.0.2.0/24, 2001:db8:1::/64, fe80::/10\n"),
         "{}",
         lab.fw(&["status"])?
     );
@@ -114,6 +116,9 @@ fn the_lan_is_who_is_on_the_link(mode: Mode) -> Result<()> {
     ensure!(lab.fw(&["status"])?.contains("203.0.113.0/24"), "{}", lab.fw(&["status"])?);
     lab.pi.run("ip address del 203.0.113.7/24 dev eth0")?;
     lab.fw(&["allow", "80"])?;
+    // The first one removes the rule that was typed.
+    lab.fw(&["deny", "80@lan"])?;
+    lab.lan.reaches(&published, Transport::Tcp, PI4, 80)?;
     lab.fw(&["deny", "80@lan"])?;
     lab.is_closed(&published, Transport::Tcp, PI4, 80)?;
     far.reaches(&published, Transport::Tcp, PI4, 80).context("a far host")
