@@ -32,12 +32,16 @@ pub mod map {
     pub const SENT: &str = "SENT";
     /// What limits counted lately: [`Attempts`](crate::rate::Attempts) by [`LimitKey`](super::LimitKey); shared by all interfaces.
     pub const ATTEMPTS: &str = "ATTEMPTS";
-    /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next three.
+    /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next five.
     pub const BANS: &str = "BANS";
-    /// Banned IPv4 networks and the end of each ban, for both buffers.
+    /// Pages of banned [ranges](crate::bans::Range4) of IPv4 addresses, for both buffers.
     pub const BANS4: &str = "BANS4";
     /// The same for IPv6.
     pub const BANS6: &str = "BANS6";
+    /// The first address of each page of IPv4 ranges, one index per buffer.
+    pub const BAN_INDEX4: &str = "BAN_INDEX4";
+    /// The same for IPv6.
+    pub const BAN_INDEX6: &str = "BAN_INDEX6";
     /// The senders that may be banned: a filter per family.
     pub const BAN_FILTER: &str = "BAN_FILTER";
     /// The policy buffer in force, and its terms: [`Active`](super::Active).
@@ -72,8 +76,10 @@ pub mod map {
     pub const META: &str = "META";
 
     /// The maps that all attached interfaces share.
-    pub const SHARED: [&str; 12] =
-        [FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, ATTEMPTS, BANS, BANS4, BANS6, BAN_FILTER];
+    pub const SHARED: [&str; 14] = [
+        FLOWS4, FLOWS6, DATAGRAMS4, DATAGRAMS6, RECENT4, RECENT6, SENT, ATTEMPTS, BANS, BANS4, BANS6, BAN_INDEX4,
+        BAN_INDEX6, BAN_FILTER,
+    ];
     /// The maps of a single interface.
     pub const PER_INTERFACE: [&str; 15] = [
         ACTIVE,

@@ -13,7 +13,7 @@ use fw_common::{
         Settings, Source4, Source6, Uppers,
     },
     address::V6,
-    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
+    bans::{BAN_BUFFERS, FILTER_PAGES, FilterPage, Index4, Index6, PAGES4, PAGES6, Page4, Page6},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     rate::Attempts,
     record::{Knocks, Record, Recorder},
@@ -41,11 +41,15 @@ pub(crate) static ATTEMPTS: LruHashMap<LimitKey, Attempts> = LruHashMap::with_ma
 #[map]
 pub(crate) static BANS: Array<u32> = Array::with_max_entries(1, 0);
 #[map]
-pub(crate) static BANS4: LpmTrie<Ban4, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
+pub(crate) static BANS4: HashMap<u32, Page4> = HashMap::with_max_entries(BAN_BUFFERS * PAGES4, BPF_F_NO_PREALLOC);
 #[map]
-pub(crate) static BANS6: LpmTrie<Ban6, u64> = LpmTrie::with_max_entries(MAX_BANS, 0);
+pub(crate) static BANS6: HashMap<u32, Page6> = HashMap::with_max_entries(BAN_BUFFERS * PAGES6, BPF_F_NO_PREALLOC);
 #[map]
-pub(crate) static BAN_FILTER: Array<BanPage> = Array::with_max_entries(2 * FILTER_PAGES, 0);
+pub(crate) static BAN_INDEX4: Array<Index4> = Array::with_max_entries(BAN_BUFFERS, 0);
+#[map]
+pub(crate) static BAN_INDEX6: Array<Index6> = Array::with_max_entries(BAN_BUFFERS, 0);
+#[map]
+pub(crate) static BAN_FILTER: Array<FilterPage> = Array::with_max_entries(2 * FILTER_PAGES, 0);
 
 #[map]
 pub(crate) static ACTIVE: Array<Active> = Array::with_max_entries(1, 0);

@@ -72,12 +72,9 @@ pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -
     let _of_pins = pins.lock()?;
     let _of_ledger = lock(folder)?;
     let (mut ledger, now) = read(pins)?;
-    let before = ledger.bans();
     let mut map = if is_attached(pins) { Some(BanMap::open(pins)?) } else { None };
-    if let Some(map) = &mut map
-        && !map.holds(&before)?
-    {
-        map.update(&before, &before)?;
+    if let Some(map) = &mut map {
+        map.update(&ledger.bans())?;
     }
     ledger.sweep(&now);
     let told = change(&mut ledger, &now)?;
@@ -89,7 +86,7 @@ pub(crate) fn change<T>(pins: &Pins, change: impl FnOnce(&mut Ledger, &Moment) -
     }
     ledger.write(&folder.join(FILE), &now)?;
     match map {
-        Some(mut map) => map.update(&before, &bans).map_err(|error| error.after("changed the ban ledger"))?,
+        Some(mut map) => map.update(&bans).map_err(|error| error.after("changed the ban ledger"))?,
         None => return Ok((told, Force::WithTheNextFilter)),
     }
     Ok((told, Force::Now))
@@ -103,10 +100,7 @@ pub(crate) fn is_attached(pins: &Pins) -> bool {
 /// Put the bans of the ledger in force, where they are not: in maps that were made anew. Ports are closed without them as well, so that a
 /// ledger that cannot be read keeps no filter off. One that is not there, as in a container without its folder, says nothing.
 pub(crate) fn restore(pins: &Pins) {
-    let put = || {
-        let bans = read(pins)?.0.bans();
-        BanMap::open(pins)?.update(&bans, &bans)
-    };
+    let put = || BanMap::open(pins)?.update(&read(pins)?.0.bans());
     let is_there = pins.state().is_some_and(|folder| fs::symlink_metadata(folder.join(FILE)).is_ok());
     if is_there && let Err(error) = put() {
         complain(&format!("note: the bans are not in force: {error}"));

@@ -45,7 +45,7 @@ pub const LEAST_FRAME: usize = 14;
 pub const LARGEST_FRAME: usize = 3520;
 
 /// Maps that the program reads and does not write.
-const LIVE: [&str; 11] = [
+const LIVE: [&str; 13] = [
     map::ACTIVE,
     map::SETTINGS,
     map::PORTS,
@@ -56,6 +56,8 @@ const LIVE: [&str; 11] = [
     map::BANS,
     map::BANS4,
     map::BANS6,
+    map::BAN_INDEX4,
+    map::BAN_INDEX6,
     map::BAN_FILTER,
 ];
 

@@ -14,7 +14,7 @@ use fw_common::{
         Settings, Source4, Source6, Uppers, map,
     },
     address::V6,
-    bans::{Ban4, Ban6, BanPage, FILTER_PAGES, MAX_BANS},
+    bans::{BAN_BUFFERS, FILTER_PAGES, FilterPage, Index4, Index6, PAGES4, PAGES6, Page4, Page6},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     rate::Attempts,
     record::{Knocks, Record, Recorder},
@@ -100,9 +100,11 @@ impl Shapes {
             map::SENT => shape::<u32, SentPage>(SENT_PORTLESS + 1),
             map::ATTEMPTS => shape::<LimitKey, Attempts>(MAX_ATTEMPTS),
             map::BANS => shape::<u32, u32>(1),
-            map::BANS4 => shape::<(u32, Ban4), u64>(MAX_BANS),
-            map::BANS6 => shape::<(u32, Ban6), u64>(MAX_BANS),
-            map::BAN_FILTER => shape::<u32, BanPage>(2 * FILTER_PAGES),
+            map::BANS4 => shape::<u32, Page4>(BAN_BUFFERS * PAGES4),
+            map::BANS6 => shape::<u32, Page6>(BAN_BUFFERS * PAGES6),
+            map::BAN_INDEX4 => shape::<u32, Index4>(BAN_BUFFERS),
+            map::BAN_INDEX6 => shape::<u32, Index6>(BAN_BUFFERS),
+            map::BAN_FILTER => shape::<u32, FilterPage>(2 * FILTER_PAGES),
             map::ACTIVE => shape::<u32, Active>(1),
             map::SETTINGS => shape::<u32, Settings>(BUFFERS),
             map::PORTS => shape::<u32, ClassPage>(BUFFERS * PORT_PROTOCOLS * PAGES),
@@ -163,8 +165,8 @@ impl Shapes {
 fn kind(name: &str) -> MapType {
     match name {
         map::FLOWS4 | map::FLOWS6 | map::DATAGRAMS4 | map::DATAGRAMS6 | map::ATTEMPTS | map::KNOCKS => MapType::LruHash,
-        map::SOURCES4 | map::SOURCES6 | map::BANS4 | map::BANS6 => MapType::LpmTrie,
-        map::UPPERS | map::RULES => MapType::Hash,
+        map::SOURCES4 | map::SOURCES6 => MapType::LpmTrie,
+        map::UPPERS | map::RULES | map::BANS4 | map::BANS6 => MapType::Hash,
         _ => MapType::Array,
     }
 }

@@ -76,10 +76,10 @@ pub fn most_verified() -> Result<impl Iterator<Item = (&'static str, u32)>> {
 
 /// The ceilings of all programs.
 pub const MOST_VERIFIED: [(&str, u32); 6] = [
-    (object::INGRESS, 45_000),
-    (object::INGRESS_FRAG, 45_000),
+    (object::INGRESS, 48_000),
+    (object::INGRESS_FRAG, 48_000),
     (object::EGRESS, 25_000),
-    (object::INGRESS_TC, 52_000),
+    (object::INGRESS_TC, 55_000),
     (object::INGRESS_L3, 35_000),
     (object::EGRESS_L3, 25_000),
 ];
@@ -114,7 +114,6 @@ pub struct Kernel {
     remembered: BatchMap<u32, Route>,
     knows_interface: bool,
     bans: BanMap,
-    banned: Bans,
 }
 
 impl Kernel {
@@ -165,7 +164,6 @@ impl Kernel {
             remembered,
             knows_interface,
             bans: BanMap::open(&pins)?,
-            banned: Bans::new(),
         })
     }
 
@@ -256,12 +254,7 @@ impl Kernel {
     }
 
     fn ban(&mut self, bans: &[Ban], age: Duration) -> Result<()> {
-        let bans = bans_from_now(bans, age)?;
-        if self.banned != bans {
-            self.bans.update(&self.banned, &bans)?;
-            self.banned = bans;
-        }
-        Ok(())
+        Ok(self.bans.update(&bans_from_now(bans, age)?)?)
     }
 
     fn put_in_force(&mut self, policy: &Policy) -> Result<()> {

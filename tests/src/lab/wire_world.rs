@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 use anyhow::{Context, Result};
 use fw_common::{PortProtocol, Reason, Verdict, policy::Policy};
 use fw_user::testing::{
-    bans::{BanMap, Bans},
+    bans::BanMap,
     counters::{Counters, Reader},
     pins::Pins,
     policy_map::{PolicyMap, Terms},
@@ -37,7 +37,6 @@ pub struct WireWorld {
 struct Filter {
     policy: PolicyMap,
     bans: BanMap,
-    banned: Bans,
     counters: Reader,
 }
 
@@ -69,7 +68,7 @@ impl WireWorld {
         let pins = Pins::new(self.fw.bpffs());
         uppers::Table::open(&pins, world::INTERFACE)?.write(&self.host.enter(uppers_here)?)?;
         let (policy, counters) = (PolicyMap::open(&pins, world::INTERFACE)?, Reader::open(&pins, world::INTERFACE)?);
-        self.filter = Some(Filter { policy, bans: BanMap::open(&pins)?, banned: Bans::new(), counters });
+        self.filter = Some(Filter { policy, bans: BanMap::open(&pins)?, counters });
         Ok(())
     }
 
@@ -82,13 +81,8 @@ impl WireWorld {
     }
 
     fn ban(&mut self, bans: &[Ban]) -> Result<()> {
-        let filter = self.filter()?;
         let bans = bans_from_now(bans, Duration::ZERO)?;
-        if filter.banned != bans {
-            filter.bans.update(&filter.banned, &bans)?;
-            filter.banned = bans;
-        }
-        Ok(())
+        Ok(self.filter()?.bans.update(&bans)?)
     }
 
     fn filter(&mut self) -> Result<&mut Filter> {

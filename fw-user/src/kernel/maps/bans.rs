@@ -1,15 +1,18 @@
-//! The bans in the kernel: two buffers, of which one is in force. A change of many is written into the other one, and one store puts it in force;
-//! one of a few is made in place.
+//! The bans in the kernel: two buffers, of which one is in force. A change is written into the other one, and one store puts it in force.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::IpAddr,
+};
 
-use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
+use bytemuck::Zeroable as _;
 use fw_common::{
     abi::map,
     address::{Address as _, V4, V6},
     bans::{
-        BAN_PREFIX, BUFFER, Ban4, Ban6, BanPage, FILTER_BITS, FILTER_PAGES, MAX_BANS, filter_bit4, filter_bit6,
-        filter_page, set,
+        BUFFER, FILTER_BITS, FILTER_PAGES, FilterPage, Index4, Index6, MAX_BANS, Number4, Number6, Page4, Page6,
+        RANGES4, RANGES6, Range4, Range6, buffer_of, filter_bit4, filter_bit6, filter_page, index_of, page_key, set,
     },
 };
 use ipnet::IpNet;
@@ -19,7 +22,7 @@ use crate::{
     kernel::{maps::policy_map::await_packets_in_flight, pins::Pins, plain::Plain, shape},
 };
 
-/// Banned networks, without host bits and in order, each with the latest end of all bans that cover it: the kernel finds the longest prefix alone.
+/// Banned networks, without host bits and in order, each with the latest end of all bans that cover it.
 /// An end is in nanoseconds of `CLOCK_BOOTTIME`, or [`fw_common::bans::FOR_EVER`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bans(Vec<(IpNet, u64)>);
@@ -42,21 +45,71 @@ impl Bans {
         self.0.iter().map(|&(network, _)| network)
     }
 
-    /// The networks that have another end afterwards, with that end, and the networks that are not banned any more.
-    fn changes(&self, after: &Self) -> (Vec<(IpNet, u64)>, Vec<IpNet>) {
-        let (mut changed, mut removed) = (Vec::new(), Vec::new());
-        let mut before = self.0.iter().copied().peekable();
-        for &(network, end) in &after.0 {
-            while let Some((gone, _)) = before.next_if(|&(old, _)| old < network) {
-                removed.push(gone);
+    /// The banned addresses of a family.
+    fn spans(&self, is_ipv6: bool) -> Vec<Span> {
+        let mut spans = Spans(Vec::new());
+        // The networks around the next one, and the first address that has no span yet.
+        let (mut around, mut next) = (Vec::<Span>::new(), 0);
+        for &(network, end) in self.0.iter().filter(|(network, _)| network.addr().is_ipv6() == is_ipv6) {
+            let network = Span { first: bits(network.network()), last: bits(network.broadcast()), end };
+            while let Some(inner) = around.pop_if(|span| span.last < network.first) {
+                spans.add(next, inner);
+                next = inner.last + 1;
             }
-            if before.next_if(|&(old, _)| old == network) != Some((network, end)) {
-                changed.push((network, end));
+            if let Some(outer) = around.last()
+                && next < network.first
+            {
+                spans.add(next, Span { last: network.first - 1, ..*outer });
             }
+            next = network.first;
+            around.push(network);
         }
-        removed.extend(before.map(|(gone, _)| gone));
-        (changed, removed)
+        while let Some(inner) = around.pop() {
+            spans.add(next, inner);
+            // Behind the last address there are only networks that end there too.
+            let Some(behind) = inner.last.checked_add(1) else { break };
+            next = behind;
+        }
+        spans.0
     }
+}
+
+/// Banned addresses, as numbers, and when their ban ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    first: u128,
+    last: u128,
+    end: u64,
+}
+
+/// Spans in order, as few as possible.
+struct Spans(Vec<Span>);
+
+impl Spans {
+    /// Add what a span has from an address on.
+    fn add(&mut self, first: u128, span: Span) {
+        match self.0.last_mut() {
+            _ if first > span.last => {}
+            Some(before) if before.end == span.end && before.last + 1 == first => before.last = span.last,
+            _ => self.0.push(Span { first, ..span }),
+        }
+    }
+}
+
+/// An address as a number.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
+const fn number4(bits: u128) -> Number4 {
+    bits as u32
+}
+
+const fn number6(bits: u128) -> Number6 {
+    [(bits >> 64) as u64, bits as u64]
 }
 
 impl FromIterator<(IpNet, u64)> for Bans {
@@ -83,18 +136,16 @@ impl FromIterator<(IpNet, u64)> for Bans {
 }
 
 /// How many networks of a family can be banned.
-pub const MOST: usize = MAX_BANS as usize / 2;
-/// Up to how many changed networks are written in place.
-const FEW: usize = 256;
-/// Set in the value of `BANS` while the buffer that is not in force has no entries.
-const SPARE_IS_EMPTY: u32 = 4;
+pub const MOST: usize = MAX_BANS as usize;
 
 /// The maps that hold the bans.
 pub struct BanMap {
     in_force: Array<MapData, u32>,
-    bans4: LpmTrie<MapData, Plain<Ban4>, u64>,
-    bans6: LpmTrie<MapData, Plain<Ban6>, u64>,
-    filters: Array<MapData, Plain<BanPage>>,
+    pages4: HashMap<MapData, u32, Plain<Page4>>,
+    pages6: HashMap<MapData, u32, Plain<Page6>>,
+    index4: Array<MapData, Plain<Index4>>,
+    index6: Array<MapData, Plain<Index6>>,
+    filters: Array<MapData, Plain<FilterPage>>,
 }
 
 impl BanMap {
@@ -106,11 +157,13 @@ impl BanMap {
             }
         };
         let array = |name| shape::open_shared(pins, name).map(Map::Array);
-        let trie = |name| shape::open_shared(pins, name).map(Map::LpmTrie);
+        let hash = |name| shape::open_shared(pins, name).map(Map::HashMap);
         Ok(Self {
             in_force: array(map::BANS)?.try_into().map_err(bad(map::BANS))?,
-            bans4: trie(map::BANS4)?.try_into().map_err(bad(map::BANS4))?,
-            bans6: trie(map::BANS6)?.try_into().map_err(bad(map::BANS6))?,
+            pages4: hash(map::BANS4)?.try_into().map_err(bad(map::BANS4))?,
+            pages6: hash(map::BANS6)?.try_into().map_err(bad(map::BANS6))?,
+            index4: array(map::BAN_INDEX4)?.try_into().map_err(bad(map::BAN_INDEX4))?,
+            index6: array(map::BAN_INDEX6)?.try_into().map_err(bad(map::BAN_INDEX6))?,
             filters: array(map::BAN_FILTER)?.try_into().map_err(bad(map::BAN_FILTER))?,
         })
     }
@@ -118,87 +171,86 @@ impl BanMap {
     /// Whether these bans are in force, and no others.
     pub fn holds(&self, bans: &Bans) -> Result<bool> {
         let in_force = self.in_force.get(&0, 0).map_err(|error| Error::refused("reading the bans in force", error))?;
-        let expected = if bans.0.is_empty() { 0 } else { word(in_force & BUFFER, bans) };
-        Ok(in_force & !SPARE_IS_EMPTY == expected)
+        Ok(in_force == word(in_force & BUFFER, bans))
     }
 
-    /// Ban these networks and no others. `before` is what should be banned until now. No packet is judged by half of a change of many. The caller
-    /// holds the lock.
+    /// Ban these networks and no others. No packet is judged by half of a change. The caller holds the lock.
     ///
     /// # Panics
     /// More than [`MOST`] networks of a family.
-    pub fn update(&mut self, before: &Bans, bans: &Bans) -> Result<()> {
+    pub fn update(&mut self, bans: &Bans) -> Result<()> {
         let (v4, v6) = bans.counts();
         assert!(v4 <= MOST && v6 <= MOST, "the ledger limits how many there are");
-        self.write(before, bans).map_err(|error| Error::refused("writing the bans", error))
+        if self.holds(bans)? {
+            return Ok(());
+        }
+        self.write(bans).map_err(|error| Error::refused("writing the bans", error))
     }
 
-    fn write(&mut self, before: &Bans, bans: &Bans) -> Result<(), MapError> {
-        let in_force = self.in_force.get(&0, 0)?;
-        let buffer = in_force & BUFFER;
-        let is_known = in_force & !SPARE_IS_EMPTY == word(buffer, before);
-        let (changed, removed) = before.changes(bans);
-        if is_known && buffer != 0 && !bans.0.is_empty() && changed.len() + removed.len() <= FEW {
-            self.write_filters(before.networks().chain(bans.networks()))?;
-            changed.into_iter().try_for_each(|(network, end)| self.insert(buffer, network, end))?;
-            removed.into_iter().try_for_each(|network| self.remove(buffer, network))?;
-            self.in_force.set(0, word(buffer, bans) | in_force & SPARE_IS_EMPTY, 0)?;
-        } else {
-            if in_force & SPARE_IS_EMPTY == 0 || !is_known {
-                // An earlier command may have been killed while it wrote there.
-                self.clear_all_but(buffer)?;
-            }
-            self.in_force.set(0, in_force & !SPARE_IS_EMPTY, 0)?;
-            let spare = if buffer == 1 { 2 } else { 1 };
-            bans.0.iter().try_for_each(|&(network, end)| self.insert(spare, network, end))?;
-            self.write_filters(before.networks().chain(bans.networks()))?;
-            let in_force = if bans.0.is_empty() { 0 } else { word(spare, bans) };
-            self.in_force.set(0, in_force, 0)?;
-            await_packets_in_flight();
-            if is_known {
-                before.networks().try_for_each(|network| self.remove(buffer, network))?;
-            } else if buffer != 0 {
-                self.clear_all_but(spare)?;
-            }
-            if in_force != 0 {
-                self.in_force.set(0, in_force | SPARE_IS_EMPTY, 0)?;
-            }
-        }
-        self.write_filters(bans.networks())
+    fn write(&mut self, bans: &Bans) -> Result<(), MapError> {
+        let buffer = self.in_force.get(&0, 0)? & BUFFER;
+        let spare = if buffer == 1 { 2 } else { 1 };
+        // An earlier command may have been killed while it wrote there.
+        self.clear_all_but(buffer)?;
+        self.write_pages4(spare, &bans.spans(false))?;
+        self.write_pages6(spare, &bans.spans(true))?;
+        let filters = filters_of(bans.networks());
+        self.write_filters(&filters, |before, bits| before | bits)?;
+        let in_force = word(spare, bans);
+        self.in_force.set(0, in_force, 0)?;
+        await_packets_in_flight();
+        self.clear_all_but(in_force & BUFFER)?;
+        self.write_filters(&filters, |_, bits| bits)
     }
 
-    fn insert(&mut self, buffer: u32, network: IpNet, end: u64) -> Result<(), MapError> {
-        match network {
-            IpNet::V4(_) => self.bans4.insert(&key4(buffer, network), end, 0),
-            IpNet::V6(_) => self.bans6.insert(&key6(buffer, network), end, 0),
+    /// Write the ranges of a buffer. The last ones are on the last page, and only the first page has room left.
+    fn write_pages4(&mut self, buffer: u32, spans: &[Span]) -> Result<(), MapError> {
+        let mut index = Index4::zeroed();
+        for ((page_number, place), spans) in index.iter_mut().enumerate().rev().zip(spans.rchunks(RANGES4)) {
+            let mut page = Page4::zeroed();
+            for (range, &Span { first, last, end }) in page[1 + RANGES4 - spans.len()..].iter_mut().zip(spans) {
+                *range = Range4 { first: number4(first), last: number4(last), end };
+            }
+            *place = page[1 + RANGES4 - spans.len()].first;
+            self.pages4.insert(page_key(buffer, page_number as u32), Plain(page), 0)?;
         }
+        self.index4.set(index_of(buffer), Plain(index), 0)
     }
 
-    fn remove(&mut self, buffer: u32, network: IpNet) -> Result<(), MapError> {
-        match network {
-            IpNet::V4(_) => self.bans4.remove(&key4(buffer, network)),
-            IpNet::V6(_) => self.bans6.remove(&key6(buffer, network)),
+    /// The same for IPv6.
+    fn write_pages6(&mut self, buffer: u32, spans: &[Span]) -> Result<(), MapError> {
+        let mut index = Index6::zeroed();
+        for ((page_number, place), spans) in index.iter_mut().enumerate().rev().zip(spans.rchunks(RANGES6)) {
+            let mut page = Page6::zeroed();
+            for (range, &Span { first, last, end }) in page[1 + RANGES6 - spans.len()..].iter_mut().zip(spans) {
+                *range = Range6 { first: number6(first), last: number6(last), end };
+            }
+            *place = page[1 + RANGES6 - spans.len()].first;
+            self.pages6.insert(page_key(buffer, page_number as u32), Plain(page), 0)?;
         }
+        self.index6.set(index_of(buffer), Plain(index), 0)
     }
 
     fn clear_all_but(&mut self, buffer: u32) -> Result<(), MapError> {
-        let keys: Vec<_> = self.bans4.keys().collect::<Result<_, _>>()?;
-        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer != buffer) {
-            self.bans4.remove(&key)?;
+        let keys: Vec<u32> = self.pages4.keys().collect::<Result<_, _>>()?;
+        for key in keys.into_iter().filter(|&key| buffer_of(key) != buffer) {
+            self.pages4.remove(&key)?;
         }
-        let keys: Vec<_> = self.bans6.keys().collect::<Result<_, _>>()?;
-        for key in keys.into_iter().filter(|key| { key.data() }.0.buffer != buffer) {
-            self.bans6.remove(&key)?;
+        let keys: Vec<u32> = self.pages6.keys().collect::<Result<_, _>>()?;
+        for key in keys.into_iter().filter(|&key| buffer_of(key) != buffer) {
+            self.pages6.remove(&key)?;
         }
         Ok(())
     }
 
-    fn write_filters(&mut self, networks: impl Iterator<Item = IpNet>) -> Result<(), MapError> {
-        let filters = filters_of(networks);
-        // A command writes few bits, and a page is written at once.
-        for (index, page) in (0..).zip(&filters) {
-            if self.filters.get(&index, 0)?.0 != *page {
-                self.filters.set(index, Plain(*page), 0)?;
+    /// Write what becomes of each word and the bits for it. A command changes few bits, and a page is written at once.
+    fn write_filters(&mut self, filters: &[FilterPage], becomes: impl Fn(u32, u32) -> u32) -> Result<(), MapError> {
+        for (index, bits) in (0..).zip(filters) {
+            let Plain(before) = self.filters.get(&index, 0)?;
+            let mut page = before;
+            page.iter_mut().zip(bits).for_each(|(word, &bits)| *word = becomes(*word, bits));
+            if page != before {
+                self.filters.set(index, Plain(page), 0)?;
             }
         }
         Ok(())
@@ -208,13 +260,16 @@ impl BanMap {
 /// The value of `BANS` while a buffer is in force: what it holds is in the upper bits, so that the next command knows whether it holds what it
 /// should.
 fn word(buffer: u32, bans: &Bans) -> u32 {
+    if bans.0.is_empty() {
+        return 0;
+    }
     let mut hasher = DefaultHasher::new();
     bans.hash(&mut hasher);
-    hasher.finish() as u32 & !(BUFFER | SPARE_IS_EMPTY) | buffer
+    hasher.finish() as u32 & !BUFFER | buffer
 }
 
 /// The pages of both filters.
-fn filters_of(networks: impl Iterator<Item = IpNet>) -> Vec<BanPage> {
+fn filters_of(networks: impl Iterator<Item = IpNet>) -> Vec<FilterPage> {
     let mut pages = vec![[0; _]; 2 * FILTER_PAGES as usize];
     for network in networks {
         // The bits before those of a block with a bit of its own, and behind them.
@@ -240,26 +295,12 @@ fn filters_of(networks: impl Iterator<Item = IpNet>) -> Vec<BanPage> {
     pages
 }
 
-fn bits(network: IpNet) -> u32 {
-    BAN_PREFIX + u32::from(network.prefix_len())
-}
-
-fn key4(buffer: u32, network: IpNet) -> Key<Plain<Ban4>> {
-    let IpNet::V4(net) = network else { unreachable!("an IPv4 network") };
-    Key::new(bits(network), Plain(Ban4 { buffer, address: V4::from_bytes(net.network().octets()) }))
-}
-
-fn key6(buffer: u32, network: IpNet) -> Key<Plain<Ban6>> {
-    let IpNet::V6(net) = network else { unreachable!("an IPv6 network") };
-    Key::new(bits(network), Plain(Ban6 { buffer, address: V6::from_bytes(net.network().octets()) }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::IpAddr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
 
-    use fw_common::bans::{FOR_EVER, is_set};
+    use fw_common::bans::{FOR_EVER, PAGES4, PAGES6, is_set};
 
     fn ends(of: &[(&str, u64)]) -> Vec<(IpNet, u64)> {
         of.iter().map(|&(network, end)| (network.parse().expect("a network"), end)).collect()
@@ -277,13 +318,54 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_is_what_has_another_end_or_is_gone() {
-        let before = bans(&[("10.0.0.0/8", 5), ("11.0.0.0/8", 5), ("12.0.0.0/8", 5), ("2001:db8::/32", 5)]);
-        let after = bans(&[("9.0.0.0/8", 1), ("11.0.0.0/8", 5), ("12.0.0.0/8", 6), ("12.0.0.0/9", 1)]);
-        let changed = ends(&[("9.0.0.0/8", 1), ("12.0.0.0/8", 6), ("12.0.0.0/9", 6)]);
-        let removed: Vec<IpNet> = bans(&[("10.0.0.0/8", 5), ("2001:db8::/32", 5)]).networks().collect();
-        assert_eq!(before.changes(&after), (changed, removed));
-        assert_eq!(before.changes(&before), (Vec::new(), Vec::new()));
+    fn banned_addresses_are_as_few_spans_as_possible() {
+        let spans = |of: &[(&str, u64)]| -> Vec<String> {
+            let address = |bits: u128| match u32::try_from(bits) {
+                Ok(bits) => IpAddr::from(Ipv4Addr::from_bits(bits)),
+                Err(_) => IpAddr::from(Ipv6Addr::from_bits(bits)),
+            };
+            let spans = [false, true].map(|is_ipv6| bans(of).spans(is_ipv6)).concat();
+            spans.iter().map(|span| format!("{}-{} {}", address(span.first), address(span.last), span.end)).collect()
+        };
+        for (of, expected) in [
+            ([("192.0.2.7/32", 5)].as_slice(), ["192.0.2.7-192.0.2.7 5"].as_slice()),
+            (&[("0.0.0.0/1", 5), ("128.0.0.0/1", 5)], &["0.0.0.0-255.255.255.255 5"]),
+            (&[("192.0.2.7/32", 5), ("192.0.2.8/32", 5)], &["192.0.2.7-192.0.2.8 5"]),
+            (&[("192.0.2.7/32", 5), ("192.0.2.8/32", 6)], &["192.0.2.7-192.0.2.7 5", "192.0.2.8-192.0.2.8 6"]),
+            (&[("192.0.2.7/32", 5), ("192.0.2.9/32", 5)], &["192.0.2.7-192.0.2.7 5", "192.0.2.9-192.0.2.9 5"]),
+            (&[("10.0.0.0/8", 5), ("10.1.0.0/16", 4)], &["10.0.0.0-10.255.255.255 5"]),
+            (
+                &[("10.0.0.0/8", 5), ("10.1.0.0/16", 6), ("10.1.1.0/24", 7), ("10.2.0.0/16", 8), ("11.0.0.0/8", 5)],
+                &[
+                    "10.0.0.0-10.0.255.255 5",
+                    "10.1.0.0-10.1.0.255 6",
+                    "10.1.1.0-10.1.1.255 7",
+                    "10.1.2.0-10.1.255.255 6",
+                    "10.2.0.0-10.2.255.255 8",
+                    "10.3.0.0-11.255.255.255 5",
+                ],
+            ),
+            (&[("10.0.0.0/8", 5), ("10.0.0.0/9", 6)], &["10.0.0.0-10.127.255.255 6", "10.128.0.0-10.255.255.255 5"]),
+            (&[("10.0.0.0/8", 5), ("10.128.0.0/9", 6)], &["10.0.0.0-10.127.255.255 5", "10.128.0.0-10.255.255.255 6"]),
+            (
+                &[("0.0.0.0/1", 5), ("ff00::/8", 5), ("ffff::/16", 6)],
+                &[
+                    "0.0.0.0-127.255.255.255 5",
+                    "ff00::-fffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff 5",
+                    "ffff::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 6",
+                ],
+            ),
+        ] {
+            assert_eq!(spans(of), expected, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn the_most_networks_of_a_family_fit_on_its_pages() {
+        // Each network inside another one makes three spans of two networks.
+        let most = 2 * MOST - 1;
+        assert!(most.div_ceil(RANGES4) <= PAGES4 as usize);
+        assert!(most.div_ceil(RANGES6) <= PAGES6 as usize);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use fw_common::{
         self, Active, Admission, Counter, LimitKey, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent,
         Settings, Source4, Source6, Uppers, map,
     },
-    bans::{self, Ban4, Ban6},
+    bans::{self, Range4, Range6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
     rate::{Attempts, Rate},
     record::{self, Dropped, InWindow, Kind, Knocks, Record, Recorder},
@@ -69,9 +69,9 @@ fn current() -> String {
     layout!(text, Kind { number, drops });
     layout!(text, Record { number, at, left_out, length, reason, passed, captured, is_bare, bytes });
     layout!(text, Knocks { packets, at, port, protocol, reason, padding });
-    layout!(text, Ban4 { buffer, address });
-    layout!(text, Ban6 { buffer, address });
-    constants!(text, bans: MAX_BANS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BAN_PREFIX, BUFFER);
+    layout!(text, Range4 { first, last, end });
+    layout!(text, Range6 { first, last, end });
+    constants!(text, bans: MAX_BANS, RANGES4, RANGES6, PAGES4, PAGES6, INDEX4, INDEX6, BAN_BUFFERS, FILTER_BITS, FILTER_PAGES, FOR_EVER, BUFFER);
     constants!(text, record: CAPTURED, ANSWER_WINDOW, ANSWERS_PER_WINDOW);
     constants!(text, abi: RECORDS_PER_CPU, RECORDS_PER_WINDOW, RECORD_KINDS, RECORD_WINDOW, KNOCKERS);
     constants!(text, abi: BUFFERS, PAGE, PAGES, PORT_PROTOCOLS, COUNTED_PROTOCOLS, RARE_PORTS, MAX_SOURCES);

@@ -3,6 +3,7 @@
 mod abi_fingerprint;
 mod bans;
 mod bans_lists;
+mod bans_ranges;
 mod boot_service;
 mod boot_unit;
 mod cli_commands;
