@@ -92,8 +92,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Wait, independently of the parent process, until the changes with this deadline are due, or until none waits any more. Their interfaces may be
 /// renamed meanwhile.
 async fn at(pins: &Pins, second: u32) -> Result<()> {
-    // A session of its own, so that signals of the terminal do not reach it. If it was started by hand, it may have one already.
-    let _unused = nix::unistd::setsid();
     let waits = |name: &String| {
         PolicyMap::open(pins, name).and_then(|map| map.active()).is_ok_and(|active| active.deadline() == second)
     };

@@ -5,6 +5,7 @@ pub(crate) mod confirm;
 use std::{
     env,
     io::{self, IsTerminal},
+    os::unix::process::CommandExt as _,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -31,7 +32,8 @@ pub(crate) fn watch(pins: &Pins, deadlines: impl Iterator<Item = u32>) -> Result
     let program = env::current_exe().map_err(SafeguardError::NoWatcher)?;
     let mut watcher = Command::new(program);
     watcher.arg("--bpffs").arg(pins.bpffs()).args(["rollback", "--at", &deadline.to_string()]);
-    watcher.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Signals of the terminal do not reach a group of its own, from the first moment on.
+    watcher.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     watcher.spawn().map(drop).map_err(|error| SafeguardError::NoWatcher(error).into())
 }
 
