@@ -12,10 +12,12 @@ use anyhow::{Context as _, Result, ensure};
 use fw_common::{
     PortProtocol, Verdict,
     abi::DEFAULT_FLOWS,
+    actions::Action,
     bans::FOR_EVER,
     compiled::MOST_NETWORKS,
     grammar::{PortRange, Rule},
     policy::Policy,
+    rate::Rate,
     source::Source,
 };
 use fw_user::testing::{
@@ -54,7 +56,7 @@ const MEMORY_GOAL: f64 = 8.0;
 const TEXT: &str = "\
 100,000 networks are banned: 80,000 single IPv4 addresses all over the Internet, and 20,000 /48 networks of IPv6. The packets are filtered as above, \
 with and without the bans in turn. *more* is the difference in the same round. The second table does the same with rules for one network and with \
-rules for 65,536, the most that an interface may have.
+rules for 65,536, the most that an interface may have. The third table compares a port that is open to everyone with one that has another kind of rule.
 
 One bit for each IPv4 /24 and each IPv6 /32 says whether anybody there may be banned. Only then the list is searched. A packet *of a banned sender's /24* is \
 from a sender that is not banned, and the list is searched. That happens to about one IPv4 sender in 27 as well, because the banned addresses set about \
@@ -68,7 +70,7 @@ as much again while it is written. The tables take 0.9 MB on every machine, whet
 /// Measure packets and commands.
 pub(super) fn measure() -> Result<Section> {
     let banned = banned();
-    let tables = vec![by_bans(&banned)?, by_networks()?, commands(&banned)?];
+    let tables = vec![by_bans(&banned)?, by_networks()?, by_rule()?, commands(&banned)?];
     Ok(Section { name: "lists", title: "Large lists", text: TEXT.to_owned(), tables, charts: Vec::new() })
 }
 
@@ -123,6 +125,42 @@ fn by_networks() -> Result<Table> {
     programs::forget(&many)?;
     let rows = vec![nanoseconds(&packet, costs, None)];
     Ok(Table { subject: "packet", columns: vec!["one network in rules", "65,536 networks in rules", "more"], rows })
+}
+
+/// The cost of a packet by the kind of its port's rule.
+fn by_rule() -> Result<Table> {
+    let (port, later) = (format!("{ALLOWED}/tcp"), Action::Until(FOR_EVER - 1));
+    let other = format!("{port}@{}", packets::BANNED4);
+    let kinds = [
+        ("refused to another host", port.as_str(), Some((other.as_str(), Action::Refuse)), packets::allowed_syn4()),
+        ("open to the LAN", &format!("{port}@lan"), None, packets::allowed_syn4()),
+        ("open for an hour", "1/tcp", Some((&port, later)), packets::allowed_syn4()),
+        (
+            "limited, packet of a connection",
+            "1/tcp",
+            Some((&port, Action::Limit(Rate::DEFAULT))),
+            packets::allowed_ack4(),
+        ),
+    ];
+    let plain = pins("open-to-everyone");
+    let open = Filter::attach(plain.clone(), &one_port()?, DEFAULT_FLOWS)?;
+    let gauges = Gauges::attach(&open, &["empty"])?;
+    let mut rows = Vec::new();
+    for (number, (name, allow, action, packet)) in kinds.into_iter().enumerate() {
+        let mut policy = Policy::of([(allow.parse()?, None)]);
+        if let Some((entry, action)) = action {
+            policy.act(entry.parse()?, action, None);
+        }
+        let of_kind = pins(&format!("rule-{number}"));
+        let filter = Filter::attach(of_kind.clone(), &policy, DEFAULT_FLOWS)?;
+        let costs = compare(&gauges, &packet, [&open, &filter].map(|filter| (filter, packet.verdict)))?;
+        drop(filter);
+        programs::forget(&of_kind)?;
+        rows.push(nanoseconds(&Packet { name, ..packet }, costs, None));
+    }
+    drop(open);
+    programs::forget(&plain)?;
+    Ok(Table { subject: "rule", columns: vec!["open to everyone", "with the rule", "more"], rows })
 }
 
 /// The cost of a packet above an empty program in each of two filters, and what it costs more in the second one.

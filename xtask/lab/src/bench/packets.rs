@@ -93,6 +93,11 @@ pub(super) fn allowed_syn4() -> Packet {
     Packet::allowed("allowed TCP port, SYN, IPv4", in4().tcp(EPHEMERAL, ALLOWED).syn().build())
 }
 
+/// A later packet of the connection.
+pub(super) fn allowed_ack4() -> Packet {
+    Packet::allowed("allowed TCP port, ACK, IPv4", in4().tcp(EPHEMERAL, ALLOWED).ack().build())
+}
+
 /// The same of IPv6.
 pub(super) fn allowed_syn6() -> Packet {
     Packet::allowed("allowed TCP port, SYN, IPv6", in6().tcp(EPHEMERAL, ALLOWED).syn().build())
