@@ -258,6 +258,14 @@ impl Policy {
         true
     }
 
+    /// The limit or refusal of some of an entry's ports for the same network. A rule that ends must not take its place.
+    #[must_use]
+    pub fn lasting_action(&self, entry: &Entry) -> Option<(&Entry, Action)> {
+        let lasts = |(_, (action, _)): &(&Entry, &(Action, _))| !matches!(action, Action::Until(_));
+        let mut lasting = self.actions.iter().filter(lasts);
+        lasting.find(|(typed, _)| typed.meets(entry)).map(|(typed, (action, _))| (typed, *action))
+    }
+
     /// Keep what another policy has open for some time.
     pub fn keep_timed(&mut self, other: &Self) {
         for (entry, action, comment) in other.actions() {

@@ -62,6 +62,17 @@ pub enum UsageError {
         /// The rules that are open.
         narrower: Vec<String>,
     },
+    /// A rule that ends was given for ports with a limit or a refusal.
+    #[error(
+        "{rule}: {name} has `{lasting}` for these ports, which would be gone when the time is over; nothing was changed. To open them for good: fw-user allow {rule}"
+    )]
+    TimedOverLasting {
+        /// The rule.
+        rule: String,
+        name: String,
+        /// The command of the limit or refusal.
+        lasting: String,
+    },
     /// A rule was given for a part of a refused network.
     #[error(
         "{rule} would stay closed on {name}: `{refusal}` is refused; remove the refusal first: fw-user allow {refusal}"
@@ -127,6 +138,7 @@ impl UsageError {
             | Self::NotOpen { .. }
             | Self::OpenToSome { .. }
             | Self::RefusedAround { .. }
+            | Self::TimedOverLasting { .. }
             | Self::NoSuchSet { .. }
             | Self::NotBanned { .. }
             | Self::OnlyCovered { .. } => exit_code::FAILED,

@@ -138,6 +138,16 @@ pub(crate) fn typed_rules(policy: &Policy) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// An entry with an action that lasts, as the command that adds it.
+#[must_use]
+pub(crate) fn acting_rule(entry: &Entry, action: Action) -> String {
+    match action {
+        Action::Limit(rate) => format!("limit {}", Limit::Ports(*entry, rate)),
+        Action::Refuse => format!("deny {entry}"),
+        Action::Until(_) => format!("allow {entry}"),
+    }
+}
+
 /// The limits with their comments.
 #[must_use]
 pub(crate) fn limits(policy: &Policy) -> Vec<String> {

@@ -4,10 +4,12 @@ use std::{collections::BTreeSet, net::IpAddr};
 
 use fw_common::{
     PortProtocol, Reason, Verdict,
+    actions::Action,
     entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{Forward, Networks},
     grammar::Rule,
+    limit::Limit,
     policy::Policy,
     refuse::Refuse,
 };
@@ -17,7 +19,10 @@ use serde::Serialize;
 use crate::{
     kernel::dry_run::Judgement,
     packet::headers::{self, Headers},
-    policy_text::{self, timeouts, words::entry_words},
+    policy_text::{
+        self, timeouts,
+        words::{acting_rule, entry_words},
+    },
     report::reasons,
 };
 
@@ -291,7 +296,10 @@ impl Answer<'_> {
 
     /// The command that replaces the policy in force and changes nothing else.
     fn attach(&self, policy: &Policy) -> String {
-        let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, entry_words(policy).join(","))];
+        let limited = policy.actions().filter(|(_, action, _)| matches!(action, Action::Limit(_)));
+        let allowed = entry_words(policy).into_iter().chain(limited.map(|(entry, ..)| entry.to_string()));
+        let allowed: Vec<String> = allowed.collect();
+        let mut words = vec![format!("fw-user attach {} --allow {}", self.filter.name, allowed.join(","))];
         if !policy.protocols.is_empty() {
             let names: Vec<String> = policy.protocols.iter().copied().map(headers::protocol_name).collect();
             words.push(format!("--allow-proto {}", names.join(",")));
@@ -311,6 +319,10 @@ impl Answer<'_> {
         if self.filter.monitors {
             words.push("--monitor".to_owned());
         }
-        words.join(" ")
+        // `attach` takes no other rules. They are typed behind it.
+        let lasting = policy.actions().filter(|(_, action, _)| !matches!(action, Action::Until(_)));
+        let acting = lasting.map(|(entry, action, _)| acting_rule(entry, action));
+        let ping = policy.ping.map(|rate| format!("limit {}", Limit::Ping(rate)));
+        acting.chain(ping).fold(words.join(" "), |commands, rule| format!("{commands} && fw-user {rule}"))
     }
 }

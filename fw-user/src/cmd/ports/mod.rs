@@ -200,9 +200,18 @@ fn meant(error: Error, args: &ChangeArgs, change: &Change) -> Error {
 }
 
 fn changed(name: &str, before: &Policy, pieces: &[Piece], specs: &[String], change: &Change) -> Result<Policy> {
+    let entries = || pieces.iter().filter_map(Piece::entry);
+    if matches!(change, Change::Allow { end: Some(_), .. })
+        && let Some((entry, (typed, action))) = entries().find_map(|entry| Some((entry, before.lasting_action(entry)?)))
+    {
+        return Err(Error::Usage(UsageError::TimedOverLasting {
+            rule: entry.to_string(),
+            name: name.to_owned(),
+            lasting: words::acting_rule(typed, action),
+        }));
+    }
     let mut after = before.clone();
     let is_any = change.make(&mut after, pieces);
-    let entries = || pieces.iter().filter_map(Piece::entry);
     if *change != Change::Deny {
         // A rule that a refusal outweighs would look open.
         if let Some((entry, refusal)) = entries().find_map(|entry| Some((entry, after.refusal_around(entry)?))) {

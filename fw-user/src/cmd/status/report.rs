@@ -265,9 +265,10 @@ fn details_text(details: &Details) -> String {
     for (what, rules) in typed_rules(policy) {
         text += &format!("  {what:<7} {rules}\n");
     }
-    if !policy.on_link.is_empty() {
+    if policy.needs_lan() {
         let networks: Vec<String> = policy.on_link.iter().map(ToString::to_string).collect();
-        text += &format!("  lan     {}\n", networks.join(", "));
+        let networks = if networks.is_empty() { "no network".to_owned() } else { networks.join(", ") };
+        text += &format!("  lan     {networks}\n");
     }
     if *monitors {
         text += "  MONITOR ONLY  nothing is dropped; `fw-user enforce` closes what is not open\n";

@@ -162,6 +162,10 @@ fn rules_of_every_kind_are_saved_and_applied() -> Result<()> {
         ensure!(status.contains(line), "{line:?} in {status}");
     }
     ensure!(lab.fw(&["apply"])?.ends_with("nothing to do\n"));
+    // A proposed command keeps them.
+    let said = lab.fw(&["explain", "gre"])?;
+    let kept = "--allow 22/udp,80/tcp,22/tcp --allow-proto gre && fw-user limit 22/tcp=6/30s && fw-user deny 80/tcp@192.0.2.99/32 && fw-user limit ping=100/s\n";
+    ensure!(said.contains(kept), "{said}");
     // What is true stays as it was written, and new rules stand behind it.
     lab.fw(&["limit", "2222/tcp=10/m", "--comment", "git"])?;
     lab.fw(&["deny", "22@192.0.2.98"])?;
@@ -213,6 +217,10 @@ fn a_rule_with_an_end_outlives_other_commands_and_stands_in_no_file() -> Result<
 fn bad_rates_and_times_change_nothing() -> Result<()> {
     let lab = Lab::without_containers()?;
     lab.attach(Mode::Native, "22")?;
+    // After the hour the port would be closed, and the way in with it.
+    lab.fw(&["limit", "23"])?;
+    lab.refuses(&["allow", "22-30/tcp", "--for", "1h"], FAILED, &["`limit 23/tcp=6/30s`", "nothing was changed"])?;
+    lab.fw(&["deny", "23/tcp"])?;
     let before = lab.fw(&["status", "--json"])?;
     for (typed, words) in [
         ("22/udp=3/s", "TCP connections"),
