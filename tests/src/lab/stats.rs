@@ -274,10 +274,12 @@ mod tests {
             "name": "eth0", "state": "active", "class": null, "class_reason": null, "problems": [], "fix": null, "cure": null,
             "mode": "native", "egress": "tcx", "since": "", "uid": 0, "version": "", "map_memory": 0, "boot": null,
             "monitor": false, "confirm_within": null, "passes_decrypted": false,
-            "allow": ["22/tcp"], "rules": [], "allow_proto": [], "forward": "drop", "timeouts": {},
+            "allow": ["22/tcp"], "rules": [], "ping": null, "allow_proto": [], "forward": "drop", "refuse": "nobody",
+            "timeouts": {},
         });
         let change = json!({
-            "name": "eth0", "cut": [], "allow": ["22/tcp"], "rules": [], "allow_proto": [], "forward": "drop", "timeouts": {},
+            "name": "eth0", "cut": [], "allow": ["22/tcp"], "rules": [], "ping": null, "allow_proto": [], "forward": "drop", "refuse": "nobody",
+            "timeouts": {},
         });
         let with = |documented: &Value, field: &str| {
             let mut value = documented.clone();

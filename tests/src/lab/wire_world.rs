@@ -77,7 +77,9 @@ impl WireWorld {
     /// # Errors
     /// Nothing is attached, or the kernel's.
     pub fn put_in_force(&mut self, policy: &Policy) -> Result<()> {
-        Ok(self.filter()?.policy.write(policy, Terms::default())?)
+        // The networks on the link are those of the host.
+        let filter = self.filter.as_mut().context("nothing is attached")?;
+        Ok(self.host.enter(|| filter.policy.write(policy, Terms::default()))?)
     }
 
     fn ban(&mut self, bans: &[Ban]) -> Result<()> {

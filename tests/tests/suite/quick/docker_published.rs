@@ -1,10 +1,13 @@
 //! Ports that a real Docker engine publishes: open past the input chain before `attach`, closed after it.
 
-use anyhow::{Context, Result};
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{
-        Lab, Mode, PI4, Server, Transport,
+        LAN4, Lab, Mode, PI4, Server, Transport,
         docker::{Container, Docker},
+        wait,
     },
     tests,
 };
@@ -36,6 +39,7 @@ fn what_docker_publishes_with_the_userland_proxy_is_closed() -> Result<()> {
             ("native mode", |lab, docker| the_hole_is_closed(lab, docker, Mode::Native, None)),
             ("generic mode", |lab, docker| the_hole_is_closed(lab, docker, Mode::Generic, None)),
             ("a bridge of the user's own", |lab, docker| the_hole_is_closed(lab, docker, Mode::Native, Some("own"))),
+            ("refusals, limits and the LAN", rules_of_other_kinds_hold_for_a_container),
             ("a container that is restarted", a_restarted_container_stays_closed),
             ("a dockerd that is restarted", restarting_dockerd_opens_nothing),
             // Last, since a daemon does not make its rules anew.
@@ -102,6 +106,32 @@ fn the_hole_is_closed(lab: &Lab, docker: &Docker<'_>, mode: Mode, network: Optio
 }
 
 /// The container comes back with another namespace and perhaps another address: nothing has to be refreshed for that.
+fn rules_of_other_kinds_hold_for_a_container(lab: &Lab, docker: &mut Docker<'_>) -> Result<()> {
+    let container = docker.container("web", &PUBLISH)?;
+    let server = container.namespace.serve_tcp(8080)?;
+    let reaches = || lab.lan.reaches(&server, Transport::Tcp, PI4, 80);
+    let is_closed = || lab.is_closed(&server, Transport::Tcp, PI4, 80);
+    lab.attach(Mode::Native, "22,80/tcp")?;
+    reaches()?;
+    let refusal = format!("80/tcp@{LAN4}");
+    lab.fw(&["deny", &refusal])?;
+    is_closed().context("refused")?;
+    lab.fw(&["allow", &refusal])?;
+    reaches()?;
+    lab.fw(&["deny", "80/tcp"])?;
+    lab.fw(&["allow", "80/tcp@lan"])?;
+    reaches().context("the LAN")?;
+    lab.fw(&["limit", "80/tcp=1/1h@lan"])?;
+    reaches().context("the first connection")?;
+    let (before, limited) = (server.reached(), lab.stats("eth0")?.reason("limited").packets);
+    let _limited = lab.lan.try_tcp(SocketAddr::new(PI4, 80));
+    wait::until("a connection to be limited", || {
+        Ok((lab.stats("eth0")?.reason("limited").packets > limited).then_some(()))
+    })?;
+    ensure!(server.reached() == before, "a second connection arrived");
+    lab.fw(&["detach", "eth0"]).map(drop)
+}
+
 fn a_restarted_container_stays_closed(lab: &Lab, docker: &mut Docker<'_>) -> Result<()> {
     let container = docker.container("web", &PUBLISH)?;
     Servers::start(&container)?.are_reached(lab)?;
