@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
 };
 
 use fw_common::abi::MAX_MACS;
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rtnetlink::{
     RouteMessageBuilder,
@@ -28,6 +28,14 @@ use crate::{
 
 /// The addresses of every link (RFC 4291, 2.5.6).
 const LINK_LOCAL: IpNet = IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10));
+
+/// The networks that nobody on the Internet has (RFC 1918; RFC 4193, 3.1).
+const PRIVATE: [IpNet; 4] = [
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 0, 0, 0), 8)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(172, 16, 0, 0), 12)),
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(192, 168, 0, 0), 16)),
+    IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)),
+];
 
 /// The interfaces, their addresses, and the routes to some peers.
 #[derive(Clone, Debug, Default)]
@@ -122,7 +130,8 @@ impl Network {
     }
 
     /// The networks on the link of an interface: of its own routes, and of those of the bridge or bond that it is a port of and of VLANs on any of
-    /// these. None where packets go to the next machine without a question for its address: nobody is beside this machine there.
+    /// these. Private ones until any is known, as at boot: a rule for the link must not lock out who is on it. None where packets go to the next
+    /// machine without a question for its address: nobody is beside this machine there.
     pub(crate) fn on_link_of(&self, name: &str) -> BTreeSet<IpNet> {
         let Some(interface) = self.interfaces.iter().find(|interface| interface.name == name && !interface.is_line)
         else {
@@ -131,7 +140,12 @@ impl Network {
         let lines = self.interfaces.iter().filter(|interface| interface.is_line).map(|interface| interface.index);
         let fed = &self.fed_by(interface.index) - &lines.collect();
         let networks = self.on_link.iter().filter(|(index, _)| fed.contains(index)).map(|(_, network)| *network);
-        IpNet::aggregate(&networks.chain([LINK_LOCAL]).collect()).into_iter().collect()
+        let mut networks: Vec<IpNet> = networks.collect();
+        if networks.iter().all(|network| is_link_local(network.addr())) {
+            networks.extend(PRIVATE);
+        }
+        networks.push(LINK_LOCAL);
+        IpNet::aggregate(&networks).into_iter().collect()
     }
 
     /// The MAC addresses of an interface and of those above it, its own first and again in each place to spare.
@@ -249,6 +263,7 @@ mod tests {
             interface("br0", 3),
             Interface { below: Some(3), vlan: Some((0x8100, 5)), ..interface("br0.5", 4) },
             interface("eth1", 5),
+            interface("new", 8),
             Interface { is_line: true, ..interface("wg0", 6) },
             Interface { below: Some(3), is_line: true, ..interface("quiet", 7) },
         ];
@@ -261,6 +276,7 @@ mod tests {
             (5, "198.51.100.0/24"),
             (6, "10.8.0.0/24"),
             (7, "10.7.0.0/24"),
+            (8, "fe80::/64"),
         ];
         let on_link = on_link.map(|(index, network)| (index, network.parse().expect("a network"))).into();
         let network = Network { interfaces, on_link, ..Network::default() };
@@ -268,6 +284,7 @@ mod tests {
             ("eth0", &["10.5.0.0/16", "169.254.0.0/16", "192.0.2.0/24", "fe80::/10"][..]),
             ("br0.5", &["10.5.0.0/16", "fe80::/10"]),
             ("eth1", &["198.51.100.0/24", "fe80::/10"]),
+            ("new", &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7", "fe80::/10"]),
             ("wg0", &[]),
             ("gone", &[]),
         ] {

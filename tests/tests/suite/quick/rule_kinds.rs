@@ -121,7 +121,13 @@ fn the_lan_is_who_is_on_the_link(mode: Mode) -> Result<()> {
     lab.lan.reaches(&published, Transport::Tcp, PI4, 80)?;
     lab.fw(&["deny", "80@lan"])?;
     lab.is_closed(&published, Transport::Tcp, PI4, 80)?;
-    far.reaches(&published, Transport::Tcp, PI4, 80).context("a far host")
+    far.reaches(&published, Transport::Tcp, PI4, 80).context("a far host")?;
+    // As at boot, before the network is up.
+    lab.pi.run("ip address flush dev eth0")?;
+    lab.fw(&["allow", "9/udp@lan"])?;
+    let private = "  lan     10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, fe80::/10\n";
+    ensure!(lab.fw(&["status"])?.contains(private), "{}", lab.fw(&["status"])?);
+    Ok(())
 }
 
 fn pings_above_a_limit_get_no_answer() -> Result<()> {
