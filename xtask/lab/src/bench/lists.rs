@@ -133,7 +133,6 @@ fn by_rule() -> Result<Table> {
     let other = format!("{port}@{}", packets::BANNED4);
     let kinds = [
         ("refused to another host", port.as_str(), Some((other.as_str(), Action::Refuse)), packets::allowed_syn4()),
-        ("open to the LAN", &format!("{port}@lan"), None, packets::allowed_syn4()),
         ("open for an hour", "1/tcp", Some((&port, later)), packets::allowed_syn4()),
         (
             "limited, packet of a connection",
