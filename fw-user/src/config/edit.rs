@@ -4,12 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use clap::ValueEnum;
 use fw_common::{
-    actions::Action,
     entry::{Entry, Protocols},
     flow::Timeouts,
     forward::{self, Forward, Networks},
     grammar::{PortRange, Rule},
-    limit::Limit,
     policy::Policy,
     source::Source,
 };
@@ -23,7 +21,10 @@ use crate::{
     },
     error::{ConfigError, Result},
     kernel::attach::ingress::ModeChoice,
-    policy_text,
+    policy_text::{
+        self,
+        words::{limit_rules, refusal_rules},
+    },
 };
 
 /// The text of a new file for an interface.
@@ -65,11 +66,11 @@ pub fn update(text: &str, says: &Settings, wanted: &Settings, typed: &[String]) 
     if !policy.entries().eq(before.entries()) {
         change_list(&mut document, "allow", |list| follow_rules(list, policy, typed))?;
     }
-    if limits(policy) != limits(before) {
-        change_list(&mut document, "limit", |list| follow(list, &limits(policy), entry_limits))?;
+    if limit_rules(policy) != limit_rules(before) {
+        change_list(&mut document, "limit", |list| follow(list, &limit_rules(policy), entry_limits))?;
     }
-    if refusals(policy) != refusals(before) {
-        change_list(&mut document, "deny", |list| follow(list, &refusals(policy), entry_refusals))?;
+    if refusal_rules(policy) != refusal_rules(before) {
+        change_list(&mut document, "deny", |list| follow(list, &refusal_rules(policy), entry_refusals))?;
     }
     if policy.protocols != before.protocols {
         change_list(&mut document, "allow-proto", |list| follow_protocols(list, policy))?;
@@ -208,21 +209,6 @@ fn follow_rules(list: &mut List, wanted: &Policy, typed: &[String]) -> Result<()
         list.set_comment(index, comment);
     }
     Ok(())
-}
-
-/// The limits as a list has them, each with its comment.
-fn limits(policy: &Policy) -> Vec<(String, Option<&str>)> {
-    let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
-        Action::Limit(rate) => Some((Limit::Ports(*entry, rate).to_string(), comment)),
-        Action::Until(_) | Action::Refuse => None,
-    });
-    of_ports.chain(policy.ping.map(|rate| (Limit::Ping(rate).to_string(), None))).collect()
-}
-
-/// The refusals as a list has them, each with its comment.
-fn refusals(policy: &Policy) -> Vec<(String, Option<&str>)> {
-    let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Refuse);
-    refusals.map(|(entry, _, comment)| (entry.to_string(), comment)).collect()
 }
 
 fn entry_limits(word: &str) -> Result<Vec<String>> {

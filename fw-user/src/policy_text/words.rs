@@ -148,21 +148,33 @@ pub(crate) fn acting_rule(entry: &Entry, action: Action) -> String {
     }
 }
 
-/// The limits with their comments.
+/// The limits with their comments, in words.
 #[must_use]
 pub(crate) fn limits(policy: &Policy) -> Vec<String> {
-    let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
-        Action::Limit(rate) => Some(typed_rule(&Limit::Ports(*entry, rate).to_string(), comment)),
-        Action::Until(_) | Action::Refuse => None,
-    });
-    of_ports.chain(policy.ping.map(|rate| Limit::Ping(rate).to_string())).collect()
+    limit_rules(policy).iter().map(|(rule, comment)| typed_rule(rule, *comment)).collect()
 }
 
-/// The refusals with their comments.
+/// The refusals with their comments, in words.
 #[must_use]
 pub(crate) fn refusals(policy: &Policy) -> Vec<String> {
+    refusal_rules(policy).iter().map(|(rule, comment)| typed_rule(rule, *comment)).collect()
+}
+
+/// The limits as they are typed, each with its comment.
+#[must_use]
+pub(crate) fn limit_rules(policy: &Policy) -> Vec<(String, Option<&str>)> {
+    let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
+        Action::Limit(rate) => Some((Limit::Ports(*entry, rate).to_string(), comment)),
+        Action::Until(_) | Action::Refuse => None,
+    });
+    of_ports.chain(policy.ping.map(|rate| (Limit::Ping(rate).to_string(), None))).collect()
+}
+
+/// The refusals as they are typed, each with its comment.
+#[must_use]
+pub(crate) fn refusal_rules(policy: &Policy) -> Vec<(String, Option<&str>)> {
     let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Refuse);
-    refusals.map(|(entry, _, comment)| typed_rule(&entry.to_string(), comment)).collect()
+    refusals.map(|(entry, _, comment)| (entry.to_string(), comment)).collect()
 }
 
 /// A rule with its comment.
