@@ -3,13 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{
-    bans::FOR_EVER,
-    protocol::PortProtocol,
-    rate::Rate,
-    reason::Reason,
-    timeouts::{SECOND, Timeouts},
-};
+use crate::{protocol::PortProtocol, rate::Rate, reason::Reason, timeouts::Timeouts};
 
 /// The version in the name of the pins' directory.
 pub const ABI_VERSION: u32 = 5;
@@ -30,7 +24,7 @@ pub mod map {
     pub const RECENT6: &str = "RECENT6";
     /// Local ports, and IP protocols without ports, that ever sent a packet; shared by all interfaces.
     pub const SENT: &str = "SENT";
-    /// What limits counted lately: [`Attempts`](crate::rate::Attempts) by [`LimitKey`](super::LimitKey); shared by all interfaces.
+    /// What limits counted lately: [`Attempts`](crate::rate::Attempts) by [`LimitKey`](crate::admission::LimitKey); shared by all interfaces.
     pub const ATTEMPTS: &str = "ATTEMPTS";
     /// The [buffer](crate::bans::BUFFER) of bans in force; shared by all interfaces, as the next five.
     pub const BANS: &str = "BANS";
@@ -44,13 +38,13 @@ pub mod map {
     pub const BAN_INDEX6: &str = "BAN_INDEX6";
     /// The senders that may be banned: a filter per family.
     pub const BAN_FILTER: &str = "BAN_FILTER";
-    /// The policy buffer in force, and its terms: [`Active`](super::Active).
+    /// The policy buffer in force, and its terms: [`Active`](crate::active::Active).
     pub const ACTIVE: &str = "ACTIVE";
     /// The policy's settings, one per buffer.
     pub const SETTINGS: &str = "SETTINGS";
     /// The class of every port, for all buffers.
     pub const PORTS: &str = "PORTS";
-    /// IPv4 source networks by class, for all buffers, each with its [`Admission`](super::Admission).
+    /// IPv4 source networks by class, for all buffers, each with its [`Admission`](crate::admission::Admission).
     pub const SOURCES4: &str = "SOURCES4";
     /// IPv6 source networks by class, for all buffers.
     pub const SOURCES6: &str = "SOURCES6";
@@ -213,132 +207,6 @@ pub const fn rare_slot(cpu: u32, port_index: u32) -> u32 {
     cpu * RARE_PORTS + (port_index ^ port_index >> 10) % RARE_PORTS
 }
 
-/// The value of `ACTIVE`: one 64-bit store puts a whole policy in force, with its deadline.
-///
-/// | bits | what |
-/// |---|---|
-/// | 0-1 | the buffer in force |
-/// | 2 | 1 where everything is judged and counted, and nothing dropped |
-/// | 3 | 1 where the policy names [networks to route on to](CLASS_FORWARD) |
-/// | 4 | 1 where the policy has limits |
-/// | 8-12 | the same, from the deadline on |
-/// | 16 | 1 where the interface had no filter before: from the deadline on the user side takes it off |
-/// | 32-63 | the deadline, seconds of `CLOCK_MONOTONIC`; 0 for none |
-///
-/// The kernel checks the deadline, so an unconfirmed change ends even if every process of fw-user was killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-#[repr(transparent)]
-pub struct Active(pub u64);
-
-impl Active {
-    const BUFFER: u64 = 0b11;
-    const MONITOR: u64 = 1 << 2;
-    /// The bit that is set if the policy names networks that packets may be routed on to.
-    pub const NETWORKS: u64 = 1 << 3;
-    /// The bit that is set if the policy has limits.
-    pub const LIMITS: u64 = 1 << 4;
-    /// The bits that say what the policy has.
-    const CONTENTS: u64 = Self::NETWORKS | Self::LIMITS;
-    /// The bits of the state in force now.
-    pub const STATE: u64 = Self::BUFFER | Self::MONITOR | Self::CONTENTS;
-    const FALLBACK: u32 = 8;
-    const ENDS_DETACHED: u64 = 1 << 16;
-    const DEADLINE: u32 = 32;
-
-    /// The buffer in force.
-    #[inline(always)]
-    #[must_use]
-    pub const fn buffer(self) -> u32 {
-        (self.0 & Self::BUFFER) as u32
-    }
-
-    /// Whether nothing is dropped.
-    #[inline(always)]
-    #[must_use]
-    pub const fn monitors(self) -> bool {
-        self.0 & Self::MONITOR != 0
-    }
-
-    /// A switch to a free buffer, without a deadline. `contents` are [`NETWORKS`](Self::NETWORKS) and [`LIMITS`](Self::LIMITS), if its
-    /// policy has them.
-    #[must_use]
-    pub const fn flipped(self, contents: u64) -> Self {
-        Self(self.0 & Self::MONITOR | self.free() as u64 | contents & Self::CONTENTS)
-    }
-
-    /// The lowest buffer that no packet is judged by: it is not in force, and is not the fallback of a change that waits to be confirmed.
-    const fn free(self) -> u32 {
-        let mut free = 0;
-        while free == self.buffer() || self.deadline() != 0 && free == self.fallback().buffer() {
-            free += 1;
-        }
-        free
-    }
-
-    /// The same buffer, without a deadline, in monitor mode or not.
-    #[must_use]
-    pub const fn monitoring(self, monitors: bool) -> Self {
-        Self(self.0 & (Self::BUFFER | Self::CONTENTS) | if monitors { Self::MONITOR } else { 0 })
-    }
-
-    /// The same until `deadline` (seconds of `CLOCK_MONOTONIC`, not 0), and then `fallback`. Without a `fallback` the interface had no filter, and
-    /// loses it then.
-    #[must_use]
-    pub const fn until(self, deadline: u32, fallback: Option<Self>) -> Self {
-        let then = match fallback {
-            Some(fallback) => (fallback.0 & Self::STATE) << Self::FALLBACK,
-            None => (self.0 & Self::BUFFER | Self::MONITOR) << Self::FALLBACK | Self::ENDS_DETACHED,
-        };
-        Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
-    }
-
-    /// The same as a part of a change that waits to be confirmed: until `deadline`, and then what that change falls back to.
-    #[must_use]
-    pub const fn joining(self, trial: Self, deadline: u32) -> Self {
-        let then = trial.0 & (Self::STATE << Self::FALLBACK | Self::ENDS_DETACHED);
-        Self(self.0 & Self::STATE | then | (deadline as u64) << Self::DEADLINE)
-    }
-
-    /// The deadline, in seconds of `CLOCK_MONOTONIC`; 0 for none.
-    #[inline(always)]
-    #[must_use]
-    pub const fn deadline(self) -> u32 {
-        (self.0 >> Self::DEADLINE) as u32
-    }
-
-    /// The same without a deadline.
-    #[must_use]
-    pub const fn confirmed(self) -> Self {
-        Self(self.0 & Self::STATE)
-    }
-
-    /// The same with a deadline that has passed.
-    #[must_use]
-    pub const fn ended(self) -> Self {
-        Self(self.0 & !(u64::MAX << Self::DEADLINE) | 1 << Self::DEADLINE)
-    }
-
-    /// The state in force after the deadline.
-    #[inline(always)]
-    #[must_use]
-    pub const fn fallback(self) -> Self {
-        Self(self.0 >> Self::FALLBACK & Self::STATE)
-    }
-
-    /// Whether the filter is removed at the deadline.
-    #[must_use]
-    pub const fn ends_detached(self) -> bool {
-        self.0 & Self::ENDS_DETACHED != 0
-    }
-
-    /// Whether the deadline has passed, at a time in nanoseconds of `CLOCK_MONOTONIC`.
-    #[inline(always)]
-    #[must_use]
-    pub const fn has_ended(self, now: u64) -> bool {
-        self.deadline() != 0 && now >= self.deadline() as u64 * SECOND
-    }
-}
-
 /// The most MAC addresses of an interface and those above it.
 pub const MAX_MACS: usize = 4;
 
@@ -408,57 +276,6 @@ pub struct Source6 {
     pub class: [u8; 2],
     /// The network's or the packet's address.
     pub address: [u8; 16],
-}
-
-/// How a network is let in to the ports of a class; the value of `SOURCES4` and `SOURCES6`. The longest prefix alone is looked up, so it also holds
-/// what wider networks allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
-#[repr(C)]
-pub struct Admission {
-    /// Until then the ports are open without a limit: nanoseconds of `CLOCK_BOOTTIME`, which counts suspend; 0 for never, [`FOR_EVER`] for
-    /// ever.
-    pub open_until: u64,
-    /// From then on so many TCP connections of a sender pass; [`Rate::NONE`] closes the ports.
-    pub then: Rate,
-}
-
-impl Admission {
-    /// Open for ever.
-    pub const OPEN: Self = Self { open_until: FOR_EVER, then: Rate::NONE };
-    /// Closed.
-    pub const CLOSED: Self = Self { open_until: 0, then: Rate::NONE };
-
-    /// Whether it depends on the time.
-    #[inline(always)]
-    #[must_use]
-    pub const fn ends(&self) -> bool {
-        // Of these two alone adding 1 makes at most 1.
-        self.open_until.wrapping_add(1) > 1
-    }
-
-    /// 1 where packets are let in at a time of `CLOCK_BOOTTIME`, else 0. The ends are exact to 2 ns.
-    #[inline(always)]
-    #[must_use]
-    pub const fn lets_in(&self, now: u64) -> u64 {
-        // Without comparisons: the verifier follows both outcomes of each.
-        let is_open = (now >> 1).wrapping_sub(self.open_until >> 1) >> 63;
-        is_open | (self.then.count as u64).wrapping_neg() >> 63
-    }
-}
-
-/// What a limit counts: connections of a sender to a port. The key of `ATTEMPTS`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Pod, Zeroable)]
-#[repr(C)]
-pub struct LimitKey {
-    /// The sender, in network byte order, IPv4 as an IPv4-mapped IPv6 address. Of IPv6 senders that are not on the link the first half.
-    pub sender: [u32; 4],
-    /// The port's [number](port_index).
-    pub port: u32,
-}
-
-impl LimitKey {
-    /// Echo requests of all senders.
-    pub const PING: Self = Self { sender: [0; 4], port: u32::MAX };
 }
 
 /// Bits of a source key before the address.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, vec::Vec};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::{abi::Admission, bans::FOR_EVER, rate::Rate, source::Source};
+use crate::{admission::Admission, bans::FOR_EVER, rate::Rate, source::Source};
 
 /// What a rule does to its ports, unless it opens them for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,14 +14,14 @@ pub enum Action {
     /// Open them for so many TCP connections of each sender.
     Limit(Rate),
     /// Close them, whatever other rules open.
-    Refuse,
+    Deny,
 }
 
 impl Action {
     /// Whether it opens ports.
     #[must_use]
     pub const fn opens(self) -> bool {
-        !matches!(self, Self::Refuse)
+        !matches!(self, Self::Deny)
     }
 }
 
@@ -95,7 +95,7 @@ impl Together {
             None => self.open_until = FOR_EVER,
             Some(Action::Until(end)) => self.open_until = self.open_until.max(end),
             Some(Action::Limit(rate)) => self.limit = Some(self.limit.map_or(rate, |other| other.min(rate))),
-            Some(Action::Refuse) => self.is_refused = true,
+            Some(Action::Deny) => self.is_refused = true,
         }
     }
 
@@ -155,7 +155,7 @@ mod tests {
     fn the_link_is_inside_everyone_and_around_each_network() {
         let lan = Some("lan");
         let limit = Some(Action::Limit(SIX));
-        let refuse = Some(Action::Refuse);
+        let refuse = Some(Action::Deny);
         let off_link = "10.8.8.8/32";
         let eight = Some("10.0.0.0/8");
         let limited = Admission { open_until: 0, then: SIX };
@@ -176,7 +176,7 @@ mod tests {
     fn the_smallest_network_decides_and_a_refusal_always() {
         let until = |end| Some(Action::Until(end));
         let limit = |rate| Some(Action::Limit(rate));
-        let refuse = Some(Action::Refuse);
+        let refuse = Some(Action::Deny);
         let (eight, sixteen, host) = (Some("10.0.0.0/8"), Some("10.1.0.0/16"), Some("10.1.1.1/32"));
         let inside = "10.1.1.1/32";
         let limited = |open_until, then| Admission { open_until, then };
@@ -207,6 +207,6 @@ mod tests {
         let networks =
             |source, action| admissions([(source, Some(action))], false).into_iter().map(|(network, _)| network);
         assert_eq!(networks(Source::Everyone, Action::Until(5)).collect::<Vec<_>>(), EVERYONE);
-        assert_eq!(networks(Source::Network(net("10.0.0.0/8")), Action::Refuse).count(), 0);
+        assert_eq!(networks(Source::Network(net("10.0.0.0/8")), Action::Deny).count(), 0);
     }
 }

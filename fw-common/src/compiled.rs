@@ -11,10 +11,11 @@ use thiserror::Error;
 
 use crate::{
     abi::{
-        Admission, BUFFERS, CLASS_BY_LINK, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES,
-        ON_LINK, Settings, is_by_link,
+        BUFFERS, CLASS_BY_LINK, CLASS_CLOSED, CLASS_FORWARD, CLASS_LAN, CLASS_OPEN, MAX_MACS, MAX_SOURCES, ON_LINK,
+        Settings, is_by_link,
     },
     actions::{Action, EVERYONE, Grant, admissions},
+    admission::Admission,
     bans::FOR_EVER,
     entry::Entry,
     forward::{Forward, Networks},
@@ -72,8 +73,13 @@ struct Lists {
 }
 
 impl Lists {
-    /// The class of ports with these grants.
-    fn class<I: Iterator<Item = Grant>>(&mut self, grants: impl Fn() -> I) -> u16 {
+    /// The class of ports with these grants, so many.
+    fn class<I: Iterator<Item = Grant>>(&mut self, len: usize, grants: impl Fn() -> I) -> u16 {
+        // The policy does not fit any more. It is only counted, since overlapping lists have millions of networks.
+        if self.count > MOST_NETWORKS {
+            self.count = self.count.saturating_add(len);
+            return CLASS_CLOSED;
+        }
         let has_actions = grants().any(|(_, action)| action.is_some());
         if !has_actions && grants().any(|(source, _)| source.is_everyone()) {
             CLASS_OPEN
@@ -153,7 +159,9 @@ impl Policy {
                     continue;
                 }
                 let class = *class_of.entry(active.id()).or_insert_with(|| {
-                    lists.class(|| active.iter().map(|index| grants.get(index).copied().unwrap_or(OPEN_TO_ALL)))
+                    lists.class(active.len(), || {
+                        active.iter().map(|index| grants.get(index).copied().unwrap_or(OPEN_TO_ALL))
+                    })
                 });
                 compiled.fill(protocol, ports, class);
             }
@@ -356,7 +364,7 @@ fn of_everyone(list: &[(IpNet, Admission)]) -> Option<Admission> {
 fn action(Admission { open_until, then }: Admission) -> Option<Action> {
     match (open_until, then) {
         (FOR_EVER, _) => None,
-        (0, Rate::NONE) => Some(Action::Refuse),
+        (0, Rate::NONE) => Some(Action::Deny),
         (end, Rate::NONE) => Some(Action::Until(end)),
         (_, rate) => Some(Action::Limit(rate)),
     }

@@ -12,7 +12,9 @@ extern crate std;
 pub mod abi;
 #[cfg(feature = "std")]
 pub mod actions;
+pub mod active;
 pub mod address;
+pub mod admission;
 pub mod answer;
 pub mod bans;
 #[cfg(feature = "std")]

@@ -54,7 +54,7 @@ pub trait Lookups: AddressLookups<V4> + AddressLookups<V6> {
 
 /// The look-ups with separate tables for each address family.
 pub trait AddressLookups<A: Tracked> {
-    /// Whether a class that is neither open nor closed [lets an address in](crate::abi::Admission::lets_in).
+    /// Whether a class that is neither open nor closed [lets an address in](crate::admission::Admission::lets_in).
     fn is_in_class(&self, class: u16, address: A) -> bool;
 
     /// Count a connection of a sender to the port of this [number](crate::abi::port_index) and class; returns whether it exceeds the sender's limit,

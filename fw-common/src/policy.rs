@@ -282,7 +282,7 @@ impl Policy {
             return false;
         }
         if !self.is_refused_as(&entry) {
-            self.act(entry, Action::Refuse, comment);
+            self.act(entry, Action::Deny, comment);
         }
         true
     }

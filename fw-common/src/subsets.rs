@@ -10,12 +10,13 @@ pub(crate) struct Subsets {
     tree: Vec<u32>,
     /// The identity of each pair of halves that ever occurred. The identity of an empty pair is 0.
     known: HashMap<[u32; 2], u32>,
+    len: usize,
 }
 
 impl Subsets {
     /// The empty subset of the numbers below `bound`.
     pub(crate) fn new(bound: usize) -> Self {
-        Self { tree: vec![0; bound.next_power_of_two() * 2], known: HashMap::from([([0, 0], 0)]) }
+        Self { tree: vec![0; bound.next_power_of_two() * 2], known: HashMap::from([([0, 0], 0)]), len: 0 }
     }
 
     /// Add numbers, or remove those that are members.
@@ -24,6 +25,7 @@ impl Subsets {
         let mut nodes: Vec<usize> = numbers.into_iter().map(|number| first + number).collect();
         for &node in &nodes {
             self.tree[node] ^= 1;
+            self.len = if self.tree[node] == 1 { self.len + 1 } else { self.len - 1 };
         }
         nodes.sort_unstable();
         // All nodes are of the same level, so that each above them changes once.
@@ -45,9 +47,14 @@ impl Subsets {
         self.tree[1]
     }
 
+    /// How many members there are.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
     /// Whether there is no member.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.tree[1] == 0
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// The members, the smallest first. It costs the logarithm of the bound for each.
@@ -87,7 +94,7 @@ mod tests {
             for step in (0..1_usize << bound).map(|n| n ^ (n >> 1)).chain(0..1 << bound) {
                 let before = subsets.iter().fold(0, |before, number| before | 1 << number);
                 subsets.toggle((0..bound).filter(|number| (step ^ before) >> number & 1 != 0));
-                assert_eq!(subsets.iter().count(), step.count_ones() as usize);
+                assert_eq!(subsets.len(), step.count_ones() as usize);
                 assert_eq!(*ids.entry(step).or_insert(subsets.id()), subsets.id(), "{step:b} of {bound}");
             }
             let different: std::collections::HashSet<u32> = ids.values().copied().collect();

@@ -1,6 +1,7 @@
 //! The word that puts a policy in force: which buffer is written next, and what a change falls back to.
 
-use fw_common::abi::{Active, BUFFERS};
+use fw_common::abi::BUFFERS;
+use fw_common::active::Active;
 
 /// The first policy of an interface, without a deadline.
 fn first() -> Active {

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use fw_common::{
     PortProtocol::{Tcp, Udp},
-    abi::{Admission, CLASS_CLOSED, CLASS_OPEN},
+    abi::{CLASS_CLOSED, CLASS_OPEN},
+    admission::Admission,
     compiled::DoesNotFit,
     forward::{Forward, ForwardError},
     grammar::{PortRange, Rule},
@@ -322,16 +323,12 @@ fn rules_with_actions_come_back_from_the_kernels_form() {
     let limit = |count| Action::Limit(Rate { count, seconds: 30 });
     let everywhere = ["10.1.1.1", "10.1.2.3", "10.2.0.1", "192.0.2.1", "2001:db8::1"];
     for (entries, actions) in [
-        ("22", vec![("22@10.1.0.0/16", Action::Refuse)]),
-        ("22 80@10.0.0.0/8", vec![("80@10.1.0.0/16", Action::Refuse), ("22/tcp@10.1.2.3/32", limit(3))]),
-        ("1-100@10.0.0.0/8", vec![("50-60/tcp", limit(6)), ("55/tcp@10.1.0.0/16", Action::Refuse)]),
+        ("22", vec![("22@10.1.0.0/16", Action::Deny)]),
+        ("22 80@10.0.0.0/8", vec![("80@10.1.0.0/16", Action::Deny), ("22/tcp@10.1.2.3/32", limit(3))]),
+        ("1-100@10.0.0.0/8", vec![("50-60/tcp", limit(6)), ("55/tcp@10.1.0.0/16", Action::Deny)]),
         (
             "",
-            vec![
-                ("8096/tcp", Action::Until(7)),
-                ("all@10.1.0.0/16", Action::Refuse),
-                ("8096@[2001:db8::]/32", limit(1)),
-            ],
+            vec![("8096/tcp", Action::Until(7)), ("all@10.1.0.0/16", Action::Deny), ("8096@[2001:db8::]/32", limit(1))],
         ),
         ("22", vec![("22@10.1.1.1/32", Action::Until(9))]),
     ] {

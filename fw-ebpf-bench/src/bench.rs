@@ -43,7 +43,8 @@ use aya_ebpf::{
 };
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Verdict,
-    abi::{Active, CLASS_CLOSED, CLASS_OPEN, Sent},
+    abi::{CLASS_CLOSED, CLASS_OPEN, Sent},
+    active::Active,
     address::{V4, V6},
     decide_located, decide_plain,
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},

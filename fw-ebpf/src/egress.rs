@@ -6,7 +6,7 @@ use aya_ebpf::bindings::TC_ACT_UNSPEC;
 use aya_log_ebpf::debug;
 use fw_common::{
     Noted,
-    abi::Active,
+    active::Active,
     is_answer_forwarded, note_located, track_plain,
     wire::located::{Located, LocatedNetwork},
 };

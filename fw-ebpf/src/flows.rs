@@ -6,7 +6,8 @@
 
 use aya_ebpf::maps::LruHashMap;
 use fw_common::{
-    abi::{Active, RECENT_FLOWS},
+    abi::RECENT_FLOWS,
+    active::Active,
     flow::{Direction, FlowClass, FlowEntry, Found, Timeouts, judge},
 };
 
@@ -22,7 +23,7 @@ macro_rules! family {
     ($family:ident, $key:ident, $recent:ident, $flows:ident, $datagrams:ident, $found:ident) => {
         pub(crate) mod $family {
             use fw_common::{
-                abi::Active,
+                active::Active,
                 flow::{
                     Direction::{self, Egress, Ingress},
                     FlowClass::{self, Connection, Datagram, Group, Mdns, Portless},

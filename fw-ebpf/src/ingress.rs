@@ -5,7 +5,7 @@ use core::ffi::c_void;
 use aya_ebpf::{EbpfContext as _, macros::xdp, programs::XdpContext};
 use fw_common::{
     Decision, Frame as _,
-    abi::Active,
+    active::Active,
     decide_plain, judge_located,
     wire::located::{Located, LocatedNetwork},
 };

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use fw_common::{
     Decision, Frame as _, Reason, Verdict,
-    abi::Active,
+    active::Active,
     decide_plain,
     wire::{
         ethernet::{self, ETHER_TYPE_IPV6},

@@ -4,10 +4,12 @@ use aya_ebpf::maps::lpm_trie::Key;
 use fw_common::{
     AddressLookups, Lookups, PortProtocol,
     abi::{
-        Active, Admission, CLASS_CLOSED, CLASS_LAN, LimitKey, ON_LINK, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent,
-        Settings, Source4, Source6, class_page, is_by_link, page_of, slot_of,
+        CLASS_CLOSED, CLASS_LAN, ON_LINK, PAGE, SENT_PORTLESS, SOURCE_PREFIX, Sent, Settings, Source4, Source6,
+        class_page, is_by_link, page_of, slot_of,
     },
+    active::Active,
     address::{Address, V4, V6, mapped},
+    admission::{Admission, LimitKey},
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
     rate::{Attempts, Rate},
     wire::{Addresses, ethernet::Tags},

@@ -7,12 +7,14 @@ use aya_ebpf::{
 };
 use fw_common::{
     abi::{
-        Active, Admission, BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, LimitKey,
-        MAX_ATTEMPTS, MAX_RULE_CHUNKS, MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS,
-        RECORDS_PER_CPU, ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage,
-        Settings, Source4, Source6, Uppers,
+        BUFFERS, COUNTED_PROTOCOLS, ClassPage, CounterPage, DEFAULT_FLOWS, KNOCKERS, MAX_ATTEMPTS, MAX_RULE_CHUNKS,
+        MAX_SOURCES, MAX_UPPERS, Meta, PAGES, PORT_PROTOCOLS, RARE_PORTS, RECENT_FLOWS, RECORDS_PER_CPU,
+        ROUTES_PER_CPU, RarePort, ReasonCounters, Route, RuleChunk, RulesAt, SENT_PORTLESS, SentPage, Settings,
+        Source4, Source6, Uppers,
     },
+    active::Active,
     address::V6,
+    admission::{Admission, LimitKey},
     bans::{BAN_BUFFERS, FILTER_PAGES, FilterPage, Index4, Index6, PAGES4, PAGES6, Page4, Page6},
     flow::{FlowEntry, FlowKey4, FlowKey6, Recent4, Recent6},
     rate::Attempts,

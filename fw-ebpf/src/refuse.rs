@@ -4,7 +4,8 @@ use core::ffi::c_void;
 
 use fw_common::{
     AddressLookups, Frame as _,
-    abi::{Active, CLASS_LAN},
+    abi::CLASS_LAN,
+    active::Active,
     address::{V4, V6},
     answer::{self, Answer, Header, IPV4, IPV6, PIECE, SHORTEST_FRAME},
     flow::Tracked,

@@ -6,7 +6,7 @@ use aya_log_ebpf::{
     debug,
     macro_support::{Level, level_enabled},
 };
-use fw_common::{Decision, Reason, Verdict, abi::Active, withhold};
+use fw_common::{Decision, Reason, Verdict, active::Active, withhold};
 
 use crate::{
     count::{Size, count},

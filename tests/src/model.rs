@@ -9,8 +9,9 @@ use std::{
 
 use fw_common::{
     AddressLookups, Decision, Lookups, PortProtocol, Reason,
-    abi::{Admission, CLASS_FORWARD, CLASS_LAN, LimitKey, ON_LINK, Sent, is_by_link},
+    abi::{CLASS_FORWARD, CLASS_LAN, ON_LINK, Sent, is_by_link},
     address::{Address, V4, V6, mapped},
+    admission::{Admission, LimitKey},
     compiled::{Compiled, DoesNotFit},
     decide, decide_packet,
     flow::{self, FlowClass, FlowEntry, FlowKey4, FlowKey6, FlowKind, judge},

@@ -102,7 +102,7 @@ impl Scene {
     /// Refuse a port to a network.
     #[must_use]
     pub fn refuse(self, spec: &str) -> Self {
-        self.act(spec, Action::Refuse)
+        self.act(spec, Action::Deny)
     }
 
     /// Limit a port, or `ping`.

@@ -128,7 +128,7 @@ fn settings(words: &Words, flows: Option<u32>, notes: &mut Notes<'_>) -> Setting
     }
     for (refused, comment) in rules(words.deny.as_ref(), entry_rules, notes) {
         for entry in Entry::of(&refused) {
-            policy.act(entry, Action::Refuse, comment.clone());
+            policy.act(entry, Action::Deny, comment.clone());
         }
     }
     policy.protocols = protocols(&words.allow_proto, notes);

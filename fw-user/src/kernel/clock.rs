@@ -1,6 +1,6 @@
 //! The clock that deadlines are compared with.
 
-use fw_common::abi::Active;
+use fw_common::active::Active;
 use nix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 

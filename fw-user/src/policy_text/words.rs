@@ -38,7 +38,7 @@ impl RuleJson {
             None => ("allow", entry.to_string(), None),
             Some(Action::Until(end)) => ("allow", entry.to_string(), Some(left(end).as_secs())),
             Some(Action::Limit(rate)) => ("limit", Limit::Ports(*entry, rate).to_string(), None),
-            Some(Action::Refuse) => ("deny", entry.to_string(), None),
+            Some(Action::Deny) => ("deny", entry.to_string(), None),
         };
         Self { action: verb, rule, comment: comment.map(ToOwned::to_owned), ends_in }
     }
@@ -125,7 +125,7 @@ pub(crate) fn typed_rules(policy: &Policy) -> Vec<(&'static str, String)> {
         Action::Until(end) => {
             Some(typed_rule(&format!("{entry} for {}", humantime::format_duration(left(end))), comment))
         }
-        Action::Limit(_) | Action::Refuse => None,
+        Action::Limit(_) | Action::Deny => None,
     });
     let open = policy.entries().map(|(entry, comment)| typed_rule(&entry.to_string(), comment)).chain(timed);
     let open: Vec<String> = open.collect();
@@ -143,7 +143,7 @@ pub(crate) fn typed_rules(policy: &Policy) -> Vec<(&'static str, String)> {
 pub(crate) fn acting_rule(entry: &Entry, action: Action) -> String {
     match action {
         Action::Limit(rate) => format!("limit {}", Limit::Ports(*entry, rate)),
-        Action::Refuse => format!("deny {entry}"),
+        Action::Deny => format!("deny {entry}"),
         Action::Until(_) => format!("allow {entry}"),
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn refusals(policy: &Policy) -> Vec<String> {
 pub(crate) fn limit_rules(policy: &Policy) -> Vec<(String, Option<&str>)> {
     let of_ports = policy.actions().filter_map(|(entry, action, comment)| match action {
         Action::Limit(rate) => Some((Limit::Ports(*entry, rate).to_string(), comment)),
-        Action::Until(_) | Action::Refuse => None,
+        Action::Until(_) | Action::Deny => None,
     });
     of_ports.chain(policy.ping.map(|rate| (Limit::Ping(rate).to_string(), None))).collect()
 }
@@ -173,7 +173,7 @@ pub(crate) fn limit_rules(policy: &Policy) -> Vec<(String, Option<&str>)> {
 /// The refusals as they are typed, each with its comment.
 #[must_use]
 pub(crate) fn refusal_rules(policy: &Policy) -> Vec<(String, Option<&str>)> {
-    let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Refuse);
+    let refusals = policy.actions().filter(|(_, action, _)| *action == Action::Deny);
     refusals.map(|(entry, _, comment)| (entry.to_string(), comment)).collect()
 }
 

@@ -13,7 +13,8 @@ use aya::{
 use bytemuck::Zeroable as _;
 use fw_common::{
     PortProtocol,
-    abi::{LimitKey, PAGE, PAGES, SENT_PORTLESS, SentPage, map, page_of},
+    abi::{PAGE, PAGES, SENT_PORTLESS, SentPage, map, page_of},
+    admission::LimitKey,
     flow::{FlowEntry, FlowKey, FlowKey4, FlowKey6, Recent4, Recent6},
     rate::Attempts,
 };

@@ -1,6 +1,6 @@
 //! The filter on an interface that `run` keeps as in its file.
 
-use fw_common::abi::Active;
+use fw_common::active::Active;
 
 use crate::{
     error::Result,

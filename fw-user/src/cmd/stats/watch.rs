@@ -8,7 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fw_common::abi::{Active, map};
+use fw_common::abi::map;
+use fw_common::active::Active;
 
 use crate::{
     cmd::{

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use fw_common::abi::Active;
+use fw_common::active::Active;
 use tokio::sync::oneshot;
 
 use crate::{

@@ -1,7 +1,8 @@
 //! The plan and the result of an attachment, and the object that is loaded for it.
 
 use fw_common::{
-    abi::{Active, DEFAULT_FLOWS, map},
+    abi::{DEFAULT_FLOWS, map},
+    active::Active,
     policy::Policy,
 };
 

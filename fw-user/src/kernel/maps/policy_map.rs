@@ -7,9 +7,11 @@ pub(crate) mod on_link;
 use aya::maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key};
 use fw_common::{
     abi::{
-        self, Active, Admission, CLASS_CLOSED, CLASS_FORWARD, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX,
-        Settings, Source4, Source6, map,
+        self, CLASS_CLOSED, CLASS_FORWARD, ClassPage, PAGE, PAGES, PORT_PROTOCOLS, SOURCE_PREFIX, Settings, Source4,
+        Source6, map,
     },
+    active::Active,
+    admission::Admission,
     compiled::Compiled,
     policy::Policy,
 };

@@ -82,7 +82,7 @@ pub(crate) fn text(policy: &Policy) -> Result<String> {
             None => ALLOW.to_owned(),
             Some(Action::Until(end)) => format!("{UNTIL}{end}"),
             Some(Action::Limit(rate)) => format!("{LIMIT}{rate}"),
-            Some(Action::Refuse) => DENY.to_owned(),
+            Some(Action::Deny) => DENY.to_owned(),
         };
         let comment = comment.map_or_else(String::new, |comment| format!("\t{comment}"));
         text += &format!("{word}\t{entry}{comment}\n");
@@ -107,7 +107,7 @@ fn parse(text: &str) -> Option<Policy> {
         let comment = words.next().map(ToOwned::to_owned);
         let action = match word {
             ALLOW => None,
-            DENY => Some(Action::Refuse),
+            DENY => Some(Action::Deny),
             word => Some(match (word.strip_prefix(UNTIL), word.strip_prefix(LIMIT)) {
                 (Some(end), _) => Action::Until(end.parse().ok()?),
                 (_, Some(rate)) => Action::Limit(rate.parse().ok()?),
@@ -145,7 +145,7 @@ mod tests {
         });
         let mut policy = Policy::of(entries);
         for (entry, action) in [
-            ("22/tcp@192.0.2.7/32", Action::Refuse),
+            ("22/tcp@192.0.2.7/32", Action::Deny),
             ("8096/tcp", Action::Until(7)),
             ("23/tcp@[2001:db8::]/32", Action::Limit(Rate::DEFAULT)),
         ] {

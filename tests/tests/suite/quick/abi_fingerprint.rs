@@ -7,9 +7,11 @@ use aya_obj::Object;
 use fw_common::{
     PortProtocol, Reason,
     abi::{
-        self, Active, Admission, Counter, LimitKey, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent,
-        Settings, Source4, Source6, Uppers, map,
+        self, Counter, Meta, PortDrops, PortSlot, RarePort, Route, RulesAt, Sent, Settings, Source4, Source6, Uppers,
+        map,
     },
+    active::Active,
+    admission::{Admission, LimitKey},
     bans::{self, Range4, Range6},
     flow::{FlowEntry, FlowKey4, FlowKey6, FlowKind, Recent4, Recent6, Timeouts},
     rate::{Attempts, Rate},

@@ -132,7 +132,7 @@ fn by_rule() -> Result<Table> {
     let (port, later) = (format!("{ALLOWED}/tcp"), Action::Until(FOR_EVER - 1));
     let other = format!("{port}@{}", packets::BANNED4);
     let kinds = [
-        ("refused to another host", port.as_str(), Some((other.as_str(), Action::Refuse)), packets::allowed_syn4()),
+        ("refused to another host", port.as_str(), Some((other.as_str(), Action::Deny)), packets::allowed_syn4()),
         ("open for an hour", "1/tcp", Some((&port, later)), packets::allowed_syn4()),
         (
             "limited, packet of a connection",

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use aya::maps::MapError;
-use fw_common::abi::{Admission, BUFFERS, CLASS_LAN, MAX_MACS, Settings};
+use fw_common::abi::{BUFFERS, CLASS_LAN, MAX_MACS, Settings};
+use fw_common::admission::Admission;
 use ipnet::IpNet;
 
 use crate::{

@@ -55,7 +55,7 @@ pub(super) fn any() -> impl Strategy<Value = Situation> {
     let network = || select(NETWORKS.to_vec()).prop_map(|network| network.parse().expect("a network"));
     let banned = prop_oneof![4 => Just(Vec::new()), 1 => vec(network(), 1..3)];
     // Of most hosts nothing is refused.
-    let action = select(&[Action::Refuse, Action::Refuse, Action::Until(u64::MAX - 1)][..]);
+    let action = select(&[Action::Deny, Action::Deny, Action::Until(u64::MAX - 1)][..]);
     let actions = prop_oneof![2 => Just(Vec::new()), 1 => vec((rule(), action), 1..3)];
     ((vec(rule(), 0..8), actions), protocols, routing, banned, vec(conversation(), 0..8)).prop_map(
         |((rules, actions), protocols, (forward, is_router), banned, sent)| {
