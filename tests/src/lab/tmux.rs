@@ -68,13 +68,28 @@ impl Tmux {
         self.await_screen("the shell", |screen| screen.trim_end().ends_with(PROMPT.trim_end())).map(drop)
     }
 
+    /// Type text in the shell, and wait until the screen shows it after the prompt. A key that is pressed earlier may reach a shell that
+    /// is still starting; and until then the screen shows an empty prompt, as if the shell were done with the text.
+    ///
+    /// # Errors
+    /// It waits for something else.
+    pub fn write(&self, text: &str) -> Result<()> {
+        self.await_shell()?;
+        self.run(&["send-keys", "-l", "--", text])?;
+        let typed = without_spaces(text);
+        self.await_screen(format!("{text:?} after the prompt"), |screen| {
+            let screen = without_spaces(screen);
+            screen.rsplit_once(PROMPT.trim_end()).is_some_and(|(_, line)| line.starts_with(&typed))
+        })
+        .map(drop)
+    }
+
     /// Type a command in the shell, and press enter.
     ///
     /// # Errors
     /// It waits for something else.
     pub fn enter(&self, line: &str) -> Result<()> {
-        self.await_shell()?;
-        self.run(&["send-keys", "-l", line])?;
+        self.write(line)?;
         self.press("Enter")
     }
 
@@ -156,6 +171,11 @@ impl Tmux {
         std::fs::remove_file(done)?;
         Ok(std::fs::read_to_string(answer)?)
     }
+}
+
+/// Text as it is however a shell breaks it into the terminal's lines.
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
 }
 
 impl Drop for Tmux {
