@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use fw_tests::{
     lab::{
-        Lab, Mode, PI4, SECOND_PI4, Transport,
+        LAN4, Lab, Mode, PI4, SECOND_PI4, Transport,
         background::Background,
         command,
         docker::Docker,
@@ -107,6 +107,7 @@ struct Reached {
     name: String,
     state: String,
     sources: Vec<String>,
+    except: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -243,7 +244,14 @@ fn what_attach_closes_is_what_the_lan_loses() -> Result<()> {
     // The most open first.
     let order: Vec<u16> = exposed.ports.iter().map(|port| port.port).collect();
     assert_eq!(order, ports);
-    Ok(())
+    // Then the LAN's host is refused.
+    lab.fw(&["deny", &format!("22@{LAN4}"), "--force"])?;
+    let exposed = Exposed::of(&lab)?;
+    assert_eq!(exposed.state("tcp", 22)?, "open to most");
+    assert_eq!(exposed.at("tcp", 22)?.reached_by[0].except, [format!("{LAN4}/32")]);
+    let said = text(&lab, &[])?;
+    ensure!(said.contains(&format!("  22/tcp    open to everyone except {LAN4}/32 ")), "{said}");
+    lab.is_closed(&servers[0], Transport::Tcp, PI4, 22)
 }
 
 /// The proposed command keeps the current session, and closes the rest.

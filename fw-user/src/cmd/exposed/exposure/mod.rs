@@ -33,8 +33,10 @@ use crate::{
 pub(crate) enum PortState {
     /// It drops.
     Closed,
-    /// Packets from these networks pass.
-    OpenTo(Vec<IpNet>),
+    /// Packets from these networks pass, except from those in `except`.
+    OpenTo { networks: Vec<IpNet>, except: Vec<IpNet> },
+    /// Packets from everyone pass, except from these networks.
+    OpenToMost { except: Vec<IpNet> },
     /// A filter with unknown rules decides.
     Unknown,
     /// The filter would drop packets, but is in monitor mode.
@@ -49,7 +51,8 @@ impl PortState {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Closed => "closed",
-            Self::OpenTo(_) => "open to some",
+            Self::OpenTo { .. } => "open to some",
+            Self::OpenToMost { .. } => "open to most",
             Self::Unknown => "unknown",
             Self::Monitored => "monitored",
             Self::Open => "open",
@@ -60,25 +63,63 @@ impl PortState {
     fn rank(&self) -> u8 {
         match self {
             Self::Closed => 0,
-            Self::OpenTo(_) => 1,
-            Self::Unknown => 2,
-            Self::Monitored => 3,
-            Self::Open => 4,
+            Self::OpenTo { .. } => 1,
+            Self::OpenToMost { .. } => 2,
+            Self::Unknown => 3,
+            Self::Monitored => 4,
+            Self::Open => 5,
         }
     }
 
     /// The state if packets may meet either of the two.
     fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::OpenTo(mut one), Self::OpenTo(other)) => {
-                one.extend(other);
-                one.sort_unstable();
-                one.dedup();
-                Self::OpenTo(one)
-            }
-            (one, other) => one.max(other),
+        let networks = merged(self.networks(), other.networks());
+        let closed_to = |one: &Self, other: &Self| -> Vec<IpNet> {
+            one.except().iter().filter(|net| !other.is_open_within(net)).copied().collect()
+        };
+        let except = merged(&closed_to(&self, &other), &closed_to(&other, &self));
+        match self.max(other) {
+            Self::OpenTo { .. } => Self::OpenTo { networks, except },
+            Self::OpenToMost { .. } if except.is_empty() => Self::Open,
+            Self::OpenToMost { .. } => Self::OpenToMost { except },
+            state => state,
         }
     }
+
+    /// The networks that it is open to, if only they are.
+    #[must_use]
+    pub(crate) fn networks(&self) -> &[IpNet] {
+        match self {
+            Self::OpenTo { networks, .. } => networks,
+            _ => &[],
+        }
+    }
+
+    /// The networks that are refused, although it is open to everyone or to networks around them.
+    #[must_use]
+    pub(crate) fn except(&self) -> &[IpNet] {
+        match self {
+            Self::OpenTo { except, .. } | Self::OpenToMost { except } => except,
+            _ => &[],
+        }
+    }
+
+    /// Whether packets from a part of a network pass, as far as is known.
+    fn is_open_within(&self, net: &IpNet) -> bool {
+        let is_open = match self {
+            Self::Closed | Self::Unknown => false,
+            Self::OpenTo { networks, .. } => networks.iter().any(|one| one.contains(net) || net.contains(one)),
+            Self::OpenToMost { .. } | Self::Monitored | Self::Open => true,
+        };
+        is_open && !self.except().iter().any(|refused| refused.contains(net))
+    }
+}
+
+fn merged(one: &[IpNet], other: &[IpNet]) -> Vec<IpNet> {
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// From where packets reach a port.
@@ -300,22 +341,26 @@ fn take_away(policy: &mut Policy, protocol: PortProtocol, port: u16) {
 
 fn state(ruling: &Ruling, endpoint: &Endpoint) -> PortState {
     let (protocol, port) = (endpoint.protocol, endpoint.local.port());
-    if ruling.policy.is_open(protocol, port) {
-        return PortState::Open;
-    }
-    if ruling.monitors {
-        return PortState::Monitored;
-    }
-    let rules = ruling.policy.rules_at(protocol, port);
+    let Ruling { policy, monitors, .. } = ruling;
     let address = endpoint.local.ip();
     let has_family = |net: &IpNet| match (net, address) {
         (IpNet::V4(_), IpAddr::V6(address)) => address.is_unspecified() && !endpoint.only_ipv6,
         (IpNet::V6(_), IpAddr::V4(_)) => false,
         _ => true,
     };
-    let networks: Vec<IpNet> =
-        rules.flat_map(|rule| rule.source.networks(&ruling.policy.on_link)).filter(has_family).collect();
-    if networks.is_empty() { PortState::Closed } else { PortState::OpenTo(networks) }
+    let networks = |rule: Rule| rule.source.networks(&policy.on_link).into_iter().filter(has_family);
+    let mut except: Vec<IpNet> = policy.refusals_at(protocol, port).flat_map(networks).collect();
+    if policy.is_open(protocol, port) {
+        // In monitor mode refusals drop nothing either; and what is `monitored` would close to everyone.
+        return if except.is_empty() || *monitors { PortState::Open } else { PortState::OpenToMost { except } };
+    }
+    if *monitors {
+        return PortState::Monitored;
+    }
+    let mut networks: Vec<IpNet> = policy.rules_at(protocol, port).flat_map(networks).collect();
+    networks.retain(|net| !except.iter().any(|refused| refused.contains(net)));
+    except.retain(|refused| networks.iter().any(|net| net.contains(refused)));
+    if networks.is_empty() { PortState::Closed } else { PortState::OpenTo { networks, except } }
 }
 
 impl ExposedPort {

@@ -63,6 +63,16 @@ fn network() -> Network {
     }
 }
 
+/// A filter that refuses some entries as well.
+fn refusing(deny: &str, mut filter: Filter) -> Filter {
+    if let Filter::Ours(ruling) = &mut filter {
+        for entry in policy_text::typed(&[deny.to_owned()]).expect("entries") {
+            assert!(ruling.policy.add_refusal(entry, None), "{entry:?} is open");
+        }
+    }
+    filter
+}
+
 fn ours(allow: &str, monitors: bool, counted: &[(PortProtocol, u16, u64)]) -> Filter {
     let mut counters = Counters::default();
     for &(protocol, port, dropped) in counted {
@@ -200,7 +210,59 @@ fn what_no_filter_judges_on_a_part_of_the_way_is_open() {
     let both = filters(&[("eth2", ours("80@192.0.2.0/24", false, &[])), ("eth3", ours("80@10.0.0.0/8", false, &[]))]);
     let exposure = judge(&both, &[endpoint("10.6.0.1:80/tcp", "server")], &["br0"]);
     let networks = ["10.0.0.0/8", "192.0.2.0/24"].map(|text| text.parse().expect("a network"));
-    assert_eq!(exposure.ports[0].reach.worst(), Some(&PortState::OpenTo(networks.to_vec())));
+    let open = PortState::OpenTo { networks: networks.to_vec(), except: Vec::new() };
+    assert_eq!(exposure.ports[0].reach.worst(), Some(&open));
+}
+
+#[test]
+fn refusals_are_excepted_from_what_is_open() {
+    let closed = |allow: &str, deny: &str| refusing(deny, ours(allow, false, &[]));
+    let rows = [
+        (closed("80", "80@192.0.2.0/24"), "0.0.0.0:80/tcp", "open to most, [] except [192.0.2.0/24]"),
+        (closed("80", "80/udp@192.0.2.0/24"), "0.0.0.0:80/tcp", "open, [] except []"),
+        (closed("80", "80@192.0.2.0/24"), "[::1:2]:80/tcp", "open, [] except []"),
+        (closed("80", "80@[2001:db8::]/32"), "0.0.0.0:80/tcp", "open, [] except []"),
+        (closed("80", "80@[2001:db8::]/32"), "[::]:80/tcp", "open to most, [] except [2001:db8::/32]"),
+        (
+            closed("80@10.0.0.0/8", "80@10.1.0.0/16"),
+            "0.0.0.0:80/tcp",
+            "open to some, [10.0.0.0/8] except [10.1.0.0/16]",
+        ),
+        (closed("80,80@10.1.2.0/24", "80@10.1.0.0/16"), "0.0.0.0:80/tcp", "open to most, [] except [10.1.0.0/16]"),
+        // A filter that only monitors drops nothing.
+        (refusing("80@192.0.2.0/24", ours("80", true, &[])), "0.0.0.0:80/tcp", "open, [] except []"),
+    ];
+    for (filter, text, expected) in rows {
+        let exposure = judge(&filters(&[("eth0", filter)]), &[endpoint(text, "nginx")], &["eth0"]);
+        assert_eq!(worst(&exposure), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_one_part_of_the_way_refuses_may_come_in_by_the_other() {
+    let by_both = |one, other| {
+        let filters = filters(&[("eth2", one), ("eth3", other)]);
+        worst(&judge(&filters, &[endpoint("10.6.0.1:80/tcp", "server")], &["br0"]))
+    };
+    let most = |deny: &str| refusing(deny, ours("80", false, &[]));
+    let plain = |allow: &str| ours(allow, false, &[]);
+    assert_eq!(by_both(most("80@10.1.0.0/16"), plain("80")), "open, [] except []");
+    assert_eq!(by_both(most("80@10.1.0.0/16"), plain("22")), "open to most, [] except [10.1.0.0/16]");
+    assert_eq!(by_both(most("80@10.1.0.0/16"), plain("80@10.1.2.3")), "open, [] except []");
+    assert_eq!(by_both(most("80@10.1.0.0/16"), plain("80@10.2.0.0/16")), "open to most, [] except [10.1.0.0/16]");
+    assert_eq!(by_both(most("80@10.1.0.0/16"), most("80@10.0.0.0/8")), "open to most, [] except [10.1.0.0/16]");
+    let some = refusing("80@10.1.0.0/16", plain("80@10.0.0.0/8"));
+    assert_eq!(
+        by_both(some, plain("80@192.0.2.0/24")),
+        "open to some, [10.0.0.0/8, 192.0.2.0/24] except [10.1.0.0/16]"
+    );
+}
+
+/// The most open state of the only port, with its networks.
+fn worst(exposure: &Exposure) -> String {
+    assert_eq!(exposure.ports.len(), 1);
+    let state = exposure.ports[0].reach.worst().expect("a state");
+    format!("{}, {:?} except {:?}", state.name(), state.networks(), state.except())
 }
 
 #[test]

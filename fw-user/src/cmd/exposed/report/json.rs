@@ -74,6 +74,7 @@ struct ReachedJson<'a> {
     name: &'a str,
     state: &'static str,
     sources: Vec<String>,
+    except: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -185,11 +186,9 @@ impl<'a> PortJson<'a> {
 
 impl<'a> ReachedJson<'a> {
     fn new(name: &'a str, state: &PortState) -> Self {
-        let sources = match state {
-            PortState::OpenTo(networks) => networks.iter().map(ToString::to_string).collect(),
-            _ => Vec::new(),
-        };
-        Self { name, state: state.name(), sources }
+        let [sources, except] =
+            [state.networks(), state.except()].map(|networks| networks.iter().map(ToString::to_string).collect());
+        Self { name, state: state.name(), sources, except }
     }
 }
 

@@ -36,16 +36,17 @@ fn addresses_are_as_few_words_as_say_it() {
 
 #[test]
 fn states_stand_once_where_all_interfaces_agree() {
-    let networks = |count: u8| (0..count).map(|net| format!("10.0.{net}.0/24").parse().expect("a network")).collect();
-    let rows: [(&[(&str, PortState)], &str); 6] = [
+    let nets =
+        |count: u8| (0..count).map(|net| format!("10.0.{net}.0/24").parse().expect("a network")).collect::<Vec<_>>();
+    let open_to = |networks, except| PortState::OpenTo { networks: nets(networks), except: nets(except) };
+    let rows: [(&[(&str, PortState)], &str); 8] = [
         (&[("eth0", PortState::Open), ("eth1", PortState::Open)], "open"),
         (&[("eth0", PortState::Closed), ("eth1", PortState::Open)], "open on eth1\nclosed on eth0"),
         (&[("eth0", PortState::Closed)], "closed on eth0"),
-        (&[("eth0", PortState::OpenTo(networks(1))), ("eth1", PortState::OpenTo(networks(1)))], "open to 10.0.0.0/24"),
-        (
-            &[("eth0", PortState::OpenTo(networks(5))), ("eth1", PortState::OpenTo(networks(5)))],
-            "open to 10.0.0.0/24, 10.0.1.0/24, 3 networks more",
-        ),
+        (&[("eth0", open_to(1, 0)), ("eth1", open_to(1, 0))], "open to 10.0.0.0/24"),
+        (&[("eth0", open_to(5, 0)), ("eth1", open_to(5, 0))], "open to 10.0.0.0/24, 10.0.1.0/24, 3 networks more"),
+        (&[("eth0", open_to(2, 1)), ("eth1", open_to(2, 1))], "open to 10.0.0.0/24, 10.0.1.0/24 except 10.0.0.0/24"),
+        (&[("eth0", PortState::OpenToMost { except: nets(1) })], "open to everyone except 10.0.0.0/24 on eth0"),
         (&[("eth0", PortState::Monitored), ("eth1", PortState::Monitored)], "open (monitor)"),
     ];
     for (states, expected) in rows {

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::{
     cmd::exposed::exposure::{ExposedPort, PortState, Reach},
     host::targets::endpoint::Target,
@@ -90,12 +92,15 @@ pub(crate) fn reach(reach: &Reach, paths: usize) -> String {
 }
 
 fn state(state: &PortState) -> String {
-    match state {
-        PortState::OpenTo(networks) => {
-            let networks = networks.iter().map(ToString::to_string).collect();
-            format!("open to {}", shortened(networks, "networks more"))
-        }
+    let list = |networks: &[IpNet]| shortened(networks.iter().map(ToString::to_string).collect(), "networks more");
+    let mut words = match state {
+        PortState::OpenTo { networks, .. } => format!("open to {}", list(networks)),
+        PortState::OpenToMost { .. } => "open to everyone".to_owned(),
         PortState::Monitored => "open (monitor)".to_owned(),
-        state => state.name().to_owned(),
+        PortState::Closed | PortState::Unknown | PortState::Open => state.name().to_owned(),
+    };
+    if !state.except().is_empty() {
+        words += &format!(" except {}", list(state.except()));
     }
+    words
 }
