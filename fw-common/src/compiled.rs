@@ -17,7 +17,6 @@ use crate::{
     actions::{Action, EVERYONE, Grant, admissions},
     admission::Admission,
     bans::FOR_EVER,
-    entry::Entry,
     forward::{Forward, Networks},
     grammar::{PortRange, Rule},
     policy::Policy,
@@ -301,8 +300,7 @@ impl Compiled {
                 first = last + 1;
             }
         }
-        let typed = Policy::new(rules).rules();
-        let mut policy = Policy::of(Entry::of(&typed).into_iter().map(|entry| (entry, None)));
+        let mut policy = Policy::untyped(rules);
         for (entry, action) in acting {
             policy.act(entry, action, None);
         }

@@ -66,13 +66,25 @@ impl Policy {
     #[must_use]
     pub fn of(entries: impl IntoIterator<Item = (Entry, Option<String>)>) -> Self {
         let mut policy = Self { entries: entries.into_iter().collect(), ..Self::default() };
-        // First the ports for everyone, which are removed from the others, and each range after the lower ones.
-        let mut rules: Vec<Rule> = policy.entries.keys().flat_map(Entry::rules).collect();
+        policy.open_all(policy.entries.keys().flat_map(Entry::rules).collect());
+        policy
+    }
+
+    /// A policy that opens the ports of these rules by the fewest entries, since nobody knows how they were typed.
+    #[must_use]
+    pub(crate) fn untyped(rules: Vec<Rule>) -> Self {
+        let mut policy = Self::default();
+        policy.open_all(rules);
+        policy.entries = Entry::of(&policy.rules()).into_iter().map(|entry| (entry, None)).collect();
+        policy
+    }
+
+    /// Open the ports of rules: first those for everyone, which are removed from the others, and each range after the lower ones.
+    fn open_all(&mut self, mut rules: Vec<Rule>) {
         rules.sort_unstable_by_key(|rule| (!rule.source.is_everyone(), rule.protocol, rule.ports));
         for rule in rules {
-            policy.open(rule);
+            self.open(rule);
         }
-        policy
     }
 
     /// The entries that open ports for ever as they were typed, by port, each with its comment.
