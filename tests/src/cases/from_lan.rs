@@ -47,23 +47,16 @@ pub(super) fn rows() -> Vec<Row> {
         let far = ip.pick("445@203.0.113.0/24", "445@[2001:db8:f::]/48");
         it.allow("445@lan").allow(far).receives(syn(ip, SERVER), Allowed).under(Tcp, 445)
     }));
-    rows.extend(both("a rule for the link lifts a limit for everyone there", |it, ip| {
-        it.limit("445/tcp=1/30s")
-            .allow("445/tcp@lan")
-            .received_ago(1, syn(ip, PEER))
-            .receives(syn(ip, PEER), Allowed)
-            .under(Tcp, 445)
-    }));
-    rows.extend(both("a rule for the link lifts no limit elsewhere", |it, ip| {
-        it.limit("445/tcp=1/30s")
-            .allow("445/tcp@lan")
-            .received_ago(1, syn(ip, SERVER))
-            .receives(syn(ip, SERVER), Limited)
-            .under(Tcp, 445)
-    }));
-    rows.extend(both("a limit for the link holds back a neighbour", |it, ip| {
-        it.limit("445/tcp=1/30s@lan").received_ago(1, syn(ip, PEER)).receives(syn(ip, PEER), Limited).under(Tcp, 445)
-    }));
+    for (name, limit, allowed, from, reason) in [
+        ("a rule for the link lifts a limit for everyone there", "445/tcp=1/30s", &["445/tcp@lan"][..], PEER, Allowed),
+        ("a rule for the link lifts no limit elsewhere", "445/tcp=1/30s", &["445/tcp@lan"], SERVER, Limited),
+        ("a limit for the link holds back a neighbour", "445/tcp=1/30s@lan", &[], PEER, Limited),
+    ] {
+        rows.extend(both(name, |it, ip| {
+            let it = allowed.iter().fold(it.limit(limit), |it, rule| it.allow(rule));
+            it.received_ago(1, syn(ip, from)).receives(syn(ip, from), reason).under(Tcp, 445)
+        }));
+    }
     rows.extend(both("a limit for the link opens the port to nobody else", |it, ip| {
         it.limit("445/tcp=1/30s@lan").receives(syn(ip, SERVER), ClosedPort).under(Tcp, 445)
     }));
