@@ -84,7 +84,8 @@ impl Error {
     #[must_use]
     pub(crate) fn after(self, what: impl Into<String>) -> Self {
         match self {
-            Self::Changed { .. } | Self::Safeguard(SafeguardError::NotConfirmed { .. }) => self,
+            Self::Changed { .. }
+            | Self::Safeguard(SafeguardError::NotConfirmed { .. } | SafeguardError::DetachedMeanwhile { .. }) => self,
             source => Self::Changed { what: what.into(), source: Box::new(source) },
         }
     }

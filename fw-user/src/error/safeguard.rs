@@ -29,6 +29,12 @@ pub enum SafeguardError {
         /// The interfaces.
         names: String,
     },
+    /// The filter was taken off before anybody confirmed.
+    #[error("detached before the change was confirmed: {names}")]
+    DetachedMeanwhile {
+        /// The interfaces.
+        names: String,
+    },
     /// The change contains more than can be undone.
     #[error("{name}: --confirm cannot undo {what}; attach without --confirm first, then change the ports with it")]
     NotOnTrial {

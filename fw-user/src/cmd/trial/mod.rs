@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use fw_common::active::Active;
+use fw_common::{abi::map, active::Active};
 use tokio::sync::oneshot;
 
 use crate::{
-    cmd::{args::Safeguards, locked::lock},
+    cmd::{args::Safeguards, locked::lock, pinned::inode},
     error::{Error, Result, SafeguardError},
     kernel::{clock, maps::policy_map::PolicyMap, pins::Pins},
     output::{overwrite, print},
@@ -48,10 +48,11 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     // A line that is longer than the screen cannot be overwritten.
     let short = if list.len() <= 20 { list.clone() } else { format!("{} interfaces", trial.names.len()) };
     if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-        return match trial.state()? {
+        return match trial.state(pins)? {
             TrialState::Waits(left) => print(&notice(&list, left)),
             TrialState::Confirmed => Ok(()),
             TrialState::Ended => Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list })),
+            TrialState::Detached => Err(Error::Safeguard(SafeguardError::DetachedMeanwhile { names: list })),
         };
     }
     print("Open a new session to this machine. If it works: Enter, or `fw-user confirm`.\n")?;
@@ -65,7 +66,7 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
     let mut enter_is_open = true;
     loop {
         tokio::select! {
-            _ = ticks.tick() => match trial.state()? {
+            _ = ticks.tick() => match trial.state(pins)? {
                 TrialState::Waits(left) => {
                     overwrite(&format!("{short}  reverts in {} s ", left.as_secs()))?;
                 }
@@ -75,20 +76,24 @@ pub(crate) async fn wait(pins: &Pins, trial: Option<Trial>) -> Result<()> {
                     let _lock = lock(pins)?;
                     return Err(Error::Safeguard(SafeguardError::NotConfirmed { names: list }));
                 }
+                TrialState::Detached => {
+                    overwrite("")?;
+                    return Err(Error::Safeguard(SafeguardError::DetachedMeanwhile { names: list }));
+                }
             },
             // Back to the shell. The clock runs on.
             pressed = tokio::signal::ctrl_c() => {
                 pressed?;
-                return match trial.state()? {
+                return match trial.state(pins)? {
                     TrialState::Waits(left) => print(&format!("\n{}", notice(&list, left))),
-                    TrialState::Confirmed | TrialState::Ended => Ok(()),
+                    TrialState::Confirmed | TrialState::Ended | TrialState::Detached => Ok(()),
                 };
             }
             read = &mut enter, if enter_is_open => {
                 enter_is_open = false;
                 if read.is_ok() {
                     let _lock = lock(pins)?;
-                    trial.confirm()?;
+                    trial.confirm(pins)?;
                 }
             }
         }
@@ -104,14 +109,39 @@ enum TrialState {
     Waits(Duration),
     Confirmed,
     Ended,
+    /// All filters were taken off meanwhile.
+    Detached,
 }
 
 /// The changes that wait to be confirmed.
 pub(crate) struct Trial {
     /// The interfaces.
     names: Vec<String>,
-    /// Their maps, and the value of each at the beginning. They stay open, because a filter that was attached on trial may be gone afterwards.
-    maps: Vec<(PolicyMap, Active)>,
+    changes: Vec<TrialChange>,
+}
+
+/// The change of one interface. The map stays open, because a filter that was attached on trial may be gone afterwards.
+struct TrialChange {
+    name: String,
+    map: PolicyMap,
+    /// The map's value at the beginning.
+    begun: Active,
+    /// By which the map's pin is recognised.
+    inode: Option<u64>,
+}
+
+impl TrialChange {
+    fn open(pins: &Pins, name: &str) -> Result<Self> {
+        let map = PolicyMap::open(pins, name)?;
+        let begun = map.active()?;
+        Ok(Self { name: name.to_owned(), map, begun, inode: inode(&pins.map(name, map::ACTIVE)) })
+    }
+
+    /// Whether the filter is still pinned; a command may have moved its pins to a new name of the interface.
+    fn is_pinned(&self, pins: &Pins) -> Result<bool> {
+        let is_at = |name: &String| inode(&pins.map(name, map::ACTIVE)) == self.inode;
+        Ok(is_at(&self.name) || pins.interfaces()?.iter().any(is_at))
+    }
 }
 
 impl Trial {
@@ -121,34 +151,50 @@ impl Trial {
         if deadline.is_none() || names.is_empty() || as_json {
             return Ok(None);
         }
-        let open = |name: &String| {
-            let map = PolicyMap::open(pins, name)?;
-            let active = map.active()?;
-            Ok((map, active))
-        };
-        let maps = names.iter().map(open).collect::<Result<_>>()?;
-        Ok(Some(Self { names: names.to_vec(), maps }))
+        let changes = names.iter().map(|name| TrialChange::open(pins, name)).collect::<Result<_>>()?;
+        Ok(Some(Self { names: names.to_vec(), changes }))
     }
 
-    fn state(&self) -> Result<TrialState> {
+    fn state(&self, pins: &Pins) -> Result<TrialState> {
+        match self.glance(pins)? {
+            // A rollback detaches before it ends the change, and pins that are moved are gone for a moment: ask again when the lock is free.
+            TrialState::Detached => {
+                let _lock = lock(pins)?;
+                self.glance(pins)
+            }
+            state => Ok(state),
+        }
+    }
+
+    fn glance(&self, pins: &Pins) -> Result<TrialState> {
         let mut longest = None;
-        for (map, begun) in &self.maps {
+        let mut is_pinned = false;
+        for change in &self.changes {
+            let TrialChange { map, begun, .. } = change;
             let active = map.active()?;
             // Changes may have joined meanwhile; the fallback stays.
             let is_reverted = active.deadline() == 0 && active == begun.fallback() && !begun.ends_detached();
             if active.has_ended(clock::now()?) || is_reverted {
                 return Ok(TrialState::Ended);
             }
-            longest = longest.max(clock::left(active)?);
+            if change.is_pinned(pins)? {
+                is_pinned = true;
+                longest = longest.max(clock::left(active)?);
+            }
         }
-        Ok(longest.map_or(TrialState::Confirmed, TrialState::Waits))
+        Ok(match longest {
+            _ if !is_pinned => TrialState::Detached,
+            Some(left) => TrialState::Waits(left),
+            None => TrialState::Confirmed,
+        })
     }
 
-    fn confirm(&mut self) -> Result<()> {
+    /// The caller holds the lock.
+    fn confirm(&mut self, pins: &Pins) -> Result<()> {
         // A change whose time is over has reverted, or is about to.
-        match self.state()? {
-            TrialState::Waits(_) => self.maps.iter_mut().try_for_each(|(map, _)| map.confirm()),
-            TrialState::Confirmed | TrialState::Ended => Ok(()),
+        match self.glance(pins)? {
+            TrialState::Waits(_) => self.changes.iter_mut().try_for_each(|change| change.map.confirm()),
+            TrialState::Confirmed | TrialState::Ended | TrialState::Detached => Ok(()),
         }
     }
 }

@@ -47,6 +47,7 @@ tests! {
     the_terminal_counts_down_and_enter_confirms;
     the_terminal_says_that_nobody_confirmed;
     the_terminal_hears_of_a_rollback_of_the_first_attach;
+    the_terminal_hears_that_the_filter_was_detached;
     a_lost_terminal_takes_the_change_back;
     a_killed_command_takes_the_change_back;
 }
@@ -378,6 +379,23 @@ fn the_terminal_hears_of_a_rollback_of_the_first_attach() -> Result<()> {
         ensure!(terminal.program.await_end()?.code() == Some(1));
         await_watchers_end(&lab)?;
         lab.nothing_is_left_behind()?;
+    }
+    Ok(())
+}
+
+/// From another session, in which the interface may have been attached again.
+fn the_terminal_hears_that_the_filter_was_detached() -> Result<()> {
+    let (lab, _) = start()?;
+    for again in [false, true] {
+        let mut terminal = on_terminal(&lab, &["attach", "eth0", "--allow", "22", "--confirm", LONG])?;
+        terminal.read_until(|text| !seconds(text).is_empty())?;
+        lab.fw(&["detach", "eth0"])?;
+        if again {
+            lab.attach(Mode::Native, "22")?;
+        }
+        terminal.read_until(|text| text.contains("detached before the change was confirmed: eth0"))?;
+        ensure!(terminal.program.await_end()?.code() == Some(1));
+        await_watchers_end(&lab)?;
     }
     Ok(())
 }
