@@ -7,9 +7,13 @@ pub(crate) mod report;
 
 use std::time::{Duration, Instant};
 
+use fw_common::abi::map;
+
 use crate::{
     cmd::{
         drops::{args::DropsArgs, filter::DropFilter, out::Out, report::Entry},
+        locked,
+        pinned::inode,
         receiver::Receivers,
         select::attached,
         signals::{Stop, every},
@@ -54,8 +58,10 @@ pub(crate) async fn run(pins: &Pins, args: &DropsArgs) -> Result<()> {
         show(&mut watched, &filter, &mut receivers, &mut out).await?;
         if counted.elapsed() >= COUNT_EVERY {
             counted = Instant::now();
+            locked::follow(pins);
             for one in &mut watched {
                 one.tell_left_out(&mut out)?;
+                one.follow(pins)?;
                 one.tell_gone(pins, &mut out);
             }
             out.flush()?;
@@ -96,6 +102,8 @@ fn finish(watched: &mut [Watched], mut out: Out) -> Result<()> {
 /// An interface and the drops that were read from it.
 struct Watched {
     name: String,
+    /// By which the filter's pins are recognised.
+    inode: Option<u64>,
     reader: DropReader,
     /// The packets that it had dropped before.
     before: u64,
@@ -115,7 +123,8 @@ impl Watched {
             before = reader.dropped()?;
             reader.skip()?;
         }
-        Ok(Self { name, reader, before, dropped: 0, told: 0, is_last, is_gone: false })
+        let inode = inode(&pins.map(&name, map::DROPS));
+        Ok(Self { name, inode, reader, before, dropped: 0, told: 0, is_last, is_gone: false })
     }
 
     fn read(&mut self) -> Result<Vec<DroppedPacket>> {
@@ -131,6 +140,15 @@ impl Watched {
         if left_out > 0 {
             self.told += left_out;
             out.left_out(&self.name, left_out, self.is_last)?;
+        }
+        Ok(())
+    }
+
+    /// Take the new name of the interface, once the pins have it.
+    fn follow(&mut self, pins: &Pins) -> Result<()> {
+        let is_at = |name: &String| inode(&pins.map(name, map::DROPS)) == self.inode;
+        if !self.is_gone && !is_at(&self.name) {
+            self.name = pins.interfaces()?.into_iter().find(is_at).unwrap_or_else(|| self.name.clone());
         }
         Ok(())
     }

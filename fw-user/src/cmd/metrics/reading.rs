@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     bans::store,
+    cmd::locked,
     config::{Applies, folder},
     error::Result,
     host::interface::{self, Interface},
@@ -97,6 +98,7 @@ impl Source {
     /// Read everything. An unreadable interface does not hide the others.
     pub(crate) fn read(&self) -> Result<Metrics> {
         let start = Instant::now();
+        locked::follow(&self.pins);
         let here = interface::all()?;
         let (in_files, mistakes) = files(&self.config);
         let mut names: BTreeSet<String> =

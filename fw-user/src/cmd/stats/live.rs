@@ -47,7 +47,13 @@ pub(crate) async fn run(pins: &Pins, named: &[String], interval: Duration) -> Re
     loop {
         terminal.draw(|frame| view::draw(frame, &model, look))?;
         tokio::select! {
-            _ = ticks.tick() => model.update(&watch.read()?),
+            _ = ticks.tick() => {
+                // What is noted about it stands on the screen.
+                if watch.follow()? {
+                    terminal.clear()?;
+                }
+                model.update(&watch.read()?);
+            }
             event = events.next() => match event.transpose()? {
                 Some(Event::Key(event)) => match key(event) {
                     Some(Key::Quit) => return Ok(()),

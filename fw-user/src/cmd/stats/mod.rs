@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     cmd::{
+        locked,
         select::attached,
         signals::{Stop, every},
         stats::{args::StatsArgs, report::InterfaceStats},
@@ -81,6 +82,10 @@ async fn repeat(pins: &Pins, args: &StatsArgs, interval: Duration) -> Result<()>
     loop {
         tokio::select! {
             _ = ticks.tick() => {
+                // What was named is looked for by that name.
+                if args.interfaces.is_empty() {
+                    locked::follow(pins);
+                }
                 let (now, read_at) = (read(pins, args)?, Instant::now());
                 let since = before.as_ref().map(|(before, at)| (before.as_slice(), read_at - *at));
                 let gap = if before.is_some() && !args.json { "\n" } else { "" };

@@ -14,7 +14,7 @@ use std::{
 
 use crossterm::{
     cursor, execute,
-    terminal::{self, EnterAlternateScreen, LeaveAlternateScreen},
+    terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen},
 };
 use nix::{
     errno::Errno,
@@ -54,6 +54,14 @@ impl Drawn {
                 Err(error)
             }
         }
+    }
+
+    /// Clear the screen, so that everything is drawn anew.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        // Not by `Terminal::clear`: it asks for the cursor's position, and the reader of keys takes the answer.
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        self.0 = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     /// Draw what has changed.

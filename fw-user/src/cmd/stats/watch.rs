@@ -2,9 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    os::unix::fs::MetadataExt,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,6 +10,8 @@ use fw_common::active::Active;
 
 use crate::{
     cmd::{
+        locked,
+        pinned::inode,
         select::attached,
         stats::{
             report::allowed_ports,
@@ -22,7 +21,7 @@ use crate::{
     error::{Error, KernelError, Result},
     host::interface,
     kernel::{
-        attach::{links, state},
+        attach::{follow, links, state},
         clock,
         maps::{
             counters::Reader,
@@ -41,7 +40,7 @@ const POLICY_LIFETIME: Duration = Duration::from_secs(10);
 /// The filters that are shown.
 pub(crate) struct Watch<'a> {
     pins: &'a Pins,
-    named: &'a [String],
+    named: Vec<String>,
     interfaces: BTreeMap<String, Result<Watched, String>>,
     census: Option<(u64, Census)>,
 }
@@ -61,13 +60,39 @@ struct Watched {
 
 impl<'a> Watch<'a> {
     /// Watch the filters of the named interfaces, or of all interfaces, including future ones.
-    pub(crate) fn new(pins: &'a Pins, named: &'a [String]) -> Self {
-        Self { pins, named, interfaces: BTreeMap::new(), census: None }
+    pub(crate) fn new(pins: &'a Pins, named: &[String]) -> Self {
+        Self { pins, named: named.to_vec(), interfaces: BTreeMap::new(), census: None }
+    }
+
+    /// Move the pins of renamed interfaces, and watch their filters under the new names. Returns whether there were any.
+    pub(crate) fn follow(&mut self) -> Result<bool> {
+        let is_renamed = !follow::renamed(self.pins)?.is_empty();
+        if is_renamed {
+            locked::follow(self.pins);
+        }
+        let present = self.pins.interfaces()?;
+        let is_at = |name: &String, generation| inode(&self.pins.map(name, map::COUNTERS)) == Some(generation);
+        let mut moved = Vec::new();
+        for (from, watched) in &self.interfaces {
+            let Ok(Watched { generation, .. }) = watched else { continue };
+            if !is_at(from, *generation)
+                && let Some(to) = present.iter().find(|name| is_at(name, *generation))
+            {
+                moved.push((from.clone(), to.clone()));
+            }
+        }
+        // Interfaces may have exchanged their names.
+        let filters: Vec<_> = moved.iter().map(|(from, _)| self.interfaces.remove(from)).collect();
+        for ((from, to), filter) in moved.into_iter().zip(filters) {
+            self.named.iter_mut().filter(|name| **name == from).for_each(|name| name.clone_from(&to));
+            self.interfaces.extend(filter.map(|filter| (to, filter)));
+        }
+        Ok(is_renamed)
     }
 
     /// Read everything. A filter that is gone or cannot be read is part of the answer.
     pub(crate) fn read(&mut self) -> Result<Reading<'_>> {
-        let mut names: BTreeSet<String> = self.interfaces.keys().chain(self.named).cloned().collect();
+        let mut names: BTreeSet<String> = self.interfaces.keys().chain(&self.named).cloned().collect();
         if self.named.is_empty() {
             names.extend(self.pins.interfaces()?);
         }
@@ -161,9 +186,4 @@ impl Watched {
             sources: &self.sources,
         }
     }
-}
-
-/// A number that differs for each object pinned at a path.
-fn inode(pin: &Path) -> Option<u64> {
-    fs::metadata(pin).ok().map(|facts| facts.ino())
 }

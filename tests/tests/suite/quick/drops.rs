@@ -38,6 +38,7 @@ tests! {
     drops_of_several_interfaces_come_in_their_order;
     who_listens_there_is_named;
     the_view_ends_with_the_filter;
+    the_view_follows_a_renamed_interface;
     the_view_ends_with_its_reader;
 }
 
@@ -441,6 +442,26 @@ fn the_view_ends_with_the_filter() -> Result<()> {
     ensure!(view.lines.next().is_none(), "nothing comes any more");
     ensure!(view.program.await_end()?.success());
     lab.refuses(&["drops"], 1, &["not attached to any interface"])
+}
+
+fn the_view_follows_a_renamed_interface() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22")?;
+    let mut view = View::with_head(&lab, &["eth0"])?;
+    for command in ["link set eth0 down", "link set eth0 name lan0"] {
+        lab.pi.run(&format!("ip {command}"))?;
+    }
+    lab.pi.set_address("lan0", &[])?;
+    let mut port = 9000;
+    wait::until("the new name", || {
+        port += 1;
+        lab.lan.send_udp_from(40_000, SocketAddr::new(PI4, port), b"knock")?;
+        Ok(view.next()?.contains("  lan0  ").then_some(()))
+    })?;
+    lab.fw(&["detach", "lan0"])?;
+    ensure!(view.until(|line| line.ends_with("  lan0  the filter was removed")).is_ok());
+    ensure!(view.program.await_end()?.success());
+    Ok(())
 }
 
 fn the_view_ends_with_its_reader() -> Result<()> {

@@ -31,6 +31,7 @@ tests! {
     clients_get_the_format_that_they_name;
     other_paths_and_methods_are_answered_too;
     an_interface_without_its_filter_is_told_of;
+    a_renamed_interface_is_told_of_by_its_new_name;
     damaged_pins_and_mistakes_are_told_of;
     a_filter_that_only_counts_and_a_change_on_trial_are_told_of;
     a_scan_does_not_make_the_answer_grow;
@@ -222,6 +223,18 @@ fn an_interface_without_its_filter_is_told_of() -> Result<()> {
     // Without file and pins nobody knows of it any more.
     fs::remove_file(lab.file("eth0"))?;
     ensure!(!read(&lab)?.contains_key("fw_attached{interface=\"eth0\"}"), "it is nobody's concern");
+    Ok(())
+}
+
+fn a_renamed_interface_is_told_of_by_its_new_name() -> Result<()> {
+    let lab = Lab::without_containers()?;
+    lab.attach(Mode::Native, "22")?;
+    let _server = serve(&lab)?;
+    lab.pi.run("ip link set eth0 down")?;
+    lab.pi.run("ip link set eth0 name lan0")?;
+    let told = read(&lab)?;
+    let up: Vec<&String> = told.keys().filter(|name| name.starts_with("fw_up{")).collect();
+    ensure!(up == ["fw_up{interface=\"lan0\"}"], "{up:?}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ tests! {
     neither_colour_nor_unicode_where_they_are_not_wanted;
     a_filter_that_goes_and_comes_back_is_followed;
     a_filter_that_is_made_anew_between_two_looks_is_followed;
+    a_renamed_interface_is_followed;
     ports_and_sources_have_names;
     monitor_and_trial_are_loud;
     every_interface_is_shown;
@@ -229,6 +230,23 @@ fn a_filter_that_is_made_anew_between_two_looks_is_followed() -> Result<()> {
     lab.attach(Mode::Native, "22")?;
     knock(&lab, 9126)?;
     tmux.await_screen("a knock at the new one", |screen| row(screen, "9126/udp").is_some()).map(drop)
+}
+
+/// The note about it is not left on the screen.
+fn a_renamed_interface_is_followed() -> Result<()> {
+    let (lab, tmux) = start(&[])?;
+    knock(&lab, 9125)?;
+    for (named, from, to) in [("", "eth0", "lan0"), (" lan0", "lan0", "lan1")] {
+        tmux.enter(&(stats(&lab) + named))?;
+        tmux.await_screen("the screen", |screen| screen.starts_with(from) && row(screen, "9125/udp").is_some())?;
+        lab.pi.run(&format!("ip link set {from} down"))?;
+        lab.pi.run(&format!("ip link set {from} name {to}"))?;
+        tmux.await_screen("the new name", |screen| {
+            screen.starts_with(to) && row(screen, "9125/udp").is_some() && !screen.contains(from)
+        })?;
+        tmux.press("q")?;
+    }
+    tmux.await_shell()
 }
 
 fn ports_and_sources_have_names() -> Result<()> {
