@@ -48,6 +48,7 @@ use fw_common::{
     address::{V4, V6},
     decide_located, decide_plain,
     flow::{Direction, FlowClass, FlowKey4, FlowKey6, FlowKind},
+    judge_located,
     wire::{Addresses, ethernet::Tags, located::Located},
 };
 
@@ -85,32 +86,53 @@ pub fn parse(ctx: XdpContext) -> u32 {
     verdict(decide_plain(&Packet::from_xdp(&ctx), &InCode).unwrap_or_else(|| judge(ctx.ctx)))
 }
 
+/// The filter's decision with these look-ups, in the same parts as in the product: the kernel allows 512 bytes of stack.
+macro_rules! decided {
+    ($ctx:ident, $lookups:expr) => {{
+        #[inline(never)]
+        fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
+            let located = locate(ctx);
+            let ctx = XdpContext::new(whole(ctx));
+            judge_located(&Packet::from_xdp(&ctx), located, &$lookups(Maps::<Xdp>::of(&ctx, active)))
+        }
+
+        #[inline(never)]
+        fn answers_many(ctx: *mut xdp_md, active: Active, decision: Decision) -> u64 {
+            let ctx = XdpContext::new(whole(ctx));
+            let lookups = $lookups(Maps::<Xdp>::of(&ctx, active));
+            u64::from(fw_common::answers_many(&Packet::from_xdp(&ctx), decision, &lookups))
+        }
+
+        #[inline(never)]
+        fn settle(ctx: *mut xdp_md, active: Active, decision: Decision) -> Decision {
+            let ctx = XdpContext::new(whole(ctx));
+            fw_common::settle(&Packet::from_xdp(&ctx), decision, &$lookups(Maps::<Xdp>::of(&ctx, active)))
+        }
+
+        let active = active();
+        let packet = || Packet::from_xdp(&$ctx);
+        let lookups = $lookups(Maps::<Xdp>::of(&$ctx, active));
+        let decision = decide_plain(&packet(), &lookups).unwrap_or_else(|| judge($ctx.ctx, active));
+        if !decision.is_unsettled(&lookups) {
+            decision.as_it_is()
+        } else if decision.may_answer_many() && answers_many($ctx.ctx, active, decision.forgotten(&packet())) != 0 {
+            Decision::ANSWER
+        } else {
+            settle($ctx.ctx, active, decision.forgotten(&packet()))
+        }
+    }};
+}
+
 /// The same with the policy and the ports that something was sent from, from their maps.
 #[xdp]
 pub fn policy(ctx: XdpContext) -> u32 {
-    #[inline(never)]
-    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
-        let located = locate(ctx);
-        let ctx = XdpContext::new(whole(ctx));
-        decide_located(&Packet::from_xdp(&ctx), located, &PolicyAlone(Maps::<Xdp>::of(&ctx, active)))
-    }
-    let active = active();
-    let plain = decide_plain(&Packet::from_xdp(&ctx), &PolicyAlone(Maps::<Xdp>::of(&ctx, active)));
-    verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
+    verdict(decided!(ctx, PolicyAlone))
 }
 
 /// The same with flows and routes: the whole decision, of which nothing is counted.
 #[xdp]
 pub fn decision(ctx: XdpContext) -> u32 {
-    #[inline(never)]
-    fn judge(ctx: *mut xdp_md, active: Active) -> Decision {
-        let located = locate(ctx);
-        let ctx = XdpContext::new(whole(ctx));
-        decide_located(&Packet::from_xdp(&ctx), located, &Maps::<Xdp>::of(&ctx, active))
-    }
-    let active = active();
-    let plain = decide_plain(&Packet::from_xdp(&ctx), &Maps::<Xdp>::of(&ctx, active));
-    verdict(plain.unwrap_or_else(|| judge(ctx.ctx, active)))
+    verdict(decided!(ctx, core::convert::identity))
 }
 
 /// Reads the clock that flows are aged by.
