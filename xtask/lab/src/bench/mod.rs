@@ -62,6 +62,14 @@ enum Part {
 }
 
 impl Part {
+    /// Whether it starts `fw-user`. Building that takes minutes.
+    const fn starts_product(self) -> bool {
+        match self {
+            Self::Flood | Self::Honest | Self::Commands => true,
+            Self::Decisions | Self::Growth | Self::Lists => false,
+        }
+    }
+
     fn measure(self) -> Result<Section> {
         match self {
             Self::Decisions => decisions::measure(),
@@ -75,8 +83,11 @@ impl Part {
 }
 
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let parts = if options.parts.is_empty() { <Part as clap::ValueEnum>::value_variants() } else { &options.parts };
     if !root::is_built() {
-        FwUser::Release.build()?;
+        if parts.iter().any(|part| part.starts_product()) {
+            FwUser::Release.build()?;
+        }
         fs::write(programs::object_path(), ebpf::build(Program::Bench)?).context("cannot write the gauges")?;
         fs::write(filters::object_path(), ebpf::build(Program::Traffic)?).context("cannot write the traffic")?;
     }
@@ -97,7 +108,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     root::hide()?;
     network::prepare()?;
 
-    let parts = if options.parts.is_empty() { <Part as clap::ValueEnum>::value_variants() } else { &options.parts };
     let mut sections = Vec::new();
     for part in parts {
         sections.push(part.measure()?);
