@@ -1,6 +1,9 @@
 //! Kind, key size, value size and capacity of every map. aya does not check a pinned map, and would write past the end of a wrong one.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use aya::{
     maps::{MapData, MapError, MapType},
@@ -76,7 +79,14 @@ impl Shapes {
 
     /// For so many flows a family.
     pub fn on_this_machine(flows: u32) -> Result<Self> {
-        let cpus = nr_cpus().map_err(|(what, error)| Error::refused(what, error))?;
+        // The number cannot change before the next boot, and every look at a map asks for it.
+        static CPUS: OnceLock<usize> = OnceLock::new();
+        let cpus = if let Some(&cpus) = CPUS.get() {
+            cpus
+        } else {
+            let cpus = nr_cpus().map_err(|(what, error)| Error::refused(what, error))?;
+            *CPUS.get_or_init(|| cpus)
+        };
         Ok(Self::new(u32::try_from(cpus).unwrap_or(u32::MAX), flows))
     }
 
@@ -183,8 +193,11 @@ pub(crate) fn open_shared(pins: &Pins, name: &str) -> Result<MapData> {
 }
 
 fn open_at(pins: &Pins, name: &str, path: PathBuf) -> Result<MapData> {
+    let is_table = [map::FLOWS4, map::FLOWS6, map::DATAGRAMS4, map::DATAGRAMS6].contains(&name);
+    // The shape of other maps does not depend on what is pinned, and every command opens many of them.
+    let shapes = if is_table { Shapes::here(pins)? } else { Shapes::on_this_machine(abi::DEFAULT_FLOWS)? };
     let difference = match pinned::look(&path)? {
-        Pinned::Map(map) => Shapes::here(pins)?.difference(name, map),
+        Pinned::Map(map) => shapes.difference(name, map),
         Pinned::Nothing => Some("it is missing".to_owned()),
         other => Some(format!("it is {}", other.words())),
     };
