@@ -8,11 +8,11 @@ use aya::{
         xdp::{XdpError, XdpLink},
     },
 };
-use nix::{errno::Errno, net::if_::if_indextoname};
+use nix::errno::Errno;
 
 use crate::{
     error::{Error, KernelError, Result},
-    host::interface::Interface,
+    host::interface::{self, Interface},
     kernel::{
         attach::{foreign, native::NotNative, xdp_netlink},
         object,
@@ -111,7 +111,8 @@ fn failed(program: &Xdp, interface: &Interface, mode: XdpMode, error: ProgramErr
         Some(Errno::EBUSY | Errno::EEXIST)
             if words(program, interface, mode).is_some_and(|words| words.contains(ABOVE)) =>
         {
-            let above = interface.master.and_then(|index| if_indextoname(index).ok()?.into_string().ok());
+            let name_of = |index| Some(interface::all().ok()?.into_iter().find(|one| one.index == index)?.name);
+            let above = interface.master.and_then(name_of);
             Error::Kernel(KernelError::TakenAbove { name, above })
         }
         // Somebody attached a program since the check.
