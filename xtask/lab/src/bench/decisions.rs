@@ -39,11 +39,11 @@ ever sent from it. *table* reads the route of an allowed packet, or the flow of 
 drop decides whether to record it. The third table shows the cost of the most expensive parts alone, with a warm cache and an entry that \
 exists.
 
-Why a goal is missed, path by path:
+Where the time goes, path by path:
 
 - **Replies** need a look-up in an array and a key comparison if the CPU found the flow within the last second. Otherwise they need a look-up in \
-a hash that removes the least recently used flow, and a clock for the flow's age. Those two alone cost about a third of xdp-filter's decision. \
-xdp-filter drops these packets.
+a hash that removes the least recently used flow, and a clock for the flow's age. Those two alone cost a third to three quarters of xdp-filter's \
+decision. xdp-filter drops these packets.
 - **Allowed** packets need one more check: would they be routed on to a container that was never published? The routing table's answer is \
 remembered for each destination, so the check costs an array look-up, an address comparison and a clock. These packets are counted twice, by \
 reason and by port, in two cache lines.
