@@ -77,6 +77,9 @@ pub const ANSIBLE: Tool = Tool { program: "ansible-playbook", package: "ansible-
 /// Features of an interface, switched.
 pub const ETHTOOL: Tool = Tool { program: "ethtool", package: "ethtool" };
 
+/// The stateless XDP filter that others are compared with.
+pub const XDP_FILTER: Tool = Tool { program: "xdp-filter", package: "xdp-tools" };
+
 /// Streams of bytes, as fast as they go.
 pub const IPERF3: Tool = Tool { program: "iperf3", package: "iperf3" };
 

@@ -71,6 +71,9 @@ const TOOLS_OF_ALL: &[Tool] = &[
     debian::HPING,
     debian::THC_IPV6,
     debian::IPV6_TOOLKIT,
+    debian::XDP_FILTER,
+    debian::IPTABLES,
+    debian::IPERF3,
 ];
 
 /// How the names of the slow tests begin.

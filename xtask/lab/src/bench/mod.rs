@@ -64,10 +64,7 @@ enum Part {
 impl Part {
     /// Whether it starts `fw-user`. Building that takes minutes.
     const fn starts_product(self) -> bool {
-        match self {
-            Self::Flood | Self::Honest | Self::Commands => true,
-            Self::Decisions | Self::Growth | Self::Lists => false,
-        }
+        !matches!(self, Self::Decisions)
     }
 
     fn measure(self) -> Result<Section> {
@@ -97,14 +94,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         return Ok(());
     }
-    debian::provide(&[
-        debian::Tool { program: "xdp-filter", package: "xdp-tools" },
-        debian::IPTABLES,
-        debian::IPERF3,
-        debian::IP,
-        debian::NFT,
-        debian::ETHTOOL,
-    ])?;
+    debian::provide(&[debian::XDP_FILTER, debian::IPTABLES, debian::IPERF3, debian::IP, debian::NFT, debian::ETHTOOL])?;
     root::hide()?;
     network::prepare()?;
 
