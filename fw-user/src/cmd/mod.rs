@@ -19,7 +19,6 @@ pub(crate) mod locked;
 #[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 pub(crate) mod notes;
-pub(crate) mod pinned;
 pub(crate) mod ports;
 pub(crate) mod receiver;
 pub(crate) mod run;

@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     fs, io,
-    os::fd::{AsFd, AsRawFd},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -149,6 +152,11 @@ pub(crate) fn facts(object: impl AsFd) -> io::Result<Pinned> {
     } else {
         Pinned::Program(number("prog_id").unwrap_or_default())
     })
+}
+
+/// A number that differs for each object pinned at a path, and stays the same when the pin is renamed.
+pub(crate) fn inode(pin: &Path) -> Option<u64> {
+    fs::metadata(pin).ok().map(|facts| facts.ino())
 }
 
 /// The memory that the kernel charges for pinned maps, in bytes.

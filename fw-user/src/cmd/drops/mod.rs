@@ -13,7 +13,6 @@ use crate::{
     cmd::{
         drops::{args::DropsArgs, filter::DropFilter, out::Out, report::Entry},
         locked,
-        pinned::inode,
         receiver::Receivers,
         select::attached,
         signals::{Stop, every},
@@ -22,6 +21,7 @@ use crate::{
     host::{interface, privilege},
     kernel::{
         maps::drops::{DropReader, DroppedPacket},
+        pinned::inode,
         pins::Pins,
     },
     packet::headers::{Headers, Seen},

@@ -11,7 +11,6 @@ use fw_common::active::Active;
 use crate::{
     cmd::{
         locked,
-        pinned::inode,
         select::attached,
         stats::{
             report::allowed_ports,
@@ -30,6 +29,7 @@ use crate::{
             sources::{self, DropSource},
         },
         meta::{AttachmentRecord, Mode},
+        pinned::inode,
         pins::Pins,
     },
 };

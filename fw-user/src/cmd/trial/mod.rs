@@ -14,9 +14,9 @@ use fw_common::{abi::map, active::Active};
 use tokio::sync::oneshot;
 
 use crate::{
-    cmd::{args::Safeguards, locked::lock, pinned::inode},
+    cmd::{args::Safeguards, locked::lock},
     error::{Error, Result, SafeguardError},
-    kernel::{clock, maps::policy_map::PolicyMap, pins::Pins},
+    kernel::{clock, maps::policy_map::PolicyMap, pinned::inode, pins::Pins},
     output::{overwrite, print},
 };
 
