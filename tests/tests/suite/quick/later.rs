@@ -104,7 +104,8 @@ fn slipped(
     knock: impl Fn() + Sync,
     work: impl FnOnce() -> Result<()>,
 ) -> Result<Slipped> {
-    let server = lab.pi.enter(|| UdpSocket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))))?;
+    let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+    let server = lab.pi.enter(|| wait::bind(format!("UDP port {port}"), || UdpSocket::bind(address)))?;
     server.set_read_timeout(Some(Duration::from_millis(20)))?;
     let (is_over, start) = (AtomicBool::new(false), Instant::now());
     thread::scope(|scope| {
