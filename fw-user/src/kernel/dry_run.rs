@@ -117,9 +117,7 @@ impl DryRun {
         let failed = |error| Error::refused("asking for the program's tag", error);
         let tag = match hook {
             Hook::Xdp { program } => ingress::load(&mut ebpf, program)?.info().map_err(failed)?.tag(),
-            Hook::Tc { program, .. } => {
-                object::load_classifier(&mut ebpf, program, "ingress")?.info().map_err(failed)?.tag()
-            }
+            Hook::Tc { program, .. } => object::load_classifier(&mut ebpf, program)?.info().map_err(failed)?.tag(),
         };
         if tag != attached.tag {
             return Err(Error::Kernel(KernelError::OtherBuild { name: name.clone() }));

@@ -2,12 +2,14 @@
 
 use std::{
     io::ErrorKind,
+    panic,
     path::{Path, PathBuf},
+    thread,
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier},
     util::KernelVersion,
 };
 use fw_common::abi::map;
@@ -98,12 +100,41 @@ fn has_xfrm() -> bool {
     Path::new("/proc/sys/net/core/xfrm_larval_drop").exists()
 }
 
-/// A TC program of a loaded object, loaded into the kernel if necessary. `what` describes it in errors.
-pub fn load_classifier<'a>(ebpf: &'a mut Ebpf, name: &str, what: &str) -> Result<&'a mut SchedClassifier> {
+/// A TC program of a loaded object, loaded into the kernel if necessary.
+pub fn load_classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
     let program = ebpf.program_mut(name).map(<&mut SchedClassifier>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    load_program(|| program.load()).map_err(|error| Error::refused(format!("loading the {what} program"), error))?;
+    load_program(|| program.load()).map_err(|error| not_loaded(name, error))?;
     Ok(program)
+}
+
+/// Have the kernel verify programs of a loaded object at the same time, if necessary. Returns the first failure.
+pub(crate) fn load_together(ebpf: &mut Ebpf, names: &[&str]) -> Result<()> {
+    let load = |name: &str, program: &mut Program| {
+        let loaded = match program {
+            Program::Xdp(program) => load_program(|| program.load()),
+            Program::SchedClassifier(program) => load_program(|| program.load()),
+            _ => unreachable!("the embedded object has no other programs"),
+        };
+        loaded.map_err(|error| not_loaded(name, error))
+    };
+    let is_due = |(name, program): &(&str, &mut Program)| names.contains(name) && program.fd().is_err();
+    let mut programs: Vec<_> = ebpf.programs_mut().filter(is_due).collect();
+    let last = programs.pop();
+    thread::scope(|scope| {
+        let others: Vec<_> =
+            programs.into_iter().map(|(name, program)| scope.spawn(move || load(name, program))).collect();
+        let mut loaded = last.map_or(Ok(()), |(name, program)| load(name, program));
+        for other in others {
+            loaded = loaded.and(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+        }
+        loaded
+    })
+}
+
+pub(crate) fn not_loaded(name: &str, error: ProgramError) -> Error {
+    let what = if [EGRESS, EGRESS_L3].contains(&name) { "egress" } else { "ingress" };
+    Error::refused(format!("loading the {what} program"), error)
 }
 
 /// Load a program into the kernel, if necessary. The kernel stops verifying on a signal (EAGAIN), such as a change of the terminal's size.

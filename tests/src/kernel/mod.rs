@@ -175,7 +175,7 @@ impl Kernel {
         let info = if [object::INGRESS, object::INGRESS_FRAG].contains(&name) {
             ingress::load(&mut self.ebpf, name)?.info()
         } else {
-            object::load_classifier(&mut self.ebpf, name, name)?.info()
+            object::load_classifier(&mut self.ebpf, name)?.info()
         };
         Ok(info?.verified_instruction_count())
     }

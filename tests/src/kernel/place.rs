@@ -61,10 +61,10 @@ impl Place {
     }
 
     pub(super) fn load(self, ebpf: &mut Ebpf) -> Result<()> {
-        object::load_classifier(ebpf, self.egress(), "egress")?;
+        object::load_classifier(ebpf, self.egress())?;
         match self {
             Self::Xdp | Self::XdpFrag => ingress::load(ebpf, self.ingress()).map(drop)?,
-            Self::Tc | Self::Bare => object::load_classifier(ebpf, self.ingress(), "ingress").map(drop)?,
+            Self::Tc | Self::Bare => object::load_classifier(ebpf, self.ingress()).map(drop)?,
         }
         Ok(())
     }

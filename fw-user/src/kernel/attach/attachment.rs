@@ -6,7 +6,7 @@ use crate::{
     kernel::{
         attach::{
             detach, egress, foreign,
-            ingress::{self, ModeChoice},
+            ingress::{self, ModeChoice, Place},
             plan::{self, Attached, Plan},
             rebuild, seed,
             state::{self, Stale, State},
@@ -142,6 +142,15 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut ebpf = plan::load(pins, name, plan)?;
     uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
+    // The driver is asked first, so that the kernel can verify what is needed at the same time. An interface with another program is asked when that
+    // is off.
+    let mut place = None;
+    if interface.xdp_program.is_none() {
+        let chosen = Place::choose(&mut ebpf, interface, plan.mode)?;
+        let both = [chosen.0.program(interface), egress::program(interface)];
+        object::load_together(&mut ebpf, if plan.replies { &both } else { &both[..1] })?;
+        place = Some(chosen);
+    }
     // Track outbound packets before inbound ones are judged. Write the record first, so that everything after it can be undone.
     let mut record = AttachmentRecord::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
@@ -155,19 +164,23 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut before = None;
     if let Some(id) = interface.xdp_program {
         // Last, when only the attachment itself can still fail.
-        ingress::load_for(&mut ebpf, interface, Mode::Native)?;
-        if tcx::is_there()? {
-            ingress::load_for(&mut ebpf, interface, Mode::Tc)?;
-        }
+        let modes: &[Mode] = if tcx::is_there()? { &[Mode::Native, Mode::Tc] } else { &[Mode::Native] };
+        let names: Vec<_> = modes.iter().map(|&mode| ingress::program(interface, mode)).collect();
+        object::load_together(&mut ebpf, &names)?;
         let other = foreign::examine(interface, id);
         before = Some(format!("took {other} off {name}"));
         other.take_off(interface)?;
     }
-    let attached = ingress::attach(&mut ebpf, pins, interface, plan.mode).and_then(|(mode, not_native)| {
-        record.mode = mode;
+    let attach = || {
+        let (place, not_native) = match place {
+            Some(place) => place,
+            None => Place::choose(&mut ebpf, interface, plan.mode)?,
+        };
+        record.mode = ingress::attach(&mut ebpf, pins, interface, place)?;
         plan::write_record(&mut ebpf, &record)?;
         Ok(not_native)
-    });
+    };
+    let attached: Result<_> = attach();
     let not_native = attached.map_err(|error| match before {
         Some(what) => error.after(what),
         None => error,
@@ -190,6 +203,8 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     let wanted = ingress::mode_after(interface, mode, plan.mode)?;
     // A move to the first place of the list is a step as well.
     let is_step = wanted != mode || !state::listed_ahead(pins, interface)?.is_empty();
+    let both = [ingress::program(interface, wanted), egress::program(interface)];
+    object::load_together(&mut ebpf, if plan.replies { &both } else { &both[..1] })?;
     // Programs of the same version give the same verdicts, so only these cases change more than the policy.
     let mut is_more = record.version != AttachmentRecord::VERSION || is_step;
     let mut record =

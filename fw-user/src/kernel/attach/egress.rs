@@ -39,13 +39,17 @@ pub enum Hook {
 
 /// The TC program of a loaded object, loaded into the kernel if necessary.
 pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
-    object::load_classifier(ebpf, object::EGRESS, "egress")
+    object::load_classifier(ebpf, object::EGRESS)
 }
 
 /// The one for an interface, with Ethernet headers or without.
+pub(super) fn program(interface: &Interface) -> &'static str {
+    if interface.is_bare() { object::EGRESS_L3 } else { object::EGRESS }
+}
+
+/// The same, loaded into the kernel if necessary.
 pub(super) fn load_for<'a>(ebpf: &'a mut Ebpf, interface: &Interface) -> Result<&'a mut SchedClassifier> {
-    let name = if interface.is_bare() { object::EGRESS_L3 } else { object::EGRESS };
-    object::load_classifier(ebpf, name, "egress")
+    object::load_classifier(ebpf, program(interface))
 }
 
 /// The hook that a program would be attached to. For clsact this checks whether the qdisc exists already.

@@ -41,14 +41,6 @@ pub fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     xdp::load(ebpf, name)
 }
 
-/// Load the program for a mode into the kernel, if necessary.
-pub(super) fn load_for(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<()> {
-    match mode {
-        Mode::Native | Mode::Generic => load(ebpf, xdp_program(interface)).map(drop),
-        Mode::Tc => object::load_classifier(ebpf, tc_program(interface), "ingress").map(drop),
-    }
-}
-
 /// The name of the XDP program for an interface.
 #[must_use]
 pub(crate) fn xdp_program(interface: &Interface) -> &'static str {
@@ -93,46 +85,91 @@ pub(super) fn mode_after(interface: &Interface, current: Mode, choice: ModeChoic
     Ok(wanted)
 }
 
-/// Attach the program of a loaded object to an interface without one, and pin the link. The filter is live when this returns. Returns the mode, and
-/// why native mode failed if it was tried.
-pub(super) fn attach(
-    ebpf: &mut Ebpf,
-    pins: &Pins,
-    interface: &Interface,
-    choice: ModeChoice,
-) -> Result<(Mode, Option<NotNative>)> {
-    let mut not_native = None;
-    let native = match choice {
-        ModeChoice::Auto if interface.is_bare() => None,
-        ModeChoice::Auto if interface.kind.as_deref() == Some("bond") => {
-            not_native = Some(NotNative::Bond);
-            None
-        }
-        ModeChoice::Auto => xdp::attach_native(ebpf, interface)?.map_err(|why| not_native = Some(why)).ok(),
-        ModeChoice::Native => Some(native(ebpf, interface)?),
-        ModeChoice::Tc | ModeChoice::Generic => None,
-    };
-    let is_tc = choice == ModeChoice::Tc || choice == ModeChoice::Auto && tcx::is_there()?;
-    let (link, mode) = match native {
-        Some(link) => (link, Mode::Native),
-        None if is_tc => (attach_in(ebpf, interface, Mode::Tc)?, Mode::Tc),
-        None => (attach_in(ebpf, interface, Mode::Generic)?, Mode::Generic),
-    };
-    pin(link, pins, interface, Pins::ingress_link)?;
-    Ok((mode, not_native))
-}
-
-fn native(ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
-    xdp::attach_native(ebpf, interface)?
-        .map_err(|why| Error::Kernel(KernelError::NoNativeMode { name: interface.name.clone(), why: why.to_string() }))
-}
-
-fn attach_in(ebpf: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<FdLink> {
+/// The program for a mode on an interface, by its name.
+pub(super) fn program(interface: &Interface, mode: Mode) -> &'static str {
     match mode {
-        Mode::Native => native(ebpf, interface),
-        Mode::Generic => xdp::attach_generic(ebpf, interface),
-        Mode::Tc => tcx::attach(object::load_classifier(ebpf, tc_program(interface), "ingress")?, interface),
+        Mode::Native | Mode::Generic => xdp_program(interface),
+        Mode::Tc => tc_program(interface),
     }
+}
+
+/// Where the program of an interface without one will be attached.
+pub(super) enum Place {
+    /// In the driver, which has the link already.
+    Native(xdp::Probed),
+    /// At TC ingress.
+    Tc,
+    /// In the network stack.
+    Generic,
+}
+
+impl Place {
+    /// Choose it. This asks the driver, if native mode is wanted. Returns why native mode failed, if it was tried.
+    pub(super) fn choose(
+        ebpf: &mut Ebpf,
+        interface: &Interface,
+        choice: ModeChoice,
+    ) -> Result<(Self, Option<NotNative>)> {
+        let is_bond = interface.kind.as_deref() == Some("bond");
+        let not_native = match choice {
+            ModeChoice::Native => return Ok((Self::native(ebpf, interface)?, None)),
+            ModeChoice::Tc => return Ok((Self::Tc, None)),
+            ModeChoice::Generic => return Ok((Self::Generic, None)),
+            ModeChoice::Auto if interface.is_bare() => None,
+            ModeChoice::Auto if is_bond => Some(NotNative::Bond),
+            ModeChoice::Auto => match xdp::probe(ebpf, interface)? {
+                Ok(probed) => return Ok((Self::Native(probed), None)),
+                Err(why) => Some(why),
+            },
+        };
+        Ok((if tcx::is_there()? { Self::Tc } else { Self::Generic }, not_native))
+    }
+
+    fn native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Self> {
+        xdp::probe(ebpf, interface)?.map(Self::Native).map_err(|why| {
+            Error::Kernel(KernelError::NoNativeMode { name: interface.name.clone(), why: why.to_string() })
+        })
+    }
+
+    fn of(mode: Mode, ebpf: &mut Ebpf, interface: &Interface) -> Result<Self> {
+        match mode {
+            Mode::Native => Self::native(ebpf, interface),
+            Mode::Tc => Ok(Self::Tc),
+            Mode::Generic => Ok(Self::Generic),
+        }
+    }
+
+    /// The program for it, by its name.
+    pub(super) fn program(&self, interface: &Interface) -> &'static str {
+        match self {
+            Self::Native(probed) => probed.filter(),
+            Self::Tc => program(interface, Mode::Tc),
+            Self::Generic => program(interface, Mode::Generic),
+        }
+    }
+
+    const fn mode(&self) -> Mode {
+        match self {
+            Self::Native(_) => Mode::Native,
+            Self::Tc => Mode::Tc,
+            Self::Generic => Mode::Generic,
+        }
+    }
+
+    fn attach(self, ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
+        match self {
+            Self::Native(probed) => probed.attach(ebpf, interface),
+            Self::Tc => tcx::attach(object::load_classifier(ebpf, tc_program(interface))?, interface),
+            Self::Generic => xdp::attach_generic(ebpf, interface),
+        }
+    }
+}
+
+/// Attach the program of a loaded object, and pin the link. The filter is live when this returns. Returns the mode.
+pub(super) fn attach(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, place: Place) -> Result<Mode> {
+    let mode = place.mode();
+    pin(place.attach(ebpf, interface)?, pins, interface, Pins::ingress_link)?;
+    Ok(mode)
 }
 
 fn pin(link: FdLink, pins: &Pins, interface: &Interface, at: fn(&Pins, &str) -> std::path::PathBuf) -> Result<()> {
@@ -147,7 +184,7 @@ pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode:
         .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))?;
     match mode {
         Mode::Native | Mode::Generic => xdp::replace(load(ebpf, xdp_program(interface))?, link, interface),
-        Mode::Tc => tcx::replace(object::load_classifier(ebpf, tc_program(interface), "ingress")?, link, interface),
+        Mode::Tc => tcx::replace(object::load_classifier(ebpf, tc_program(interface))?, link, interface),
     }
 }
 
@@ -155,7 +192,7 @@ pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode:
 /// Both use the same maps.
 pub(super) fn step(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode: Mode) -> Result<()> {
     take_back(pins, interface)?;
-    pin(attach_in(ebpf, interface, mode)?, pins, interface, Pins::next_link)
+    pin(Place::of(mode, ebpf, interface)?.attach(ebpf, interface)?, pins, interface, Pins::next_link)
 }
 
 /// Undo the first half, even that of a killed command.

@@ -17,6 +17,7 @@ use crate::{
         clock,
         maps::{flows, policy_map::PolicyMap, uppers},
         meta::{AttachmentRecord, Egress},
+        object,
         pins::Pins,
         shape::{self, Shapes},
     },
@@ -78,8 +79,7 @@ pub(crate) fn rebuild(pins: &Pins, interface: &Interface, plan: &Plan, from: &Pi
     }
     plan::write_record(&mut ebpf, &record)?;
     // If the verifier refuses anything, it does so now.
-    ingress::load_for(&mut ebpf, interface, wanted)?;
-    egress::load_for(&mut ebpf, interface)?;
+    object::load_together(&mut ebpf, &[ingress::program(interface, wanted), egress::program(interface)])?;
     let after = |error: Error| error.after(format!("replaced a program of {name}"));
     if record.egress != Egress::None {
         // Once before the egress program uses the new tables, and once for connections that were opened in between.

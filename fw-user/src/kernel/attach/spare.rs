@@ -91,11 +91,11 @@ fn load(pins: &Pins) -> Result<Option<Loaded>> {
     let mut ebpf = object::load_around(pins, "an interface to come", &map::SHARED, Shapes::here(pins)?, globals)?;
     drop(lock);
     ingress::load(&mut ebpf, object::INGRESS)?;
-    object::load_classifier(&mut ebpf, object::EGRESS, "egress")?;
+    object::load_classifier(&mut ebpf, object::EGRESS)?;
     if tcx::is_there()? {
-        object::load_classifier(&mut ebpf, object::INGRESS_TC, "ingress")?;
-        object::load_classifier(&mut ebpf, object::INGRESS_L3, "ingress")?;
-        object::load_classifier(&mut ebpf, object::EGRESS_L3, "egress")?;
+        object::load_classifier(&mut ebpf, object::INGRESS_TC)?;
+        object::load_classifier(&mut ebpf, object::INGRESS_L3)?;
+        object::load_classifier(&mut ebpf, object::EGRESS_L3)?;
     }
     Ok(Some(Loaded { ebpf, shared }))
 }

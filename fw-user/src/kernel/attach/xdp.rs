@@ -47,20 +47,44 @@ pub(super) fn program(interface: &Interface) -> &'static str {
 pub(super) fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = ebpf.program_mut(name).map(<&mut Xdp>::try_from);
     let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| Error::refused("loading the ingress program", error))?;
+    object::load_program(|| program.load()).map_err(|error| object::not_loaded(name, error))?;
     Ok(program)
 }
 
-/// Attach in the driver, or return why it refuses.
-pub(super) fn attach_native(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<FdLink, NotNative>> {
-    match attach_one(ebpf, interface, WHOLE)? {
-        Err(NotNative::Refused { .. }) if object::has_xdp_frags()? => attach_one(ebpf, interface, FRAGS),
-        attached => Ok(attached),
+/// The link of a driver that takes programs. So far its program passes everything.
+pub(super) struct Probed {
+    link: XdpLink,
+    programs: Programs,
+}
+
+impl Probed {
+    /// The name of the filter for the kind of frames that the driver takes.
+    pub(super) const fn filter(&self) -> &'static str {
+        self.programs.filter
+    }
+
+    /// Replace the program by the filter, with no packet in between.
+    pub(super) fn attach(self, ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
+        let what = || format!("attaching to {}", interface.name);
+        let program = load(ebpf, self.programs.filter)?;
+        let link = program
+            .attach_to_link(self.link)
+            .and_then(|id| program.take_link(id))
+            .map_err(|error| Error::refused(what(), error))?;
+        FdLink::try_from(link).map_err(|error| Error::refused(what(), error))
     }
 }
 
-/// A program that passes everything is tried first: verifying the filter takes most of the time of an attachment, and would be in vain.
-fn attach_one(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Result<Result<FdLink, NotNative>> {
+/// Ask the driver whether it takes programs, or return why it refuses. Verifying the filter takes most of the time of an attachment, and would be in
+/// vain.
+pub(super) fn probe(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<Probed, NotNative>> {
+    match probe_with(ebpf, interface, WHOLE)? {
+        Err(NotNative::Refused { .. }) if object::has_xdp_frags()? => probe_with(ebpf, interface, FRAGS),
+        probed => Ok(probed),
+    }
+}
+
+fn probe_with(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Result<Result<Probed, NotNative>> {
     let probe = load(ebpf, programs.probe)?;
     let link = match try_mode(probe, interface, XdpMode::Driver) {
         Ok(link) => link,
@@ -70,14 +94,10 @@ fn attach_one(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Res
             return Ok(Err(NotNative::new(interface, refused.into(), words(probe, interface, XdpMode::Driver))));
         }
     };
-    let what = || format!("attaching to {}", interface.name);
-    let link = XdpLink::try_from(link).map_err(|error| Error::refused(what(), error))?;
-    let program = load(ebpf, programs.filter)?;
-    let link = program
-        .attach_to_link(link)
-        .and_then(|id| program.take_link(id))
-        .map_err(|error| Error::refused(what(), error))?;
-    FdLink::try_from(link).map(Ok).map_err(|error| Error::refused(what(), error))
+    match XdpLink::try_from(link) {
+        Ok(link) => Ok(Ok(Probed { link, programs })),
+        Err(error) => Err(Error::refused(format!("attaching to {}", interface.name), error)),
+    }
 }
 
 /// Attach in the network stack.
