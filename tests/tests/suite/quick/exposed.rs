@@ -1,14 +1,9 @@
-//! `fw-user exposed`: who listens, what Docker publishes, and what of it the LAN gets, held against what the LAN really gets.
+//! `fw-user exposed`: who listens, and what of it the LAN gets, held against what the LAN really gets.
 
 use std::{
-    io::{Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket},
-    os::unix::{
-        fs::symlink,
-        net::{UnixListener, UnixStream},
-    },
-    process, thread,
-    time::{Duration, Instant},
+    os::unix::fs::symlink,
+    process,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,9 +12,7 @@ use fw_tests::{
         LAN4, Lab, Mode, PI4, SECOND_PI4, Transport,
         background::Background,
         command,
-        docker::Docker,
         ssh::{EVERYWHERE, Sshd},
-        tmux::Tmux,
         wait,
     },
     tests,
@@ -37,7 +30,6 @@ tests! {
     ports_that_the_kernel_chose_are_not_taken_for_services;
     a_bridge_of_containers_is_not_the_network;
     another_xdp_program_is_not_taken_for_ours;
-    a_docker_that_cannot_be_read_holds_nothing_up;
     without_privileges_it_says_what_is_missing;
     a_name_moves_no_cursor_and_begins_no_line;
 }
@@ -46,18 +38,14 @@ tests! { in native mode:
     knocks_are_counted;
 }
 
-tests! { in generic mode:
-    what_docker_publishes_is_named_and_judged;
-}
-
 /// The output of `exposed --json`, with exactly the documented fields.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Exposed {
     interfaces: Vec<Interface>,
-    ports: Vec<Served>,
+    pub(super) ports: Vec<Served>,
     unused: Vec<Unused>,
-    docker: DockerState,
+    pub(super) docker: DockerState,
     pub(super) netfilter: NetfilterState,
 }
 
@@ -88,13 +76,13 @@ struct Filter {
 #[serde(deny_unknown_fields)]
 pub(super) struct Served {
     proto: String,
-    port: u16,
+    pub(super) port: u16,
     pub(super) state: String,
     reached_by: Vec<Reached>,
-    addresses: Vec<String>,
+    pub(super) addresses: Vec<String>,
     device: Option<String>,
-    process: Option<Process>,
-    container: Option<Container>,
+    pub(super) process: Option<Process>,
+    pub(super) container: Option<Container>,
     client: bool,
     pub(super) netfilter: Option<String>,
     passed: Option<u64>,
@@ -112,18 +100,18 @@ struct Reached {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Process {
-    name: String,
+pub(super) struct Process {
+    pub(super) name: String,
     pid: u32,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
-struct Container {
-    name: String,
-    image: String,
-    port: u16,
-    forward: Vec<String>,
+pub(super) struct Container {
+    pub(super) name: String,
+    pub(super) image: String,
+    pub(super) port: u16,
+    pub(super) forward: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -135,20 +123,15 @@ struct Unused {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DockerState {
-    state: String,
-    socket: Option<String>,
-    why: Option<String>,
+pub(super) struct DockerState {
+    pub(super) state: String,
+    pub(super) socket: Option<String>,
+    pub(super) why: Option<String>,
 }
 
 impl Exposed {
     pub(super) fn of(lab: &Lab) -> Result<Self> {
         Ok(serde_json::from_str(&lab.fw(&["exposed", "--json"])?)?)
-    }
-
-    fn of_docker(lab: &Lab, docker: &Docker) -> Result<Self> {
-        let mut command = lab.fw.command(&lab.pi, ["exposed", "--json"]);
-        Ok(serde_json::from_str(&command::run(command.env("DOCKER_HOST", docker.host()))?)?)
     }
 
     pub(super) fn at(&self, proto: &str, port: u16) -> Result<&Served> {
@@ -158,7 +141,7 @@ impl Exposed {
         Ok(one)
     }
 
-    fn state(&self, proto: &str, port: u16) -> Result<&str> {
+    pub(super) fn state(&self, proto: &str, port: u16) -> Result<&str> {
         self.at(proto, port).map(|port| port.state.as_str())
     }
 }
@@ -407,49 +390,6 @@ fn another_xdp_program_is_not_taken_for_ours() -> Result<()> {
     Ok(())
 }
 
-fn a_docker_that_cannot_be_read_holds_nothing_up() -> Result<()> {
-    let lab = Lab::without_containers()?;
-    let _server = lab.pi.serve_tcp(9123)?;
-    let folder = tempfile::tempdir()?;
-    let socket = folder.path().join("docker.sock");
-    let ask = |args: &[&str]| -> Result<String> {
-        let mut command = lab.fw.command(&lab.pi, args);
-        command::run(command.env("DOCKER_HOST", format!("unix://{}", socket.display())))
-    };
-    let answers: [(&[u8], &str); 3] = [
-        (b"", "no answer within 2 s"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "is not understood"),
-        (b"220 smtp.example ESMTP\r\n", "does not speak HTTP"),
-    ];
-    for (answer, expected) in answers {
-        let listener = UnixListener::bind(&socket)?;
-        let daemon = thread::spawn(move || -> Result<Vec<UnixStream>> {
-            // Once for people, once for programs; the connections stay open until the thread is joined.
-            let mut open = Vec::new();
-            for _ in 0..2 {
-                let (mut stream, _) = listener.accept()?;
-                let _question = stream.read(&mut [0; 4096])?;
-                stream.write_all(answer)?;
-                open.push(stream);
-            }
-            Ok(open)
-        });
-        let start = Instant::now();
-        let said = ask(&["exposed"])?;
-        ensure!(start.elapsed() < Duration::from_secs(5), "{expected}: {:?}", start.elapsed());
-        ensure!(said.contains(expected) && said.contains(&socket.display().to_string()), "{expected}: {said}");
-        row(&said, "9123/tcp").context("sockets are shown all the same")?;
-        let exposed: Exposed = serde_json::from_str(&ask(&["exposed", "--json"])?)?;
-        assert_eq!(exposed.docker.state, "unreadable");
-        assert_eq!(exposed.docker.socket.as_deref(), socket.to_str());
-        ensure!(exposed.docker.why.is_some_and(|why| why.contains(expected)), "{expected}");
-        let open = daemon.join().expect("the daemon's thread does not panic")?;
-        assert_eq!(open.len(), 2);
-        std::fs::remove_file(&socket)?;
-    }
-    Ok(())
-}
-
 fn without_privileges_it_says_what_is_missing() -> Result<()> {
     let lab = Lab::without_containers()?;
     let mut command = lab.pi.command("setpriv");
@@ -487,95 +427,6 @@ fn a_name_moves_no_cursor_and_begins_no_line() -> Result<()> {
     for said in [listed, explained] {
         ensure!(!said.contains(['\u{1b}', '\u{202e}']), "{said:?}");
     }
-    Ok(())
-}
-
-fn what_docker_publishes_is_named_and_judged(mode: Mode) -> Result<()> {
-    let lab = Lab::without_containers()?;
-    for userland_proxy in [true, false] {
-        let docker = Docker::start(&lab.pi, userland_proxy)?;
-        let publish = ["-p", "9125:80", "-p", "80:8080/udp", "-p", "127.0.0.1:9126:81", "-p", "192.0.2.1:9127:82"];
-        let container = docker.container("web", &publish)?;
-        let hidden = container.namespace.serve_tcp(80)?;
-        let shown = container.namespace.serve_udp(8080)?;
-        let exposed = Exposed::of_docker(&lab, &docker)?;
-        assert_eq!(exposed.docker.state, "read");
-        let forward = |port: u16| vec![SocketAddr::new(container.address, port).to_string()];
-        let rows = [
-            ("tcp", 9125, 80, "open"),
-            ("udp", 80, 8080, "open"),
-            ("tcp", 9126, 81, "local only"),
-            ("tcp", 9127, 82, "open"),
-        ];
-        for (proto, port, inside, state) in rows {
-            // The proxies of Docker's own are not listed beside it.
-            let published = exposed.at(proto, port)?;
-            assert_eq!(published.state, state, "{port}");
-            let expected =
-                Container { name: "web".to_owned(), image: "lab".to_owned(), port: inside, forward: forward(inside) };
-            assert_eq!(published.container.as_ref(), Some(&expected), "{port}");
-            assert!(published.process.is_none());
-        }
-        assert_eq!(exposed.at("tcp", 9127)?.addresses, ["192.0.2.1"]);
-        lab.lan.reaches(&hidden, Transport::Tcp, PI4, 9125).context("it says open")?;
-        // The owner's input chain drops all but 22, 80 and 443, and Docker's packets never meet it.
-        for (proto, port, netfilter) in [
-            ("tcp", 9125, Some("bypassed")),
-            ("udp", 80, Some("bypassed")),
-            ("tcp", 9126, None),
-            ("tcp", 9127, Some("bypassed")),
-        ] {
-            assert_eq!(
-                exposed.at(proto, port)?.netfilter.as_deref(),
-                netfilter,
-                "{port}: {}",
-                lab.pi.run("nft list ruleset")?
-            );
-        }
-
-        lab.attach(mode, "22,80")?;
-        let exposed = Exposed::of_docker(&lab, &docker)?;
-        for (proto, port, state) in
-            [("tcp", 9125, "closed"), ("udp", 80, "open"), ("tcp", 9126, "local only"), ("tcp", 9127, "closed")]
-        {
-            assert_eq!(exposed.state(proto, port)?, state, "{port}");
-        }
-        lab.is_closed(&hidden, Transport::Tcp, PI4, 9125)?;
-        lab.lan.reaches(&shown, Transport::Udp, PI4, 80)?;
-        other_views_name_the_container(&lab, &docker)?;
-        let mut command = lab.fw.command(&lab.pi, ["exposed"]);
-        let said = command::run(command.env("DOCKER_HOST", docker.host()))?;
-        let published = row(&said, "9125/tcp")?;
-        ensure!(published.starts_with("9125/tcp closed gets past nftables (Docker) "), "{said}");
-        ensure!(published.contains(" container web, lab "), "{said}");
-        ensure!(published.ends_with(&format!(" -> {}:80", container.address)), "{said}");
-        // Without Docker's word there are its proxies, where there are any.
-        let alone = Exposed::of(&lab)?;
-        assert_eq!(alone.docker.state, "absent");
-        if userland_proxy {
-            let proxies = alone.ports.iter().filter(|port| port.port == 9125);
-            ensure!(proxies.clone().count() > 0, "{alone:#?}");
-            for proxy in proxies {
-                assert_eq!(proxy.process.as_ref().map(|process| process.name.as_str()), Some("docker-proxy"));
-            }
-        }
-        lab.fw(&["detach", "eth0"])?;
-    }
-    Ok(())
-}
-
-/// Those of what was dropped at 9125, which was knocked at.
-fn other_views_name_the_container(lab: &Lab, docker: &Docker<'_>) -> Result<()> {
-    for args in [&["drops", "--last", "--port", "9125/tcp"][..], &["explain", "9125/tcp"]] {
-        let said = command::run(lab.fw.command(&lab.pi, args).env("DOCKER_HOST", docker.host()))?;
-        ensure!(said.lines().any(|line| line.ends_with("  container web")), "{args:?}: {said}");
-    }
-    let tmux = Tmux::start(&lab.pi, &[("DOCKER_HOST", &docker.host())])?;
-    let program = fw_tests::lab::fw::binary().display();
-    tmux.enter(&format!("{program} --bpffs {} stats", lab.fw.bpffs().display()))?;
-    tmux.await_screen("who would have been met", |screen| {
-        screen.lines().any(|line| line.contains("9125/tcp ") && line.contains(" container web "))
-    })?;
     Ok(())
 }
 

@@ -31,6 +31,7 @@ mod every_interface;
 mod explain;
 mod explain_captures;
 mod exposed;
+mod exposed_docker;
 mod exposed_netfilter;
 mod faults;
 mod flow_limits;
