@@ -116,7 +116,7 @@ impl DryRun {
         let mut ebpf = object::load_around(pins, name, &LIVE, shapes, globals)?;
         let failed = |error| Error::refused("asking for the program's tag", error);
         let tag = match hook {
-            Hook::Xdp { program } => ingress::load(&mut ebpf, program)?.info().map_err(failed)?.tag(),
+            Hook::Xdp { program } => object::load_xdp(&mut ebpf, program)?.info().map_err(failed)?.tag(),
             Hook::Tc { program, .. } => object::load_classifier(&mut ebpf, program)?.info().map_err(failed)?.tag(),
         };
         if tag != attached.tag {

@@ -9,7 +9,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Program, ProgramError, SchedClassifier},
+    programs::{Program, ProgramError, SchedClassifier, Xdp},
     util::KernelVersion,
 };
 use fw_common::abi::map;
@@ -100,45 +100,55 @@ fn has_xfrm() -> bool {
     Path::new("/proc/sys/net/core/xfrm_larval_drop").exists()
 }
 
-/// A TC program of a loaded object, loaded into the kernel if necessary.
+/// An XDP program of a loaded object, by its name, loaded into the kernel if necessary.
+pub fn load_xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    load_one(ebpf, name)?.try_into().map_err(|error| not_loaded(name, error))
+}
+
+/// The same of a TC program.
 pub fn load_classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
-    let program = ebpf.program_mut(name).map(<&mut SchedClassifier>::try_from);
-    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    load_program(|| program.load()).map_err(|error| not_loaded(name, error))?;
+    load_one(ebpf, name)?.try_into().map_err(|error| not_loaded(name, error))
+}
+
+fn load_one<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Program> {
+    let Some(program) = ebpf.program_mut(name) else { unreachable!("the embedded object has the program") };
+    verify(name, program)?;
     Ok(program)
 }
 
 /// Have the kernel verify programs of a loaded object at the same time, if necessary. Returns the first failure.
 pub(crate) fn load_together(ebpf: &mut Ebpf, names: &[&str]) -> Result<()> {
-    let load = |name: &str, program: &mut Program| {
-        let loaded = match program {
-            Program::Xdp(program) => load_program(|| program.load()),
-            Program::SchedClassifier(program) => load_program(|| program.load()),
-            _ => unreachable!("the embedded object has no other programs"),
-        };
-        loaded.map_err(|error| not_loaded(name, error))
-    };
     let is_due = |(name, program): &(&str, &mut Program)| names.contains(name) && program.fd().is_err();
     let mut programs: Vec<_> = ebpf.programs_mut().filter(is_due).collect();
     let last = programs.pop();
     thread::scope(|scope| {
-        let others: Vec<_> =
-            programs.into_iter().map(|(name, program)| scope.spawn(move || load(name, program))).collect();
-        let mut loaded = last.map_or(Ok(()), |(name, program)| load(name, program));
+        // A program for which there is no thread is loaded when it is used.
+        let spawn = |(name, program)| thread::Builder::new().spawn_scoped(scope, move || verify(name, program)).ok();
+        let others: Vec<_> = programs.into_iter().filter_map(spawn).collect();
+        let mut verified = last.map_or(Ok(()), |(name, program)| verify(name, program));
         for other in others {
-            loaded = loaded.and(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
+            verified = verified.and(other.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));
         }
-        loaded
+        verified
     })
 }
 
-pub(crate) fn not_loaded(name: &str, error: ProgramError) -> Error {
+fn verify(name: &str, program: &mut Program) -> Result<()> {
+    let verified = match program {
+        Program::Xdp(program) => load_program(|| program.load()),
+        Program::SchedClassifier(program) => load_program(|| program.load()),
+        _ => unreachable!("the embedded object has no other programs"),
+    };
+    verified.map_err(|error| not_loaded(name, error))
+}
+
+fn not_loaded(name: &str, error: ProgramError) -> Error {
     let what = if [EGRESS, EGRESS_L3].contains(&name) { "egress" } else { "ingress" };
     Error::refused(format!("loading the {what} program"), error)
 }
 
 /// Load a program into the kernel, if necessary. The kernel stops verifying on a signal (EAGAIN), such as a change of the terminal's size.
-pub(crate) fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+fn load_program(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
     const ATTEMPTS: usize = 10;
     for _ in 1..ATTEMPTS {
         match load() {

@@ -31,7 +31,7 @@ use fw_common::{
 use fw_user::testing::{
     bans::{BanMap, Bans},
     batch::BatchMap,
-    ingress, mount,
+    mount,
     object::{self, Globals},
     pins::Pins,
     plain::Plain,
@@ -173,7 +173,7 @@ impl Kernel {
     /// Whatever the kernel refuses.
     pub fn verified_instructions(&mut self, name: &str) -> Result<Option<u32>> {
         let info = if [object::INGRESS, object::INGRESS_FRAG].contains(&name) {
-            ingress::load(&mut self.ebpf, name)?.info()
+            object::load_xdp(&mut self.ebpf, name)?.info()
         } else {
             object::load_classifier(&mut self.ebpf, name)?.info()
         };

@@ -10,7 +10,7 @@ use fw_common::{
     address::V6,
     record::{source, source_of_packet},
 };
-use fw_user::testing::{ingress, object};
+use fw_user::testing::object;
 
 use crate::packet::ether_type;
 
@@ -63,7 +63,7 @@ impl Place {
     pub(super) fn load(self, ebpf: &mut Ebpf) -> Result<()> {
         object::load_classifier(ebpf, self.egress())?;
         match self {
-            Self::Xdp | Self::XdpFrag => ingress::load(ebpf, self.ingress()).map(drop)?,
+            Self::Xdp | Self::XdpFrag => object::load_xdp(ebpf, self.ingress()).map(drop)?,
             Self::Tc | Self::Bare => object::load_classifier(ebpf, self.ingress()).map(drop)?,
         }
         Ok(())

@@ -49,7 +49,9 @@ pub(super) fn attach_each<'a>(pins: &Pins, wishes: &'a [(Interface, Plan)]) -> V
     let processors = thread::available_parallelism().map_or(1, usize::from);
     let threads = others.len().min(processors * THREADS_A_PROCESSOR);
     let mut done = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        // Without other threads this one does it all.
+        let spawn = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let helpers: Vec<_> = (1..threads).map_while(spawn).collect();
         let mut done = work();
         for helper in helpers {
             done.extend(helper.join().unwrap_or_else(|panic| panic::resume_unwind(panic)));

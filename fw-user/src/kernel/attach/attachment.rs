@@ -1,5 +1,7 @@
 //! The filter of an interface as a whole: attaches it, replaces it, and restores the former state.
 
+use std::iter;
+
 use crate::{
     error::{Error, KernelError, Result, SafeguardError},
     host::interface::{self, Interface},
@@ -142,15 +144,18 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut ebpf = plan::load(pins, name, plan)?;
     uppers::note(pins, name)?;
     PolicyMap::open(pins, name)?.write_first(&plan.policy, plan.terms)?;
-    // The driver is asked first, so that the kernel can verify what is needed at the same time. An interface with another program is asked when that
-    // is off.
-    let mut place = None;
-    if interface.xdp_program.is_none() {
+    // The driver is asked first, so that the kernel can verify all that is needed at the same time. Where another program is to be taken off, the
+    // driver can only be asked afterwards: until then, both programs may be needed.
+    let (place, mut needed) = if interface.xdp_program.is_none() {
         let chosen = Place::choose(&mut ebpf, interface, plan.mode)?;
-        let both = [chosen.0.program(interface), egress::program(interface)];
-        object::load_together(&mut ebpf, if plan.replies { &both } else { &both[..1] })?;
-        place = Some(chosen);
-    }
+        let program = chosen.0.program(interface);
+        (Some(chosen), vec![program])
+    } else {
+        let tc = tcx::is_there()?.then(|| ingress::program(interface, Mode::Tc));
+        (None, iter::once(ingress::program(interface, Mode::Native)).chain(tc).collect())
+    };
+    needed.extend(plan.replies.then(|| egress::program(interface)));
+    object::load_together(&mut ebpf, &needed)?;
     // Track outbound packets before inbound ones are judged. Write the record first, so that everything after it can be undone.
     let mut record = AttachmentRecord::now(interface, Mode::Native, Egress::None)?;
     if plan.replies {
@@ -164,9 +169,6 @@ fn attach_anew(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attach
     let mut before = None;
     if let Some(id) = interface.xdp_program {
         // Last, when only the attachment itself can still fail.
-        let modes: &[Mode] = if tcx::is_there()? { &[Mode::Native, Mode::Tc] } else { &[Mode::Native] };
-        let names: Vec<_> = modes.iter().map(|&mode| ingress::program(interface, mode)).collect();
-        object::load_together(&mut ebpf, &names)?;
         let other = foreign::examine(interface, id);
         before = Some(format!("took {other} off {name}"));
         other.take_off(interface)?;
@@ -203,8 +205,10 @@ fn replace(pins: &Pins, interface: &Interface, plan: &Plan) -> Result<Attached> 
     let wanted = ingress::mode_after(interface, mode, plan.mode)?;
     // A move to the first place of the list is a step as well.
     let is_step = wanted != mode || !state::listed_ahead(pins, interface)?.is_empty();
-    let both = [ingress::program(interface, wanted), egress::program(interface)];
-    object::load_together(&mut ebpf, if plan.replies { &both } else { &both[..1] })?;
+    // A step asks the driver before it has anything verified.
+    let needed = (!is_step).then(|| ingress::program(interface, wanted)).into_iter();
+    let needed = needed.chain(plan.replies.then(|| egress::program(interface)));
+    object::load_together(&mut ebpf, &needed.collect::<Vec<_>>())?;
     // Programs of the same version give the same verdicts, so only these cases change more than the policy.
     let mut is_more = record.version != AttachmentRecord::VERSION || is_step;
     let mut record =

@@ -37,17 +37,12 @@ pub enum Hook {
     Clsact,
 }
 
-/// The TC program of a loaded object, loaded into the kernel if necessary.
-pub fn load(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
-    object::load_classifier(ebpf, object::EGRESS)
-}
-
-/// The one for an interface, with Ethernet headers or without.
+/// The name of the program for an interface, with Ethernet headers or without.
 pub(super) fn program(interface: &Interface) -> &'static str {
     if interface.is_bare() { object::EGRESS_L3 } else { object::EGRESS }
 }
 
-/// The same, loaded into the kernel if necessary.
+/// The program itself, loaded into the kernel if necessary.
 pub(super) fn load_for<'a>(ebpf: &'a mut Ebpf, interface: &Interface) -> Result<&'a mut SchedClassifier> {
     object::load_classifier(ebpf, program(interface))
 }

@@ -4,10 +4,7 @@ use std::fs;
 
 use aya::{
     Ebpf,
-    programs::{
-        Xdp,
-        links::{FdLink, LinkError, PinnedLink},
-    },
+    programs::links::{FdLink, LinkError, PinnedLink},
 };
 
 use crate::{
@@ -34,11 +31,6 @@ pub enum ModeChoice {
     Tc,
     /// In the network stack, before its first step.
     Generic,
-}
-
-/// An XDP program of a loaded object, by its name, loaded into the kernel if necessary.
-pub fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    xdp::load(ebpf, name)
 }
 
 /// The name of the XDP program for an interface.
@@ -183,7 +175,7 @@ pub(super) fn replace(ebpf: &mut Ebpf, pins: &Pins, interface: &Interface, mode:
     let link = PinnedLink::from_pin(&path)
         .map_err(|error: LinkError| Error::Kernel(KernelError::BadPin { path, source: error.into() }))?;
     match mode {
-        Mode::Native | Mode::Generic => xdp::replace(load(ebpf, xdp_program(interface))?, link, interface),
+        Mode::Native | Mode::Generic => xdp::replace(object::load_xdp(ebpf, xdp_program(interface))?, link, interface),
         Mode::Tc => tcx::replace(object::load_classifier(ebpf, tc_program(interface))?, link, interface),
     }
 }

@@ -11,7 +11,7 @@ use fw_common::abi::map;
 use crate::{
     error::{Error, KernelError, Result},
     kernel::{
-        attach::{ingress, tcx},
+        attach::tcx,
         object::{self, Globals},
         pins::Pins,
         shape::Shapes,
@@ -90,7 +90,7 @@ fn load(pins: &Pins) -> Result<Option<Loaded>> {
     let (Some(_), Ok(shared)) = (&lock, shared(pins)) else { return Ok(None) };
     let mut ebpf = object::load_around(pins, "an interface to come", &map::SHARED, Shapes::here(pins)?, globals)?;
     drop(lock);
-    ingress::load(&mut ebpf, object::INGRESS)?;
+    object::load_xdp(&mut ebpf, object::INGRESS)?;
     object::load_classifier(&mut ebpf, object::EGRESS)?;
     if tcx::is_there()? {
         object::load_classifier(&mut ebpf, object::INGRESS_TC)?;

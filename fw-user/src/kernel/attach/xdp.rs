@@ -43,14 +43,6 @@ pub(super) fn program(interface: &Interface) -> &'static str {
     if takes_frags { FRAGS.filter } else { WHOLE.filter }
 }
 
-/// An XDP program of a loaded object, loaded into the kernel if necessary.
-pub(super) fn load<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    let program = ebpf.program_mut(name).map(<&mut Xdp>::try_from);
-    let Some(Ok(program)) = program else { unreachable!("the embedded object has the program") };
-    object::load_program(|| program.load()).map_err(|error| object::not_loaded(name, error))?;
-    Ok(program)
-}
-
 /// The link of a driver that takes programs. So far its program passes everything.
 pub(super) struct Probed {
     link: XdpLink,
@@ -66,7 +58,7 @@ impl Probed {
     /// Replace the program by the filter, with no packet in between.
     pub(super) fn attach(self, ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
         let what = || format!("attaching to {}", interface.name);
-        let program = load(ebpf, self.programs.filter)?;
+        let program = object::load_xdp(ebpf, self.programs.filter)?;
         let link = program
             .attach_to_link(self.link)
             .and_then(|id| program.take_link(id))
@@ -75,8 +67,8 @@ impl Probed {
     }
 }
 
-/// Ask the driver whether it takes programs, or return why it refuses. Verifying the filter takes most of the time of an attachment, and would be in
-/// vain.
+/// Ask the driver whether it takes programs, or return why it refuses. The filter is not verified for that: it takes most of the time of an
+/// attachment, and would be in vain.
 pub(super) fn probe(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<Probed, NotNative>> {
     match probe_with(ebpf, interface, WHOLE)? {
         Err(NotNative::Refused { .. }) if object::has_xdp_frags()? => probe_with(ebpf, interface, FRAGS),
@@ -85,7 +77,7 @@ pub(super) fn probe(ebpf: &mut Ebpf, interface: &Interface) -> Result<Result<Pro
 }
 
 fn probe_with(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Result<Result<Probed, NotNative>> {
-    let probe = load(ebpf, programs.probe)?;
+    let probe = object::load_xdp(ebpf, programs.probe)?;
     let link = match try_mode(probe, interface, XdpMode::Driver) {
         Ok(link) => link,
         Err(error) => {
@@ -102,7 +94,7 @@ fn probe_with(ebpf: &mut Ebpf, interface: &Interface, programs: Programs) -> Res
 
 /// Attach in the network stack.
 pub(super) fn attach_generic(ebpf: &mut Ebpf, interface: &Interface) -> Result<FdLink> {
-    let program = load(ebpf, WHOLE.filter)?;
+    let program = object::load_xdp(ebpf, WHOLE.filter)?;
     try_mode(program, interface, XdpMode::Skb).map_err(|error| failed(program, interface, XdpMode::Skb, error))
 }
 

@@ -143,7 +143,7 @@ fn several_interfaces_are_attached_all_or_none() -> Result<()> {
 fn another_xdp_program_is_not_replaced(mode: Mode) -> Result<()> {
     let lab = Lab::without_containers()?;
     let mut object = EbpfLoader::new().btf(None).load(fw_user::testing::object::OBJECT)?;
-    let program: &mut Xdp = fw_user::testing::ingress::load(&mut object, fw_user::testing::object::INGRESS)?;
+    let program: &mut Xdp = fw_user::testing::object::load_xdp(&mut object, fw_user::testing::object::INGRESS)?;
     let id = program.info()?.id();
     let xdp_mode = match mode {
         Mode::Native => XdpMode::Driver,

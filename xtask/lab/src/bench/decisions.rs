@@ -31,8 +31,8 @@ Each program filters the same frame many times (`BPF_PROG_TEST_RUN`), attached t
 number is the time above an empty program in the same round, as a median over the rounds. xdp-filter (xdp-tools) allows the same TCP port and \
 drops all other packets. It keeps no flows, so it drops replies and needs no flow table.
 
-The goal is a third of xdp-filter's cost, and half of it for packets with tags, extension headers or fragments. *parse* is fw's whole parser and verdict, with the contents of all tables as constants in the \
-program. No program that reads the same headers can be faster.
+The goal is a third of xdp-filter's cost, and half of it for packets with tags, extension headers or fragments. *parse* is fw's whole parser and \
+verdict, with the contents of all tables as constants in the program. No program that reads the same headers can be faster.
 
 The second table shows the cost of each step. *policy* reads the number of the policy in force, the class of the port, and whether anything was \
 ever sent from it. *table* reads the route of an allowed packet, or the flow of a reply. *counters* counts by reason and by port, and for a \

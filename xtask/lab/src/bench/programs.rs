@@ -21,7 +21,7 @@ use fw_common::{
     policy::Policy,
 };
 use fw_user::testing::{
-    bpffs, egress, ingress, mount,
+    bpffs, mount,
     object::{self, EGRESS, INGRESS},
     pins::Pins,
     plain::Plain,
@@ -117,8 +117,8 @@ impl Filter {
         let cpus = nr_cpus().map_err(|(_, error)| error).context("cannot count the CPUs")?;
         let mut object = object::load(&pins, &interface, Shapes::new(u32::try_from(cpus)?, flows), false)?;
         PolicyMap::open(&pins, &interface)?.write_first(policy, Terms::default())?;
-        ingress::load(&mut object, INGRESS)?.attach(&interface, XdpMode::Driver)?;
-        egress::load(&mut object)?;
+        object::load_xdp(&mut object, INGRESS)?.attach(&interface, XdpMode::Driver)?;
+        object::load_classifier(&mut object, EGRESS)?;
         Ok(Self { object, pins, interface })
     }
 
